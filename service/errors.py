@@ -1,0 +1,146 @@
+"""What the service refuses, and why. Each leaf has a stable code; HTTP statuses stand in `service/http/errors.py`.
+
+    ServiceError
+    |- InvalidSpec        validation_failed  one or more fields of the spec are wrong; all are in `details`
+    |- JobNotFound        job_not_found      no job has that id
+    |- JobFinished        job_finished       the job is over, the verb no longer applies
+    |- JobNotFinished     job_not_finished   the job is not over yet, and the verb needs that
+    |- NotResumable       not_resumable      there is nothing to go on from
+    |- IdTaken            job_id_taken       that job id belongs to a job with another spec
+    |- ModelNotReady      model_not_ready    the job has no model yet
+    |- CursorAhead        cursor_ahead       `after` is beyond the job's newest event
+    |- SlowWatcher        slow_watcher       the watcher did not keep up; come back with the cursor
+    |- QueueFull          queue_full         too many jobs wait
+    |- DiskLow            disk_full          less space is left than the floor
+    |- RootBusy           root_busy          another server holds the root
+    |- RootTooNew         root_too_new       the root was written by a newer traind
+    |- StoreFailed        store_failed       the database could not be written
+    |- PredictionFailed   invalid_rows       rows do not fit the model; each bad row is in `details`
+    |- SideWorkerFailed   side_worker_failed the process that predicts and previews died or took too long
+    |- Forbidden          forbidden          the host's `authorize` said no
+    `- NotRunning         not_running        the service is not started, or is closing
+"""
+
+from typing import Any
+
+
+class ServiceError(Exception):
+    """The service refuses. `details` lists every problem as `{"loc": field, "msg": sentence}`."""
+
+    code = "service_error"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, details: list[dict[str, Any]] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details or []
+
+
+class InvalidSpec(ServiceError):
+    """One or more fields of the spec are wrong; all are in `details`."""
+
+    code = "validation_failed"
+
+
+class JobNotFound(ServiceError):
+    """No job has that id."""
+
+    code = "job_not_found"
+
+
+class JobFinished(ServiceError):
+    """The job is over, the verb no longer applies."""
+
+    code = "job_finished"
+
+
+class JobNotFinished(ServiceError):
+    """The job is not over yet, and the verb needs that."""
+
+    code = "job_not_finished"
+
+
+class NotResumable(ServiceError):
+    """There is nothing to go on from."""
+
+    code = "not_resumable"
+
+
+class IdTaken(ServiceError):
+    """That job id belongs to a job with another spec."""
+
+    code = "job_id_taken"
+
+
+class ModelNotReady(ServiceError):
+    """The job has no model yet."""
+
+    code = "model_not_ready"
+
+
+class CursorAhead(ServiceError):
+    """`after` is beyond the job's newest event."""
+
+    code = "cursor_ahead"
+
+
+class SlowWatcher(ServiceError):
+    """The watcher did not keep up; come back with the cursor."""
+
+    code = "slow_watcher"
+
+
+class QueueFull(ServiceError):
+    """Too many jobs wait."""
+
+    code = "queue_full"
+
+
+class DiskLow(ServiceError):
+    """Less space is left than the floor."""
+
+    code = "disk_full"
+
+
+class RootBusy(ServiceError):
+    """Another server holds the root."""
+
+    code = "root_busy"
+
+
+class RootTooNew(ServiceError):
+    """The root was written by a newer traind."""
+
+    code = "root_too_new"
+
+
+class StoreFailed(ServiceError):
+    """The database could not be written."""
+
+    code = "store_failed"
+
+
+class PredictionFailed(ServiceError):
+    """Rows do not fit the model; each bad row is in `details`."""
+
+    code = "invalid_rows"
+
+
+class SideWorkerFailed(ServiceError):
+    """The process that predicts and previews died or took too long."""
+
+    code = "side_worker_failed"
+
+
+class Forbidden(ServiceError):
+    """The host's `authorize` said no."""
+
+    code = "forbidden"
+
+
+class NotRunning(ServiceError):
+    """The service is not started, or is closing."""
+
+    code = "not_running"

@@ -1,0 +1,1 @@
+"""traind: the service that trains PyTorch models for other programs."""

@@ -1,0 +1,42 @@
+"""What the server tells a running worker, and what the worker shows: two numbers in shared memory.
+
+The loop reads `verb` and moves `beat` once a step; no system call, no lock, no queue. The server writes `verb`
+and watches `beat` for hangs. Imports no torch.
+"""
+
+import ctypes
+from enum import IntEnum
+from typing import Protocol
+
+
+class Verb(IntEnum):
+    """What a running job is asked to do; the higher number wins where two were asked."""
+
+    NONE = 0
+    PAUSE = 1  # keep the place: write a checkpoint, leave
+    STOP = 2  # keep the model: finish with the best so far
+    CANCEL = 3  # keep nothing
+    LEAVE = 4  # the server goes away: write a checkpoint, leave
+
+
+class SharedControl(ctypes.Structure):
+    """The layout in shared memory: made by the slot with `ctx.RawValue`, handed over in the pool's `initargs`."""
+
+    _fields_ = (("verb", ctypes.c_int64), ("beat", ctypes.c_int64))
+
+
+class Control(Protocol):
+    """What a run needs of it; `LocalControl` serves runs without a server."""
+
+    verb: int
+    beat: int
+
+
+class LocalControl:
+    """A control of this process alone, for runs in a terminal, a debugger or a test."""
+
+    __slots__ = ("beat", "verb")
+
+    def __init__(self) -> None:
+        self.verb = int(Verb.NONE)
+        self.beat = 0
