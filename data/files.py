@@ -1,0 +1,75 @@
+"""Files that are never seen half-written: atomic replace, durable rename. Used by all three rooms.
+
+The order that holds against power loss: write a temporary file in the same folder, fsync it, rename it over the
+target, fsync the folder. An fsync that failed is never retried: what the kernel dropped is gone.
+"""
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def write_atomically(path: Path, content: bytes, *, is_durable: bool = True) -> None:
+    """Replace `path` by `content`: a reader sees the old bytes or the new ones, whole.
+
+    With `is_durable` the new bytes survive a power cut once this returns. On any error the temporary file is
+    removed and `path` is as it was. Raises `OSError`.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{path.name}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            if is_durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if is_durable:
+        sync_dir(path.parent)
+
+
+def rename_durably(source: Path, target: Path) -> None:
+    """Move a file or folder that is already synced over `target`, so that the move survives a power cut."""
+    source.replace(target)
+    sync_dir(target.parent)
+    if source.parent != target.parent:
+        sync_dir(source.parent)
+
+
+def sync_dir(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the bytes of a closed file durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep_temporaries(folder: Path) -> int:
+    """Remove what interrupted writes left behind in a folder; return how many."""
+    count = 0
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+        count += 1
+    return count
