@@ -1,11 +1,11 @@
 """Why a table cannot be used. Imports nothing; the service and the worker both read the codes.
 
-    DataError             code               what happened
-    |- DatasetNotFound    dataset_not_found  no data set is registered under that name
-    |- DatasetInUse       dataset_in_use     a job that is not finished uses that version
-    |- DatasetTooLarge    dataset_too_large  the upload passed the size limit
-    |- InvalidName        invalid_name       a data set's name is not of the allowed form
-    `- BadTable           data_error         the content cannot be read as a table, or not used as asked
+DataError             code               what happened
+|- DatasetNotFound    dataset_not_found  no data set is registered under that name
+|- DatasetInUse       dataset_in_use     a job that is not finished uses that version
+|- DatasetTooLarge    dataset_too_large  the upload passed the size limit
+|- InvalidName        invalid_name       a data set's name is not of the allowed form
+`- BadTable           data_error         the content cannot be read as a table, or not used as asked
 """
 
 from dataclasses import dataclass

@@ -1,24 +1,24 @@
 """What the service refuses, and why. Each leaf has a stable code; HTTP statuses stand in `service/http/errors.py`.
 
-    ServiceError
-    |- InvalidSpec        validation_failed  one or more fields of the spec are wrong; all are in `details`
-    |- JobNotFound        job_not_found      no job has that id
-    |- JobFinished        job_finished       the job is over, the verb no longer applies
-    |- JobNotFinished     job_not_finished   the job is not over yet, and the verb needs that
-    |- NotResumable       not_resumable      there is nothing to go on from
-    |- IdTaken            job_id_taken       that job id belongs to a job with another spec
-    |- ModelNotReady      model_not_ready    the job has no model yet
-    |- CursorAhead        cursor_ahead       `after` is beyond the job's newest event
-    |- SlowWatcher        slow_watcher       the watcher did not keep up; come back with the cursor
-    |- QueueFull          queue_full         too many jobs wait
-    |- DiskLow            disk_full          less space is left than the floor
-    |- RootBusy           root_busy          another server holds the root
-    |- RootTooNew         root_too_new       the root was written by a newer traind
-    |- StoreFailed        store_failed       the database could not be written
-    |- PredictionFailed   invalid_rows       rows do not fit the model; each bad row is in `details`
-    |- SideWorkerFailed   side_worker_failed the process that predicts and previews died or took too long
-    |- Forbidden          forbidden          the host's `authorize` said no
-    `- NotRunning         not_running        the service is not started, or is closing
+ServiceError
+|- InvalidSpec        validation_failed  one or more fields of the spec are wrong; all are in `details`
+|- JobNotFound        job_not_found      no job has that id
+|- JobFinished        job_finished       the job is over, the verb no longer applies
+|- JobNotFinished     job_not_finished   the job is not over yet, and the verb needs that
+|- NotResumable       not_resumable      there is nothing to go on from
+|- IdTaken            job_id_taken       that job id belongs to a job with another spec
+|- ModelNotReady      model_not_ready    the job has no model yet
+|- CursorAhead        cursor_ahead       `after` is beyond the job's newest event
+|- SlowWatcher        slow_watcher       the watcher did not keep up; come back with the cursor
+|- QueueFull          queue_full         too many jobs wait
+|- DiskLow            disk_full          less space is left than the floor
+|- RootBusy           root_busy          another server holds the root
+|- RootTooNew         root_too_new       the root was written by a newer traind
+|- StoreFailed        store_failed       the database could not be written
+|- PredictionFailed   invalid_rows       rows do not fit the model; each bad row is in `details`
+|- SideWorkerFailed   side_worker_failed the process that predicts and previews died or took too long
+|- Forbidden          forbidden          the host's `authorize` said no
+`- NotRunning         not_running        the service is not started, or is closing
 """
 
 from typing import Any
@@ -29,9 +29,7 @@ class ServiceError(Exception):
 
     code = "service_error"
 
-    def __init__(
-        self, message: str, *, hint: str | None = None, details: list[dict[str, Any]] | None = None
-    ) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, details: list[dict[str, Any]] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

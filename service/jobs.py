@@ -60,10 +60,10 @@ class Job(Struct, frozen=True, kw_only=True):
     best_epoch: int | None = None
     timings: dict[str, float] = {}  # queued_s starting_s loading_s submit_to_first_step_s running_s
     created_at: float
-    queued_at: float | None = None  # of the current wait
+    entered_at: float | None = None  # the current state
     started_at: float | None = None  # the first attempt
-    running_at: float | None = None  # the current attempt's first step
     finished_at: float | None = None
+    ran_s: float = 0.0  # running time of earlier attempts
     error: Failure | None = None
     resumed_from_step: int | None = None
     bit_exact: bool | None = None
@@ -87,7 +87,133 @@ def apply(job: Job, event: AnyEvent) -> Job:
         case Checkpoint():
             changes = {"checkpoint": event.path}
         case ControlAsked():
-            changes = {"requested": None if event.verb == "resume" else event.verb}
+            changes = _asked(job, event)
         case Log() | Metric():
             changes = {}
     return msgspec.structs.replace(job, seq=event.seq, **changes)
+
+
+_MESSAGES = {
+    Status.QUEUED: "Waiting for a slot",
+    Status.STARTING: "Starting",
+    Status.LOADING: "Loading data",
+    Status.RUNNING: "Training",
+    Status.PAUSED: "Paused",
+    Status.COMPLETED: "Completed",
+    Status.STOPPED: "Stopped",
+    Status.CANCELLED: "Cancelled",
+    Status.FAILED: "Failed",
+}
+
+
+def _entered(job: Job, event: State) -> dict[str, Any]:
+    """Return what entering a state changes."""
+    status, ts = event.status, event.ts
+    changes: dict[str, Any] = {
+        "status": status,
+        "message": event.message or _MESSAGES[status],
+        "reason": event.reason,
+        "entered_at": ts,
+        "timings": _timings(job, event) | event.timings,
+    }
+    for field in ("attempt", "pid", "total_steps", "resumed_from_step", "bit_exact", "epochs"):
+        if (value := getattr(event, field)) is not None:
+            changes[field] = value
+    if status not in ACTIVE:
+        changes |= {"pid": None, "eta_s": None}
+    if status in TERMINAL or status is Status.PAUSED:
+        changes["requested"] = None
+    if status is Status.QUEUED:
+        changes |= {"finished_at": None, "error": None, "crashes": _crashes(job, event)}
+    elif status is Status.STARTING:
+        changes |= {
+            "started_at": job.started_at or ts,
+            "resumed_from_step": None,
+            "ran_s": job.timings.get("running_s", 0.0),
+        }
+    elif status in TERMINAL:
+        changes |= _finished(job, event)
+    return changes
+
+
+def _crashes(job: Job, event: State) -> int:
+    """Return how often the worker died: a user's `resume` starts the count anew."""
+    if event.reason == "resumed":
+        return 0
+    return job.crashes + (event.reason == "worker_died")
+
+
+def _timings(job: Job, event: State) -> dict[str, float]:
+    """Return the durations after leaving the state before, summed over attempts."""
+    phase = {
+        Status.QUEUED: "queued_s",
+        Status.STARTING: "starting_s",
+        Status.LOADING: "loading_s",
+        Status.RUNNING: "running_s",
+    }.get(job.status)
+    if phase is None or job.entered_at is None:
+        return job.timings
+    so_far = job.ran_s if phase == "running_s" else job.timings.get(phase, 0.0)
+    return job.timings | {phase: round(so_far + max(0.0, event.ts - job.entered_at), 6)}
+
+
+def _finished(job: Job, event: State) -> dict[str, Any]:
+    """Return what the end of a job changes; a model from before is kept where this end brought none."""
+    changes: dict[str, Any] = {"finished_at": event.ts, "error": event.error}
+    if event.status is Status.COMPLETED:
+        changes["progress"] = 100.0
+    if event.status is Status.CANCELLED:
+        changes |= {"model": None, "checkpoint": None}
+    if (result := event.result) is not None:
+        changes |= {
+            "model": result.model_path or job.model,
+            "weights_digest": result.weights_digest or job.weights_digest,
+            "metrics": result.metrics or job.metrics,
+            "best_epoch": result.best_epoch or job.best_epoch,
+            "report": result.report or job.report,
+        }
+    return changes
+
+
+def _progressed(job: Job, event: Progress) -> dict[str, Any]:
+    """Return what a step changes."""
+    running_s = max(0.0, event.ts - (job.entered_at or event.ts))
+    timings = job.timings | {"running_s": round(job.ran_s + running_s, 6)}
+    timings.setdefault("submit_to_first_step_s", round(event.ts - job.created_at, 6))
+    taken = event.step - (job.resumed_from_step or 0)
+    total = event.total_steps
+    return {
+        "epoch": event.epoch,
+        "step": event.step,
+        "total_steps": total if total is not None else job.total_steps,
+        "progress": event.progress,
+        "loss": event.loss,
+        "diverged": event.diverged,
+        "lr": event.lr if event.lr is not None else job.lr,
+        "samples_per_s": event.samples_per_s or job.samples_per_s,
+        "wall_samples_per_s": event.wall_samples_per_s or job.wall_samples_per_s,
+        "message": f"Training epoch {event.epoch}/{job.epochs}" if job.epochs else f"Training, step {event.step}",
+        "eta_s": round(running_s * (total - event.step) / taken, 1) if total and taken > 0 else None,
+        "timings": timings,
+    }
+
+
+def _epoch_ended(event: Epoch) -> dict[str, Any]:
+    """Return what the end of an epoch changes."""
+    changes: dict[str, Any] = {"epoch": event.epoch, "step": event.step, "metrics": event.metrics}
+    if event.is_best:
+        changes |= {"best": event.metrics, "best_epoch": event.epoch}
+    return changes
+
+
+def _asked(job: Job, event: ControlAsked) -> dict[str, Any]:
+    """Return what a recorded verb changes."""
+    if event.verb != "resume":
+        return {"requested": event.verb}
+    if event.epochs is None:
+        return {"requested": None}
+    return {
+        "requested": None,
+        "spec": msgspec.structs.replace(job.spec, epochs=event.epochs),
+        "epochs": event.epochs,
+    }

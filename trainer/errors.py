@@ -1,14 +1,14 @@
 """Why a job can fail, as it is seen from inside a worker. Imports nothing heavy; the service reads the codes.
 
-    TrainerError            code              what happened
-    |- SpecError            invalid_spec      the spec cannot be carried out with this data or on this machine
-    |- Diverged             diverged          the loss stopped being finite, and going back did not help
-    |- OutOfMemory          out_of_memory     the worker's memory limit was reached
-    |- TimedOut             timed_out         `max_seconds` passed
-    |- DiskFull             disk_full         a checkpoint or model could not be written for want of space
-    |- CheckpointDamaged    checkpoint_damaged  no whole checkpoint was left to go on from
-    |- ModelDamaged         model_damaged     a model file is not whole, or not one of ours
-    `- UserCodeError        trainer_error     the trainer's own code raised
+TrainerError            code              what happened
+|- SpecError            invalid_spec      the spec cannot be carried out with this data or on this machine
+|- Diverged             diverged          the loss stopped being finite, and going back did not help
+|- OutOfMemory          out_of_memory     the worker's memory limit was reached
+|- TimedOut             timed_out         `max_seconds` passed
+|- DiskFull             disk_full         a checkpoint or model could not be written for want of space
+|- CheckpointDamaged    checkpoint_damaged  no whole checkpoint was left to go on from
+|- ModelDamaged         model_damaged     a model file is not whole, or not one of ours
+`- UserCodeError        trainer_error     the trainer's own code raised
 """
 
 
