@@ -1,1 +1,91 @@
-"""traind: the service that trains PyTorch models for other programs."""
+"""traind: the service that trains PyTorch models for other programs.
+
+The public names. Each is imported when it is first asked for, so `import traind` costs nothing, and neither
+the server nor the client ever loads torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from traind.service.client import Client, SyncClient
+    from traind.service.errors import ServiceError
+    from traind.service.jobs import Job
+    from traind.service.service import TrainingService
+    from traind.trainer.bundle import load_model
+    from traind.trainer.contract import (
+        AutoModel,
+        BestModel,
+        Checkpoint,
+        ControlAsked,
+        Epoch,
+        FastModel,
+        LinearModel,
+        Log,
+        Metric,
+        MlpModel,
+        Progress,
+        State,
+        Status,
+        Synthetic,
+        TabmModel,
+        TrainSpec,
+        Validation,
+    )
+    from traind.trainer.run import Run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AutoModel",
+    "BestModel",
+    "Checkpoint",
+    "Client",
+    "ControlAsked",
+    "Epoch",
+    "FastModel",
+    "Job",
+    "LinearModel",
+    "Log",
+    "Metric",
+    "MlpModel",
+    "Progress",
+    "Run",
+    "ServiceError",
+    "State",
+    "Status",
+    "SyncClient",
+    "Synthetic",
+    "TabmModel",
+    "TrainSpec",
+    "TrainingService",
+    "Validation",
+    "__version__",
+    "load_model",
+]
+
+_HOMES = {
+    "Client": "traind.service.client",
+    "Job": "traind.service.jobs",
+    "Run": "traind.trainer.run",
+    "ServiceError": "traind.service.errors",
+    "SyncClient": "traind.service.client",
+    "TrainingService": "traind.service.service",
+    "load_model": "traind.trainer.bundle",
+}  # every other name: traind.trainer.contract
+
+
+if not TYPE_CHECKING:  # a checker that sees `__getattr__` believes in every name
+
+    def __getattr__(name: str) -> object:
+        """Import a public name from its home."""
+        if name not in __all__:
+            raise AttributeError(f"module 'traind' has no attribute {name!r}")
+        value = getattr(import_module(_HOMES.get(name, "traind.trainer.contract")), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,61 @@
+# What a contributor does, and what CI does. `make` alone lists it.
+# Set-up happens once, by itself; pip takes its settings (index, find-links, proxy) from the environment.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := .venv/.ready-to-run
+DEV := .venv/.ready-to-develop
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check format bench faults e2e wheel clean
+
+help: ## list these targets
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
+
+demo: $(RUN) ## train on real house prices through a real server, live, and predict
+	@$(BIN)/traind demo
+
+run: $(RUN) ## serve on http://127.0.0.1:3001; PORT=, HOST= and TRAIND_... choose otherwise, ARGS= adds flags
+	$(BIN)/traind serve $(ARGS)
+
+test: $(DEV) ## every test but the long fault runs and the browser's; ARGS= goes to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV) ## lint, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(DEV) ## put the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(DEV) ## what is measured, as tables; ONLY=name for one of them
+	$(BIN)/python -m bench $(ONLY)
+
+faults: $(DEV) ## the long fault runs, with their counts and seeds
+	$(BIN)/python -m pytest -m faults -s $(ARGS)
+
+e2e: $(DEV) ## the page in a real Chromium
+	$(BIN)/python -m pytest -m "" tests/e2e $(ARGS)
+
+wheel: $(DEV) ## build wheel and sdist into dist/, install the wheel in a bare environment, train one job with it
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	.ci/wheel dist/*.whl
+
+clean: ## remove what was built, the environment included
+	rm -rf .venv dist build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "traind needs Python 3.11 or newer; say which with PYTHON=")'
+	$(PYTHON) -m venv .venv
+
+$(RUN): constraints.txt pyproject.toml | .venv/bin/python
+	$(PIP) setuptools
+	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(RUN)
+	$(PIP) --no-build-isolation --editable '.[test,check,e2e]'
+	@touch $@
