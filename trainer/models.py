@@ -1,0 +1,267 @@
+"""The networks: linear, multilayer perceptron, TabM, with embeddings of numbers and categories.
+
+`build` makes the network of a recipe for a table; `rebuild` makes it again from the plain values of
+`model.architecture`, ready for a saved `state_dict` (bins of the piecewise-linear embeddings are buffers). Every
+forward takes `(numeric, categorical)`, has static shapes and no control flow that depends on data, so it can be
+captured.
+"""
+
+from typing import Any, Literal, Protocol
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Struct
+from numpy.typing import NDArray
+from rtdl_num_embeddings import PeriodicEmbeddings, PiecewiseLinearEmbeddings
+from tabm import EnsembleView, LinearBatchEnsemble, LinearEnsemble
+from torch import Tensor, nn
+
+from traind.trainer.recipe import Recipe
+
+ONE_HOT_LEVELS = 8  # categories with more levels are embedded (Holzmueller et al., RealMLP, NeurIPS 2024)
+RESERVED_LEVELS = 2  # missing and unseen
+BIN_ROWS = 200_000  # enough rows for quantiles
+
+
+class Table(Protocol):
+    """The part of an encoded split that a network is shaped by."""
+
+    @property
+    def numeric(self) -> NDArray[np.float32]:
+        """(rows, numeric features)."""
+
+
+class Architecture(Struct, frozen=True):
+    """A network in plain values: with a `state_dict` it is the whole model."""
+
+    kind: Literal["linear", "mlp", "tabm"]
+    outputs: int
+    numeric: int
+    cardinalities: tuple[int, ...]
+    hidden: tuple[int, ...] = ()
+    heads: int = 1
+    embedding: Literal["none", "piecewise_linear", "periodic"] = "none"
+    embedding_dim: int = 16
+    edges: tuple[int, ...] = ()  # bin edges of each numeric feature; fewer than 3: the number is taken as it is
+    dropout: float = 0.0
+
+
+class Network(nn.Module):
+    """Encodes the columns of a row, then predicts.
+
+    Args of forward: numeric (rows, features) float32, categorical (rows, columns) int64. Returns (rows, outputs), or
+    (rows, heads, outputs) where there are several heads.
+    """
+
+    def __init__(self, architecture: Architecture, bins: list[Tensor] | None = None) -> None:
+        super().__init__()
+        self.architecture: dict[str, Any] = msgspec.to_builtins(architecture)
+        columns = _columns(architecture, bins)
+        self.columns = nn.ModuleList(columns)
+        widths = [width for column in columns for width in column.widths]
+        self.body = _body(architecture, widths)
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Return the raw outputs: standardised target, or logits."""
+        parts = [column(numeric, categorical) for column in self.columns]
+        out: Tensor = self.body(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
+        return out
+
+
+def build(recipe: Recipe, cardinalities: tuple[int, ...], train: Table, seed: int) -> Network:
+    """Return a new network for `recipe`, its bins fitted on `train`, its weights drawn from `seed`."""
+    shape = recipe.network
+    numeric = int(train.numeric.shape[1])
+    bins = _bins(train.numeric, shape.bins) if shape.embedding == "piecewise_linear" else []
+    architecture = Architecture(
+        kind=shape.kind,
+        outputs=recipe.outputs,
+        numeric=numeric,
+        cardinalities=tuple(cardinalities),
+        hidden=shape.hidden,
+        heads=shape.heads,
+        embedding=shape.embedding,
+        embedding_dim=shape.embedding_dim,
+        edges=tuple(len(edges) for edges in bins),
+        dropout=shape.dropout,
+    )
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        return Network(architecture, bins)
+
+
+def rebuild(architecture: dict[str, Any]) -> Network:
+    """Return the network that `architecture` describes, its weights and bins still to be loaded."""
+    with torch.random.fork_rng(devices=()):
+        return Network(msgspec.convert(architecture, Architecture))
+
+
+class _Columns(nn.Module):
+    """Some of the columns, encoded side by side: `widths` dimensions each."""
+
+    widths: list[int]
+
+
+class _Numbers(_Columns):
+    """The numeric features at `places`, as they are (all of them: no operation at all)."""
+
+    def __init__(self, places: tuple[int, ...], numeric: int) -> None:
+        super().__init__()
+        self.widths = [1] * len(places)
+        self.is_all = len(places) == numeric
+        self.register_buffer("places", torch.tensor(places, dtype=torch.int64), persistent=False)
+        self.places: Tensor
+
+    def forward(self, numeric: Tensor, _categorical: Tensor) -> Tensor:
+        return numeric if self.is_all else numeric.index_select(1, self.places)
+
+
+class _EmbeddedNumbers(_Columns):
+    """The numeric features at `places`, each through its own embedding, side by side."""
+
+    def __init__(self, places: tuple[int, ...], numeric: int, embedding: nn.Module, dim: int) -> None:
+        super().__init__()
+        self.numbers = _Numbers(places, numeric)
+        self.embedding = embedding
+        self.widths = [dim] * len(places)
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        embedded: Tensor = self.embedding(self.numbers(numeric, categorical))
+        return embedded.flatten(1)
+
+
+class _OneHot(_Columns):
+    """The categorical columns at `places`, one-hot."""
+
+    def __init__(self, places: tuple[int, ...], cardinalities: tuple[int, ...]) -> None:
+        super().__init__()
+        self.widths = [cardinalities[place] for place in places]
+        levels = [(place, level) for place in places for level in range(cardinalities[place])]
+        self.register_buffer("places", torch.tensor([place for place, _ in levels]), persistent=False)
+        self.register_buffer("levels", torch.tensor([level for _, level in levels]), persistent=False)
+        self.places: Tensor
+        self.levels: Tensor
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        return (categorical.index_select(1, self.places) == self.levels).to(numeric.dtype)
+
+
+class _EmbeddedCategories(_Columns):
+    """The categorical columns at `places`, each with a learned vector a level."""
+
+    def __init__(self, places: tuple[int, ...], cardinalities: tuple[int, ...]) -> None:
+        super().__init__()
+        self.places = places
+        self.widths = [embedding_width(cardinalities[place]) for place in places]
+        self.tables = nn.ModuleList(
+            nn.Embedding(cardinalities[place], width) for place, width in zip(places, self.widths, strict=True)
+        )
+
+    def forward(self, _numeric: Tensor, categorical: Tensor) -> Tensor:
+        vectors = [table(categorical[:, place]) for place, table in zip(self.places, self.tables, strict=True)]
+        return torch.cat(vectors, dim=1)
+
+
+class _Perceptron(nn.Sequential):
+    """Linear, ReLU, dropout where there is any, ... Linear: nothing else, as a plain loop would have it."""
+
+    def __init__(self, architecture: Architecture, width: int) -> None:
+        layers: list[nn.Module] = []
+        for size in architecture.hidden:
+            layers += [nn.Linear(width, size), nn.ReLU()]
+            if architecture.dropout > 0.0:
+                layers.append(nn.Dropout(architecture.dropout))
+            width = size
+        layers.append(nn.Linear(width, architecture.heads * architecture.outputs))
+        if architecture.heads > 1:
+            layers.append(nn.Unflatten(1, (architecture.heads, architecture.outputs)))
+        super().__init__(*layers)
+
+
+class _Ensemble(nn.Sequential):
+    """TabM: `heads` perceptrons that share most of their weights (Gorishniy et al., ICLR 2025).
+
+    The first layer's scaling tells the heads apart: random, the same for all dimensions of one column.
+    """
+
+    def __init__(self, architecture: Architecture, widths: list[int]) -> None:
+        layers: list[nn.Module] = [EnsembleView(k=architecture.heads)]
+        apart = "random-signs" if architecture.embedding == "none" else "normal"
+        width = sum(widths)
+        for size in architecture.hidden:
+            is_first = len(layers) == 1
+            scaling = (apart, "ones") if is_first else "ones"
+            chunks = widths if is_first else None
+            layers += [
+                LinearBatchEnsemble(
+                    width, size, k=architecture.heads, scaling_init=scaling, first_scaling_init_chunks=chunks
+                ),
+                nn.ReLU(),
+            ]
+            if architecture.dropout > 0.0:
+                layers.append(nn.Dropout(architecture.dropout))
+            width = size
+        super().__init__(*layers, LinearEnsemble(width, architecture.outputs, k=architecture.heads))
+
+
+def embedding_width(cardinality: int) -> int:
+    """Return the dimensions that a category of `cardinality` levels is embedded in."""
+    return 8 if cardinality < 1_000 else 16
+
+
+def _columns(architecture: Architecture, bins: list[Tensor] | None) -> list[_Columns]:
+    """Return one encoder for each kind of column, in the order in which their outputs are joined."""
+    encoders: list[_Columns] = []
+    plain, embedded = _split_numbers(architecture)
+    if plain:
+        encoders.append(_Numbers(plain, architecture.numeric))
+    if embedded:
+        embedding = _embedding(architecture, embedded, bins)
+        encoders.append(_EmbeddedNumbers(embedded, architecture.numeric, embedding, architecture.embedding_dim))
+    cardinalities = architecture.cardinalities
+    few = tuple(place for place, count in enumerate(cardinalities) if count <= ONE_HOT_LEVELS + RESERVED_LEVELS)
+    many = tuple(place for place in range(len(cardinalities)) if place not in few)
+    if few:
+        encoders.append(_OneHot(few, cardinalities))
+    if many:
+        encoders.append(_EmbeddedCategories(many, cardinalities))
+    return encoders
+
+
+def _split_numbers(architecture: Architecture) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the places of the numeric features that are taken as they are, and of those that are embedded."""
+    places = tuple(range(architecture.numeric))
+    if architecture.embedding == "none":
+        return places, ()
+    if architecture.embedding == "periodic":
+        return (), places
+    embedded = tuple(place for place in places if architecture.edges[place] > 2)
+    return tuple(place for place in places if architecture.edges[place] <= 2), embedded
+
+
+def _embedding(architecture: Architecture, places: tuple[int, ...], bins: list[Tensor] | None) -> nn.Module:
+    """Return the embedding of the numbers at `places`; without `bins`, stand-ins of the right length."""
+    dim = architecture.embedding_dim
+    if architecture.embedding == "periodic":
+        periodic: nn.Module = PeriodicEmbeddings(len(places), dim, lite=False)
+        return periodic
+    edges = bins or [torch.arange(float(count)) for count in architecture.edges]
+    chosen = [edges[place] for place in places]
+    piecewise: nn.Module = PiecewiseLinearEmbeddings(chosen, dim, activation=False, version="B")
+    return piecewise
+
+
+def _body(architecture: Architecture, widths: list[int]) -> nn.Module:
+    """Return what maps the joined columns to the outputs."""
+    if architecture.kind == "tabm":
+        return _Ensemble(architecture, widths)
+    return _Perceptron(architecture, sum(widths))
+
+
+def _bins(numeric: NDArray[np.float32], count: int) -> list[Tensor]:
+    """Return the edges of at most `count` quantile bins of each feature; one or two edges where it has no more."""
+    rows = len(numeric)
+    step = max(1, rows // BIN_ROWS)
+    quantiles = np.quantile(numeric[::step], np.linspace(0.0, 1.0, count + 1), axis=0).astype(np.float32)
+    return [torch.from_numpy(np.unique(column)) for column in quantiles.T]
