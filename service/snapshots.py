@@ -1,0 +1,91 @@
+"""The status files: `artifacts/jobs/<job_id>.json`, for programs that read files rather than HTTP.
+
+Each is the job as `GET status` shows it, replaced by rename: at once for states (and synced, since a lost database
+is rebuilt from them), at most five times a second for progress. Written on a thread of its own; the engine is the
+only caller. Never the truth: that is the store.
+"""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from traind.data.files import sweep_temporaries, write_atomically
+from traind.service.jobs import Job
+
+PROGRESS_EVERY_S = 0.2
+LOG = logging.getLogger(__name__)
+_encoder = msgspec.json.Encoder()
+
+
+class Snapshots:
+    """The folder of status files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="traind-snapshots")
+        self._waiting: dict[str, Job] = {}  # progress not yet written
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Make the folder and sweep what interrupted writes left."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+
+    def progressed(self, job: Job) -> None:
+        """Write the job soon: within a fifth of a second, the newest only."""
+        self._waiting[job.job_id] = job
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(PROGRESS_EVERY_S, self._flush)
+
+    async def entered(self, job: Job) -> None:
+        """Write the job now, durably; an error is logged, for the store has it."""
+        self._waiting.pop(job.job_id, None)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, job, True)
+
+    async def remove(self, job_id: str) -> None:
+        """Remove a job's file."""
+        self._waiting.pop(job_id, None)
+        path = self._path(job_id)
+        await asyncio.get_running_loop().run_in_executor(self._thread, lambda: path.unlink(missing_ok=True))
+
+    async def read_all(self) -> list[Job]:
+        """Return the jobs in every readable file, oldest first; damaged files are set aside with a word."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read_all)
+
+    async def close(self) -> None:
+        """Write what waits, then end the thread."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._flush()
+        await asyncio.to_thread(self._thread.shutdown)
+
+    def _path(self, job_id: str) -> Path:
+        return self._folder / f"{job_id}.json"
+
+    def _open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        sweep_temporaries(self._folder)
+
+    def _flush(self) -> None:
+        self._timer = None
+        for job in self._waiting.values():
+            self._thread.submit(self._write, job, False)
+        self._waiting = {}
+
+    def _write(self, job: Job, is_durable: bool) -> None:
+        try:
+            write_atomically(self._path(job.job_id), _encoder.encode(job), is_durable=is_durable)
+        except OSError as error:
+            LOG.warning("the status file of %s could not be written: %s", job.job_id, error)
+
+    def _read_all(self) -> list[Job]:
+        jobs = []
+        for path in self._folder.glob("*.json"):
+            try:
+                jobs.append(msgspec.json.decode(path.read_bytes(), type=Job))
+            except (OSError, msgspec.DecodeError) as error:
+                LOG.warning("the status file %s is damaged (%s); it is set aside", path.name, error)
+                path.rename(path.with_suffix(".damaged"))
+        return sorted(jobs, key=lambda job: job.created_at)

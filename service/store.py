@@ -1,0 +1,283 @@
+"""The truth on disk: one SQLite file with jobs, attempts and events.
+
+An event and the job it leads to are written in one transaction. `is_synced` transactions (the ones that decide a
+fate) are on the disk when `commit` returns; the others survive any kill of the process, but not a power cut.
+SQLite runs on one thread of its own; every method here is a coroutine that hands over to it. Called by the engine
+only.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, Self, TypeVar
+
+import msgspec
+
+from traind.service.errors import DiskLow, RootTooNew, StoreFailed
+from traind.service.jobs import TERMINAL, Job
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FORMAT = 1  # `user_version` of the database: the root's format
+LOG = logging.getLogger(__name__)
+_TERMINAL_SQL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
+_SCHEMA = f"""
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL,
+    record BLOB NOT NULL
+);
+CREATE INDEX jobs_unfinished ON jobs (number) WHERE status NOT IN ({_TERMINAL_SQL});
+CREATE INDEX jobs_by_status ON jobs (status, number);
+CREATE TABLE events (
+    number INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
+    seq INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (number, seq)
+) WITHOUT ROWID;
+CREATE TABLE workers (
+    job_id TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    identity TEXT NOT NULL,
+    PRIMARY KEY (job_id, attempt)
+) WITHOUT ROWID;
+CREATE TABLE aliases (
+    name TEXT PRIMARY KEY,
+    job_id TEXT NOT NULL,
+    since REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE alias_moves (
+    name TEXT NOT NULL,
+    job_id TEXT,
+    ts REAL NOT NULL
+);
+"""
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Job)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One job after its new events, which are `(seq, encoded event)` in order."""
+
+    job: Job
+    events: Sequence[tuple[int, bytes]]
+
+
+class Store:
+    """One open database. Made by `Store.open`; `close` when done."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.was_damaged = False  # this start found the database damaged and set it aside
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="traind-store")
+        self._db: sqlite3.Connection
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open the database, making it where there is none.
+
+        A damaged one is set aside as `traind.db.damaged-<time>` and an empty one made: the caller rebuilds the jobs
+        from the status files. Raises `RootTooNew` for a newer format, `StoreFailed` where it cannot be opened.
+        """
+        store = cls(path)
+        try:
+            await store._run(store._open)
+        except BaseException:
+            store._thread.shutdown(wait=False)
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Close the database after what was handed over before."""
+        await self._run(lambda: self._db.close())
+        self._thread.shutdown(wait=True)
+
+    async def commit(self, changes: Sequence[Change], *, is_synced: bool) -> None:
+        """Write jobs and their new events in one transaction.
+
+        Once handed over the transaction is carried out even if the caller is cancelled. Raises `DiskLow` where the
+        disk is full, `StoreFailed` otherwise; then nothing of it is written.
+        """
+        await asyncio.shield(self._run(self._commit, changes, is_synced))
+
+    async def job(self, job_id: str) -> Job | None:
+        """Return one job, or None."""
+        rows = await self._run(self._rows, "SELECT record FROM jobs WHERE job_id = ?", (job_id,))
+        return _decoder.decode(rows[0][0]) if rows else None
+
+    async def unfinished(self) -> list[Job]:
+        """Return the jobs that are not terminal, oldest first."""
+        sql = f"SELECT record FROM jobs WHERE status NOT IN ({_TERMINAL_SQL}) ORDER BY number"  # noqa: S608 - constants
+        return [_decoder.decode(row[0]) for row in await self._run(self._rows, sql, ())]
+
+    async def page(self, statuses: Iterable[str], limit: int, before: int | None) -> tuple[list[Job], int | None]:
+        """Return up to `limit` jobs, newest first, and the cursor of the next page (None: there is none)."""
+        wanted = list(statuses)
+        sql = f"""SELECT number, record FROM jobs WHERE number < ?
+            {f"AND status IN ({', '.join('?' * len(wanted))})" if wanted else ""}
+            ORDER BY number DESC LIMIT ?"""  # noqa: S608 - placeholders only
+        rows = await self._run(self._rows, sql, (before or 2**62, *wanted, limit + 1))
+        jobs = [_decoder.decode(row[1]) for row in rows[:limit]]
+        return jobs, rows[limit - 1][0] if len(rows) > limit else None
+
+    async def counts(self) -> dict[str, int]:
+        """Return how many jobs there are in each state."""
+        return dict(await self._run(self._rows, "SELECT status, count(*) FROM jobs GROUP BY status", ()))
+
+    async def events(self, job_id: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return up to `limit` events with `seq` above `after`, in order, as `(seq, encoded event)`."""
+        sql = """SELECT seq, body FROM events WHERE number = (SELECT number FROM jobs WHERE job_id = ?)
+            AND seq > ? ORDER BY seq LIMIT ?"""
+        return await self._run(self._rows, sql, (job_id, after, limit))
+
+    async def delete(self, job_id: str) -> None:
+        """Forget a job and its events, durably."""
+        await self._run(self._change, "DELETE FROM jobs WHERE job_id = ?", (job_id,))
+
+    async def finished_before(self, ts: float | None, keep: int | None) -> list[str]:
+        """Return the terminal jobs that ended before `ts`, or that are not among the `keep` newest ones."""
+        sql = f"SELECT job_id, record FROM jobs WHERE status IN ({_TERMINAL_SQL}) ORDER BY number DESC"  # noqa: S608 - constants
+        old = []
+        for place, (job_id, record) in enumerate(await self._run(self._rows, sql, ())):
+            is_over_count = keep is not None and place >= keep
+            is_over_age = ts is not None and (_decoder.decode(record).finished_at or 0.0) < ts
+            if is_over_count or is_over_age:
+                old.append(job_id)
+        return old
+
+    async def worker_started(self, job_id: str, attempt: int, identity: str) -> None:
+        """Record which process runs an attempt, so that the next server can find it."""
+        sql = "INSERT OR REPLACE INTO workers VALUES (?, ?, ?)"
+        await self._run(self._change, sql, (job_id, attempt, identity))
+
+    async def worker_ended(self, job_id: str, attempt: int) -> None:
+        """Forget the process of an attempt."""
+        sql = "DELETE FROM workers WHERE job_id = ? AND attempt = ?"
+        await self._run(self._change, sql, (job_id, attempt), False)
+
+    async def workers(self) -> list[tuple[str, int, str]]:
+        """Return the recorded processes as `(job_id, attempt, identity)`."""
+        return await self._run(self._rows, "SELECT job_id, attempt, identity FROM workers", ())
+
+    async def set_alias(self, name: str, job_id: str | None) -> None:
+        """Point a name at a job's model, or at nothing; the move is recorded."""
+        await self._run(self._set_alias, name, job_id)
+
+    async def aliases(self) -> dict[str, tuple[str, float]]:
+        """Return each alias with its job and since when it points there."""
+        rows = await self._run(self._rows, "SELECT name, job_id, since FROM aliases ORDER BY name", ())
+        return {name: (job_id, since) for name, job_id, since in rows}
+
+    async def alias_moves(self, name: str) -> list[tuple[str | None, float]]:
+        """Return every move of an alias, oldest first, as `(job_id, ts)`."""
+        sql = "SELECT job_id, ts FROM alias_moves WHERE name = ? ORDER BY rowid"
+        return await self._run(self._rows, sql, (name,))
+
+    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call on the store's thread; sqlite's errors become ours here."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+                raise DiskLow(f"The database cannot be written: {error}.", hint="Free some disk space.") from error
+            raise StoreFailed(f"The database {self.path} failed: {error}.") from error
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connect()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            self._set_aside(error)
+            self._connect()
+
+    def _connect(self) -> None:
+        self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=True, cached_statements=64)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._db.execute("PRAGMA journal_size_limit = 16777216")
+            self._check_format()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _check_format(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > FORMAT:
+            raise RootTooNew(
+                f"The root was written in format {version}; this traind reads up to {FORMAT}.",
+                hint="Run the newer traind, or use another root.",
+            )
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+        (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+
+    def _set_aside(self, error: Exception) -> None:
+        """Keep a damaged database for inspection, out of the way."""
+        aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
+        LOG.error("the database is damaged (%s); it is set aside as %s", error, aside.name)
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
+        self.was_damaged = True
+
+    def _rows(self, sql: str, args: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        return self._db.execute(sql, args).fetchall()
+
+    def _change(self, sql: str, args: tuple[object, ...], is_synced: bool = True) -> None:
+        with self._transaction(is_synced=is_synced):
+            self._db.execute(sql, args)
+
+    def _set_alias(self, name: str, job_id: str | None) -> None:
+        now = time.time()
+        with self._transaction(is_synced=True):
+            if job_id is None:
+                self._db.execute("DELETE FROM aliases WHERE name = ?", (name,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", (name, job_id, now))
+            self._db.execute("INSERT INTO alias_moves VALUES (?, ?, ?)", (name, job_id, now))
+
+    def _commit(self, changes: Sequence[Change], is_synced: bool) -> None:
+        with self._transaction(is_synced=is_synced):
+            for change in changes:
+                job = change.job
+                (number,) = self._db.execute(
+                    """INSERT INTO jobs (job_id, status, record) VALUES (?, ?, ?) ON CONFLICT (job_id)
+                    DO UPDATE SET status = excluded.status, record = excluded.record RETURNING number""",
+                    (job.job_id, job.status, _encoder.encode(job)),
+                ).fetchone()
+                self._db.executemany(
+                    "INSERT INTO events VALUES (?, ?, ?)", [(number, seq, body) for seq, body in change.events]
+                )
+
+    @contextlib.contextmanager
+    def _transaction(self, *, is_synced: bool) -> Iterator[None]:
+        """Commit at the end, roll back on any error. The WAL is fsynced before a synced commit returns."""
+        if is_synced:
+            self._db.execute("PRAGMA synchronous = FULL")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+        finally:
+            if is_synced:
+                self._db.execute("PRAGMA synchronous = NORMAL")
