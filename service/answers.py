@@ -1,0 +1,28 @@
+"""What the service answers beside jobs and events: pages and predictions. The service, HTTP and the client share it."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from traind.service.jobs import Job
+
+
+class JobPage(Struct, frozen=True):
+    """Jobs, newest first; `next` is the `after` of the next page, None on the last one."""
+
+    jobs: list[Job]
+    next: str | int | None = None
+
+
+class EventPage(Struct, frozen=True):
+    """Events of a job as JSON objects, in order; `last_seq` is the job's newest, shown or not."""
+
+    events: list[bytes]
+    last_seq: int
+
+
+class Prediction(Struct, frozen=True, omit_defaults=True):
+    """One prediction a row, labels as they stood in the file; `probabilities` by label, for classes only."""
+
+    predictions: list[Any]
+    probabilities: list[dict[str, float]] | None = None
