@@ -1,0 +1,185 @@
+"""The reference step: the module run by PyTorch as it is, autograd, then the update on flat buffers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from traind.trainer.batches import Batches
+from traind.trainer.errors import CheckpointDamaged
+from traind.trainer.optimizers import Group, Optimizer, Update, flatten, point_to
+
+
+class EagerStep:
+    """Gradient steps of any module, as its author wrote it.
+
+    Random numbers come from a stream of the step's own, whatever else draws from the process's generators.
+    """
+
+    kind = "eager"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Callable[[Any, Tensor], Tensor],
+        tensors: Sequence[Tensor],
+        optimizer: Optimizer,
+        *,
+        batch_size: int,
+        seed: int = 0,
+    ) -> None:
+        self.model = model.train()
+        self.loss = loss
+        self.batches = Batches(tensors, batch_size)
+        self.groups = flatten(model, optimizer)
+        self.update = Update(self.groups, optimizer)
+        self.stream = Stream(seed, tensors[0].device)
+        self._trained = [parameter for group in self.groups for parameter in group.parameters]
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=tensors[0].device)
+        self._loss_rows = 0
+
+    def begin_epoch(self, permutation: Tensor) -> None:
+        """Take the epoch's order of the training rows."""
+        self.batches.begin_epoch(permutation)
+
+    def run(self, batch_index: int) -> None:
+        """Take one gradient step."""
+        *inputs, target = self.batches.at(batch_index)
+        with self.stream:
+            loss = self.loss(self.model(*inputs), target)
+            gradients = torch.autograd.grad(loss, self._trained, allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            torch._foreach_copy_(self.update.gradients, gradients)
+            self.update.apply()
+            self._loss_sum.add_(loss.detach(), alpha=len(target))
+        self._loss_rows += len(target)
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the steps that follow."""
+        self.update.lr = lr
+
+    def take_loss(self) -> float:
+        """Return the mean loss of the rows since it was last taken."""
+        mean = float(self._loss_sum) / self._loss_rows if self._loss_rows else float("nan")
+        self._loss_sum.zero_()
+        self._loss_rows = 0
+        return mean
+
+    def is_finite(self) -> bool:
+        """Whether all weights are finite."""
+        return all(bool(torch.isfinite(group.values).all()) for group in self.groups)
+
+    def weights(self, *, averaged: bool = True) -> dict[str, Tensor]:
+        """Return a copy of the module's state dict."""
+        with self._pointed(averaged=averaged):
+            return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    @contextmanager
+    def evaluation(self, *, averaged: bool = True) -> Iterator[nn.Module]:
+        """Lend the module in evaluation mode."""
+        trained = [(module, module.training) for module in self.model.modules()]
+        with self._pointed(averaged=averaged), torch.no_grad():
+            try:
+                yield self.model.eval()
+            finally:
+                for module, training in trained:
+                    module.training = training
+
+    @contextmanager
+    def _pointed(self, *, averaged: bool) -> Iterator[None]:
+        groups = [(group, group.average) for group in self.groups if averaged and group.average is not None]
+        for group, average in groups:
+            point_to(group, average)
+        try:
+            yield
+        finally:
+            for group, _ in groups:
+                point_to(group, group.values)
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of all that the next steps depend on."""
+        return {
+            "groups": [_group_state(group) for group in self.groups],
+            "buffers": {name: buffer.clone() for name, buffer in self.model.named_buffers()},
+            "updates": self.update.taken,
+            "lr": self.update.lr,
+            "loss": [float(self._loss_sum), self._loss_rows],
+            "random": self.stream.state(),
+            "kind": self.kind,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        try:
+            self._restore(state)
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise CheckpointDamaged(f"The checkpoint is not of this model and optimizer: {error}.") from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for group, saved in zip(self.groups, state["groups"], strict=True):
+            _restore_group(group, saved)
+        buffers = dict(self.model.named_buffers())
+        if buffers.keys() != state["buffers"].keys():
+            raise ValueError("other buffers")
+        for name, buffer in buffers.items():
+            buffer.copy_(state["buffers"][name])
+        self.update.counted(state["updates"])
+        self.update.lr = state["lr"]
+        loss_sum, self._loss_rows = state["loss"]
+        self._loss_sum.fill_(loss_sum)
+        self.stream.restore(state["random"])
+
+
+def _group_state(group: Group) -> dict[str, Any]:
+    return {
+        "names": list(group.names),
+        "values": group.values.clone(),
+        "moments": [moment.clone() for moment in group.moments],
+        "average": None if group.average is None else group.average.clone(),
+    }
+
+
+def _restore_group(group: Group, saved: dict[str, Any]) -> None:
+    if list(group.names) != saved["names"] or (group.average is None) != (saved["average"] is None):
+        raise ValueError("other parameters")
+    group.values.copy_(saved["values"])
+    for moment, kept in zip(group.moments, saved["moments"], strict=True):
+        moment.copy_(kept)
+    if group.average is not None:
+        group.average.copy_(saved["average"])
+
+
+class Stream:
+    """A random stream of our own: as a context, torch's default generators are it; before and after, the host's."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._generators = [torch.default_generator]
+        if device.type == "cuda":
+            index = device.index if device.index is not None else torch.cuda.current_device()
+            self._generators.append(torch.cuda.default_generators[index])
+        self._own = [
+            torch.Generator(generator.device).manual_seed(seed).get_state() for generator in self._generators
+        ]
+        self._host: list[Tensor] = []
+
+    def __enter__(self) -> None:
+        self._host = [generator.get_state() for generator in self._generators]
+        for generator, own in zip(self._generators, self._own, strict=True):
+            generator.set_state(own)
+
+    def __exit__(self, *exception: object) -> None:
+        self._own = [generator.get_state() for generator in self._generators]
+        for generator, host in zip(self._generators, self._host, strict=True):
+            generator.set_state(host)
+
+    def state(self) -> list[Tensor]:
+        """Return where the stream is, for `restore`."""
+        return [own.clone() for own in self._own]
+
+    def restore(self, state: list[Tensor]) -> None:
+        """Go on where `state` was taken."""
+        if len(state) != len(self._generators):
+            raise ValueError("a random stream of another device")
+        self._own = [own.clone() for own in state]

@@ -1,0 +1,219 @@
+"""What follows the gradients of a step: clipping, the optimizer, the weight average, on flat buffers.
+
+Parameters of one kind lie in one buffer, their gradients, moments and averages in others, so that an update is a
+handful of calls however many parameters there are. Bit for bit what `torch.nn.utils.clip_grad_norm_`,
+`torch.optim.{Adam, AdamW, SGD}(fused=True)` and `Tensor.lerp_` do parameter by parameter.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+OptimizerKind = Literal["adam", "adamw", "sgd"]
+ALIGNED = 16  # numbers; whole cache lines and vectors, as in a tensor of its own: BLAS rounds by alignment
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How one parameter differs from the others: a factor on the learning rate, a weight decay of its own."""
+
+    lr_scale: float = 1.0
+    weight_decay: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """How gradients change the weights. `tuning` goes by parameter name; `averaging` is the decay of the average."""
+
+    kind: OptimizerKind = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    momentum: float = 0.9  # of sgd
+    grad_clip: float | None = None  # the largest norm of all gradients together
+    averaging: float | None = None
+    tuning: Mapping[str, Tuning] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parameters of one type and tuning, in one buffer each for values, gradients, moments and average.
+
+    Every parameter begins at a cache line, with zeros before it where the last one ended elsewhere. A run is as many
+    parameters as follow each other without such a gap: fused kernels round the remainder of a tensor otherwise than
+    its whole vectors, so given runs they round as if given each parameter.
+    """
+
+    names: tuple[str, ...]
+    tuning: Tuning
+    parameters: tuple[nn.Parameter, ...]
+    places: tuple[slice, ...]  # of the parameters
+    runs: tuple[slice, ...]
+    values: Tensor
+    gradients: Tensor
+    moments: tuple[Tensor, ...]
+    average: Tensor | None
+
+    def views(self, flat: Tensor) -> list[Tensor]:
+        """Cut one of the buffers into tensors of the parameters' shapes."""
+        return [
+            flat[place].view(parameter.shape) for place, parameter in zip(self.places, self.parameters, strict=True)
+        ]
+
+
+def flatten(model: nn.Module, optimizer: Optimizer) -> list[Group]:
+    """Move the trainable parameters of `model` into flat buffers: each becomes a view, values unchanged."""
+    kinds: dict[tuple[torch.dtype, torch.device, Tuning], list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            tuning = optimizer.tuning.get(name, Tuning())
+            kinds.setdefault((parameter.dtype, parameter.device, tuning), []).append((name, parameter))
+    return [_group(tuning, members, optimizer) for (_, _, tuning), members in kinds.items()]
+
+
+def _group(tuning: Tuning, members: Sequence[tuple[str, nn.Parameter]], optimizer: Optimizer) -> Group:
+    names, parameters = zip(*members, strict=True)
+    places, runs, length = _places([parameter.numel() for parameter in parameters])
+    values = parameters[0].new_zeros(length)
+    moments = (1 if optimizer.momentum else 0) if optimizer.kind == "sgd" else 2
+    for place, parameter in zip(places, parameters, strict=True):
+        values[place].copy_(parameter.detach().reshape(-1))
+    group = Group(
+        names=names,
+        tuning=tuning,
+        parameters=parameters,
+        places=places,
+        runs=runs,
+        values=values,
+        gradients=torch.zeros_like(values),
+        moments=tuple(torch.zeros_like(values) for _ in range(moments)),
+        average=None if optimizer.averaging is None else values.clone(),
+    )
+    point_to(group, values)
+    return group
+
+
+def _places(sizes: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...], int]:
+    """Return where parameters of these sizes lie, the runs they form, and the length of it all."""
+    places, runs, start, run = [], [], 0, 0
+    for size in sizes:
+        places.append(slice(start, start + size))
+        start += size
+        if size % ALIGNED:
+            runs.append(slice(run, start))
+            start = run = -(-start // ALIGNED) * ALIGNED
+    if run < start:
+        runs.append(slice(run, start))
+    return tuple(places), tuple(runs), start
+
+
+def point_to(group: Group, flat: Tensor) -> None:
+    """Let the parameters be views of `flat`: of the group's values or of its average."""
+    for parameter, view in zip(group.parameters, group.views(flat), strict=True):
+        parameter.data = view
+
+
+class Update:
+    """One optimizer step on all groups, from the gradients that lie in their buffers."""
+
+    def __init__(self, groups: Sequence[Group], optimizer: Optimizer) -> None:
+        self.groups = groups
+        self.optimizer = optimizer
+        self.lr = optimizer.lr
+        self.taken = 0
+        self._counts = [torch.zeros((), dtype=torch.float32, device=group.values.device) for group in groups]
+        self._one = torch.ones(())
+        self.gradients = [view for group in groups for view in group.views(group.gradients)]
+        steps = {"adam": self._adam, "adamw": self._adam, "sgd": self._sgd}
+        self._steps = [steps[optimizer.kind](group, count) for group, count in zip(groups, self._counts, strict=True)]
+
+    def apply(self) -> None:
+        """Clip the gradients, move the weights, follow with the average."""
+        if self.optimizer.grad_clip is not None:
+            self._clip(self.optimizer.grad_clip)
+        for step in self._steps:
+            step(self.lr)
+        self.taken += 1
+        if self.optimizer.averaging is not None:
+            self._average(self.optimizer.averaging)
+
+    def counted(self, taken: int) -> None:
+        """Go on as if `taken` updates had been made."""
+        self.taken = taken
+        for count in self._counts:
+            count.fill_(taken)
+
+    def _clip(self, largest: float) -> None:
+        norms = torch._foreach_norm(self.gradients, 2.0)  # noqa: SLF001
+        first = norms[0].device
+        total = torch.linalg.vector_norm(torch.stack([norm.to(first) for norm in norms]), 2.0)
+        factor = torch.clamp(largest / (total + 1e-6), max=1.0)
+        for group in self.groups:
+            group.gradients.mul_(factor.to(group.gradients.device))
+
+    def _average(self, decay: float) -> None:
+        weight = max(1.0 - decay, 1.0 / self.taken)  # the mean of all so far, until there are enough to forget
+        for group in self.groups:
+            assert group.average is not None
+            group.average.lerp_(group.values, weight)
+
+    def _adam(self, group: Group, count: Tensor) -> Callable[[float], None]:
+        kernel = torch._fused_adamw_ if self.optimizer.kind == "adamw" else torch._fused_adam_
+        values, gradients, means, squares = _cut(group)
+        counts, (beta1, beta2), eps = [count] * len(values), self.optimizer.betas, self.optimizer.eps
+        decay, scale = self._decay(group), group.tuning.lr_scale
+        one = self._one.to(count.device)
+
+        def step(lr: float) -> None:
+            count.add_(one)
+            kernel(
+                values,
+                gradients,
+                means,
+                squares,
+                [],
+                counts,
+                lr=lr * scale,
+                beta1=beta1,
+                beta2=beta2,
+                weight_decay=decay,
+                eps=eps,
+                amsgrad=False,
+                maximize=False,
+            )
+
+        return step
+
+    def _sgd(self, group: Group, count: Tensor) -> Callable[[float], None]:
+        del count
+        values, gradients, *moments = _cut(group)
+        momenta, momentum = (moments[0] if moments else []), self.optimizer.momentum
+        decay, scale = self._decay(group), group.tuning.lr_scale
+
+        def step(lr: float) -> None:
+            torch._fused_sgd_(
+                values,
+                gradients,
+                momenta,
+                weight_decay=decay,
+                momentum=momentum,
+                lr=lr * scale,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+                is_first_step=False,  # a momentum of zeros becomes the first gradient
+            )
+
+        return step
+
+    def _decay(self, group: Group) -> float:
+        own = group.tuning.weight_decay
+        return self.optimizer.weight_decay if own is None else own
+
+
+def _cut(group: Group) -> list[list[Tensor]]:
+    return [[flat[run] for run in group.runs] for flat in (group.values, group.gradients, *group.moments)]

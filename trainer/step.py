@@ -1,0 +1,68 @@
+"""One gradient step: what the loop sees of it, and which way of taking it a job gets.
+
+A `Step` owns the parameters, the optimizer, the weight average and the random stream of a training run. The loop
+does not know which one it has: `EagerStep` runs the module as anybody would, `ReplayStep` replays it without
+autograd or Python overhead, and both give the same weights bit for bit.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from traind.trainer.eager import EagerStep
+from traind.trainer.optimizers import Optimizer
+
+Loss = Callable[[Any, Tensor], Tensor]
+
+
+class Step(Protocol):
+    """Gradient steps on the batches of an epoch. Nothing here waits for the device but what says so."""
+
+    kind: str  # "eager" or "replay"
+
+    def begin_epoch(self, permutation: Tensor) -> None:
+        """Take the epoch's order of the training rows: int64 row numbers."""
+
+    def run(self, batch_index: int) -> None:
+        """Take one gradient step on rows [b * B : (b + 1) * B] of the epoch; the last batch may be short."""
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the steps that follow."""
+
+    def take_loss(self) -> float:
+        """Return the mean loss of the rows since it was last taken, NaN where there were none. Waits."""
+
+    def is_finite(self) -> bool:
+        """Whether all weights are finite. Waits; ask before weights are saved."""
+
+    def weights(self, *, averaged: bool = True) -> dict[str, Tensor]:
+        """Return a copy of the module's state dict, with the weights' average where there is one. Waits."""
+
+    def evaluation(self, *, averaged: bool = True) -> AbstractContextManager[nn.Module]:
+        """Lend the module in evaluation mode with the same weights as `weights`; no step may run meanwhile."""
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of all that the next steps depend on: plain values and tensors. Waits."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken; raise `CheckpointDamaged` if it is of another model or optimizer."""
+
+
+def make_step(
+    model: nn.Module,
+    loss: Loss,
+    tensors: Sequence[Tensor],
+    optimizer: Optimizer,
+    *,
+    batch_size: int,
+    seed: int = 0,
+) -> Step:
+    """Return the fastest step that computes what eager PyTorch does.
+
+    `tensors` are the training rows: the inputs of `model` in order, then the target, all on the model's device.
+    `loss(model(*inputs), target)` is the mean over the rows of a batch. The parameters of `model` become views of
+    buffers that the step owns.
+    """
+    return EagerStep(model, loss, tensors, optimizer, batch_size=batch_size, seed=seed)
