@@ -26,3 +26,13 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
 
     predictions: list[Any]
     probabilities: list[dict[str, float]] | None = None
+
+
+class Dataset(Struct, frozen=True):
+    """The newest version of a registered data set."""
+
+    name: str
+    digest: str  # sha256 of the bytes as uploaded, hex
+    format: str
+    size_bytes: int
+    created_at: float | None = None

@@ -7,7 +7,9 @@ Knows no HTTP and no store.
 import asyncio
 from collections import defaultdict
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
+
+import msgspec
 
 from traind.service.errors import SlowWatcher
 
@@ -90,6 +92,10 @@ class Feed:
         elif item.is_last:
             self._shown.pop(job_id, None)
         self._offer(None, item)
+
+    def notify_all(self, notice: dict[str, Any]) -> None:
+        """Tell those who watch all jobs something that is no job's event: it has no number and is not kept."""
+        self._offer(None, Item(0, msgspec.json.encode(notice), is_last=False))
 
     def add(self, topic: str | None, watcher: Watcher) -> None:
         """Start handing a topic's events to a watcher."""

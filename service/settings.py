@@ -4,6 +4,7 @@
 """
 
 import os
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,6 +51,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if "root" in values:
             values["root"] = os.fspath(values["root"])
         return msgspec.convert(values, cls)
+
+    def all_trainers(self) -> dict[str, str]:
+        """Return every registered trainer but the built-in one, as `{"name": "package.module:function"}`."""
+        installed = {point.name: point.value for point in entry_points(group="traind.trainers")}
+        return installed | self.trainers
 
     @property
     def slot_count(self) -> int:

@@ -39,10 +39,10 @@ class Snapshots:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(PROGRESS_EVERY_S, self._flush)
 
-    async def entered(self, job: Job) -> None:
-        """Write the job now, durably; an error is logged, for the store has it."""
+    def entered(self, job: Job) -> asyncio.Future[None]:
+        """Write the job now, durably; await it to know that it stands. An error is logged, for the store has it."""
         self._waiting.pop(job.job_id, None)
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, job, True)
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._write, job, True)
 
     async def remove(self, job_id: str) -> None:
         """Remove a job's file."""

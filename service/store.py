@@ -98,7 +98,7 @@ class Store:
 
     async def close(self) -> None:
         """Close the database after what was handed over before."""
-        await self._run(lambda: self._db.close())
+        await self._run(self._close)
         self._thread.shutdown(wait=True)
 
     async def commit(self, changes: Sequence[Change], *, is_synced: bool) -> None:
@@ -190,6 +190,9 @@ class Store:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
                 raise DiskLow(f"The database cannot be written: {error}.", hint="Free some disk space.") from error
             raise StoreFailed(f"The database {self.path} failed: {error}.") from error
+
+    def _close(self) -> None:
+        self._db.close()
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

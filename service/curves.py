@@ -1,0 +1,108 @@
+"""A job's curves for drawing: folded from its events, rewound at resumed attempts, thinned.
+
+Thinning keeps the first, last, lowest and highest point of each bucket, so that a spike stays a spike. Read-only;
+called by the service.
+"""
+
+import asyncio
+from typing import Any
+
+from traind.service.engine import Engine
+from traind.trainer.contract import AnyEvent, Epoch, Metric, Progress, State, decode_event
+
+PAGE = 5_000
+Points = list[tuple[int, float | None]]
+
+
+class Curves:
+    """Every series of one job so far."""
+
+    def __init__(self) -> None:
+        self.series: dict[str, Points] = {}
+        self.epochs: list[dict[str, Any]] = []
+        self.attempts: list[dict[str, Any]] = []
+        self._attempt = 1
+
+    def add(self, event: AnyEvent) -> None:
+        """Fold one event in; the first state of a resumed attempt takes back the points after its step."""
+        match event:
+            case State(resumed_from_step=int(step), attempt=attempt) if attempt != self._attempt:
+                self._attempt = attempt or self._attempt + 1
+                self.attempts.append({"attempt": self._attempt, "resumed_from_step": step})
+                self._rewind(step)
+            case Progress():
+                for name in ("loss", "lr", "samples_per_s"):
+                    self._put(name, event.step, getattr(event, name), is_kept=name == "loss")
+                for name, value in event.metrics.items():
+                    self._put(f"custom.{name}", event.step, value)
+            case Epoch():
+                self.epochs.append({"epoch": event.epoch, "step": event.step, "is_best": event.is_best})
+                self._put("train_loss", event.step, event.train_loss)
+                for name, value in event.metrics.items():
+                    self._put(f"metrics.{name}", event.step, value)
+            case Metric():
+                for name, value in event.values.items():
+                    self._put(f"custom.{name}", event.step, value)
+            case _:
+                pass
+
+    def thinned(self, points: int) -> dict[str, Any]:
+        """Return the series as `{"step": [...], "value": [...]}`, and the epochs."""
+        series = {}
+        for name, values in self.series.items():
+            kept = _thin(values, points)
+            series[name] = {"step": [step for step, _ in kept], "value": [value for _, value in kept]}
+        stride = max(1, len(self.epochs) // points)
+        best = [epoch for epoch in self.epochs if epoch["is_best"]][-1:]
+        epochs = [epoch for epoch in self.epochs[::-stride][::-1] if epoch not in best] + best
+        return {"series": series, "epochs": sorted(epochs, key=_step), "attempts": self.attempts}
+
+    def _put(self, name: str, step: int, value: float | None, *, is_kept: bool = False) -> None:
+        if value is not None or is_kept:
+            self.series.setdefault(name, []).append((step, value))
+
+    def _rewind(self, step: int) -> None:
+        for values in self.series.values():
+            while values and values[-1][0] > step:
+                values.pop()
+        while self.epochs and self.epochs[-1]["step"] > step:
+            self.epochs.pop()
+
+
+async def curve(engine: Engine, job_id: str, points: int) -> dict[str, Any]:
+    """Return a job's thinned curves and the `seq` up to which they go."""
+    curves = Curves()
+    seq = 0
+    job = await engine.job(job_id)
+    while rows := await engine.journal.store.events(job_id, seq, PAGE):
+        seq = rows[-1][0]
+        await asyncio.to_thread(_add_all, curves, [body for _, body in rows])
+        if seq >= job.seq:
+            break
+    return {"job_id": job_id, "last_seq": seq, **await asyncio.to_thread(curves.thinned, points)}
+
+
+def _add_all(curves: Curves, bodies: list[bytes]) -> None:
+    for body in bodies:
+        curves.add(decode_event(body))
+
+
+def _step(epoch: dict[str, Any]) -> int:
+    return int(epoch["step"])
+
+
+def _thin(values: Points, points: int) -> Points:
+    """Return about `points` of the values: of each bucket the first, last, lowest and highest, in order."""
+    if len(values) <= points:
+        return values
+    size = -(-len(values) * 4 // points)
+    kept: Points = []
+    for start in range(0, len(values), size):
+        bucket = values[start : start + size]
+        numbers = [place for place, (_, value) in enumerate(bucket) if value is not None]
+        places = {0, len(bucket) - 1}
+        if numbers:
+            places |= {min(numbers, key=lambda place: bucket[place][1] or 0.0)}
+            places |= {max(numbers, key=lambda place: bucket[place][1] or 0.0)}
+        kept += [bucket[place] for place in sorted(places)]
+    return kept

@@ -1,0 +1,104 @@
+"""The one writer of every job's state: fold, commit, then tell.
+
+Holds the unfinished jobs in memory. A change is one or more contract events: they are numbered, folded into the
+job, written in one transaction, and only then shown to watchers and status files. Whoever changes a job holds
+`turn` from reading it to recording it. Knows no worker and no verb's meaning.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import msgspec
+
+from traind.service.errors import JobNotFound
+from traind.service.feed import Feed, Item
+from traind.service.jobs import TERMINAL, Job, apply
+from traind.service.snapshots import Snapshots
+from traind.service.store import Change, Store
+from traind.trainer.contract import AnyEvent, Progress, State, encode_event
+
+RECENT = 256  # finished jobs kept in memory, for those who ask again and again
+
+Told = tuple[AnyEvent, Item]
+
+
+class Journal:
+    """Live jobs and the way they change."""
+
+    def __init__(self, store: Store, feed: Feed, snapshots: Snapshots) -> None:
+        self.store = store
+        self.feed = feed
+        self.snapshots = snapshots
+        self.turn = asyncio.Lock()
+        self.live: dict[str, Job] = {}
+        self._recent: OrderedDict[str, Job] = OrderedDict()
+
+    async def job(self, job_id: str) -> Job:
+        """Return a job; raises `JobNotFound`."""
+        job = self.live.get(job_id) or self._recent.get(job_id)
+        if job is None:
+            job = await self.store.job(job_id)
+            if job is None:
+                raise JobNotFound(f"There is no job {job_id!r}.")
+            self._remember(job)
+        return job
+
+    async def record(self, job: Job, *events: AnyEvent, is_synced: bool = True) -> Job:
+        """Return the job after these events, committed and told. The caller holds `turn`."""
+        return (await self.record_many([(job, events)], is_synced=is_synced))[0]
+
+    async def record_many(self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]], *, is_synced: bool) -> list[Job]:
+        """Return the jobs after their events, all in one transaction. The caller holds `turn`."""
+        folded = [_fold(job, events) for job, events in changes]
+        commits = [Change(job, [(item.seq, item.body) for _, item in told]) for job, told in folded]
+        await self.store.commit(commits, is_synced=is_synced)
+        for job, told in folded:
+            await self._tell(job, told)
+        return [job for job, _ in folded]
+
+    async def forget(self, job_id: str) -> None:
+        """Remove a job that is over: record, events, status file. The caller holds `turn`."""
+        await self.store.delete(job_id)
+        await self.snapshots.remove(job_id)
+        self._recent.pop(job_id, None)
+        self.feed.notify_all({"type": "deleted", "job_id": job_id})
+
+    async def _tell(self, job: Job, told: list[Told]) -> None:
+        """Show a committed change to everyone; the end of a job stands in its status file before it is told."""
+        has_state = any(isinstance(event, State) for event, _ in told)
+        is_over = job.status in TERMINAL
+        if is_over:
+            self.live.pop(job.job_id, None)
+            self._remember(job)
+        else:
+            self._recent.pop(job.job_id, None)
+            self.live[job.job_id] = job
+        if has_state:
+            written = self.snapshots.entered(job)
+            if is_over or job.seq == len(told):
+                await written
+        else:
+            self.snapshots.progressed(job)
+        for event, item in told:
+            self.feed.publish(job.job_id, item)
+            if isinstance(event, State | Progress):
+                self.feed.publish_to_all(job.job_id, item, now=event.ts if isinstance(event, Progress) else None)
+
+    def _remember(self, job: Job) -> None:
+        self._recent[job.job_id] = job
+        self._recent.move_to_end(job.job_id)
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+
+
+def _fold(job: Job, events: Iterable[AnyEvent]) -> tuple[Job, list[Told]]:
+    """Number the events, fold them into the job, encode each once."""
+    told: list[Told] = []
+    for event in events:
+        numbered = msgspec.structs.replace(event, seq=job.seq + 1, job_id=job.job_id, ts=event.ts or time.time())
+        job = apply(job, numbered)
+        is_last = isinstance(numbered, State) and numbered.status in TERMINAL
+        told.append((numbered, Item(numbered.seq, encode_event(numbered), is_last)))
+    return job, told

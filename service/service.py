@@ -1,0 +1,338 @@
+"""`TrainingService`: everything traind does, as one object for asyncio programs.
+
+The engine runs jobs; `datasets` keeps tables; the side worker predicts, exports and describes. The HTTP app, the
+CLI's `train` and embedding programs all call this, and nothing below it. No HTTP, no signal handlers, no globals.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import msgspec
+from aiohttp import web
+from traind.service.datasets import Datasets, Source
+from traind.service.side import SideWorker
+
+from traind.service.answers import Dataset, EventPage, JobPage, Prediction
+from traind.service.curves import curve
+from traind.service.engine import Engine
+from traind.service.errors import InvalidSpec, JobNotFound, ModelNotReady, NotRunning, RootBusy
+from traind.service.jobs import Job
+from traind.service.logs import read_logs
+from traind.service.settings import Layout, Settings
+from traind.service.validate import parse_spec
+from traind.trainer.contract import AnyEvent, Status, TrainSpec
+
+LOG = logging.getLogger(__name__)
+Rows = Iterable[Mapping[str, Any]]
+Authorize = Callable[[web.Request], bool | Awaitable[bool]]
+QUICK_S = 60.0  # what a side worker may take to predict
+SLOW_S = 600.0  # to export or to look at a whole spec
+
+
+class TrainingService:
+    """One root: its jobs, data sets and models.
+
+    Keyword arguments are the fields of `Settings`. `async with` starts and closes it; a root can be open in one
+    service at a time (`RootBusy`).
+    """
+
+    def __init__(self, root: str | os.PathLike[str] = ".", **settings: Any) -> None:
+        self.settings = Settings.check(root=root, **settings)
+        self.layout = Layout(self.settings.root)
+        self.engine = Engine(self.settings, self.layout)
+        self.side: SideWorker
+        self._datasets: Datasets
+        self._lock: IO[bytes] | None = None
+        self._started_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the service is started and not yet closed."""
+        return self._lock is not None
+
+    async def __aenter__(self) -> Self:
+        """Lock the root, settle what the last service left, start the workers."""
+        lock = _lock(self.layout)
+        try:
+            self.side = SideWorker(self.layout.side_dir)
+            self._datasets = Datasets(self.layout, self.settings, self.side, self.engine.feed)
+            await self.engine.open()
+            await self.side.start()
+            await self._datasets.open()
+        except BaseException:
+            await self.engine.close()
+            lock.close()
+            raise
+        self._lock = lock
+        self._started_at = asyncio.get_running_loop().time()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Have running jobs checkpoint and leave; they go on at the next start."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the service; twice is no error."""
+        if self._lock is None:
+            return
+        lock, self._lock = self._lock, None
+        try:
+            await self.engine.close()
+            await self.side.close()
+        finally:
+            lock.close()
+
+    async def submit(
+        self, spec: TrainSpec | Mapping[str, Any] | None = None, *, job_id: str | None = None, **fields: Any
+    ) -> Job:
+        """Accept a job: from here on it is not lost.
+
+        The spec may be a `TrainSpec`, a mapping, or its fields as keywords. Raises `InvalidSpec` with every bad
+        field, `DatasetNotFound`, `IdTaken`, `QueueFull`, `DiskLow`.
+        """
+        self._check_open()
+        checked = parse_spec(fields if spec is None else spec)
+        await self._check_trainer(checked)
+        dataset = await self._datasets.resolve(checked)
+        return await self.engine.submit(checked, dataset, job_id)
+
+    async def dry_run(self, spec: TrainSpec | Mapping[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+        """Tell what a job would do: schema with evidence, warnings, parameters, memory, seconds. Takes no slot."""
+        self._check_open()
+        checked = parse_spec(fields if spec is None else spec)
+        dataset = await self._datasets.resolve(checked)
+        request = {"spec": msgspec.to_builtins(checked), "dataset": msgspec.to_builtins(dataset)}
+        return await self.side.call("traind.trainer.estimate:estimate_request", request, SLOW_S)
+
+    async def status(self, job_id: str) -> Job:
+        """Return a job as it is now; raises `JobNotFound`."""
+        self._check_open()
+        return await self.engine.job(job_id)
+
+    async def jobs(
+        self, status: Status | str | Iterable[Status | str] | None = None, limit: int = 100, after: int | None = None
+    ) -> JobPage:
+        """Return jobs, newest first; `after` is the `next` of the page before."""
+        self._check_open()
+        wanted = [] if status is None else [status] if isinstance(status, str) else list(status)
+        return await self.engine.jobs([str(state) for state in wanted], limit, after)
+
+    async def events(self, job_id: str, after: int = 0, limit: int = 1_000) -> EventPage:
+        """Return events as encoded JSON, in order; raises `JobNotFound`, `CursorAhead`."""
+        self._check_open()
+        return await self.engine.events(job_id, after, limit)
+
+    def watch(self, job_id: str, after: int = 0) -> AsyncIterator[AnyEvent]:
+        """Yield each event after `after` exactly once, past ones first, until the job is over.
+
+        Raises `JobNotFound`, `CursorAhead`, `SlowWatcher` (come back with the last `seq`), `NotRunning` on close.
+        """
+        self._check_open()
+        return self.engine.watch(job_id, after)
+
+    def watch_bytes(self, job_id: str, after: int = 0) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield as `watch` does, as `(seq, encoded event)`."""
+        self._check_open()
+        return self.engine.watch_bytes(job_id, after)
+
+    async def watch_all(self) -> AsyncIterator[bytes]:
+        """Yield, encoded, the states and thinned progress of all jobs, and notices, from now on."""
+        self._check_open()
+        with self.engine.feed.watch(None) as watcher:
+            while (item := await watcher.next_item()) is not None:
+                yield item.body
+
+    async def wait(self, job_id: str) -> Job:
+        """Return the job once it is over; raises `JobNotFound`, `NotRunning` on close."""
+        self._check_open()
+        return await self.engine.wait(job_id)
+
+    async def stop(self, job_id: str) -> Job:
+        """End a job and keep its best model so far; without a step yet it is cancelled. Raises `JobFinished`."""
+        return await self.engine.stop(job_id)
+
+    async def pause(self, job_id: str) -> Job:
+        """Free the job's slot and keep its place. Raises `JobFinished`."""
+        return await self.engine.pause(job_id)
+
+    async def resume(self, job_id: str, epochs: int | None = None) -> Job:
+        """Go on from the last checkpoint, with more epochs where given. Raises `NotResumable`."""
+        return await self.engine.resume(job_id, epochs)
+
+    async def cancel(self, job_id: str) -> Job:
+        """End a job and keep nothing but its record. Raises `JobFinished`."""
+        return await self.engine.cancel(job_id)
+
+    async def delete(self, job_id: str) -> None:
+        """Remove a job that is over, with its files and its model. Raises `JobNotFinished`."""
+        await self.engine.delete(job_id)
+
+    async def logs(self, job_id: str, limit_bytes: int = 65_536) -> str:
+        """Return the end of what the job itself printed, over its attempts."""
+        self._check_open()
+        job = await self.engine.job(job_id)
+        return await asyncio.to_thread(read_logs, self.layout.job_dir(job.job_id), limit_bytes)
+
+    async def curve(self, job_id: str, points: int = 800) -> dict[str, Any]:
+        """Return a job's curves, rewound at resumed attempts and thinned to about `points` a series."""
+        self._check_open()
+        return await curve(self.engine, job_id, points)
+
+    async def predict(
+        self, model: str, rows: Rows | None = None, *, columns: Mapping[str, list[Any]] | None = None
+    ) -> Prediction:
+        """Predict with a job's model, or an alias's; of a running job with the best checkpoint so far.
+
+        Raises `JobNotFound`, `ModelNotReady`, and `PredictionFailed` naming each bad row.
+        """
+        path = await self.model_path(model, or_best=True)
+        request: dict[str, Any] = {"model_path": os.fspath(path)}
+        request |= {"columns": dict(columns)} if columns is not None else {"rows": [dict(row) for row in rows or ()]}
+        answer = await self.side.call("traind.trainer.bundle:predict_request", request, QUICK_S)
+        return msgspec.convert(answer, Prediction)
+
+    async def model_path(self, model: str, *, or_best: bool = False) -> Path:
+        """Return the file of a job's (or alias's) model; raises `ModelNotReady`.
+
+        With `or_best`, the newest checkpoint of a job that has no model yet will do.
+        """
+        self._check_open()
+        job = await self.engine.job(await self._job_of(model))
+        for made in (job.model, job.checkpoint if or_best else None):
+            if made is not None and (path := self.layout.root / made).exists():
+                return path
+        raise ModelNotReady(
+            f"The job {job.job_id} is {job.status.lower()} and has no model.",
+            hint="Wait until it is completed." if job.finished_at is None else None,
+        )
+
+    async def export(self, model: str, format: str) -> Path:  # noqa: A002 - the public word for it
+        """Return a verified `onnx` or `safetensors` export of a job's model, made now."""
+        path = await self.model_path(model)
+        request = {"model_path": os.fspath(path), "format": format, "out_dir": os.fspath(self.layout.side_dir)}
+        answer = await self.side.call("traind.trainer.export:export_request", request, SLOW_S)
+        return Path(answer["path"])
+
+    async def put_dataset(self, name: str, source: Source, format: str | None = None) -> Dataset:  # noqa: A002
+        """Register a table under a name: a path, bytes, an async iterator of bytes, or rows (mappings).
+
+        Putting it again makes a new version. Raises `InvalidName`, `DatasetTooLarge`, `BadTable` naming the cells.
+        """
+        self._check_open()
+        return await self._datasets.put(name, source, format)
+
+    async def datasets(self) -> list[Dataset]:
+        """Return every registered data set, by name."""
+        self._check_open()
+        return await self._datasets.list()
+
+    async def dataset(self, name: str) -> Dataset:
+        """Return a data set with its schema and warnings; raises `DatasetNotFound`."""
+        self._check_open()
+        return await self._datasets.get(name)
+
+    async def preview(self, name: str, rows: int = 20) -> dict[str, Any]:
+        """Return the first rows of a data set; raises `DatasetNotFound`."""
+        self._check_open()
+        return await self._datasets.preview(name, rows)
+
+    async def delete_dataset(self, name: str) -> None:
+        """Remove a data set; raises `DatasetNotFound`, and `DatasetInUse` while an unfinished job uses it."""
+        self._check_open()
+        jobs = self.engine.journal.live.values()
+        await self._datasets.delete(name, {job.dataset.digest for job in jobs if job.dataset is not None})
+
+    async def set_alias(self, name: str, job_id: str | None) -> None:
+        """Point a name at a job's model (None: at nothing); raises `JobNotFound`, `ModelNotReady`."""
+        if job_id is not None:
+            await self.model_path(job_id)
+        await self.engine.journal.store.set_alias(name, job_id)
+
+    async def aliases(self) -> dict[str, dict[str, Any]]:
+        """Return each alias with the job it points at and since when."""
+        self._check_open()
+        rows = await self.engine.journal.store.aliases()
+        return {name: {"job_id": job_id, "since": since} for name, (job_id, since) in rows.items()}
+
+    def health(self) -> dict[str, Any]:
+        """Return slots busy and total, queue length, uptime and what is wrong now."""
+        self._check_open()
+        attempts = self.engine.attempts
+        problems = [problem for problem in (attempts.problem, self.engine.slots.problem) if problem is not None]
+        return {
+            "slots": {"busy": attempts.slots_busy(), "total": self.settings.slot_count},
+            "queued": len(attempts.queue()),
+            "watchers": self.engine.feed.count(),
+            "uptime_s": round(asyncio.get_running_loop().time() - self._started_at, 3),
+            "is_ready": not problems and self.engine.slots.is_ready,
+            "problems": problems,
+        }
+
+    def web_app(
+        self,
+        *,
+        hosts: Iterable[str] | None = (),
+        origins: Iterable[str] = (),
+        authorize: Authorize | None = None,
+        **options: Any,
+    ) -> web.Application:
+        """Return an aiohttp app to add under any prefix; it starts and closes the service with its host.
+
+        Args:
+            hosts: names the app may be reached by, beside loopback; None leaves the Host header to the host app.
+            origins: other origins whose pages may call it.
+            authorize: asked for every request that shows or changes a job; False answers 403.
+            options: further options of `http.app.build_app`.
+        """
+        from traind.service.http.app import build_app
+
+        return build_app(self, hosts=hosts, origins=origins, authorize=authorize, **options)
+
+    async def _job_of(self, model: str) -> str:
+        """Return the job a model's name means: a job id, or an alias."""
+        try:
+            return (await self.engine.journal.job(model)).job_id
+        except JobNotFound:
+            aliases = await self.engine.journal.store.aliases()
+            if model not in aliases:
+                raise
+            return aliases[model][0]
+
+    async def _check_trainer(self, spec: TrainSpec) -> None:
+        """Raise `InvalidSpec` for a trainer that is not registered, or options it does not take."""
+        if spec.trainer == "tabular":
+            return
+        known = self.settings.all_trainers()
+        if spec.trainer not in known:
+            names = ", ".join(sorted({"tabular", *known}))
+            problem = f"no trainer {spec.trainer!r} is registered; there are: {names}"
+            raise InvalidSpec(f"trainer: {problem}.", details=[{"loc": "trainer", "msg": problem}])
+        request = {"trainer": known[spec.trainer], "options": spec.options}
+        await self.side.call("traind.trainer.plugins:check_request", request, QUICK_S)
+
+    def _check_open(self) -> None:
+        if self._lock is None:
+            raise NotRunning("The service is not running.", hint="Use `async with TrainingService(...)`.")
+
+
+def _lock(layout: Layout) -> IO[bytes]:
+    """Take the root for this process; the lock goes with the returned file. Raises `RootBusy`."""
+    layout.artifacts_dir.mkdir(parents=True, exist_ok=True)
+    file = layout.lock_path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise RootBusy(
+            f"Another traind holds the root {layout.root}.",
+            hint="Speak to it with --server (or `traind.Client`), or choose another root.",
+        ) from None
+    return file
