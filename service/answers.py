@@ -1,4 +1,4 @@
-"""What the service answers beside jobs and events: pages and predictions. The service, HTTP and the client share it."""
+"""What the service answers beside jobs and events. The service, HTTP and the client share these."""
 
 from typing import Any
 
@@ -36,3 +36,5 @@ class Dataset(Struct, frozen=True):
     format: str
     size_bytes: int
     created_at: float | None = None
+    versions: list[str] = []  # digests, newest first
+    summary: dict[str, Any] = {}  # rows, columns with kind and evidence, warnings: data/describe.py

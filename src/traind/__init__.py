@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from traind.service.client import Client, SyncClient
+    from traind.service.client.asynchronous import Client
+    from traind.service.client.synchronous import SyncClient
     from traind.service.errors import ServiceError
     from traind.service.jobs import Job
     from traind.service.service import TrainingService
@@ -65,11 +66,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Client": "traind.service.client",
+    "Client": "traind.service.client.asynchronous",
     "Job": "traind.service.jobs",
     "Run": "traind.trainer.run",
     "ServiceError": "traind.service.errors",
-    "SyncClient": "traind.service.client",
+    "SyncClient": "traind.service.client.synchronous",
     "TrainingService": "traind.service.service",
     "load_model": "traind.trainer.bundle",
 }  # every other name: traind.trainer.contract

@@ -1,0 +1,188 @@
+"""`Client`: a running server with the verbs, types and errors of `TrainingService`, for asyncio programs."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from traind.service.answers import Dataset, EventPage, JobPage, Prediction
+from traind.service.client import calls
+from traind.service.client.calls import Rows
+from traind.service.client.connection import Connection
+from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
+from traind.service.client.errors import Away
+from traind.service.client.transfers import Source, Told, upload_of
+from traind.service.jobs import Job
+from traind.trainer.contract import AnyEvent, Status, TrainSpec
+
+
+class Client:
+    """A running server. `async with Client() as client:` - the verbs are those of `TrainingService`.
+
+    A server that has answered may be away for `patience_s` (it restarts, the network breaks): requests that can be
+    sent twice are, watches go on after the last event seen. `timeout_s` is the longest silence within an answer.
+    The token is taken from TRAIND_TOKEN where none is given.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:3001",
+        token: str | None = None,
+        *,
+        timeout_s: float = 120.0,
+        patience_s: float = 90.0,
+    ) -> None:
+        self._connection = Connection(base_url, token or os.environ.get("TRAIND_TOKEN"), timeout_s, patience_s)
+
+    async def __aenter__(self) -> Self:
+        await self._connection.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connection.close()
+
+    async def submit(
+        self, spec: TrainSpec | Mapping[str, Any] | None = None, *, job_id: str | None = None, **fields: Any
+    ) -> Job:
+        """Submit a job: a `TrainSpec`, a mapping, or its fields as keywords.
+
+        Under an id of one's own the same submit again is the same job.
+        """
+        return await self.status(await self._connection.send(calls.submit(fields if spec is None else spec, job_id)))
+
+    async def dry_run(self, spec: TrainSpec | Mapping[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+        """Tell what a job would do: schema, warnings, parameters, memory, seconds."""
+        return await self._connection.send(calls.dry_run(fields if spec is None else spec))
+
+    async def status(self, job_id: str) -> Job:
+        """Return one job."""
+        return await self._connection.send(calls.status(job_id))
+
+    async def jobs(
+        self,
+        status: Status | str | Iterable[Status | str] | None = None,
+        limit: int = 100,
+        after: str | int | None = None,
+    ) -> JobPage:
+        """Return a page of jobs, newest first."""
+        return await self._connection.send(calls.jobs(status, limit, after))
+
+    async def events(self, job_id: str, after: int = 0, limit: int = 1000) -> EventPage:
+        """Return a page of a job's events."""
+        return await self._connection.send(calls.events(job_id, after, limit))
+
+    async def watch(self, job_id: str, after: int = 0) -> AsyncIterator[AnyEvent]:
+        """Yield a job's events, each `seq` once and in order, until the job has ended.
+
+        Lost connections and server restarts are bridged. A `State` with `resumed_from_step` says that steps are
+        taken again from there: who draws curves rewinds.
+        """
+        cursor = Cursor(job_id, after)
+        absence = self._connection.patience.begin()
+        while not cursor.is_over:
+            try:
+                async with self._connection.response(cursor.call(), silence_s=STREAM_SILENCE_S) as response:
+                    absence.answered()
+                    cursor.opened(response.status)
+                    async for chunk in response.content.iter_any():
+                        for event in cursor.feed(chunk):
+                            yield event
+                    cursor.closed()
+            except Away as away:
+                await asyncio.sleep(absence.delay(away, is_repeatable=True))
+
+    async def wait(self, job_id: str) -> Job:
+        """Return the job once it has ended."""
+        job = await self.status(job_id)
+        async for _event in self.watch(job_id, after=job.seq):
+            pass
+        return await self.status(job_id)
+
+    async def stop(self, job_id: str) -> Job:
+        """End a job and keep the best model so far."""
+        return await self._ask(calls.verb("stop", job_id))
+
+    async def pause(self, job_id: str) -> Job:
+        """Let a job write its checkpoint and give its slot back."""
+        return await self._ask(calls.verb("pause", job_id))
+
+    async def cancel(self, job_id: str) -> Job:
+        """End a job and keep nothing but its record."""
+        return await self._ask(calls.verb("cancel", job_id))
+
+    async def resume(self, job_id: str, epochs: int | None = None) -> Job:
+        """Let a paused, stopped, failed or (with more epochs) completed job go on."""
+        return await self._ask(calls.verb("resume", job_id, epochs))
+
+    async def delete(self, job_id: str) -> None:
+        """Remove a finished job with its files."""
+        await self._connection.send(calls.delete(job_id))
+
+    async def logs(self, job_id: str, limit_bytes: int = 65_536) -> str:
+        """Return the end of what a job wrote."""
+        return await self._connection.send(calls.logs(job_id, limit_bytes))
+
+    async def predict(
+        self, model: str, rows: Rows | None = None, *, columns: Mapping[str, list[Any]] | None = None
+    ) -> Prediction:
+        """Predict with a job's model, or an alias's: one prediction a row."""
+        return await self._connection.send(calls.predict(model, rows, columns))
+
+    async def model_path(self, model: str, *, to: str | os.PathLike[str] | None = None) -> Path:
+        """Download a finished model and return where it lies: `to`, or `<model>.pt`. `traind.load_model` reads it."""
+        return await self._connection.download(calls.model(model), Path(to or f"{model}.pt"))
+
+    async def export(self, model: str, format: str, *, to: str | os.PathLike[str] | None = None) -> Path:  # noqa: A002
+        """Download a verified `onnx` or `safetensors` export of a model and return where it lies."""
+        return await self._connection.download(calls.export(model, format), Path(to or f"{model}.{format}"))
+
+    async def put_dataset(
+        self,
+        name: str,
+        source: Source,
+        format: str | None = None,  # noqa: A002
+        *,
+        told: Told | None = None,
+    ) -> Dataset:
+        """Register a data set from a path, bytes, rows, or an async iterator of bytes or rows.
+
+        `told(sent_bytes, size_bytes)` is called as the upload goes on. Putting a name again makes a new version.
+        """
+        upload = upload_of(source, format)
+        return await self._connection.upload(calls.put_dataset(name, upload.format), upload, told)
+
+    async def datasets(self) -> list[Dataset]:
+        """Return every registered data set."""
+        return await self._connection.send(calls.datasets())
+
+    async def dataset(self, name: str) -> Dataset:
+        """Return one data set."""
+        return await self._connection.send(calls.dataset(name))
+
+    async def preview(self, name: str, rows: int = 20) -> dict[str, Any]:
+        """Return the first rows of a data set, its columns and their summary."""
+        return await self._connection.send(calls.preview(name, rows))
+
+    async def delete_dataset(self, name: str) -> None:
+        """Remove a data set that no unfinished job uses."""
+        await self._connection.send(calls.delete_dataset(name))
+
+    async def set_alias(self, name: str, job_id: str | None) -> None:
+        """Point a name at a job's model (None: at nothing)."""
+        await self._connection.send(calls.set_alias(name, job_id))
+
+    async def aliases(self) -> dict[str, dict[str, Any]]:
+        """Return each alias with the job it points at and since when."""
+        return await self._connection.send(calls.aliases())
+
+    async def health(self) -> dict[str, Any]:
+        """Return how the server is: version, slots, queue, uptime."""
+        return await self._connection.send(calls.health())
+
+    async def _ask(self, call: calls.Call[str]) -> Job:
+        """Send a verb and return the job as it is then."""
+        return await self.status(await self._connection.send(call))

@@ -1,0 +1,228 @@
+"""Every call of the HTTP interface: what is sent, and how the answer is read. No input or output happens here."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Struct
+
+from traind.service.answers import Dataset, EventPage, JobPage, Prediction
+from traind.service.jobs import Job
+from traind.trainer.contract import Status, TrainSpec
+
+T = TypeVar("T")
+Verb = Literal["stop", "pause", "resume", "cancel"]
+Rows = Iterable[Mapping[str, Any]]
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_DEFAULTS = msgspec.to_builtins(TrainSpec())
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request. `is_repeatable`: sending it twice leaves what sending it once leaves."""
+
+    method: str
+    path: str
+    read: Callable[[bytes], T]
+    query: Mapping[str, object] = field(default_factory=dict)
+    body: bytes | None = None
+    is_repeatable: bool = True
+    accept: str = "application/json"
+
+    @property
+    def target(self) -> str:
+        """The path with its query."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers beside those of the connection."""
+        told = {"Accept": self.accept}
+        return told | ({"Content-Type": "application/json"} if self.body is not None else {})
+
+
+class _Accepted(Struct):
+    job_id: str
+
+
+class _StatusBody(Struct):
+    status: Job
+
+
+class _EventsBody(Struct):
+    events: list[msgspec.Raw]
+    last_seq: int
+
+
+class _LogsBody(Struct):
+    logs: str
+
+
+class _DatasetBody(Struct):
+    dataset: Dataset
+
+
+class _DatasetsBody(Struct):
+    datasets: list[Dataset]
+
+
+def submit(spec: TrainSpec | Mapping[str, Any], job_id: str | None) -> Call[str]:
+    """Submit a job under an id that is chosen here where none is given: sent twice, it is still one job."""
+    body = asked(spec) | {"job_id": job_id or new_job_id()}
+    return Call("POST", "/api/train", lambda answer: _decode(answer, _Accepted).job_id, body=_encoder.encode(body))
+
+
+def dry_run(spec: TrainSpec | Mapping[str, Any]) -> Call[dict[str, Any]]:
+    """Ask what a job would do."""
+    return Call("POST", "/api/train", _facts, query={"dry_run": "true"}, body=_encoder.encode(asked(spec)))
+
+
+def asked(spec: TrainSpec | Mapping[str, Any]) -> dict[str, Any]:
+    """Return a spec as plain values; of a `TrainSpec` only what differs from the defaults."""
+    if not isinstance(spec, TrainSpec):
+        return dict(spec)
+    values = msgspec.to_builtins(spec)
+    return {name: value for name, value in values.items() if value != _DEFAULTS[name]}
+
+
+def new_job_id() -> str:
+    """Return an id that no other job has."""
+    return f"job_{int(time.time() * 1000)}_{secrets.token_hex(3)}"
+
+
+def status(job_id: str) -> Call[Job]:
+    """Ask for one job."""
+    return Call("GET", "/api/train/status", lambda body: _decode(body, _StatusBody).status, query={"job_id": job_id})
+
+
+def jobs(states: Status | str | Iterable[Status | str] | None, limit: int, after: str | int | None) -> Call[JobPage]:
+    """Ask for a page of jobs, newest first."""
+    query: dict[str, object] = {"limit": limit}
+    if states is not None:
+        query["status"] = states if isinstance(states, str) else ",".join(states)
+    if after is not None:
+        query["after"] = after
+    return Call("GET", "/api/train/jobs", lambda body: _decode(body, JobPage), query=query)
+
+
+def events(job_id: str, after: int, limit: int) -> Call[EventPage]:
+    """Ask for a page of a job's events."""
+    query = {"job_id": job_id, "after": after, "limit": limit}
+    return Call("GET", "/api/train/events", _event_page, query=query)
+
+
+def verb(name: Verb, job_id: str, epochs: int | None = None) -> Call[str]:
+    """Ask something of a job. A second `resume` with epochs would be refused: the first has changed them."""
+    body: dict[str, Any] = {"job_id": job_id} | ({"epochs": epochs} if epochs is not None else {})
+    return Call(
+        "POST",
+        f"/api/train/{name}",
+        lambda answer: _decode(answer, _Accepted).job_id,
+        body=_encoder.encode(body),
+        is_repeatable=epochs is None,
+    )
+
+
+def delete(job_id: str) -> Call[None]:
+    """Remove a finished job with its files."""
+    return Call("DELETE", f"/api/train/jobs/{_quoted(job_id)}", _nothing)
+
+
+def logs(job_id: str, limit_bytes: int) -> Call[str]:
+    """Ask for the end of what a job wrote."""
+    query = {"job_id": job_id, "limit_bytes": limit_bytes}
+    return Call("GET", "/api/train/logs", lambda body: _decode(body, _LogsBody).logs, query=query)
+
+
+def predict(model: str, rows: Rows | None, columns: Mapping[str, list[Any]] | None) -> Call[Prediction]:
+    """Ask for predictions: rows of columns, or columns of values."""
+    body: dict[str, Any] = {"columns": columns} if columns is not None else {"rows": list(rows or ())}
+    path = f"/api/models/{_quoted(model)}/predict"
+    return Call("POST", path, lambda answer: _decode(answer, Prediction), body=_encoder.encode(body))
+
+
+def model(job_id: str) -> Call[None]:
+    """Download the finished model."""
+    return Call("GET", f"/api/models/{_quoted(job_id)}", _nothing, accept="*/*")
+
+
+def export(job_id: str, kind: str) -> Call[None]:
+    """Download the finished model in another format."""
+    return Call("GET", f"/api/models/{_quoted(job_id)}/export", _nothing, query={"format": kind}, accept="*/*")
+
+
+def put_dataset(name: str, kind: str | None) -> Call[Dataset]:
+    """Register a data set; its bytes are sent beside this."""
+    query: dict[str, object] = {"format": kind} if kind else {}
+    return Call("PUT", f"/api/datasets/{_quoted(name)}", _dataset, query=query)
+
+
+def datasets() -> Call[list[Dataset]]:
+    """Ask for every registered data set."""
+    return Call("GET", "/api/datasets", lambda body: _decode(body, _DatasetsBody).datasets)
+
+
+def dataset(name: str) -> Call[Dataset]:
+    """Ask for one data set."""
+    return Call("GET", f"/api/datasets/{_quoted(name)}", _dataset)
+
+
+def preview(name: str, rows: int) -> Call[dict[str, Any]]:
+    """Ask for the first rows of a data set, its columns and their summary."""
+    return Call("GET", f"/api/datasets/{_quoted(name)}/preview", _facts, query={"rows": rows})
+
+
+def delete_dataset(name: str) -> Call[None]:
+    """Remove a data set."""
+    return Call("DELETE", f"/api/datasets/{_quoted(name)}", _nothing)
+
+
+def set_alias(name: str, job_id: str | None) -> Call[None]:
+    """Point a name at a job's model, or at nothing."""
+    path = f"/api/models/aliases/{_quoted(name)}"
+    if job_id is None:
+        return Call("DELETE", path, _nothing)
+    return Call("PUT", path, _nothing, body=_encoder.encode({"job_id": job_id}))
+
+
+def aliases() -> Call[dict[str, dict[str, Any]]]:
+    """Ask for every alias."""
+    return Call("GET", "/api/models/aliases", lambda body: dict(_facts(body)["aliases"]))
+
+
+def health() -> Call[dict[str, Any]]:
+    """Ask how the server is."""
+    return Call("GET", "/api/health", _facts)
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    return msgspec.json.decode(body, type=kind)
+
+
+def _event_page(body: bytes) -> EventPage:
+    page = _decode(body, _EventsBody)
+    return EventPage([bytes(event) for event in page.events], page.last_seq)
+
+
+def _facts(body: bytes) -> dict[str, Any]:
+    """Read an answer of free shape, its `ok` left out."""
+    answer: dict[str, Any] = msgspec.json.decode(body)
+    answer.pop("ok", None)
+    return answer
+
+
+def _dataset(body: bytes) -> Dataset:
+    return _decode(body, _DatasetBody).dataset
+
+
+def _nothing(_body: bytes) -> None:
+    """Read no answer."""

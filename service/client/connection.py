@@ -1,0 +1,151 @@
+"""How `Client` talks: one aiohttp session, tries that are repeated where that is safe, bodies as streams."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+from yarl import URL
+
+from traind.service.client.calls import Call
+from traind.service.client.errors import Away, is_away, refusal
+from traind.service.client.patience import Patience
+from traind.service.client.transfers import CHUNK_BYTES, Told, Upload, partial_path
+from traind.service.errors import JobNotFound, NotRunning
+
+T = TypeVar("T")
+
+
+class Connection:
+    """One server. Opened and closed by the client that owns it."""
+
+    def __init__(self, base_url: str, token: str | None, timeout_s: float, patience_s: float) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.patience = Patience(self.base_url, patience_s)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout_s = timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Make the session; nothing is sent yet."""
+        connector = aiohttp.TCPConnector(limit=0)  # every watch holds one connection
+        self._session = aiohttp.ClientSession(headers=self._headers, connector=connector)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, call: Call[T]) -> T:
+        """Send one request until it is answered, and return what it asked for."""
+        absence = self.patience.begin()
+        while True:
+            try:
+                async with self.response(call, call.body) as response:
+                    answer = await response.read()
+                absence.answered()
+                return call.read(answer)
+            except Away as away:
+                await asyncio.sleep(absence.delay(away, is_repeatable=call.is_repeatable))
+            except JobNotFound:
+                if call.method == "DELETE" and absence.is_retry:  # the try before did it
+                    return call.read(b"{}")
+                raise
+
+    async def upload(self, call: Call[T], upload: Upload, told: Told | None) -> T:
+        """Send one request with a body that streams, telling how far it is."""
+        absence = self.patience.begin()
+        while True:
+            body = _Body(upload, told)
+            try:
+                async with self.response(call, body.chunks(), size_bytes=upload.size_bytes) as response:
+                    answer = await response.read()
+                absence.answered()
+                return call.read(answer)
+            except Away as away:
+                if body.error is not None:  # it was the source that failed, not the server
+                    raise body.error from None
+                await asyncio.sleep(absence.delay(away, is_repeatable=upload.is_repeatable))
+
+    async def download(self, call: Call[None], path: Path) -> Path:
+        """Write an answer to a file, which is there only once it is whole."""
+        absence = self.patience.begin()
+        while True:
+            part = partial_path(path)
+            try:
+                async with self.response(call) as response:
+                    await _write(response, part)
+                await asyncio.to_thread(part.replace, path)
+                absence.answered()
+                return path
+            except Away as away:
+                await asyncio.sleep(absence.delay(away, is_repeatable=True))
+            finally:
+                part.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def response(
+        self,
+        call: Call[T],
+        body: bytes | AsyncIterator[bytes] | None = None,
+        *,
+        size_bytes: int | None = None,
+        silence_s: float | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Open one answer that is not a refusal. A connection that fails, now or while reading, is `Away`."""
+        if self._session is None:
+            raise NotRunning("The client is not open.", hint="Use it as `async with Client(...) as client:`.")
+        url = URL(self.base_url + call.target, encoded=True)
+        headers = call.headers | ({"Content-Length": str(size_bytes)} if size_bytes is not None else {})
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=silence_s or self._timeout_s)
+        try:
+            async with self._session.request(
+                call.method,
+                url,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                if response.status >= 300:
+                    answer = await response.read()
+                    if is_away(response.status, answer):
+                        raise Away(f"it answered {response.status}", may_have_arrived=False)
+                    raise refusal(response.status, answer, self.base_url + call.path)
+                yield response
+        except aiohttp.ClientConnectorError as error:
+            raise Away(str(error.os_error), may_have_arrived=False) from error
+        except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+            raise Away(str(error) or type(error).__name__, may_have_arrived=True) from error
+
+
+class _Body:
+    """One try of an upload. `error` is what the source raised: aiohttp would show it as a lost connection."""
+
+    def __init__(self, upload: Upload, told: Told | None) -> None:
+        self._upload = upload
+        self._told = told
+        self.error: Exception | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the bytes to send."""
+        sent = 0
+        try:
+            async for chunk in self._upload.chunks():
+                yield chunk
+                sent += len(chunk)
+                if self._told is not None:
+                    self._told(sent, self._upload.size_bytes)
+        except Exception as error:
+            self.error = error
+            raise
+
+
+async def _write(response: aiohttp.ClientResponse, path: Path) -> None:
+    """Write an answer as it comes."""
+    with await asyncio.to_thread(path.open, "xb") as file:
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+            await asyncio.to_thread(file.write, chunk)

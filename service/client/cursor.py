@@ -1,0 +1,52 @@
+"""One job's events as server-sent events: what has been read, and whether that was all. No input or output."""
+
+from traind.service.client.calls import Call
+from traind.service.client.errors import Away
+from traind.service.jobs import TERMINAL
+from traind.trainer.contract import AnyEvent, State, decode_event
+
+STREAM_SILENCE_S = 45.0  # the server sends a comment every 15 s
+
+
+class Cursor:
+    """Where one watcher is in one job's stream. Survives any number of connections."""
+
+    def __init__(self, job_id: str, after: int) -> None:
+        self.job_id = job_id
+        self.after = after
+        self.is_over = False
+        self._rest = b""
+        self._ended = False  # the newest event read was the job's end
+
+    def call(self) -> Call[None]:
+        """Return the request that goes on after what has been read."""
+        query = {"job_id": self.job_id, "after": self.after}
+        return Call("GET", "/api/train/events", _nothing, query=query, accept="text/event-stream")
+
+    def opened(self, status: int) -> None:
+        """Begin a connection; 204 says that there is nothing left to read."""
+        self._rest = b""
+        self.is_over = status == 204
+
+    def feed(self, chunk: bytes) -> list[AnyEvent]:
+        """Take bytes as they come; return the events that they completed, each `seq` once."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        events = []
+        for line in lines:
+            if line.startswith(b"data:"):
+                event = decode_event(line[5:].strip())
+                if event.seq > self.after:
+                    self.after = event.seq
+                    self._ended = isinstance(event, State) and event.status in TERMINAL
+                    events.append(event)
+        return events
+
+    def closed(self) -> None:
+        """End a connection that the server ended in order: all is told if the job's end was, else it is `Away`."""
+        self.is_over = self.is_over or self._ended
+        if not self.is_over:
+            raise Away("it ended the stream before the job was over", may_have_arrived=True)
+
+
+def _nothing(_body: bytes) -> None:
+    """Read no answer: the stream is fed."""
