@@ -209,7 +209,7 @@ class Attempts:
                     await self._fold(frames)
             except (DiskLow, StoreFailed) as error:
                 if self.problem is None:
-                    LOG.error("what workers say cannot be written: %s", error.message)
+                    LOG.warning("what workers say cannot be written: %s", error.message)
                 self.problem = error.message
                 await asyncio.sleep(RETRY_S)
             else:

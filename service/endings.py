@@ -25,7 +25,6 @@ class Asked(Protocol):
 
     pause_reason: str
     killed_for: str | None
-    asked: int
 
 
 def after_outcome(job: Job, said: State, pause_reason: str) -> State:

@@ -1,0 +1,107 @@
+"""The database: pages, order, damage, formats."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from traind.service.errors import RootTooNew, StoreFailed
+from traind.service.jobs import Job
+from traind.service.store import FORMAT, Change, Store
+from traind.trainer.contract import Status, TrainSpec
+
+
+def job(job_id: str, status: Status = Status.QUEUED, **fields: object) -> Job:
+    return Job(job_id=job_id, created_at=1.0, status=status, spec=TrainSpec(), **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = await Store.open(tmp_path / "artifacts" / "traind.db")
+    yield store
+    await store.close()
+
+
+async def test_a_job_and_its_events_come_back_as_they_were(store: Store) -> None:
+    first = job("a", seq=2)
+    await store.commit([Change(first, [(1, b"{1}"), (2, b"{2}")])], is_synced=True)
+    await store.commit([Change(job("a", Status.RUNNING, seq=3), [(3, b"{3}")])], is_synced=False)
+    found = await store.job("a")
+    assert found is not None
+    assert (found.status, found.seq) == (Status.RUNNING, 3)
+    assert await store.events("a", 1, 10) == [(2, b"{2}"), (3, b"{3}")]
+    assert await store.events("a", 0, 1) == [(1, b"{1}")]
+    assert await store.job("b") is None
+
+
+async def test_a_transaction_is_written_whole_or_not_at_all(store: Store) -> None:
+    await store.commit([Change(job("a", seq=1), [(1, b"{}")])], is_synced=True)
+    with pytest.raises(StoreFailed):
+        await store.commit(
+            [Change(job("b"), [(1, b"{}")]), Change(job("a", Status.FAILED), [(1, b"again")])], is_synced=True
+        )
+    assert await store.job("b") is None
+    assert (await store.job("a")) == job("a", seq=1)
+
+
+async def test_pages_go_from_the_newest_to_the_oldest_and_filter_by_state(store: Store) -> None:
+    for number in range(7):
+        status = Status.COMPLETED if number % 2 else Status.QUEUED
+        await store.commit([Change(job(f"j{number}", status), [])], is_synced=False)
+    page, cursor = await store.page([], 3, None)
+    assert [one.job_id for one in page] == ["j6", "j5", "j4"]
+    page, cursor = await store.page([], 3, cursor)
+    assert [one.job_id for one in page] == ["j3", "j2", "j1"]
+    page, cursor = await store.page([], 3, cursor)
+    assert ([one.job_id for one in page], cursor) == (["j0"], None)
+    page, _ = await store.page(["COMPLETED"], 10, None)
+    assert [one.job_id for one in page] == ["j5", "j3", "j1"]
+    assert [one.job_id for one in await store.unfinished()] == ["j0", "j2", "j4", "j6"]
+    assert await store.counts() == {"COMPLETED": 3, "QUEUED": 4}
+
+
+async def test_a_deleted_job_takes_its_events_along(store: Store) -> None:
+    await store.commit([Change(job("a"), [(1, b"{}")])], is_synced=True)
+    await store.delete("a")
+    assert await store.events("a", 0, 10) == []
+    await store.commit([Change(job("a"), [(1, b"{new}")])], is_synced=True)
+    assert await store.events("a", 0, 10) == [(1, b"{new}")]
+
+
+async def test_retention_names_what_is_over_its_count_or_age(store: Store) -> None:
+    for number in range(4):
+        await store.commit(
+            [Change(job(f"j{number}", Status.COMPLETED, finished_at=float(number)), [])], is_synced=False
+        )
+    await store.commit([Change(job("live"), [])], is_synced=False)
+    assert await store.finished_before(None, 2) == ["j1", "j0"]
+    assert await store.finished_before(1.5, None) == ["j1", "j0"]
+
+
+async def test_moves_of_an_alias_are_recorded(store: Store) -> None:
+    await store.set_alias("live", "a")
+    await store.set_alias("live", "b")
+    assert {name: to for name, (to, _) in (await store.aliases()).items()} == {"live": "b"}
+    await store.set_alias("live", None)
+    assert await store.aliases() == {}
+    assert [to for to, _ in await store.alias_moves("live")] == ["a", "b", None]
+
+
+async def test_a_damaged_database_is_set_aside_and_an_empty_one_made(tmp_path: Path) -> None:
+    path = tmp_path / "traind.db"
+    path.write_bytes(b"SQLite format 3\0" + b"\x07" * 8000)
+    store = await Store.open(path)
+    assert store.was_damaged
+    assert await store.unfinished() == []
+    await store.close()
+    assert [found.read_bytes()[:6] for found in tmp_path.glob("traind.db.damaged-*")] == [b"SQLite"]
+
+
+async def test_a_root_of_a_newer_traind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "traind.db"
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    db.close()
+    with pytest.raises(RootTooNew, match=f"format {FORMAT + 1}"):
+        await Store.open(path)
