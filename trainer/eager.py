@@ -39,6 +39,7 @@ class EagerStep:
         self._trained = [parameter for group in self.groups for parameter in group.parameters]
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=tensors[0].device)
         self._loss_rows = 0
+        self._loss_taken = (0.0, 0)
 
     def begin_epoch(self, permutation: Tensor) -> None:
         """Take the epoch's order of the training rows."""
@@ -62,10 +63,13 @@ class EagerStep:
 
     def take_loss(self) -> float:
         """Return the mean loss of the rows since it was last taken."""
-        mean = float(self._loss_sum) / self._loss_rows if self._loss_rows else float("nan")
-        self._loss_sum.zero_()
-        self._loss_rows = 0
-        return mean
+        (loss_sum, rows), (taken_sum, taken_rows) = self.loss_total(), self._loss_taken
+        self._loss_taken = (loss_sum, rows)
+        return (loss_sum - taken_sum) / (rows - taken_rows) if rows > taken_rows else float("nan")
+
+    def loss_total(self) -> tuple[float, int]:
+        """Return the sum of the rows' losses since the first step, and how many rows."""
+        return float(self._loss_sum), self._loss_rows
 
     def is_finite(self) -> bool:
         """Whether all weights are finite."""
@@ -105,7 +109,7 @@ class EagerStep:
             "buffers": {name: buffer.clone() for name, buffer in self.model.named_buffers()},
             "updates": self.update.taken,
             "lr": self.update.lr,
-            "loss": [float(self._loss_sum), self._loss_rows],
+            "loss": list(self.loss_total()),
             "random": self.stream.state(),
             "kind": self.kind,
         }

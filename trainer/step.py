@@ -34,6 +34,9 @@ class Step(Protocol):
     def take_loss(self) -> float:
         """Return the mean loss of the rows since it was last taken, NaN where there were none. Waits."""
 
+    def loss_total(self) -> tuple[float, int]:
+        """Return the sum of the rows' losses since the first step, and how many rows. Waits; takes nothing."""
+
     def is_finite(self) -> bool:
         """Whether all weights are finite. Waits; ask before weights are saved."""
 
