@@ -179,7 +179,8 @@ class Attempts:
             worker.ask(attempt.asked)
         if attempt.killed_for:
             worker.kill()
-        await self._journal.store.worker_started(job.job_id, attempt.number, worker.identity)
+        identity = msgspec.json.encode(worker.identity).decode()
+        await self._journal.store.worker_started(job.job_id, attempt.number, identity)
 
     def _write_assignment(self, job: Job, number: int) -> Path:
         """Make the attempt's folder and write what its worker is to do."""

@@ -9,6 +9,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import msgspec
 from traind.service.slots import Slots
@@ -39,6 +40,8 @@ from traind.trainer.control import Verb
 
 LOG = logging.getLogger(__name__)
 INBOX_FRAMES = 1_000  # what workers said and is not yet folded; beyond it their pipes fill, and progress is thinned
+NOTICE_EVERY_S = 0.1  # how often those who watch all jobs hear of the queue
+SHOWN_WAITING = 200  # jobs named in that
 PAST_EVENTS = 1_000  # read from the store at once for a watcher who comes late
 _VERBS = {"stop": Verb.STOP, "pause": Verb.PAUSE, "cancel": Verb.CANCEL}
 _ENDS = {"stop": Status.STOPPED, "pause": Status.PAUSED, "cancel": Status.CANCELLED}
@@ -57,6 +60,7 @@ class Engine:
         self.watchdog: Watchdog
         self._tasks: list[asyncio.Task[None]] = []
         self._is_open = False
+        self._notice: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Open the store, settle what the last server left, start the workers."""
@@ -82,6 +86,7 @@ class Engine:
             task.add_done_callback(_fail_loudly)
             self._tasks.append(task)
         self._is_open = True
+        self.attempts.on_change = self._queue_changed
         self.attempts.wake()
 
     async def close(self) -> None:
@@ -267,6 +272,22 @@ class Engine:
         if after > job.seq:
             raise CursorAhead(f"The job {job_id} has {job.seq} events; there is none after {after}.")
         return job
+
+    def queue_notice(self) -> dict[str, Any]:
+        """Return who waits, in the order they will start, and how many slots are in use."""
+        waiting = [job.job_id for job in self.attempts.queue()]
+        slots = {"busy": self.attempts.slots_busy(), "total": self.settings.slot_count}
+        return {"type": "queue", "order": waiting[:SHOWN_WAITING], "length": len(waiting), "slots": slots}
+
+    def _queue_changed(self) -> None:
+        """Tell those who watch all jobs soon: changes come in bursts."""
+        if self._notice is None:
+            self._notice = asyncio.get_running_loop().call_later(NOTICE_EVERY_S, self._tell_queue)
+
+    def _tell_queue(self) -> None:
+        self._notice = None
+        if self._is_open and self.feed.has_watchers(None):
+            self.feed.notify_all(self.queue_notice())
 
     def _check_open(self) -> None:
         if not self._is_open:

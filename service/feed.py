@@ -108,6 +108,10 @@ class Feed:
         if not watchers:
             self._watchers.pop(topic, None)
 
+    def has_watchers(self, topic: str | None) -> bool:
+        """Tell whether anyone watches a job, or (None) all of them."""
+        return bool(self._watchers.get(topic))
+
     def count(self) -> int:
         """Return how many watchers there are."""
         return sum(map(len, self._watchers.values()))

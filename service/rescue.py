@@ -8,10 +8,11 @@ import asyncio
 import logging
 import shutil
 
-from traind.service.slots import kill_leftover
+import msgspec
 
 from traind.data.files import sweep_temporaries
 from traind.service.endings import after_restart
+from traind.service.identity import Identity, kill_leftover
 from traind.service.jobs import ACTIVE, TERMINAL
 from traind.service.journal import Journal
 from traind.service.settings import Layout
@@ -23,7 +24,7 @@ LOG = logging.getLogger(__name__)
 async def rescue(journal: Journal, layout: Layout) -> None:
     """Bring every job into a state that is true; safe to be killed in and run again."""
     for job_id, attempt, identity in await journal.store.workers():
-        if await asyncio.to_thread(kill_leftover, identity):
+        if await asyncio.to_thread(kill_leftover, msgspec.json.decode(identity, type=Identity)):
             LOG.warning("a worker of job %s outlived its server and was killed", job_id)
         await journal.store.worker_ended(job_id, attempt)
     if journal.store.was_damaged:

@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -49,7 +50,7 @@ class TrainingService:
         self.side: SideWorker
         self._datasets: Datasets
         self._lock: IO[bytes] | None = None
-        self._started_at = 0.0
+        self.started_at = 0.0  # seconds since 1970
 
     @property
     def is_open(self) -> bool:
@@ -70,7 +71,7 @@ class TrainingService:
             lock.close()
             raise
         self._lock = lock
-        self._started_at = asyncio.get_running_loop().time()
+        self.started_at = time.time()
         return self
 
     async def __aexit__(
@@ -271,7 +272,7 @@ class TrainingService:
             "slots": {"busy": attempts.slots_busy(), "total": self.settings.slot_count},
             "queued": len(attempts.queue()),
             "watchers": self.engine.feed.count(),
-            "uptime_s": round(asyncio.get_running_loop().time() - self._started_at, 3),
+            "uptime_s": round(time.time() - self.started_at, 3),
             "is_ready": not problems and self.engine.slots.is_ready,
             "problems": problems,
         }

@@ -1,0 +1,66 @@
+"""Curves: what is drawn of a job's events."""
+
+import msgspec
+
+from traind.service.curves import Curves
+from traind.trainer.contract import AnyEvent, Epoch, Metric, Progress, State, Status
+
+
+def curves_of(*events: AnyEvent) -> Curves:
+    curves = Curves()
+    for seq, event in enumerate(events, 1):
+        curves.add(msgspec.structs.replace(event, seq=seq, job_id="a", ts=1.0))
+    return curves
+
+
+def progress(step: int, loss: float | None, attempt: int = 1) -> Progress:
+    return Progress(attempt=attempt, epoch=1, step=step, total_steps=None, progress=1.0, loss=loss, lr=0.1)
+
+
+def epoch(number: int, step: int, rmse: float, *, is_best: bool = False) -> Epoch:
+    return Epoch(
+        attempt=1, epoch=number, epochs=9, step=step, train_loss=0.5, metrics={"rmse": rmse}, is_best=is_best
+    )
+
+
+def test_every_number_has_a_series_by_step() -> None:
+    thin = curves_of(
+        progress(5, 0.5), epoch(1, 8, 2.0, is_best=True), Metric(attempt=1, step=9, values={"bleu": 3.0})
+    ).thinned(100)
+    assert thin["series"] == {
+        "loss": {"step": [5], "value": [0.5]},
+        "lr": {"step": [5], "value": [0.1]},
+        "train_loss": {"step": [8], "value": [0.5]},
+        "metrics.rmse": {"step": [8], "value": [2.0]},
+        "custom.bleu": {"step": [9], "value": [3.0]},
+    }
+    assert thin["epochs"] == [{"epoch": 1, "step": 8, "is_best": True}]
+
+
+def test_a_resumed_attempt_takes_back_what_it_will_do_again() -> None:
+    thin = curves_of(
+        progress(5, 0.5),
+        epoch(1, 8, 2.0),
+        progress(10, 0.4),
+        State(status=Status.STARTING, attempt=2),
+        State(status=Status.RUNNING, attempt=2, resumed_from_step=6),
+        progress(10, 0.3, attempt=2),
+    ).thinned(100)
+    assert thin["series"]["loss"] == {"step": [5, 10], "value": [0.5, 0.3]}
+    assert thin["epochs"] == []
+    assert thin["attempts"] == [{"attempt": 2, "resumed_from_step": 6}]
+
+
+def test_thinning_keeps_ends_and_spikes() -> None:
+    losses: list[float | None] = [1.0] * 10_000
+    losses[3_333], losses[7_777] = 9.0, -9.0
+    thin = curves_of(*(progress(step, loss) for step, loss in enumerate(losses))).thinned(100)
+    shown = thin["series"]["loss"]
+    assert len(shown["step"]) <= 130
+    assert (shown["step"][0], shown["step"][-1]) == (0, 9_999)
+    assert {9.0, -9.0} <= set(shown["value"])
+    assert shown["step"] == sorted(shown["step"])
+
+
+def test_a_loss_that_is_not_finite_leaves_a_gap() -> None:
+    assert curves_of(progress(1, 0.5), progress(2, None)).thinned(10)["series"]["loss"]["value"] == [0.5, None]
