@@ -1,0 +1,143 @@
+"""How a CSV file is written: its delimiter, its names, where its rows begin. Found from its first part, by rules.
+
+Imports neither numpy nor duckdb.
+"""
+
+import csv
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from traind.data.errors import BadCell, BadTable
+from traind.data.formats import Format, open_text
+
+MAX_COLUMNS = 10_000
+MAX_LINE = 4_000_000  # characters; a longer line is no table's
+_SAMPLE = 1_000_000  # characters looked at
+_SAMPLE_RECORDS = 200
+_DELIMITERS = (",", ";", "\t", "|")
+_COMMA_NUMBER = re.compile(r"\s*[+-]?\d+,\d+\s*\Z")
+_POINT_NUMBER = re.compile(r"\s*[+-]?\d*\.\d+\s*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a CSV file is written. `skip` counts blank lines above the header."""
+
+    delimiter: str
+    names: tuple[str, ...]
+    skip: int = 0
+    has_decimal_comma: bool = False
+
+
+def sniff(path: Path, form: Format) -> Dialect:
+    """Return the dialect of the CSV or TSV file, or raise `BadTable` where it has no usable header."""
+    text, is_whole = _sample(path, form)
+    lines = text.splitlines(keepends=True)
+    skip = next((i for i, line in enumerate(lines) if line.strip("\r\n")), len(lines))
+    body = "".join(lines[skip:])
+    if not body.strip():
+        raise BadTable("the file is empty", hint="the first line must hold the names of the columns")
+    delimiter = "\t" if form.kind == "tsv" else _delimiter(body)
+    records = _records(body, delimiter, is_whole=is_whole)
+    if not records:
+        raise BadTable(f"line {skip + 1} is longer than {MAX_LINE:,} characters", hint="is this a CSV file?")
+    names = _names(records[0], skip + 1)
+    return Dialect(delimiter, names, skip, _has_decimal_comma(records[1:], delimiter))
+
+
+def _sample(path: Path, form: Format) -> tuple[str, bool]:
+    """Return the file's first characters, more where its first line is long, and whether they are all of it."""
+    try:
+        with open_text(path, form) as file:
+            text = file.read(_SAMPLE)
+            while text.count("\n") < 2 and len(text) < MAX_LINE and (more := file.read(_SAMPLE)):
+                text += more
+            return text, not file.read(1)
+    except UnicodeDecodeError as error:
+        raise not_decodable(form, error.object[error.start : error.start + 1]) from None
+    except (EOFError, OSError) as error:
+        raise BadTable(f"the file cannot be unzipped: {error}", hint="is it whole?") from None
+
+
+def not_decodable(form: Format, byte: bytes, line: int | None = None) -> BadTable:
+    """Return the error for a byte that is not of the file's encoding."""
+    where = f"line {line}" if line else "the file"
+    return BadTable(
+        f"{where} is not {form.charset}: it holds the byte 0x{byte.hex()}",
+        hint=f"if it is latin-1 (Windows, older exports), say so: {form.kind};charset=latin-1",
+        cells=(BadCell(line, None, None, f"not {form.charset}"),) if line else (),
+    )
+
+
+def _delimiter(body: str) -> str:
+    """Return the delimiter under which most records have as many fields as the header, more fields preferred."""
+    best, best_score = ",", (0.0, 0)
+    for delimiter in _DELIMITERS:
+        records = _records(body, delimiter, is_whole=False) or _records(body, delimiter, is_whole=True)
+        counts = Counter(len(record) for record in records[1:]) or Counter({len(records[0]): 1})
+        width = len(records[0])
+        score = (round(counts[width] / counts.total(), 1), width)
+        if width > 1 and score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
+def _records(body: str, delimiter: str, *, is_whole: bool) -> list[list[str]]:
+    """Return the first records of the text, without the last one, unless the text is the whole file."""
+    csv.field_size_limit(MAX_LINE)
+    reader = csv.reader(body.splitlines(keepends=True), delimiter=delimiter)
+    try:
+        records = list(islice((record for record in reader if record), _SAMPLE_RECORDS + 1))
+    except csv.Error:
+        return []
+    return records if is_whole or len(records) > _SAMPLE_RECORDS else records[:-1]
+
+
+def _names(header: list[str], line: int) -> tuple[str, ...]:
+    """Return the columns' names; a nameless one (an index that was saved along) is called by its position."""
+    names = [name.strip() or f"column_{i}" for i, name in enumerate(header, 1)]
+    check_names(names, line)
+    if all(_is_number(name) for name in names) and not _is_count(names):
+        raise BadTable(
+            f"line {line} looks like values, not names: {', '.join(names[:5])}",
+            hint="the first line must hold the names of the columns",
+        )
+    return tuple(names)
+
+
+def check_names(names: list[str], line: int | None) -> None:
+    """Raise `BadTable` where two columns share a name, or there are too many."""
+    if len(names) > MAX_COLUMNS:
+        raise BadTable(f"the table has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        places = [i for i, name in enumerate(names, 1) if name == twice[0]]
+        raise BadTable(
+            f"two columns are called {twice[0]!r}: numbers {' and '.join(map(str, places[:5]))}",
+            hint="give each column a name of its own",
+            cells=tuple(BadCell(line, name, name, "this name occurs more than once") for name in twice[:100]),
+        )
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_count(names: list[str]) -> bool:
+    """Tell whether the names are 0, 1, 2 ... or 1, 2, 3 ...: what programs write for columns without names."""
+    return names in ([str(i) for i in range(len(names))], [str(i + 1) for i in range(len(names))])
+
+
+def _has_decimal_comma(records: list[list[str]], delimiter: str) -> bool:
+    """Tell whether numbers are written `3,14`: some cells look so, none has a point."""
+    if delimiter == ",":
+        return False
+    cells = [cell for record in records for cell in record]
+    return any(map(_COMMA_NUMBER.match, cells)) and not any(map(_POINT_NUMBER.match, cells))

@@ -1,0 +1,169 @@
+"""From an open table and a request to a schema: which columns are used, as what, for which task, and what is odd."""
+
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from traind.data.cells import boolean_of, number_of
+from traind.data.errors import BadTable
+from traind.data.infer import decide
+from traind.data.profile import Profile, profile
+from traind.data.read import OpenTable
+from traind.data.schema import Column, Kind, Remark, Schema, Task
+from traind.data.split import Split
+
+_FEW_NUMBERS = 10  # distinct whole numbers up to which a target is taken as classes
+_MANY_LABELS = 1_000
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What to make of the table. No target: the last column."""
+
+    target: str | None = None
+    task: Literal["auto", "regression", "binary", "multiclass"] = "auto"
+    features: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    columns: dict[str, Kind] = {}
+    validation: Split = Split()
+
+
+def plan(table: OpenTable, request: Request) -> Schema:
+    """Return the schema, or raise `BadTable` where the table cannot serve the request."""
+    names = [field.name for field in table.fields]
+    _check_names(names, request)
+    target = request.target or names[-1]
+    profiles = profile(table)
+    columns = [_column(profiles[name], request, target) for name in names]
+    facts = profiles[target]
+    column = next(column for column in columns if column.name == target)
+    task, reason, labels = _task(facts, column, request)
+    kind: Kind = "numeric" if task == "regression" else "categorical"
+    columns = [replace(c, kind=kind) if c.name == target else c for c in columns]
+    if not any(c.role == "feature" for c in columns):
+        raise BadTable("no column is left to predict from", hint="every other column is constant, text or ignored")
+    warnings = (
+        [] if request.target else [Remark("no_target", f"no target was named: {target!r}, the last column", target)]
+    )
+    return Schema(
+        n_rows=table.n_rows - facts.missing,
+        target=target,
+        task=task,
+        task_reason=reason,
+        labels=labels,
+        columns=tuple(columns),
+        warnings=(*warnings, *_warnings(columns, profiles, facts, task)),
+    )
+
+
+def _check_names(names: list[str], request: Request) -> None:
+    asked = {
+        "target": [request.target] if request.target else [],
+        "features": list(request.features or ()),
+        "ignore": list(request.ignore),
+        "columns": list(request.columns),
+        "validation.column": [request.validation.column] if request.validation.column else [],
+    }
+    for field, wanted in asked.items():
+        absent = [name for name in wanted if name not in names]
+        if absent:
+            raise BadTable(
+                f"{field} names {', '.join(map(repr, absent[:5]))}, which the table does not have",
+                hint=f"its columns are {', '.join(names[:50])}",
+            )
+
+
+def _column(facts: Profile, request: Request, target: str) -> Column:
+    if facts.name == target:
+        return decide(facts, is_target=True)
+    chosen = request.features is not None and facts.name in request.features
+    override = request.columns.get(facts.name)
+    column = decide(facts, override)
+    if facts.name in request.ignore or override == "ignore":
+        return replace(column, role="ignored", role_reason="as set by the request")
+    if request.features is not None and not chosen:
+        return replace(column, role="ignored", role_reason="not among the requested features")
+    if request.validation.kind == "group" and facts.name == request.validation.column and not chosen:
+        return replace(column, role="ignored", role_reason="names the groups of the split")
+    if chosen and override is None and column.kind == "text":
+        return replace(column, kind="categorical", role="feature", role_reason="", evidence="a requested feature")
+    return column
+
+
+def _task(facts: Profile, column: Column, request: Request) -> tuple[Task, str, tuple[str, ...]]:
+    """Return the task, the reason for it, and the labels of its classes."""
+    if not facts.present:
+        raise BadTable(f"the target {facts.name!r} is missing in every row")
+    if facts.distinct == 1:
+        raise BadTable(f"the target {facts.name!r} is {facts.levels[0][0]!r} in every row: nothing can be learned")
+    if request.task == "regression":
+        return "regression", "as set by the request", ()
+    if request.task == "auto" and (reason := _is_regression(facts, column)):
+        return "regression", reason, ()
+    labels = _labels(facts)
+    task: Task = "binary" if len(labels) == 2 else "multiclass"
+    if request.task == "auto":
+        what = "texts" if column.kind != "numeric" else "whole numbers"
+        return task, f"the target has {len(labels)} distinct values, {what}", labels
+    if request.task == "binary" and task != "binary":
+        raise BadTable(f"the target {facts.name!r} has {len(labels)} classes, not two", hint="use task multiclass")
+    return request.task, "as set by the request", labels
+
+
+def _is_regression(facts: Profile, column: Column) -> str | None:
+    """Return why the target is a number to predict, None if it is a class."""
+    if column.kind == "datetime":
+        raise BadTable(f"the target {facts.name!r} holds dates", hint="predict a number or a class")
+    if column.kind != "numeric":
+        return None
+    if facts.integers == facts.numbers and facts.distinct <= _FEW_NUMBERS and facts.present >= 10 * facts.distinct:
+        return None
+    if facts.distinct == 2:
+        return None
+    return f"the target has {facts.distinct:,} distinct numbers"
+
+
+def _labels(facts: Profile) -> tuple[str, ...]:
+    """Return the classes in order: false before true, numbers by size, text by the alphabet."""
+    if not facts.is_counted or facts.distinct > _MANY_LABELS:
+        raise BadTable(f"the target {facts.name!r} has {facts.distinct:,} distinct values: too many for classes")
+    texts = [text for text, _ in facts.levels]
+    if sum(n == 1 for _, n in facts.levels) > len(texts) / 2 and len(texts) > 20:
+        raise BadTable(f"most values of the target {facts.name!r} occur only once: too few rows for classes")
+    numbers = [number_of(text) for text in texts]
+    if len(texts) == 2 and all(boolean_of(text) is not None for text in texts):
+        return tuple(sorted(texts, key=lambda text: bool(boolean_of(text))))
+    if all(number is not None for number in numbers):
+        return tuple(text for _, text in sorted(zip(numbers, texts, strict=True)))
+    return tuple(sorted(texts))
+
+
+def _warnings(columns: list[Column], profiles: dict[str, Profile], target: Profile, task: Task) -> list[Remark]:
+    found = []
+    if target.missing:
+        found.append(Remark("missing_target", f"{target.missing:,} rows without a target are left out", target.name))
+    for column in columns:
+        facts = profiles[column.name]
+        if column.role_reason == "constant":
+            found.append(Remark("constant", f"{column.name!r} is left out: {column.evidence}", column.name))
+        elif column.role == "ignored" and column.role_reason != "as set by the request":
+            code = "identifier" if column.kind == "text" else "ignored"
+            found.append(Remark(code, f"{column.name!r} is left out: {column.evidence}", column.name))
+        if column.role == "feature" and column.kind == "categorical" and column.distinct > 1_000:
+            found.append(Remark("high_cardinality", f"{column.name!r} has {column.distinct:,} values", column.name))
+        if column.kind == "numeric" and column.role == "feature" and facts.infinite:
+            found.append(Remark("infinite", f"{column.name!r} is infinite in {facts.infinite:,} rows", column.name))
+    if task != "regression":
+        found += _class_warnings(target)
+    return found
+
+
+def _class_warnings(target: Profile) -> list[Remark]:
+    (text, least) = min(target.levels, key=lambda level: level[1])
+    if least == 1:
+        once = [text for text, n in target.levels if n == 1]
+        message = f"{', '.join(map(repr, once[:5]))} occurs once: it is trained on and cannot be validated"
+        return [Remark("rare_class", message, target.name)]
+    if least < target.present * 0.05:
+        return [Remark("imbalance", f"{text!r} is {least / target.present:.1%} of the rows", target.name)]
+    return []

@@ -1,0 +1,176 @@
+"""From a file to arrays: read, infer, split, encode. What the trainer calls before it builds a model.
+
+A second job on the same data and request finds the arrays in the cache and reads nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from traind.data.cache import key_of, load, save
+from traind.data.encode import Encoded, Encoder, class_indices, fit
+from traind.data.errors import BadTable
+from traind.data.formats import parse_format
+from traind.data.plan import Request, plan
+from traind.data.read import OpenTable, bad_cells, load_column, open_table
+from traind.data.schema import Column, Schema
+from traind.data.split import Split, split
+from traind.data.synth import TARGET, Synthetic, synthesise
+from traind.data.table import Cells, Codes, Table
+
+__all__ = ["Prepared", "Request", "Source", "Split", "Synthetic", "prepare"]
+
+N_SAMPLES = 8  # validation rows kept as they stood in the file
+_PARTS = ("train", "validation", "test")
+Sample = dict[str, str | float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file. `digest` (of its bytes) lets its encoded form be found again; without it, path, size and time do."""
+
+    path: Path
+    format: str
+    digest: str | None = None
+
+    def key(self) -> str:
+        """Return what stands for the file's content."""
+        stat = self.path.stat()
+        return self.digest or f"{self.path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A table ready to train on. `samples` are some validation rows as they stood in the file."""
+
+    schema: Schema
+    encoder: Encoder
+    train: Encoded
+    validation: Encoded
+    test: Encoded
+    samples: tuple[Sample, ...] = ()
+    is_cached: bool = False
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """Return how many indices each categorical column has."""
+        return self.encoder.cardinalities
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    schema: Schema
+    encoder: Encoder
+    samples: tuple[Sample, ...]
+
+
+def prepare(
+    source: Source | tuple[str | Path, str] | Synthetic,
+    request: Request | None = None,
+    cache_dir: str | Path | None = None,
+    threads: int = 1,
+) -> Prepared:
+    """Return the source as arrays, from the cache if it has them.
+
+    Raises:
+        BadTable: the file is no table, or cannot serve the request.
+    """
+    request = request or Request()
+    if isinstance(source, Synthetic):
+        return _prepare_synthetic(source, request)
+    if isinstance(source, tuple):
+        source = Source(Path(source[0]), source[1])
+    if cache_dir is None:
+        return _prepare_file(source, request, threads)
+    entry = Path(cache_dir) / key_of(source.key(), source.format, request)
+    if found := load(entry):
+        return _from_cache(*found)
+    prepared = _prepare_file(source, request, threads)
+    meta = msgspec.json.encode(_Meta(prepared.schema, prepared.encoder, prepared.samples))
+    save(entry, meta, _arrays(prepared))
+    return prepared
+
+
+def _arrays(prepared: Prepared) -> dict[str, NDArray[Any]]:
+    return {
+        f"{part}_{name}": getattr(getattr(prepared, part), name)
+        for part in _PARTS
+        for name in ("numeric", "categorical", "target")
+    }
+
+
+def _from_cache(meta: bytes, arrays: dict[str, NDArray[Any]]) -> Prepared:
+    known = msgspec.json.decode(meta, type=_Meta)
+    train, validation, test = (
+        Encoded(arrays[f"{part}_numeric"], arrays[f"{part}_categorical"], arrays[f"{part}_target"]) for part in _PARTS
+    )
+    return Prepared(known.schema, known.encoder, train, validation, test, known.samples, is_cached=True)
+
+
+def _prepare_file(source: Source, request: Request, threads: int) -> Prepared:
+    if not source.path.exists():
+        raise BadTable(f"there is no file {str(source.path)!r}")
+    with open_table(source.path, parse_format(source.format), threads) as table:
+        schema = plan(table, request)
+        by = request.validation.column
+        columns = {c.name: _load(table, c) for c in schema.columns if c.role != "ignored" or c.name == by}
+    whole = Table(columns, table.n_rows)
+    target = columns[schema.target]
+    present = target.codes >= 0 if isinstance(target, Codes) else ~np.isnan(target)
+    return _finish(schema, whole if present.all() else whole.take(present), request.validation)
+
+
+def _load(table: OpenTable, column: Column) -> Cells:
+    """Return the column's cells; as a target it must not be infinite."""
+    cells = load_column(table, column)
+    if column.role == "target" and not isinstance(cells, Codes) and np.isinf(cells).any():
+        raise bad_cells(table, column.name, np.flatnonzero(np.isinf(cells)), "not a finite number")
+    return cells
+
+
+def _prepare_synthetic(request: Synthetic, asked: Request) -> Prepared:
+    table = synthesise(request)
+    columns = [
+        Column(name=name, kind="numeric", evidence="synthetic", role="target" if name == TARGET else "feature")
+        for name in table.columns
+    ]
+    schema = Schema(
+        n_rows=request.rows, target=TARGET, task="regression", task_reason="synthetic", columns=tuple(columns)
+    )
+    return _finish(schema, table, asked.validation)
+
+
+def _finish(schema: Schema, table: Table, how: Split) -> Prepared:
+    """Split the table, fit the encoder on the training rows and encode every part."""
+    labels = class_indices(table.columns[schema.target], schema.labels) if schema.labels else None
+    parts = split(how, table.n_rows, labels, table.columns.get(how.column) if how.column else None)
+    train = table.take(parts.train)
+    encoder = fit(schema, train)
+    return Prepared(
+        schema,
+        encoder,
+        encoder.encode(train),
+        encoder.encode(table.take(parts.validation)),
+        encoder.encode(table.take(parts.test)),
+        samples=_samples(table.take(parts.validation[:N_SAMPLES]), schema),
+    )
+
+
+def _samples(table: Table, schema: Schema) -> tuple[Sample, ...]:
+    """Return the rows as a caller would give them to predict, with the target; times as text."""
+    columns: dict[str, list[str | float | None]] = {}
+    for column in schema.columns:
+        cells = table.columns.get(column.name)
+        if cells is None:
+            continue
+        if isinstance(cells, Codes):
+            columns[column.name] = list(cells.texts())
+        elif column.kind == "datetime":
+            stamps = np.where(np.isnan(cells), np.nan, cells * 1e6).astype("datetime64[us]")
+            columns[column.name] = [None if np.isnat(stamp) else str(stamp) for stamp in stamps]
+        else:
+            columns[column.name] = [None if np.isnan(cell) else cell for cell in cells.tolist()]
+    return tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))

@@ -1,0 +1,216 @@
+"""Tables for prediction: rows of JSON, columns, or a file, read by the rules that training fitted.
+
+A cell given as JSON means what it would have meant in a CSV file. Columns the model does not know are passed
+over; one that it needs and that is absent is an error that names it; each cell that cannot be read is named.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from traind.data.cells import number_of, text_of
+from traind.data.dates import seconds_of
+from traind.data.dialect import MAX_LINE, sniff
+from traind.data.encode import Encoder
+from traind.data.errors import BadCell, BadTable
+from traind.data.formats import Format, open_text, parse_format
+from traind.data.jsonl import objects
+from traind.data.schema import Column, Kind
+from traind.data.table import Cells, Table, codes_of
+
+LISTED = 100  # bad cells named in one error
+
+Rows = Sequence[Mapping[str, Any]]
+Columns = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows of a file as text, by column, with the line each stands on (None where a file has no lines)."""
+
+    columns: dict[str, list[Any]]
+    lines: list[int | None]
+
+
+def table_from(data: Rows | Columns | str | Path, encoder: Encoder, form: str | None = None) -> Table:
+    """Return the rows, the columns or the file as a table that `encoder` can encode.
+
+    Raises:
+        BadTable: a column is missing, or cells cannot be read, each named by row (from 1) or line.
+    """
+    if isinstance(data, str | Path):
+        path = Path(data)
+        batches = list(batches_of(path, form or format_of(path), 65_536))
+        lines = [line for batch in batches for line in batch.lines]
+        names = batches[0].columns if batches else {}
+        return parse({n: [c for b in batches for c in b.columns[n]] for n in names}, encoder, lines)
+    if isinstance(data, Mapping):
+        lengths = {name: len(cells) for name, cells in data.items()}
+        if len(set(lengths.values())) > 1:
+            raise BadTable(f"the columns are of different lengths: {lengths}")
+        return parse(data, encoder)
+    return parse(_columns_of(data, encoder), encoder)
+
+
+def _columns_of(rows: Rows, encoder: Encoder) -> dict[str, list[Any]]:
+    """Return rows as columns; a column that the model needs must be in every row."""
+    wanted = [column.name for column in encoder.columns]
+    bad = [
+        BadCell(i, name, None, "the column is missing")
+        for i, row in enumerate(rows, 1)
+        for name in wanted
+        if name not in row
+    ]
+    if bad:
+        raise BadTable(
+            f"row {bad[0].line} lacks the column {bad[0].column!r}",
+            hint="give null for a value that is not known",
+            cells=tuple(bad[:LISTED]),
+        )
+    if any(encoder.target in row for row in rows):
+        wanted = [*wanted, encoder.target]
+    return {name: [row.get(name) for row in rows] for name in wanted}
+
+
+def parse(columns: Columns, encoder: Encoder, lines: Sequence[int | None] | None = None) -> Table:
+    """Return the columns as a table; `lines` says where each row stands, by default rows are counted from 1."""
+    absent = [column.name for column in encoder.columns if column.name not in columns]
+    if absent:
+        raise BadTable(
+            f"the column {absent[0]!r} is missing" + (f", and {len(absent) - 1} more" if len(absent) > 1 else ""),
+            hint=f"the model needs {', '.join(column.name for column in encoder.columns)}",
+            cells=tuple(BadCell(None, name, None, "the column is missing") for name in absent[:LISTED]),
+        )
+    bad: list[BadCell] = []
+    wanted = list(encoder.columns)
+    if encoder.target in columns:
+        kind: Kind = "categorical" if encoder.labels else "numeric"
+        wanted.append(Column(name=encoder.target, kind=kind, evidence="", role="target"))
+    n_rows = len(next(iter(columns.values()), ()))
+    table = {column.name: _cells(column, columns[column.name], lines, bad) for column in wanted}
+    if bad:
+        where = "line" if lines is not None else "row"
+        raise BadTable(
+            f"{where} {bad[0].line}, column {bad[0].column!r}: {bad[0].value!r} is {bad[0].message}",
+            cells=tuple(bad[:LISTED]),
+        )
+    return Table(table, n_rows)
+
+
+def _cells(column: Column, values: Sequence[Any], lines: Sequence[int | None] | None, bad: list[BadCell]) -> Cells:
+    texts: list[str | None] = []
+    for i, value in enumerate(values):
+        try:
+            texts.append(text_of(value))
+        except TypeError as error:
+            texts.append(None)
+            bad.append(_bad(column, i, lines, value, f"no cell: {error}"))
+    if column.kind not in {"numeric", "datetime"}:
+        return codes_of(texts)
+    found = np.full(len(texts), np.nan)
+    known: dict[str, float | None] = {}
+    for i, text in enumerate(texts):
+        if text is None:
+            continue
+        if text not in known:
+            known[text] = _number(column, text)
+        number = known[text]
+        if number is None:
+            bad.append(_bad(column, i, lines, text, "not a number" if column.kind == "numeric" else "not a date"))
+        else:
+            found[i] = number
+    return found
+
+
+def _number(column: Column, text: str) -> float | None:
+    if column.kind == "datetime":
+        return seconds_of(text, column.day_order)
+    return number_of(text.replace(",", ".") if column.has_decimal_comma else text)
+
+
+def _bad(column: Column, i: int, lines: Sequence[int | None] | None, value: Any, message: str) -> BadCell:
+    line = i + 1 if lines is None else lines[i]
+    return BadCell(line, column.name, str(value)[:200], message)
+
+
+def format_of(path: Path) -> str:
+    """Return the format that the file's name says."""
+    name = path.name.lower()
+    gz = name.endswith(".gz")
+    ending = name.removesuffix(".gz").rpartition(".")[2]
+    kind = {"ndjson": "jsonl", "txt": "csv", "pq": "parquet"}.get(ending, ending)
+    return f"{kind}.gz" if gz else kind
+
+
+def batches_of(path: Path, form: str, size: int) -> Iterator[Batch]:
+    """Yield the file's rows in batches of `size`, in bounded memory.
+
+    Raises:
+        BadTable: the file is no table, or a row has not as many cells as the header.
+    """
+    parsed = parse_format(form)
+    if not path.exists():
+        raise BadTable(f"there is no file {str(path)!r}")
+    if parsed.kind == "parquet":
+        yield from _parquet_batches(path, size)
+    elif parsed.kind == "jsonl":
+        yield from _jsonl_batches(path, parsed, size)
+    else:
+        yield from _csv_batches(path, parsed, size)
+
+
+def _csv_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
+    dialect = sniff(path, form)
+    csv.field_size_limit(MAX_LINE)
+    with open_text(path, form) as file:
+        for _ in range(dialect.skip):
+            file.readline()
+        records = _records(csv.reader(file, delimiter=dialect.delimiter), len(dialect.names), dialect.skip)
+        next(records, None)
+        while some := list(islice(records, size)):
+            cells = zip(*(record for _, record in some), strict=True)
+            columns = {name: list(column) for name, column in zip(dialect.names, cells, strict=True)}
+            yield Batch(columns, [line for line, _ in some])
+
+
+def _records(reader: Any, width: int, skipped: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record with its line."""
+    line = skipped + 1
+    try:
+        for record in reader:
+            if record and len(record) != width and not (len(record) == width + 1 and not record[-1]):
+                message = f"{len(record)} cells, where the header has {width} names"
+                cell = BadCell(line, None, ",".join(record)[:200], message)
+                raise BadTable(f"line {line} cannot be read: {message}", cells=(cell,))
+            if record or width == 1:
+                yield line, record[:width] or [""]
+            line = skipped + reader.line_num + 1
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise BadTable(f"line {line} cannot be read: {error}") from None
+
+
+def _jsonl_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
+    names: dict[str, None] = {}
+    for _, row in objects(path, form):
+        names.update(dict.fromkeys(row))
+    rows = objects(path, form)
+    while some := list(islice(rows, size)):
+        yield Batch({name.strip(): [row.get(name) for _, row in some] for name in names}, [line for line, _ in some])
+
+
+def _parquet_batches(path: Path, size: int) -> Iterator[Batch]:
+    from traind.data.read import open_table
+
+    with open_table(path, parse_format("parquet")) as table:
+        fields = ", ".join(field.text for field in table.fields)
+        cursor = table.connection.execute(f"SELECT {fields} FROM {table.relation}")  # noqa: S608 - quoted names
+        row = 0
+        while some := cursor.fetchmany(size):
+            columns = {field.name: list(c) for field, c in zip(table.fields, zip(*some, strict=True), strict=True)}
+            yield Batch(columns, [*range(row + 1, row + len(some) + 1)])
+            row += len(some)
