@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-from traind.service.slots import Ended, Slots, Worker
 
 from traind.data.files import rename_durably, write_atomically
 from traind.service.endings import after_loss, after_outcome
@@ -23,6 +22,7 @@ from traind.service.errors import DiskLow, StoreFailed
 from traind.service.jobs import ACTIVE, TERMINAL, Job
 from traind.service.journal import Journal
 from traind.service.settings import Layout, Settings
+from traind.service.slots import Ended, Slots, Worker
 from traind.trainer.contract import (
     AnyEvent,
     Assignment,
@@ -177,7 +177,7 @@ class Attempts:
         self._by_worker[worker] = attempt
         if attempt.asked:
             worker.ask(attempt.asked)
-        if attempt.killed_for:
+        if attempt.killed_for is not None:
             worker.kill()
         identity = msgspec.json.encode(worker.identity).decode()
         await self._journal.store.worker_started(job.job_id, attempt.number, identity)

@@ -14,8 +14,8 @@ from typing import Any
 
 import aiofiles
 import msgspec
-
 from traind.data.catalog import Catalog, Version
+
 from traind.data.errors import DatasetTooLarge
 from traind.data.files import TEMPORARY_PREFIX
 from traind.service.answers import Dataset
@@ -73,7 +73,8 @@ class Datasets:
         """Return the first rows of a data set; raises `DatasetNotFound`."""
         version = await asyncio.to_thread(self._catalog.get, name)
         request = {"path": os.fspath(version.path), "format": version.format, "rows": rows}
-        return await self._side.call("traind.data.describe:preview_request", request, DESCRIBE_S)
+        shown: dict[str, Any] = await self._side.call("traind.data.describe:preview_request", request, DESCRIBE_S)
+        return shown
 
     async def delete(self, name: str, in_use: set[str]) -> None:
         """Remove a data set; raises `DatasetNotFound`, `DatasetInUse`."""

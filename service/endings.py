@@ -15,9 +15,13 @@ from traind.trainer.contract import Failure, State, Status
 class Loss(Protocol):
     """What is known of a worker that is gone (`slots.Ended`)."""
 
-    kind: str  # done, died, boot_failed
-    message: str
-    output: str | None
+    @property
+    def message(self) -> str:
+        """How it went."""
+
+    @property
+    def output(self) -> str:
+        """The end of what the job printed."""
 
 
 class Asked(Protocol):
@@ -50,8 +54,6 @@ def after_loss(job: Job, loss: Loss, asked: Asked, *, has_place: bool) -> State:
     """Return the state of a job whose worker went without a word."""
     if asked.killed_for in {None, "grace"} and (settled := _as_requested(job, asked, has_place=has_place)):
         return settled
-    if loss.kind == "boot_failed":
-        return State(status=Status.QUEUED, reason="boot_failed", message=loss.message)
     if asked.pause_reason == "disk_full":
         return _disk_full("Paused until there is disk space")
     if asked.killed_for == "max_seconds":
@@ -88,7 +90,7 @@ def _crashed(job: Job, loss: Loss, killed_for: str | None) -> State:
     cause = {
         "hang": "The worker made no step for too long and was killed",
         "loading": "The worker took too long to load its data and was killed",
-    }.get(killed_for or "", loss.message)
+    }.get(killed_for or "", _sentence(loss.message))
     if job.crashes + 1 < job.spec.max_attempts:
         return State(status=Status.QUEUED, reason="worker_died", message=f"{cause}; trying again")
     if job.spec.max_attempts == 1:
@@ -96,12 +98,16 @@ def _crashed(job: Job, loss: Loss, killed_for: str | None) -> State:
     return _failed("crash_loop", f"{cause}, {job.crashes + 1} times; giving up.", loss)
 
 
+def _sentence(message: str) -> str:
+    return message[:1].upper() + message[1:].rstrip(".") if message else "The worker ended without a word"
+
+
 def _failed(code: str, message: str, loss: Loss) -> State:
     hint = "The log of the job may say more; `resume` tries again from the last checkpoint."
     return State(
         status=Status.FAILED,
         message=message,
-        error=Failure(code=code, message=message, hint=hint, output=loss.output),
+        error=Failure(code=code, message=message, hint=hint, output=loss.output or None),
     )
 
 

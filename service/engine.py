@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
-from traind.service.slots import Slots
 
 from traind.service.answers import EventPage, JobPage
 from traind.service.attempts import Attempts, Frame
@@ -28,10 +27,12 @@ from traind.service.errors import (
     SlowWatcher,
 )
 from traind.service.feed import Feed
+from traind.service.forkserver import ForkServer
 from traind.service.jobs import ACTIVE, TERMINAL, Job
 from traind.service.journal import Journal
 from traind.service.rescue import rescue
 from traind.service.settings import Layout, Settings
+from traind.service.slots import Slots
 from traind.service.snapshots import Snapshots
 from traind.service.store import Store
 from traind.service.watchdog import Watchdog
@@ -50,9 +51,10 @@ _ENDS = {"stop": Status.STOPPED, "pause": Status.PAUSED, "cancel": Status.CANCEL
 class Engine:
     """One root's jobs. `async with` starts and closes it."""
 
-    def __init__(self, settings: Settings, layout: Layout) -> None:
+    def __init__(self, settings: Settings, layout: Layout, server: ForkServer) -> None:
         self.settings = settings
         self.layout = layout
+        self._server = server
         self.feed = Feed()
         self.journal: Journal
         self.attempts: Attempts
@@ -68,9 +70,10 @@ class Engine:
         inbox: asyncio.Queue[Frame] = asyncio.Queue(INBOX_FRAMES)
         self.journal = Journal(store, self.feed, Snapshots(self.layout.jobs_dir))
         self.slots = Slots(
+            self._server,
+            inbox,
             count=self.settings.slot_count,
-            inbox=inbox,
-            memory_limit_bytes=self.settings.worker_memory_bytes,
+            memory_bytes=self.settings.worker_memory_bytes or None,
         )
         self.attempts = Attempts(self.journal, self.slots, inbox, self.settings, self.layout)
         self.watchdog = Watchdog(self.journal, self.attempts, self.settings, self.layout)

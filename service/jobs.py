@@ -75,15 +75,16 @@ class Job(Struct, frozen=True, kw_only=True):
     spec: TrainSpec
 
 
-SHOWN_IN_LISTS = (
-    "job_id status progress epoch step total_steps loss message name reason epochs attempt seq requested"
-    " queue_position eta_s samples_per_s metrics best best_epoch created_at entered_at started_at finished_at error"
-).split()
+_SHOWN_IN_LISTS = (
+    *("job_id", "status", "progress", "epoch", "step", "total_steps", "loss", "message", "name", "reason", "epochs"),
+    *("attempt", "seq", "requested", "queue_position", "eta_s", "samples_per_s", "metrics", "best", "best_epoch"),
+    *("created_at", "entered_at", "started_at", "finished_at", "error"),
+)
 
 
 def summary(job: Job) -> dict[str, Any]:
     """Return the job for a long list: without report, spec and files, but with what tells it from others."""
-    shown = {name: getattr(job, name) for name in SHOWN_IN_LISTS}
+    shown = {name: getattr(job, name) for name in _SHOWN_IN_LISTS}
     return shown | {
         "dataset": job.spec.dataset,
         "target": job.spec.target,

@@ -16,16 +16,18 @@ from typing import IO, Any, Self
 
 import msgspec
 from aiohttp import web
-from traind.service.datasets import Datasets, Source
-from traind.service.side import SideWorker
 
 from traind.service.answers import Dataset, EventPage, JobPage, Prediction
 from traind.service.curves import curve
+from traind.service.datasets import Datasets, Source
 from traind.service.engine import Engine
 from traind.service.errors import InvalidSpec, JobNotFound, ModelNotReady, NotRunning, RootBusy
+from traind.service.forkserver import ForkServer
 from traind.service.jobs import Job
 from traind.service.logs import read_logs
+from traind.service.process import aside
 from traind.service.settings import Layout, Settings
+from traind.service.side import SideWorker
 from traind.service.validate import parse_spec
 from traind.trainer.contract import AnyEvent, Status, TrainSpec
 
@@ -46,7 +48,8 @@ class TrainingService:
     def __init__(self, root: str | os.PathLike[str] = ".", **settings: Any) -> None:
         self.settings = Settings.check(root=root, **settings)
         self.layout = Layout(self.settings.root)
-        self.engine = Engine(self.settings, self.layout)
+        self._server = ForkServer()
+        self.engine = Engine(self.settings, self.layout, self._server)
         self.side: SideWorker
         self._datasets: Datasets
         self._lock: IO[bytes] | None = None
@@ -61,13 +64,14 @@ class TrainingService:
         """Lock the root, settle what the last service left, start the workers."""
         lock = _lock(self.layout)
         try:
-            self.side = SideWorker(self.layout.side_dir)
+            await aside(self._server.start)
+            self.side = SideWorker(self._server, self.layout.side_dir)
             self._datasets = Datasets(self.layout, self.settings, self.side, self.engine.feed)
-            await self.engine.open()
-            await self.side.start()
             await self._datasets.open()
+            await self.engine.open()
         except BaseException:
             await self.engine.close()
+            await aside(self._server.stop)
             lock.close()
             raise
         self._lock = lock
@@ -89,6 +93,7 @@ class TrainingService:
             await self.engine.close()
             await self.side.close()
         finally:
+            await aside(self._server.stop)
             lock.close()
 
     async def submit(
@@ -111,7 +116,8 @@ class TrainingService:
         checked = parse_spec(fields if spec is None else spec)
         dataset = await self._datasets.resolve(checked)
         request = {"spec": msgspec.to_builtins(checked), "dataset": msgspec.to_builtins(dataset)}
-        return await self.side.call("traind.trainer.estimate:estimate_request", request, SLOW_S)
+        told: dict[str, Any] = await self.side.call("traind.trainer.estimate:estimate_request", request, SLOW_S)
+        return told
 
     async def status(self, job_id: str) -> Job:
         """Return a job as it is now; raises `JobNotFound`."""
@@ -273,7 +279,7 @@ class TrainingService:
             "queued": len(attempts.queue()),
             "watchers": self.engine.feed.count(),
             "uptime_s": round(time.time() - self.started_at, 3),
-            "is_ready": not problems and self.engine.slots.is_ready,
+            "is_ready": not problems,
             "problems": problems,
         }
 

@@ -39,7 +39,7 @@ class Watchdog:
         next_sweep = time.monotonic()
         while True:
             try:
-                self._look_at_attempts()
+                await self._look_at_attempts()
                 await self._look_at_disk()
                 if time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + SWEEP_EVERY_S
@@ -68,7 +68,7 @@ class Watchdog:
         self._layout.model_path(job_id).unlink(missing_ok=True)
         await asyncio.to_thread(shutil.rmtree, self._layout.job_dir(job_id), ignore_errors=True)
 
-    def _look_at_attempts(self) -> None:
+    async def _look_at_attempts(self) -> None:
         now = time.monotonic()
         for attempt in list(self._attempts.running.values()):
             job = self._journal.live.get(attempt.job_id)
@@ -79,7 +79,7 @@ class Watchdog:
             if (why := self._overdue(job, attempt, now - attempt.beat_at)) is not None:
                 LOG.warning("job %s attempt %s is killed: %s", job.job_id, attempt.number, why)
                 if why == "hang":
-                    attempt.worker.dump_stacks()
+                    await attempt.worker.dump_stacks()
                 attempt.kill(why)
 
     def _overdue(self, job: Job, attempt: Attempt, silent_s: float) -> str | None:

@@ -11,9 +11,8 @@ from traind.trainer.contract import Failure, State, Status, TrainSpec
 
 @dataclass
 class Loss:
-    kind: str = "died"
-    message: str = "The worker was killed by signal 9"
-    output: str | None = "last words"
+    message: str = "the worker was killed by signal 9"
+    output: str = "last words"
 
 
 @dataclass
@@ -50,11 +49,6 @@ def test_one_attempt_means_one() -> None:
     state = after_loss(job(max_attempts=1), Loss(), Asked(), has_place=True)
     assert state.error is not None
     assert state.error.code == "worker_killed"
-
-
-def test_a_process_that_could_not_start_is_no_crash_of_the_job() -> None:
-    state = after_loss(job(crashes=2), Loss(kind="boot_failed"), Asked(), has_place=False)
-    assert (state.status, state.reason) == (Status.QUEUED, "boot_failed")
 
 
 @pytest.mark.parametrize("killed_for", [None, "grace"])
