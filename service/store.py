@@ -33,6 +33,7 @@ CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id TEXT NOT NULL UNIQUE,
     status TEXT NOT NULL,
+    finished_at REAL,
     record BLOB NOT NULL
 );
 CREATE INDEX jobs_unfinished ON jobs (number) WHERE status NOT IN ({_TERMINAL_SQL});
@@ -145,14 +146,12 @@ class Store:
 
     async def finished_before(self, ts: float | None, keep: int | None) -> list[str]:
         """Return the terminal jobs that ended before `ts`, or that are not among the `keep` newest ones."""
-        sql = f"SELECT job_id, record FROM jobs WHERE status IN ({_TERMINAL_SQL}) ORDER BY number DESC"  # noqa: S608 - constants
-        old = []
-        for place, (job_id, record) in enumerate(await self._run(self._rows, sql, ())):
-            is_over_count = keep is not None and place >= keep
-            is_over_age = ts is not None and (_decoder.decode(record).finished_at or 0.0) < ts
-            if is_over_count or is_over_age:
-                old.append(job_id)
-        return old
+        sql = f"""SELECT job_id FROM (
+                SELECT job_id, finished_at, row_number() OVER (ORDER BY number DESC) AS place
+                FROM jobs WHERE status IN ({_TERMINAL_SQL})
+            ) WHERE place > ? OR finished_at < ?"""  # noqa: S608 - constants
+        rows = await self._run(self._rows, sql, (2**62 if keep is None else keep, -1.0 if ts is None else ts))
+        return [job_id for (job_id,) in rows]
 
     async def worker_started(self, job_id: str, attempt: int, identity: str) -> None:
         """Record which process runs an attempt, so that the next server can find it."""
@@ -259,9 +258,10 @@ class Store:
             for change in changes:
                 job = change.job
                 (number,) = self._db.execute(
-                    """INSERT INTO jobs (job_id, status, record) VALUES (?, ?, ?) ON CONFLICT (job_id)
-                    DO UPDATE SET status = excluded.status, record = excluded.record RETURNING number""",
-                    (job.job_id, job.status, _encoder.encode(job)),
+                    """INSERT INTO jobs (job_id, status, finished_at, record) VALUES (?, ?, ?, ?)
+                    ON CONFLICT (job_id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at,
+                    record = excluded.record RETURNING number""",
+                    (job.job_id, job.status, job.finished_at, _encoder.encode(job)),
                 ).fetchone()
                 self._db.executemany(
                     "INSERT INTO events VALUES (?, ?, ?)", [(number, seq, body) for seq, body in change.events]
