@@ -133,6 +133,7 @@ class EagerStep:
         self.update.lr = state["lr"]
         loss_sum, self._loss_rows = state["loss"]
         self._loss_sum.fill_(loss_sum)
+        self._loss_taken = (loss_sum, self._loss_rows)
         self.stream.restore(state["random"])
 
 

@@ -6,6 +6,7 @@ TrainerError            code              what happened
 |- OutOfMemory          out_of_memory     the worker's memory limit was reached
 |- TimedOut             timed_out         `max_seconds` passed
 |- DiskFull             disk_full         a checkpoint or model could not be written for want of space
+|- DiskFailed           disk_failed       a checkpoint or model could not be written: read-only, input/output error
 |- CheckpointDamaged    checkpoint_damaged  no whole checkpoint was left to go on from
 |- ModelDamaged         model_damaged     a model file is not whole, or not one of ours
 `- UserCodeError        trainer_error     the trainer's own code raised
@@ -55,6 +56,12 @@ class DiskFull(TrainerError):
     """A checkpoint or model could not be written for want of space."""
 
     code = "disk_full"
+
+
+class DiskFailed(TrainerError):
+    """A checkpoint or model could not be written: the disk is read-only or reports errors."""
+
+    code = "disk_failed"
 
 
 class CheckpointDamaged(TrainerError):

@@ -1,0 +1,185 @@
+"""The finished model: one file that predicts, anywhere that traind is installed.
+
+The file is one `torch.save` dict of tensors and plain values: what was learned, how columns are encoded, what the
+outputs mean, and some golden rows with their predictions, which are checked whenever it is loaded. Nothing in it is
+code. `load_model` also reads the checkpoint of a job that is still running.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from traind.data.encode import Encoded, Encoder
+from traind.data.rows import table_from
+from traind.data.schema import Schema
+from traind.trainer.checkpoint import packed, unpacked, write_file
+from traind.trainer.errors import ModelDamaged, UserCodeError
+from traind.trainer.models import Network, rebuild
+from traind.trainer.objective import predictions
+from traind.trainer.recipe import Recipe
+
+FORMAT = 1
+CHUNK_ROWS = 8_192
+GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
+Rows = Sequence[Mapping[str, Any]]
+Columns = Mapping[str, Sequence[Any]]
+Data = Rows | Columns | str | os.PathLike[str]
+
+
+class Prediction(list[Any]):
+    """One prediction a row: numbers, or labels as they stood in the file.
+
+    `probabilities` are one dict a row, label to probability, for classes only.
+    """
+
+    probabilities: list[dict[str, float]] | None = None
+
+    @property
+    def predictions(self) -> list[Any]:
+        """The same as a plain list."""
+        return list(self)
+
+
+class Model:
+    """A finished tabular model."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+        self.encoder = Encoder.from_state(content["encoder"])
+        self.recipe = msgspec.convert(content["recipe"], Recipe)
+        self.schema = msgspec.convert(content["schema"], Schema)
+        self.network: Network = rebuild(content["architecture"])
+        self.network.load_state_dict(content["weights"])
+        self.network.eval()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes in the order of their probabilities; none where the target is a number."""
+        return self.encoder.labels
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """How good it was, by split."""
+        return self.content.get("metrics", {})
+
+    def predict(self, data: Data) -> Prediction:
+        """Predict for rows (dicts), for columns (a dict of lists), or for a file of the kind it was trained on.
+
+        Columns beyond those of the training do not matter, nor does their order. Raises `BadTable` naming what is
+        missing and every row that cannot be read.
+        """
+        values = self.values(data)
+        if not self.labels:
+            return Prediction(values.tolist())
+        prediction = Prediction(self.labels[one] for one in values.argmax(dim=1).tolist())
+        prediction.probabilities = [dict(zip(self.labels, row, strict=True)) for row in values.tolist()]
+        return prediction
+
+    def values(self, data: Data) -> Tensor:
+        """Return (rows,) float64 values of the target, or (rows, classes) probabilities."""
+        return forward(self.network, self.recipe, self.encoder.encode(table_from(data, self.encoder)))
+
+    def check(self) -> None:
+        """Predict the golden rows again. Raises `ModelDamaged` where they come out otherwise."""
+        golden = self.content["golden"]
+        if not golden["rows"]:
+            return
+        now = self.values(golden["rows"])
+        largest = float((now.double() - golden["predictions"].double()).abs().max())
+        spread = 1.0 if self.labels else max(1.0, float(golden["predictions"].abs().max()))
+        if not largest <= GOLDEN_TOLERANCE * spread:
+            raise ModelDamaged(
+                f"The model does not predict what it did when it was made: its golden rows are off by {largest:.3g}."
+            )
+
+
+def forward(network: torch.nn.Module, recipe: Recipe, rows: Encoded) -> Tensor:
+    """Return what `objective.predictions` does for all rows, in chunks whose size is fixed: so are the bits."""
+    device = next(network.parameters()).device
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(rows), CHUNK_ROWS):
+            numeric = torch.from_numpy(rows.numeric[start : start + CHUNK_ROWS].copy())
+            categorical = torch.from_numpy(rows.categorical[start : start + CHUNK_ROWS].copy())
+            parts.append(predictions(recipe, network(numeric.to(device), categorical.to(device))).cpu())
+    return torch.cat(parts) if parts else torch.empty(0)
+
+
+def write_model(path: Path, model: dict[str, Any], head: dict[str, Any]) -> str:
+    """Write a model file of a trainer's `model` and what traind knows of it; return the digest of its weights.
+
+    Raises `UserCodeError` where it could not be loaded again.
+    """
+    digest = weights_digest(model.get("weights", model))
+    whole = {"format": FORMAT, "weights_digest": digest, **head}
+    if taken := sorted(whole.keys() & model.keys()):
+        raise UserCodeError(f"The names {', '.join(taken)} are traind's own in a model file.")
+    write_file(path, packed({**whole, **model}))
+    return digest
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Load a finished model, or the best one so far from a running job's checkpoint, and check that it predicts.
+
+    Raises `ModelDamaged` where the file is not whole or not of ours.
+    """
+    content = read_model(Path(path))
+    try:
+        model = Model(content)
+        model.check()
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise ModelDamaged(f"{Path(path).name} is not a whole model: {type(error).__name__}: {error}") from error
+    return model
+
+
+def read_model(path: Path) -> dict[str, Any]:
+    """Return the content of a model file, or the model within a checkpoint. Raises `ModelDamaged`."""
+    try:
+        content = unpacked(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ModelDamaged(f"{path.name} cannot be read as a model: {error}") from error
+    if "state" in content:
+        return _of_checkpoint(content, path)
+    if content.get("format") != FORMAT:
+        raise ModelDamaged(f"{path.name} is of format {content.get('format')}; this version reads {FORMAT}.")
+    return content
+
+
+def weights_digest(weights: Any) -> str:
+    """Return the sha256 over every tensor: its place, type, shape and bytes, dicts in the order of their keys."""
+    digest = hashlib.sha256()
+    for place, tensor in _tensors(weights, ""):
+        digest.update(f"{place} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _of_checkpoint(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the model of the best epoch in a checkpoint of the tabular trainer."""
+    state = content["state"]
+    if not isinstance(state, dict) or "model" not in state:
+        raise ModelDamaged(f"{path.name} is a checkpoint of a trainer whose models are made at the end.")
+    weights = state["fit"]["best_weights"]
+    if weights is None:
+        raise ModelDamaged("There is no model yet: the first epoch has not ended.", hint="Ask again later.")
+    return {"golden": {"rows": [], "predictions": torch.empty(0)}, **state["model"], "weights": weights}
+
+
+def _tensors(tree: Any, place: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of nested dicts and sequences with their places, in a fixed order."""
+    if isinstance(tree, Tensor):
+        yield place, tree
+    elif isinstance(tree, Mapping):
+        for key in sorted(tree, key=str):
+            yield from _tensors(tree[key], f"{place}/{key}")
+    elif isinstance(tree, list | tuple):
+        for number, item in enumerate(tree):
+            yield from _tensors(item, f"{place}/{number}")

@@ -1,0 +1,210 @@
+"""Checkpoints: everything an attempt needs to go on bit for bit, whole on disk or not there.
+
+A checkpoint is one `torch.save` file and, written after it, a manifest with its sha256: a file without a matching
+manifest was never finished. The last two and the best are kept. Only `weights_only` loads: a checkpoint runs no code.
+Called by `Run` only.
+"""
+
+import errno
+import hashlib
+import io
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Struct
+
+from traind.data.files import write_atomically
+from traind.trainer.errors import DiskFailed, DiskFull, UserCodeError
+
+FORMAT = 1
+KEPT = 2
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Manifest(Struct, frozen=True):
+    """What stands beside a checkpoint and makes it one."""
+
+    format: int
+    step: int
+    epoch: int | None
+    is_best: bool
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A checkpoint that is whole on disk."""
+
+    path: Path
+    manifest: Manifest
+    seconds: float  # what writing it took
+
+
+class Checkpoints:
+    """The checkpoints of one attempt, numbered as they are written, and those of earlier ones to go on from."""
+
+    def __init__(self, folder: Path, earlier: tuple[Path, ...] = ()) -> None:
+        self._folder = folder
+        self._searched = (folder, *earlier)
+        self._number = max((_number(path) for path in _found(folder)), default=0)
+
+    def write(self, content: dict[str, Any], *, step: int, epoch: int | None, is_best: bool = False) -> Saved:
+        """Make `content` durable, then forget the checkpoints that are no longer needed.
+
+        Raises `UserCodeError` where the content could not be loaded again, `DiskFull`, `DiskFailed`.
+        """
+        started = time.perf_counter()
+        data = packed(content)
+        self._number += 1
+        path = self._folder / f"checkpoint-{self._number:06d}.pt"
+        manifest = Manifest(FORMAT, step, epoch, is_best, len(data), hashlib.sha256(data).hexdigest())
+        write_file(path, data)
+        write_file(manifest_path(path), msgspec.json.encode(manifest))
+        self._prune()
+        return Saved(path, manifest, time.perf_counter() - started)
+
+    def newest(self, on_damaged: Callable[[Path, str], None]) -> tuple[Path, dict[str, Any]] | None:
+        """Return the newest whole checkpoint. Damaged ones are set aside as `.damaged` and told to `on_damaged`."""
+        for folder in self._searched:
+            for path in _found(folder):
+                try:
+                    return path, _read_whole(path)
+                except (OSError, ValueError) as error:
+                    _set_aside(path)
+                    on_damaged(path, str(error))
+        return None
+
+    def _prune(self) -> None:
+        """Remove all but the last `KEPT` checkpoints and the newest best one."""
+        found = _found(self._folder)
+        best = next((path for path in found if _is_best(path)), None)
+        for path in found[KEPT:]:
+            if path != best:
+                manifest_path(path).unlink(missing_ok=True)  # first: a file without a manifest is nothing
+                path.unlink(missing_ok=True)
+
+
+def packed(content: dict[str, Any]) -> bytes:
+    """Return `content` as the bytes of a `torch.save` file that loads with `weights_only=True`.
+
+    Raises `UserCodeError` where it does not: better now than when the job must go on.
+    """
+    buffer = io.BytesIO()
+    try:
+        torch.save(content, buffer)
+        data = buffer.getvalue()
+        unpacked(data)
+    except Exception as error:
+        raise UserCodeError(
+            f"The state cannot be saved so that it can be loaded again: {_first_line(error)}",
+            hint="Save tensors and plain values (numbers, strings, lists, dicts): state_dict() of what you have.",
+        ) from error
+    return data
+
+
+def unpacked(data: bytes) -> dict[str, Any]:
+    """Return what was packed. Raises `ValueError` where the bytes are not such a file."""
+    try:
+        content = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+    except (RuntimeError, UnpicklingError, EOFError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"not a file of tensors and plain values: {_first_line(error)}") from error
+    if not isinstance(content, dict):  # a foreign file
+        raise ValueError(f"not a file of ours: it holds a {type(content).__name__}")  # noqa: TRY004
+    return content
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write durably. Raises `DiskFull` where there is no space, `DiskFailed` where the disk cannot be written."""
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        told = f"{path.name} could not be written: {error.strerror or error}"
+        if error.errno in _NO_SPACE:
+            raise DiskFull(told, hint="Make room on the disk; the job goes on from its last checkpoint.") from error
+        raise DiskFailed(told, hint="Check the disk, then resume the job.") from error
+
+
+def manifest_path(path: Path) -> Path:
+    """Return where a checkpoint's manifest stands."""
+    return path.with_suffix(".json")
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of every global random stream, numpy's in plain values: its own tuple would not load."""
+    kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002  the global stream it is
+    version, words, spare = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), place, has_gauss, gauss],
+        "python": [version, list(words), spare],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Put every global random stream back where it was."""
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+    kind, keys, place, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), place, has_gauss, gauss))  # noqa: NPY002
+    version, words, spare = state["python"]
+    random.setstate((version, tuple(words), spare))
+
+
+def _found(folder: Path) -> list[Path]:
+    """Return the files of a folder's finished checkpoints, newest first, whole or not."""
+    found = [manifest.with_suffix(".pt") for manifest in folder.glob("checkpoint-*.json")]
+    return sorted(found, key=_number, reverse=True)
+
+
+def _number(path: Path) -> int:
+    digits = path.stem.removeprefix("checkpoint-")
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _manifest(path: Path) -> Manifest:
+    """Return a checkpoint's manifest. Raises `ValueError` or `OSError` where it cannot be read."""
+    return msgspec.json.decode(manifest_path(path).read_bytes(), type=Manifest)
+
+
+def _is_best(path: Path) -> bool:
+    try:
+        return _manifest(path).is_best
+    except (OSError, ValueError):
+        return False
+
+
+def _read_whole(path: Path) -> dict[str, Any]:
+    """Return a checkpoint's content. Raises `ValueError` or `OSError` where it is not what its manifest says."""
+    manifest = _manifest(path)
+    if manifest.format != FORMAT:
+        raise ValueError(f"format {manifest.format}, this version reads {FORMAT}")
+    data = path.read_bytes()
+    if len(data) != manifest.size_bytes:
+        raise ValueError(f"{len(data)} bytes, its manifest says {manifest.size_bytes}")
+    if hashlib.sha256(data).hexdigest() != manifest.sha256:
+        raise ValueError("its sha256 is not that of its manifest")
+    return unpacked(data)
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a damaged checkpoint, so that nobody reads it again and somebody may look at it."""
+    for one in (manifest_path(path), path):
+        try:
+            one.rename(one.with_name(one.name + ".damaged"))
+        except OSError:  # absent, or a disk that cannot be written: it is not read again in this run either way
+            continue
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

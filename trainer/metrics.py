@@ -1,0 +1,103 @@
+"""How good predictions are, by the names the field uses, and how good it would be to know nothing.
+
+All of it in float64 numpy on whole splits. Classes are numbers from 0; probabilities are (rows, classes).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Classes = NDArray[np.int64]
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+CONFUSION_CLASSES = 50  # more would be a page of zeros
+
+
+def measure(predicted: NDArray[Any], target: NDArray[Any]) -> dict[str, float | None]:
+    """Return the metrics of values (rows,) or of probabilities (rows, classes). None: not defined on these rows."""
+    if predicted.ndim == 1:
+        return regression(predicted.astype(np.float64), target.astype(np.float64))
+    return classification(predicted.astype(np.float64), target.astype(np.int64))
+
+
+def regression(predicted: Floats, target: Floats) -> dict[str, float | None]:
+    """Return `rmse`, `mae`, `r2`; r2 is None where the target does not vary."""
+    error = predicted - target
+    spread = float(((target - target.mean()) ** 2).sum())
+    return {
+        "rmse": float(np.sqrt((error**2).mean())),
+        "mae": float(np.abs(error).mean()),
+        "r2": 1.0 - float((error**2).sum()) / spread if spread > 0.0 else None,
+    }
+
+
+def classification(probabilities: Floats, target: Classes) -> dict[str, float | None]:
+    """Return `accuracy`, `f1`, `auc`, `log_loss`.
+
+    Of two classes f1 and auc are the second's; of more they are the means over the classes that occur (macro, one
+    against the rest).
+    """
+    classes = probabilities.shape[1]
+    chosen = probabilities.argmax(axis=1)
+    counted = [1] if classes == 2 else [int(one) for one in np.unique(target)]
+    aucs = [auc(probabilities[:, one], target == one) for one in counted]
+    known = [value for value in aucs if value is not None]
+    return {
+        "accuracy": float((chosen == target).mean()),
+        "f1": float(np.mean([f1(chosen == one, target == one) for one in counted])),
+        "auc": float(np.mean(known)) if known else None,
+        "log_loss": log_loss(probabilities, target),
+    }
+
+
+def log_loss(probabilities: Floats, target: Classes) -> float:
+    """Return the mean negative logarithm of the right class's probability; a probability of 0 counts as 1e-15."""
+    right = probabilities[np.arange(len(target)), target]
+    return float(-np.log(np.maximum(right, 1e-15)).mean()) if np.isfinite(right).all() else float("nan")
+
+
+def f1(chosen: NDArray[np.bool_], actual: NDArray[np.bool_]) -> float:
+    """Return the harmonic mean of precision and recall; 0 where nothing was found."""
+    hits = int((chosen & actual).sum())
+    return 2.0 * hits / (int(chosen.sum()) + int(actual.sum())) if hits else 0.0
+
+
+def auc(score: Floats, actual: NDArray[np.bool_]) -> float | None:
+    """Return the chance that a row of the class scores above one that is not, ties half; None without both kinds.
+
+    By ranks: Mann and Whitney (1947).
+    """
+    positives = int(actual.sum())
+    negatives = len(actual) - positives
+    if not positives or not negatives:
+        return None
+    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
+    last = counts.cumsum()
+    ranks = (last - (counts - 1) / 2.0)[place]
+    return float((ranks[actual].sum() - positives * (positives + 1) / 2.0) / (positives * negatives))
+
+
+def baseline(train: NDArray[Any], target: NDArray[Any], classes: int) -> dict[str, float | None]:
+    """Return the metrics on `target` of predicting the mean of `train`, or its shares of each class."""
+    if not classes:
+        return measure(np.full(len(target), float(np.mean(train, dtype=np.float64))), target)
+    shares = np.bincount(train, minlength=classes) / len(train)
+    return measure(np.tile(shares, (len(target), 1)), target)
+
+
+def residuals(predicted: Floats, target: Floats) -> dict[str, float]:
+    """Return quantiles of prediction minus target."""
+    values = np.quantile(predicted - target, QUANTILES)
+    return {f"{quantile:g}": float(value) for quantile, value in zip(QUANTILES, values, strict=True)}
+
+
+def confusion(probabilities: Floats, target: Classes) -> list[list[int]]:
+    """Return counts[actual][predicted] of the first `CONFUSION_CLASSES` classes."""
+    classes = min(probabilities.shape[1], CONFUSION_CLASSES)
+    counts = np.zeros((classes, classes), dtype=np.int64)
+    chosen = probabilities.argmax(axis=1)
+    shown = (chosen < classes) & (target < classes)
+    np.add.at(counts, (target[shown], chosen[shown]), 1)
+    rows: list[list[int]] = counts.tolist()
+    return rows

@@ -1,0 +1,88 @@
+"""When a progress event is due, and the figures it carries: the mean loss and the two rates.
+
+Reporting may never slow training: a step costs a comparison and a look at the clock, and what is not due is only
+counted. Called by `Run` only; knows no events and no files.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+
+Loss = float | Tensor | Callable[[], float] | None
+
+SHORTEST_S = 0.1
+LONGEST_S = 10.0
+BURST_S = 1.0  # unused intervals that may be made up for at once: with the rate, at most 20 events in any second
+AGE_PER_INTERVAL = 360.0  # after an hour the interval is the longest
+
+
+class Pace:
+    """Lets reports through: frequent at first, ever rarer as the job grows older, so that its log stays small."""
+
+    def __init__(self, age_s: float) -> None:
+        self._started = time.perf_counter() - age_s
+        self._next = 0.0
+
+    def is_due(self) -> bool:
+        """Whether a report may go now; if so, it counts as gone."""
+        now = time.perf_counter()
+        if now < self._next:
+            return False
+        interval = min(LONGEST_S, max(SHORTEST_S, (now - self._started) / AGE_PER_INTERVAL))
+        self._next = max(self._next, now - BURST_S) + interval
+        return True
+
+
+class Meter:
+    """The loss since the last report, and rows over time: all of it, and without what was set aside."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._aside_s = 0.0
+        self._rows = 0
+        self._loss_sum: float | Tensor = 0.0
+        self._loss_rows = 0
+
+    def count(self, loss: Loss, rows: int) -> None:
+        """Take `rows` more rows with the mean `loss`; a loss that is a function is only called by `take`."""
+        self._rows += rows
+        if loss is None or callable(loss):
+            return
+        value = loss.detach() if isinstance(loss, Tensor) else loss
+        self._loss_sum = self._loss_sum + value * rows
+        self._loss_rows += rows
+
+    def take(self, loss: Loss) -> float | None:
+        """Return the mean loss since this was last called; None where there was none. Waits for the device."""
+        if callable(loss) and not isinstance(loss, Tensor):
+            return float(loss())
+        if not self._loss_rows:
+            return None
+        mean = float(self._loss_sum) / self._loss_rows
+        self._loss_sum, self._loss_rows = 0.0, 0
+        return mean
+
+    def rates(self) -> tuple[float | None, float | None]:
+        """Return rows a second of training, and of everything."""
+        wall_s = time.perf_counter() - self._started
+        steps_s = wall_s - self._aside_s
+        if not self._rows or steps_s <= 0.0:
+            return None, None
+        return self._rows / steps_s, self._rows / wall_s
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave what happens within out of the training rate: validation, checkpoints."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._aside_s += time.perf_counter() - started
+
+
+def finite(value: float | None) -> float | None:
+    """Return `value` if JSON can say it."""
+    return value if value is not None and math.isfinite(value) else None

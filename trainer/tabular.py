@@ -1,0 +1,183 @@
+"""The built-in trainer: a table in, a model out. Read, encode, build, fit, bundle, all of it through `Run`."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from traind.data.encode import Encoded
+from traind.data.prepare import Prepared, Request, Source, prepare
+from traind.data.split import Split
+from traind.data.synth import Synthetic
+from traind.trainer import contract
+from traind.trainer.bundle import Model, forward
+from traind.trainer.environment import device_of
+from traind.trainer.errors import Diverged, SpecError
+from traind.trainer.loop import Fit, Judge, Plan, begin, fit
+from traind.trainer.metrics import baseline, confusion, measure, residuals
+from traind.trainer.models import build
+from traind.trainer.objective import loss_function, training_target
+from traind.trainer.optimizers import Optimizer
+from traind.trainer.recipe import Recipe, choose, facts_of
+from traind.trainer.run import Run
+from traind.trainer.schedules import Schedule
+from traind.trainer.step import Step, make_step
+
+WARNINGS_TOLD = 20  # all of them are in the report
+
+
+def train(run: Run[Any]) -> None:
+    """Train on a table as the spec says, and finish with the best model by the validation rows."""
+    prepared = read(run)
+    recipe = choose_recipe(run.spec, prepared)
+    step, about = build_step(run, prepared, recipe)
+    plan = plan_of(run, prepared, recipe)
+    at = begin(step, plan, run.restore())
+    try:
+        fit(run, step, plan, at, judge_of(step, recipe, prepared.validation), about)
+    except Diverged:
+        finish(run, prepared, about, at, step)  # the last good model is kept
+        raise
+    finish(run, prepared, about, at, step)
+
+
+def read(run: Run[Any]) -> Prepared:
+    """Return the table as arrays, its warnings told."""
+    spec, file = run.spec, run.dataset
+    source: Source | Synthetic
+    if file is not None:
+        source = Source(Path(file.path), file.format, file.digest)
+    else:
+        made = spec.synthetic or contract.Synthetic()
+        source = Synthetic(rows=made.rows, columns=made.columns, seed=spec.seed)
+    prepared = prepare(source, request_of(spec), run.place.cache_dir, spec.threads)
+    for warning in prepared.schema.warnings[:WARNINGS_TOLD]:
+        run.log(warning.message, "warning")
+    return prepared
+
+
+def request_of(spec: contract.TrainSpec) -> Request:
+    """Return what the spec asks of the table."""
+    asked = spec.validation
+    return Request(
+        target=spec.target,
+        task=spec.task,
+        features=spec.features,
+        ignore=spec.ignore,
+        columns=spec.columns,
+        validation=Split(asked.fraction, asked.test_fraction, asked.kind, asked.column, asked.seed),
+    )
+
+
+def choose_recipe(spec: contract.TrainSpec, prepared: Prepared) -> Recipe:
+    """Return every hyperparameter for this table."""
+    schema = prepared.schema
+    facts = facts_of(
+        schema.task,
+        len(schema.labels),
+        prepared.cardinalities,
+        prepared.train,
+        synthetic=spec.dataset is None,
+    )
+    return choose(spec, facts)
+
+
+def build_step(run: Run[Any], prepared: Prepared, recipe: Recipe) -> tuple[Step, dict[str, Any]]:
+    """Return the network's gradient step, and all of a model but its weights as plain values."""
+    device = torch.device(device_of(run.spec))
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SpecError("There is no GPU on this machine.", field="device", hint='Use "auto" or "cpu".')
+    network = build(recipe, prepared.cardinalities, prepared.train, run.spec.seed).to(device)
+    about = {
+        "architecture": network.architecture,
+        "recipe": msgspec.to_builtins(recipe),
+        "schema": msgspec.to_builtins(prepared.schema),
+        "encoder": prepared.encoder.state(),
+    }
+    numeric, categorical = tensor_of(prepared.train.numeric), tensor_of(prepared.train.categorical)
+    target = training_target(recipe, prepared.train.target)
+    step = make_step(
+        network,
+        loss_function(recipe),
+        [tensor.to(device) for tensor in (numeric, categorical, target)],
+        optimizer_of(recipe),
+        batch_size=recipe.batch_size,
+        seed=run.spec.seed,
+    )
+    return step, about
+
+
+def optimizer_of(recipe: Recipe) -> Optimizer:
+    """Return the recipe's optimizer and averaging."""
+    return Optimizer(
+        kind=recipe.optimizer,
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        betas=recipe.betas,
+        momentum=recipe.betas[0],
+        grad_clip=recipe.grad_clip,
+        averaging=recipe.averaging or None,
+    )
+
+
+def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Plan:
+    """Return how long to train. The schedule spans all planned epochs: with more, it is stretched over them."""
+    rows = len(prepared.train)
+    steps = recipe.epochs * -(-rows // recipe.batch_size)
+    schedule = Schedule(recipe.schedule, recipe.lr, steps, round(recipe.warmup * steps))
+    return Plan(rows, recipe.batch_size, recipe.epochs, recipe.patience, schedule, run.spec.seed)
+
+
+def judge_of(step: Step, recipe: Recipe, rows: Encoded) -> Judge:
+    """Return what scores the step's weights on `rows`: the loss there, in the network's own terms."""
+
+    def judge() -> tuple[float, dict[str, float | None]]:
+        with step.evaluation(averaged=True) as network:
+            predicted = forward(network, recipe, rows).numpy()
+        found = measure(predicted, rows.target)
+        if predicted.ndim == 2:
+            score = found["log_loss"]
+            return (float("nan") if score is None else score), found
+        error = training_target(recipe, predicted) - training_target(recipe, rows.target)
+        return float((error.double() ** 2).mean()), found
+
+    return judge
+
+
+def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], at: Fit, step: Step) -> None:
+    """Make the model of the best epoch, or of the weights reached in the first one, and measure it on every split."""
+    if not (at.step and run.wants_model):
+        return
+    weights = at.best_weights or step.weights(averaged=True)
+    model = Model({**about, "weights": weights})
+    golden = [dict(row) for row in prepared.samples]
+    found, report = evaluate(model, prepared)
+    run.finish(
+        {**about, "weights": weights, "golden": {"rows": golden, "predictions": model.values(golden)}},
+        metrics=found,
+        best_epoch=at.best_epoch,
+        report=report | {"schema": about["schema"], "recipe": about["recipe"], "history": at.history},
+    )
+
+
+def evaluate(model: Model, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metrics by split, and a closer look at the rows that were kept from training."""
+    found: dict[str, Any] = {}
+    for name in ("train", "validation", "test"):
+        rows: Encoded = getattr(prepared, name)
+        if len(rows):
+            found[name] = measure(forward(model.network, model.recipe, rows).numpy(), rows.target)
+    rows = prepared.validation
+    found["baseline"] = baseline(prepared.train.target, rows.target, len(model.labels))
+    predicted = forward(model.network, model.recipe, rows).numpy()
+    if model.labels:
+        return found, {"confusion": {"labels": model.labels, "counts": confusion(predicted, rows.target)}}
+    return found, {"residuals": residuals(predicted, rows.target)}
+
+
+def tensor_of(array: NDArray[Any]) -> torch.Tensor:
+    """Return an array as a tensor of its own: mapped arrays may be read-only."""
+    return torch.from_numpy(np.array(array))
