@@ -66,6 +66,7 @@ class TrainingService:
         try:
             await aside(self._server.start)
             self.side = SideWorker(self._server, self.layout.side_dir)
+            await self.side.start()
             self._datasets = Datasets(self.layout, self.settings, self.side, self.engine.feed)
             await self._datasets.open()
             await self.engine.open()
