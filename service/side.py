@@ -1,0 +1,158 @@
+"""The side worker: answers what needs torch or DuckDB but no slot: predict, export, preview, schema, dry run.
+
+One process for each function that is called, started by its first call and kept: models stay loaded where
+predictions are made, and a long description delays no prediction. A call's payloads go by file, never through a
+pool's pipes. If the process dies only the call fails, and the next one starts another.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from traind.data.errors import BadCell, DataError
+from traind.service.errors import NotRunning, SideWorkerFailed
+from traind.service.forkserver import BootFailed, ForkServer
+from traind.service.process import WorkerProcess, aside
+from traind.trainer.errors import TrainerError
+
+BOOT_S = 120.0
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One function's process, and its queue: the lock."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    process: WorkerProcess | None = None
+
+
+class SideWorker:
+    """Calls functions of the worker's side, one call of each function at a time."""
+
+    def __init__(self, folder: Path, server: ForkServer) -> None:
+        """Make it; processes start when called.
+
+        Args:
+            folder: where requests and answers lie while a call runs. Emptied at both ends.
+            server: where processes come from (`Slots.server`).
+        """
+        self._server = server
+        self._folder = folder
+        self._lanes: dict[str, _Lane] = {}
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
+
+    async def start(self) -> None:
+        """Make the folder, empty."""
+        await aside(_emptied, self._folder)
+
+    async def call(self, function: str, request: dict[str, Any], timeout_s: float = 60.0) -> Any:
+        """Run `module:function` on the request in its process and return its answer, both of plain values.
+
+        The time starts when its turn comes. Raises what the function raised where that is a `TrainerError` or
+        `DataError`, and `SideWorkerFailed` for anything else. A caller who is cancelled leaves; the call ends by
+        itself.
+        """
+        if self._is_closed:
+            raise NotRunning("the service is closing")
+        lane = self._lanes.setdefault(function, _Lane())
+        task = asyncio.create_task(self._take_turn(lane, function, request, timeout_s), name=f"traind {function}")
+        self._calls.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """End the processes; calls that run fail."""
+        self._is_closed = True
+        processes = [lane.process for lane in self._lanes.values() if lane.process is not None]
+        for process in processes:
+            process.kill()
+        if self._calls:
+            await asyncio.wait(self._calls)
+        await asyncio.gather(*(lane.process.retire() for lane in self._lanes.values() if lane.process is not None))
+        self._lanes.clear()
+        await aside(shutil.rmtree, self._folder, True)
+
+    async def _take_turn(self, lane: _Lane, function: str, request: dict[str, Any], timeout_s: float) -> Any:
+        folder = Path(await aside(tempfile.mkdtemp, "", "", self._folder))
+        try:
+            request_path, answer_path = folder / "request", folder / "answer"
+            await aside(_write, request_path, request)
+            async with lane.turn:
+                process = await self._process_of(lane)
+                answer = await _answered(process, (function, str(request_path), str(answer_path)), timeout_s)
+            return await aside(_content, answer_path, answer)
+        finally:
+            await aside(shutil.rmtree, folder, True)
+
+    async def _process_of(self, lane: _Lane) -> WorkerProcess:
+        if lane.process is not None and lane.process.gone.done():
+            await lane.process.retire()
+            lane.process = None
+        if self._is_closed:
+            raise NotRunning("the service is closing")
+        if lane.process is None:
+            try:
+                lane.process = await WorkerProcess.start(
+                    self._server, "traind.trainer.worker:initialise_side", boot_s=BOOT_S
+                )
+            except BootFailed as error:
+                raise SideWorkerFailed(str(error)) from error
+        return lane.process
+
+    def _finished(self, task: "asyncio.Task[Any]") -> None:
+        self._calls.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller may have left
+
+
+async def _answered(process: WorkerProcess, arguments: tuple[str, str, str], timeout_s: float) -> dict[str, Any]:
+    call = asyncio.create_task(process.call("traind.trainer.worker:answer", *arguments))
+    await asyncio.wait({call}, timeout=timeout_s)
+    if not call.done():
+        process.kill()
+        await call
+        raise SideWorkerFailed(f"{arguments[0]} took longer than {timeout_s:g} s")
+    answer = call.result()
+    if answer is None:
+        raise SideWorkerFailed(f"the process died in {arguments[0]}")
+    return answer
+
+
+def _write(path: Path, request: dict[str, Any]) -> None:
+    path.write_bytes(msgspec.msgpack.encode(request))
+
+
+def _content(path: Path, answer: dict[str, Any]) -> Any:
+    if "error" in answer:
+        raise SideWorkerFailed(answer["error"])
+    content = msgspec.msgpack.decode(path.read_bytes())
+    if not answer["ok"]:
+        raise _same_error(content)
+    return content
+
+
+def _same_error(described: dict[str, Any]) -> Exception:
+    """Return the error that the worker described, of the nearest class that is known here."""
+    known = {kind.__name__: kind for root in (TrainerError, DataError) for kind in (root, *_leaves(root))}
+    kind = next(known[name] for name in described["kinds"] if name in known)
+    error = kind.__new__(kind)
+    Exception.__init__(error, described["message"])
+    vars(error).update(described["facts"])
+    if isinstance(error, DataError):
+        error.cells = tuple(msgspec.convert(cell, BadCell) for cell in described["cells"])
+    return error
+
+
+def _leaves(root: type[Exception]) -> set[type[Exception]]:
+    return {leaf for kind in root.__subclasses__() for leaf in (kind, *_leaves(kind))}
+
+
+def _emptied(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)

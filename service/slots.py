@@ -1,0 +1,168 @@
+"""Worker slots: which process carries out a job, and the way what it says comes back.
+
+`Slots.run(assignment)` hands a job to a fresh process that was started ahead, and returns its `Worker`. From then
+on everything the job says arrives in the one bounded queue as `(worker, event)`, in order, and last, exactly once,
+`(worker, Ended)`. Knows no job states and decides nothing about a job; called by the engine only. Another way to
+run jobs (Ray, say) would take this file's place.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Coroutine
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+from traind.service.forkserver import BootFailed, ForkServer
+from traind.service.process import aside
+from traind.service.worker import Ended, Worker
+from traind.trainer.contract import AnyEvent
+
+__all__ = ["Ended", "Slots", "Worker"]
+
+BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+CLOSE_S = 5.0
+
+
+class Slots:
+    """Workers ahead of need, workers at work, and the fork server they come from."""
+
+    def __init__(
+        self,
+        *,
+        count: int,
+        inbox: "asyncio.Queue[tuple[Worker, AnyEvent | Ended]]",
+        run: str = "traind.trainer.run:run",
+        memory_limit_bytes: int = 0,
+    ) -> None:
+        """Make the slots; `start` starts them.
+
+        Args:
+            count: how many jobs of one thread run at once; as many workers are kept, ready or at work.
+            inbox: bounded. While it is full no worker's pipe is read.
+            run: `module:function` that carries out an assignment in the worker.
+            memory_limit_bytes: what one job may allocate; 0: no limit.
+        """
+        self.problem: str | None = None  # why no worker can be started, while that lasts
+        self.server = ForkServer()  # the side worker's processes come from it too
+        self._count = count
+        self._inbox = inbox
+        self._run = run
+        self._memory_bytes = memory_limit_bytes or None
+        self._ahead: deque[Worker] = deque()
+        self._busy: set[Worker] = set()
+        self._booting = 0
+        self._waiting = 0
+        self._arrived = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a job would get a worker at once."""
+        return bool(self._ahead)
+
+    async def start(self) -> None:
+        """Start the fork server and the first workers; returns at once."""
+        await aside(self.server.start)
+        self._refill()
+
+    async def run(self, assignment_path: str | Path, threads: int = 1) -> Worker:
+        """Hand the assignment to a fresh worker, once one is ready.
+
+        Never fails for want of a process: it waits, and `problem` says for what. Cancelling while it waits
+        leaves the assignment untouched.
+        """
+        self._waiting += 1
+        self._refill()
+        try:
+            async with self._arrived:
+                await self._arrived.wait_for(lambda: self._ahead)
+                worker = self._ahead.popleft()
+        finally:
+            self._waiting -= 1
+        worker.attempt_dir = Path(assignment_path).parent
+        worker.threads = threads
+        self._busy.add(worker)
+        self._spawn(self._relay(worker, str(assignment_path)), f"relay {worker.pid}")
+        self._refill()
+        return worker
+
+    async def close(self) -> None:
+        """Kill every worker that is left and release everything; takes seconds at most. Twice is no error."""
+        self._closing.set()
+        for worker in (*self._ahead, *self._busy):
+            worker.kill()
+        while self._ahead:
+            self._spawn(self._ahead.pop().retire(), "retire")
+        await aside(self.server.stop)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        for task in self._tasks:  # the inbox is full and nobody reads it
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _refill(self) -> None:
+        """Start as many workers ahead as are missing; one at least, lest the next job wait for it."""
+        at_work = sum(worker.threads for worker in self._busy)
+        wanted = max(1, self._count - at_work, self._waiting)
+        while not self._closing.is_set() and len(self._ahead) + self._booting < wanted:
+            self._booting += 1
+            self._spawn(self._boot(), "boot")
+
+    async def _boot(self) -> None:
+        """Start one worker, however often that takes, and keep it ready until it is taken or dies."""
+        try:
+            worker = await self._started()
+        finally:
+            self._booting -= 1
+        if worker is None:
+            return
+        if self._closing.is_set():
+            worker.kill()
+            await worker.retire()
+            return
+        self._ahead.append(worker)
+        worker.process.gone.add_done_callback(lambda _: self._died_waiting(worker))
+        async with self._arrived:
+            self._arrived.notify()
+
+    async def _started(self) -> Worker | None:
+        for delay_s in chain(BACK_OFF_S, repeat(BACK_OFF_S[-1])):
+            try:
+                worker = await Worker.start(self.server, self._run, self._memory_bytes)
+            except BootFailed as error:
+                self.problem = str(error)
+            else:
+                self.problem = None
+                return worker
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), delay_s)
+            if self._closing.is_set():
+                break
+        return None
+
+    def _died_waiting(self, worker: Worker) -> None:
+        if worker in self._ahead:
+            self._ahead.remove(worker)
+            self._spawn(worker.retire(), f"retire {worker.pid}")
+            self._refill()
+
+    async def _relay(self, worker: Worker, assignment_path: str) -> None:
+        try:
+            async with contextlib.aclosing(worker.work(assignment_path)) as events:
+                async for event in events:
+                    await self._inbox.put((worker, event))
+        finally:
+            self._busy.discard(worker)
+            self._refill()
+            await worker.retire()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine, name=f"traind-{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
