@@ -34,12 +34,12 @@ class _Lane:
 class SideWorker:
     """Calls functions of the worker's side, one call of each function at a time."""
 
-    def __init__(self, folder: Path, server: ForkServer) -> None:
+    def __init__(self, server: ForkServer, folder: Path) -> None:
         """Make it; processes start when called.
 
         Args:
+            server: where processes come from; its owner stops it.
             folder: where requests and answers lie while a call runs. Emptied at both ends.
-            server: where processes come from (`Slots.server`).
         """
         self._server = server
         self._folder = folder

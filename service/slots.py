@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from traind.service.forkserver import BootFailed, ForkServer
-from traind.service.process import aside
 from traind.service.worker import Ended, Worker
 from traind.trainer.contract import AnyEvent
 
@@ -26,30 +25,32 @@ CLOSE_S = 5.0
 
 
 class Slots:
-    """Workers ahead of need, workers at work, and the fork server they come from."""
+    """Workers ahead of need and workers at work."""
 
     def __init__(
         self,
+        server: ForkServer,
+        inbox: "asyncio.Queue[tuple[Worker, AnyEvent | Ended]]",
         *,
         count: int,
-        inbox: "asyncio.Queue[tuple[Worker, AnyEvent | Ended]]",
         run: str = "traind.trainer.run:run",
-        memory_limit_bytes: int = 0,
+        memory_bytes: int | None = None,
     ) -> None:
         """Make the slots; `start` starts them.
 
         Args:
-            count: how many jobs of one thread run at once; as many workers are kept, ready or at work.
+            server: where processes come from; its owner starts and stops it.
             inbox: bounded. While it is full no worker's pipe is read.
+            count: how many jobs of one thread run at once; as many workers are kept, ready or at work.
             run: `module:function` that carries out an assignment in the worker.
-            memory_limit_bytes: what one job may allocate; 0: no limit.
+            memory_bytes: what one job may allocate; None: no limit.
         """
         self.problem: str | None = None  # why no worker can be started, while that lasts
-        self.server = ForkServer()  # the side worker's processes come from it too
+        self._server = server
         self._count = count
         self._inbox = inbox
         self._run = run
-        self._memory_bytes = memory_limit_bytes or None
+        self._memory_bytes = memory_bytes
         self._ahead: deque[Worker] = deque()
         self._busy: set[Worker] = set()
         self._booting = 0
@@ -64,8 +65,7 @@ class Slots:
         return bool(self._ahead)
 
     async def start(self) -> None:
-        """Start the fork server and the first workers; returns at once."""
-        await aside(self.server.start)
+        """Start the first workers; returns at once."""
         self._refill()
 
     async def run(self, assignment_path: str | Path, threads: int = 1) -> Worker:
@@ -96,7 +96,6 @@ class Slots:
             worker.kill()
         while self._ahead:
             self._spawn(self._ahead.pop().retire(), "retire")
-        await aside(self.server.stop)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 while self._tasks:
@@ -134,7 +133,7 @@ class Slots:
     async def _started(self) -> Worker | None:
         for delay_s in chain(BACK_OFF_S, repeat(BACK_OFF_S[-1])):
             try:
-                worker = await Worker.start(self.server, self._run, self._memory_bytes)
+                worker = await Worker.start(self._server, self._run, self._memory_bytes)
             except BootFailed as error:
                 self.problem = str(error)
             else:
