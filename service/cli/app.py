@@ -1,0 +1,40 @@
+"""The list of commands. A command's module is imported when it is called; its description stands here."""
+
+from cyclopts import App
+
+import traind
+
+HELP = """Train PyTorch models from the command line, over HTTP, or inside asyncio programs.
+
+`traind demo` shows it, `traind serve` starts the server, `traind train` needs none.
+"""
+TRAIN = """Train one model and follow it to its end; needs no server.
+
+The same engine runs here and writes the same files below the root. Ctrl-C writes a checkpoint; the same command with
+the same --job-id goes on from there.
+"""
+PREDICT = """Predict every row of a file with a finished model.
+
+The output is CSV: the file's columns, `prediction` and, for classes, one `probability_<label>` for each label.
+"""
+COMMANDS = {
+    "serve": ("serve:serve", "Serve on HTTP, with a page to look at."),
+    "demo": ("demo:demo", "Train on real house prices through a real server, live, and predict."),
+    "train": ("train:train", TRAIN),
+    "predict": ("models:predict", PREDICT),
+    "export": ("models:export", "Write a finished model as ONNX or safetensors, compared with the original first."),
+    "datasets": ("datasets:app", "Register, list, look at and delete a server's data sets."),
+    "jobs": ("jobs:jobs", "List a server's jobs, newest first."),
+    "status": ("jobs:status", "Show how a job is."),
+    "watch": ("jobs:watch", "Follow a job until it ends; Ctrl-C leaves the job alone."),
+    "stop": ("jobs:stop", "End a job and keep the best model so far."),
+    "pause": ("jobs:pause", "Let a job write its checkpoint and give its slot back."),
+    "resume": ("jobs:resume", "Let a paused, stopped, failed or (with more epochs) completed job go on."),
+    "cancel": ("jobs:cancel", "End a job and keep nothing but its record."),
+    "delete": ("jobs:delete", "Remove a finished job with its files and its model."),
+    "logs": ("jobs:logs", "Print the end of what a job itself wrote."),
+}
+
+app = App(name="traind", help=HELP, version=traind.__version__, help_format="markdown")
+for place, (name, (target, summary)) in enumerate(COMMANDS.items()):
+    app.command(f"traind.service.cli.{target}", name=name, help=summary, sort_key=place)

@@ -1,0 +1,125 @@
+"""Commands about the data sets of a running server."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from traind.service.cli.flags import Json, Remote
+
+ANYWHERE = Remote()
+Told = Callable[[int, int | None], None]
+Name = Annotated[str, Parameter(help="the data set's name")]
+
+app = App(name="datasets", help="Register, list, look at and delete data sets of a server.")
+
+
+@app.command(name="list")
+def list_all(*, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
+    """List the registered data sets."""
+    from traind.service.cli.show import print_json, print_table
+
+    found = remote.client().datasets()
+    if as_json:
+        print_json(found)
+        return
+    rows = (
+        [one.name, one.format, size_told(one.size_bytes), one.digest[:12], len(one.versions) or 1] for one in found
+    )
+    print_table(["name", "format", "size", "digest", "versions"], rows)
+
+
+@app.command
+def put(
+    name: Name,
+    file: Annotated[Path, Parameter(help="CSV, TSV, JSONL (each .gz too) or Parquet")],
+    *,
+    format: Annotated[str | None, Parameter(help="where the file's name does not tell")] = None,  # noqa: A002
+    remote: Remote = ANYWHERE,
+    as_json: Json = False,
+) -> None:
+    """Register a file; a name that is taken gets a new version."""
+    from traind.service.cli.show import print_json
+
+    with upload_shown(file.name) as told:
+        dataset = remote.client().put_dataset(name, file, format, told=told)
+    if as_json:
+        print_json(dataset)
+    else:
+        print(f"{dataset.name}  {dataset.format}  {size_told(dataset.size_bytes)}  {dataset.digest[:12]}")
+
+
+@app.command
+def show(name: Name, *, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
+    """Show a data set: its columns, their kinds and why, what to watch out for."""
+    from traind.service.cli.show import print_json
+
+    dataset = remote.client().dataset(name)
+    if as_json:
+        print_json(dataset)
+        return
+    print(f"{dataset.name}  {dataset.format}  {size_told(dataset.size_bytes)}  {dataset.digest}")
+    print_summary(dataset.summary)
+
+
+@app.command
+def preview(
+    name: Name,
+    *,
+    rows: Annotated[int, Parameter(help="how many")] = 20,
+    remote: Remote = ANYWHERE,
+    as_json: Json = False,
+) -> None:
+    """Print the first rows of a data set."""
+    from traind.service.cli.show import print_json, print_table
+
+    found = remote.client().preview(name, rows)
+    if as_json:
+        print_json(found)
+        return
+    print_table(found["columns"], found["rows"])
+
+
+@app.command
+def delete(name: Name, *, remote: Remote = ANYWHERE) -> None:
+    """Remove a data set that no unfinished job uses."""
+    remote.client().delete_dataset(name)
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """Print what is known of a table: rows, columns and why they are what they are, warnings."""
+    from traind.service.cli.show import print_table
+
+    if "rows" in summary:
+        print(f"{summary['rows']:,} rows")
+    columns = [(column["name"], column.get("kind", ""), column.get("evidence", "")) for column in summary["columns"]]
+    print_table(["column", "kind", "because"], columns)
+    for warning in summary.get("warnings", ()):
+        print(f"warning: {warning['message'] if isinstance(warning, dict) else warning}")
+
+
+def size_told(size_bytes: float) -> str:
+    """Return a size as people read it."""
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} GB"
+
+
+@contextmanager
+def upload_shown(name: str) -> Iterator[Told | None]:
+    """Show an upload as a bar, in a terminal; yields what to tell it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"Sending {name}", total=None)
+        yield lambda sent, size_bytes: bar.update(task, completed=sent, total=size_bytes)

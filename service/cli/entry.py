@@ -1,0 +1,89 @@
+"""What happens around every command: exit codes, errors as sentences, Ctrl-C. Tracebacks are for our own mistakes.
+
+0    done; a job that was followed is completed or stopped
+1    refused or failed, with a sentence on standard error
+2    the command line itself is wrong
+130  interrupted
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+from traind.data.errors import DataError
+from traind.service.errors import ServiceError
+from traind.trainer.errors import TrainerError
+
+OK, REFUSED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+class Failed(Exception):
+    """A command ends here, with a sentence and an exit code."""
+
+    def __init__(self, message: str, *, hint: str | None = None, code: int = REFUSED) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.code = code
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    from cyclopts import CycloptsError
+
+    from traind.service.cli.app import app
+
+    try:
+        app(_dashed(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _say(f"{error}", hint=_usage(arguments), code=MISUSED)
+    except Failed as failed:
+        return _say(str(failed), hint=failed.hint, code=failed.code)
+    except (ServiceError, DataError, TrainerError) as error:
+        return _say(error.message, hint=error.hint, details=_details(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has enough
+        _close_output()
+        return OK
+    except OSError as error:
+        return _say(f"{error.filename}: {error.strerror}." if error.filename else f"{error}.")
+    return OK
+
+
+def _dashed(arguments: list[str]) -> list[str]:
+    """Take `--batch_size` for `--batch-size`: the fields are written with underscores everywhere else."""
+    flags = [part for part in arguments if part.startswith("--")]
+    renamed = {flag: flag.split("=", 1)[0].replace("_", "-") + flag[len(flag.split("=", 1)[0]) :] for flag in flags}
+    return [renamed.get(part, part) for part in arguments]
+
+
+def _details(error: Exception) -> list[str]:
+    """Return one line for each further problem that an error names."""
+    told = [(detail.get("loc", ""), detail.get("msg", "")) for detail in getattr(error, "details", ())]
+    cells = getattr(error, "cells", ())
+    told += [(f"line {cell.line}, {cell.column}" if cell.line else cell.column or "", cell.message) for cell in cells]
+    return [f"{place}: {what}" if place else what for place, what in told] if len(told) > 1 else []
+
+
+def _say(message: str, *, hint: str | None = None, details: Sequence[str] = (), code: int = REFUSED) -> int:
+    """Write an error to standard error and return the exit code."""
+    with contextlib.suppress(BrokenPipeError):
+        for line in (f"traind: {message}", *(f"  {detail}" for detail in details), *((f"  {hint}",) if hint else ())):
+            print(line, file=sys.stderr)
+    return code
+
+
+def _usage(arguments: list[str]) -> str:
+    command = next((part for part in arguments if not part.startswith("-")), None)
+    return f"See `traind {command} --help`." if command else "See `traind --help`."
+
+
+def _close_output() -> None:
+    """Keep Python from complaining about the closed pipe when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

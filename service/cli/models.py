@@ -1,0 +1,84 @@
+"""Commands about finished models: predict a file, export."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from traind.service.cli.entry import Failed
+
+Root = Annotated[Path, Parameter(env_var="TRAIND_ROOT", help="folder that holds everything")]
+Server = Annotated[str | None, Parameter(env_var="TRAIND_SERVER", help="take the model from this server")]
+Out = Annotated[Path, Parameter(name=["--out", "-o"], help="where to write")]
+
+
+def predict(
+    model: Annotated[str, Parameter(help="a model file, or the id of the job that made it")],
+    file: Annotated[Path, Parameter(help="rows to predict, of any kind that can be trained on")],
+    *,
+    out: Out,
+    root: Root = Path(),
+    server: Server = None,
+) -> None:
+    """Predict every row of a file with a finished model."""
+    from traind import load_model
+
+    if not file.is_file():
+        raise Failed(f"{file} is not a file.")
+    with _model_file(model, root, server) as path:
+        load_model(path).predict_file(file, out)
+    print(out)
+
+
+def export(
+    model: Annotated[str, Parameter(help="the id of the job that made it")],
+    *,
+    format: Annotated[Literal["onnx", "safetensors"], Parameter(help="what to make of it")] = "onnx",  # noqa: A002
+    out: Annotated[
+        Path | None, Parameter(name=["--out", "-o"], help="where to write; none: <job id>.<format>")
+    ] = None,
+    root: Root = Path(),
+    server: Server = None,
+) -> None:
+    """Write a model in another format, compared with the original on real rows first."""
+    target = out or Path(f"{model}.{format}")
+    if server is not None:
+        from traind.service.client.synchronous import SyncClient
+
+        SyncClient(server).export(model, format, to=target)
+    else:
+        asyncio.run(_export_here(model, format, target, root))
+    print(target)
+
+
+async def _export_here(model: str, kind: str, target: Path, root: Path) -> None:
+    """Export in this process's own service."""
+    from traind.service.service import TrainingService
+
+    async with TrainingService(root=root, slots=1) as service:
+        made = await service.export(model, kind)
+        await asyncio.to_thread(shutil.move, made, target)
+
+
+@contextmanager
+def _model_file(model: str, root: Path, server: str | None) -> Iterator[Path]:
+    """Yield a model's file: the path given, a job's below the root, or one that the server has."""
+    if server is not None:
+        from traind.service.client.synchronous import SyncClient
+
+        with tempfile.TemporaryDirectory(prefix="traind-") as folder:
+            yield SyncClient(server).model_path(model, to=Path(folder, "model.pt"))
+        return
+    for path in (Path(model), root / "models" / f"{model}.pt"):
+        if path.is_file():
+            yield path
+            return
+    raise Failed(
+        f"There is no file {model}, and no model of a job {model} below {root.resolve()}.",
+        hint="Where a server has it, add --server http://127.0.0.1:3001",
+    )

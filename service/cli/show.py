@@ -1,0 +1,214 @@
+"""What commands print: a live bar in a terminal, one line an event elsewhere, JSON for programs."""
+
+import sys
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import msgspec
+
+from traind.service.jobs import TERMINAL, Job
+from traind.trainer.contract import (
+    AnyEvent,
+    Checkpoint,
+    ControlAsked,
+    Epoch,
+    Failure,
+    Log,
+    Metric,
+    Progress,
+    State,
+    Status,
+    encode_event,
+)
+
+_encoder = msgspec.json.Encoder()
+
+
+class Follower(Protocol):
+    """Shows a job's events as they come."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def show(self, event: AnyEvent) -> None:
+        """Show one event."""
+
+
+def follower(*, as_json: bool) -> Follower:
+    """Return what suits where standard output goes."""
+    if as_json:
+        return JsonLines()
+    return Bar() if sys.stdout.isatty() else Lines()
+
+
+class Lines:
+    """One line an event."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, event: AnyEvent) -> None:
+        """Print one event as a line."""
+        clock = time.strftime("%H:%M:%S", time.localtime(event.ts))
+        print(f"{clock}  {told(event)}", flush=True)
+
+
+class JsonLines(Lines):
+    """One JSON object an event."""
+
+    def show(self, event: AnyEvent) -> None:
+        """Print one event as JSON."""
+        print(encode_event(event).decode(), flush=True)
+
+
+class Bar:
+    """A live progress bar, with states, epochs and warnings as lines above it."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._bar: RichProgress = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[facts]}"),
+            TimeRemainingColumn(compact=True),
+            expand=True,
+        )
+        self._task = self._bar.add_task("Waiting", total=100.0, facts="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, event: AnyEvent) -> None:
+        """Move the bar, or print a line above it."""
+        match event:
+            case Progress():
+                facts = f"step {event.step}  loss {number(event.loss)}"
+                if event.samples_per_s:
+                    facts += f"  {event.samples_per_s:,.0f} rows/s"
+                self._bar.update(self._task, completed=event.progress, facts=facts)
+            case State():
+                self._bar.update(self._task, description=event.message or event.status.capitalize())
+                if event.status is Status.COMPLETED:
+                    self._bar.update(self._task, completed=100.0)
+                if event.resumed_from_step is not None or event.error is not None:
+                    self._print(told(event))
+            case Epoch() | Log():
+                self._print(told(event))
+
+    def _print(self, line: str) -> None:
+        self._bar.console.print(line, markup=False, highlight=False)
+
+
+def told(event: AnyEvent) -> str:
+    """Return an event in words."""
+    match event:
+        case State():
+            return _state_told(event)
+        case Progress():
+            epoch, loss = f"epoch {event.epoch}", f"loss {number(event.loss)}"
+            return f"{event.progress:5.1f} %  {epoch}  step {event.step}/{event.total_steps or '?'}  {loss}"
+        case Epoch():
+            epochs = f"/{event.epochs}" if event.epochs else ""
+            measured = numbers({"train_loss": event.train_loss, **event.metrics})
+            return f"epoch {event.epoch}{epochs} ended{measured}{'  best so far' if event.is_best else ''}"
+        case Checkpoint():
+            return f"checkpoint at step {event.step}  {event.path}"
+        case Log():
+            return f"{event.level}: {event.message}" if event.level != "info" else event.message
+        case Metric():
+            return f"step {event.step}{numbers(event.values)}"
+        case ControlAsked():
+            return f"{event.verb} asked"
+
+
+def _state_told(event: State) -> str:
+    facts = [event.status.value]
+    if event.attempt and event.attempt > 1:
+        facts.append(f"attempt {event.attempt}")
+    if event.resumed_from_step is not None:
+        facts.append(f"resumed from step {event.resumed_from_step}")
+    if event.reason:
+        facts.append(event.reason.replace("_", " "))
+    if event.error is not None:
+        facts.append(event.error.message)
+    return "  ".join(facts)
+
+
+def number(value: float | None) -> str:
+    """Return a number as people read it."""
+    return "not finite" if value is None else f"{value:.4g}"
+
+
+def numbers(values: dict[str, float | None]) -> str:
+    """Return named numbers, each with two spaces before it."""
+    return "".join(f"  {name} {number(value)}" for name, value in values.items() if _is_number(value))
+
+
+def print_json(value: Any) -> None:
+    """Print a value for programs."""
+    print(_encoder.encode(value).decode())
+
+
+def print_job(job: Job) -> None:
+    """Print a job for people: what it is, how far it is, and what came of it."""
+    print(f"{job.job_id}  {job.status}  {job.message}")
+    if job.status not in TERMINAL:
+        place = f"  place {job.queue_position} in the queue" if job.queue_position else ""
+        eta = f"  {job.eta_s:.0f} s left" if job.eta_s is not None else ""
+        print(f"{job.progress:.1f} %  step {job.step}/{job.total_steps or '?'}  loss {number(job.loss)}{eta}{place}")
+    if job.error is not None:
+        print_failure(job.error)
+    print_metrics(job.metrics)
+    if job.model is not None:
+        print(f"model  {job.model}")
+
+
+def print_failure(error: Failure) -> None:
+    """Print why a job failed."""
+    print(f"{error.code}: {error.message}")
+    for line in (error.hint, error.output):
+        if line:
+            print(line)
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """Print the metrics of each split beside each other, or those of one epoch."""
+    splits = {split: values for split, values in metrics.items() if isinstance(values, dict)}
+    if not splits:
+        if metrics:
+            print(numbers(metrics).strip())
+        return
+    shown = [split for split in ("validation", "baseline", "test", "train") if splits.get(split)]
+    names = dict.fromkeys(name for split in shown for name, value in splits[split].items() if _is_number(value))
+    rows = [
+        [name, *(number(splits[split][name]) if name in splits[split] else "" for split in shown)] for name in names
+    ]
+    print_table(["", *shown], rows)
+
+
+def print_table(heads: list[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Print columns that stand under each other."""
+    lines = [heads, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, int | float)

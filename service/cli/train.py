@@ -1,0 +1,156 @@
+"""`traind train`: one job, here and now without a server, or with `--server` on one."""
+
+import asyncio
+import hashlib
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from traind.service.cli.entry import INTERRUPTED, Failed
+from traind.service.cli.flags import Json
+from traind.service.cli.spec import SpecFlags
+
+if TYPE_CHECKING:
+    from traind.service.client.asynchronous import Client
+    from traind.service.service import TrainingService
+
+NOTHING_SAID = SpecFlags()
+
+
+@dataclass(slots=True)
+class Asked:
+    """What is to be done; `job_id` is filled in when the job has one."""
+
+    spec: dict[str, Any]
+    job_id: str | None
+    is_dry_run: bool
+    as_json: bool
+
+
+def train(
+    *,
+    job_id: Annotated[
+        str | None, Parameter(help="its id; the same command again is the same job, and goes on")
+    ] = None,
+    dry_run: Annotated[bool, Parameter(negative="", help="say what would be done, and train nothing")] = False,
+    root: Annotated[Path, Parameter(env_var="TRAIND_ROOT", help="folder that holds everything")] = Path(),
+    server: Annotated[str | None, Parameter(env_var="TRAIND_SERVER", help="train on this server instead")] = None,
+    as_json: Json = False,
+    spec: SpecFlags = NOTHING_SAID,
+) -> None:
+    """Train one model and follow it to its end.
+
+    Needs no server: the same engine runs here and writes the same files below the root. Ctrl-C writes a checkpoint;
+    the same command with the same --job-id goes on from there.
+    """
+    asked = Asked(spec.values(), job_id, dry_run, as_json)
+    asyncio.run(_train(asked, root) if server is None else _train_on(asked, server))
+
+
+async def _train(asked: Asked, root: Path) -> None:
+    """Train in this process's own service."""
+    from traind.service.service import TrainingService
+
+    _leave_on_terminate()
+    try:
+        async with TrainingService(root=root) as service:
+            await _carry_out(service, asked)
+    except asyncio.CancelledError:
+        again = f" The same command with --job-id {asked.job_id} goes on." if asked.job_id else ""
+        raise Failed(f"Interrupted.{again}", code=INTERRUPTED) from None
+
+
+async def _train_on(asked: Asked, server: str) -> None:
+    """Train on a running server, which goes on without us where we are interrupted."""
+    from traind.service.client.asynchronous import Client
+
+    _leave_on_terminate()
+    try:
+        async with Client(server) as client:
+            await _carry_out(client, asked)
+    except asyncio.CancelledError:
+        again = f" The job goes on: traind watch {asked.job_id} --server {server}" if asked.job_id else ""
+        raise Failed(f"Interrupted.{again}", code=INTERRUPTED) from None
+
+
+def _leave_on_terminate() -> None:
+    """Let SIGTERM end the command as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+async def _carry_out(service: "TrainingService | Client", asked: Asked) -> None:
+    """Submit the job, follow it, and say what came of it."""
+    from traind.service.cli.show import follower, print_job, print_json
+    from traind.trainer.contract import Status
+
+    spec = await _with_dataset(service, asked.spec)
+    if asked.is_dry_run:
+        await _show_plan(service, spec, as_json=asked.as_json)
+        return
+    job = await service.submit(spec, job_id=asked.job_id)
+    asked.job_id = job.job_id
+    if job.status is Status.PAUSED:
+        job = await service.resume(job.job_id)
+    with follower(as_json=asked.as_json) as shown:
+        async for event in service.watch(job.job_id, after=job.seq - 1):
+            shown.show(event)
+    job = await service.status(job.job_id)
+    (print_json if asked.as_json else print_job)(job)
+    if job.status in {Status.FAILED, Status.CANCELLED}:
+        raise Failed(f"The job {job.job_id} is {job.status.lower()}.")
+
+
+async def _with_dataset(service: "TrainingService | Client", spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the spec with a file replaced by the name it is registered under: its own and its digest's."""
+    from traind.data.errors import DatasetNotFound
+
+    path = await asyncio.to_thread(_file_of, spec.get("dataset"))
+    if path is None:
+        return spec
+    name = await asyncio.to_thread(_name_of, path)
+    try:
+        await service.dataset(name)
+    except DatasetNotFound:
+        await service.put_dataset(name, path)
+    return spec | {"dataset": name}
+
+
+def _file_of(given: str | None) -> Path | None:
+    """Return the file that was meant; None where it is a data set's name."""
+    if given is None or not (Path(given).exists() or "/" in given):
+        return None
+    path = Path(given)
+    if not path.is_file():
+        raise Failed(f"{path} is {'not a file' if path.exists() else 'not there'}.")
+    return path
+
+
+def _name_of(path: Path) -> str:
+    """Return a data set's name that says which file it was and changes with its content."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0])[:40].strip("-_")
+    return f"{stem or 'file'}-{digest[:12]}"
+
+
+async def _show_plan(service: "TrainingService | Client", spec: dict[str, Any], *, as_json: bool) -> None:
+    """Print what a job would do."""
+    from traind.service.cli.datasets import print_summary
+    from traind.service.cli.show import print_json
+
+    plan = await service.dry_run(spec)
+    if as_json:
+        print_json(plan)
+        return
+    for name, value in plan.items():
+        if isinstance(value, str | int | float):
+            print(f"{name}  {value}")
+    schema = plan.get("schema")
+    if schema:
+        print_summary(schema | {"warnings": plan.get("warnings", schema.get("warnings", ()))})
