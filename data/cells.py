@@ -5,6 +5,7 @@ of JSON always read alike.
 """
 
 import math
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ NOT_A_NUMBER = frozenset({"none", "-", "--", ".", "missing", "unknown"})  # miss
 TRUE_WORDS = frozenset({"true", "t", "yes", "y", "1", "1.0"})
 FALSE_WORDS = frozenset({"false", "f", "no", "n", "0", "0.0"})
 
-STRIPPED = " \t\n\r\f\v"
+STRIPPED = " \t\n\r\f"
 
 
 def text_of(value: Any) -> str | None:
@@ -72,10 +73,14 @@ def canonical_number(text: str) -> str:
 
 
 def text_sql(cell: str) -> str:
-    """Return SQL for the stripped text of the SQL expression `cell`; NULL where it is missing."""
-    stripped = f"trim({cell}, e'{_escaped(STRIPPED)}')"
+    """Return SQL for the stripped text of the VARCHAR column `cell`; NULL where it is missing."""
     words = ", ".join(f"'{word}'" for word in sorted(MISSING))
-    return f"CASE WHEN length({stripped}) < 5 AND lower({stripped}) IN ({words}) THEN NULL ELSE {stripped} END"
+    patterns = "|".join(re.escape(word) for word in sorted(MISSING))
+    stripped = f"trim({cell}, e'{_escaped(STRIPPED)}')"
+    return (  # one pattern picks the few cells that need more
+        f"CASE WHEN regexp_matches({cell}, '^\\s|\\s$|^(?i:{patterns})$') THEN "
+        f"CASE WHEN lower({stripped}) IN ({words}) THEN NULL ELSE {stripped} END ELSE {cell} END"
+    )
 
 
 def number_sql(text: str) -> str:

@@ -50,13 +50,13 @@ def _reason_for(kind: Kind) -> str:
 
 
 def _decide(facts: Profile, *, is_target: bool) -> _Choice:
-    if facts.is_nested:
+    if facts.field.is_nested:
         return _Choice("ignore", "cells hold lists, objects or bytes", "lists, objects and bytes are not used")
     if not facts.present:
         return _Choice("ignore", "every cell is missing", "every cell is missing")
     if facts.distinct == 1 and not facts.missing and not is_target:
         return _Choice("ignore", f"every cell is {facts.levels[0][0]!r}", "constant")
-    if facts.is_time:
+    if facts.field.is_time:
         return _Choice("datetime", "typed as a date or time in the file")
     if facts.is_counted and facts.distinct <= 2 and all(boolean_of(t) is not None for t, _ in facts.levels):
         return _Choice("boolean", f"the only values are {_listed(facts)}")

@@ -16,11 +16,11 @@ from traind.data.encode import Encoded, Encoder, class_indices, fit
 from traind.data.errors import BadTable
 from traind.data.formats import parse_format
 from traind.data.plan import Request, plan
-from traind.data.read import OpenTable, bad_cells, load_column, open_table
+from traind.data.read import load_columns, open_table
 from traind.data.schema import Column, Schema
 from traind.data.split import Split, split
 from traind.data.synth import TARGET, Synthetic, synthesise
-from traind.data.table import Cells, Codes, Table
+from traind.data.table import Codes, Table
 
 __all__ = ["Prepared", "Request", "Source", "Split", "Synthetic", "prepare"]
 
@@ -116,19 +116,11 @@ def _prepare_file(source: Source, request: Request, threads: int) -> Prepared:
     with open_table(source.path, parse_format(source.format), threads) as table:
         schema = plan(table, request)
         by = request.validation.column
-        columns = {c.name: _load(table, c) for c in schema.columns if c.role != "ignored" or c.name == by}
+        columns = load_columns(table, [c for c in schema.columns if c.role != "ignored" or c.name == by])
     whole = Table(columns, table.n_rows)
     target = columns[schema.target]
     present = target.codes >= 0 if isinstance(target, Codes) else ~np.isnan(target)
     return _finish(schema, whole if present.all() else whole.take(present), request.validation)
-
-
-def _load(table: OpenTable, column: Column) -> Cells:
-    """Return the column's cells; as a target it must not be infinite."""
-    cells = load_column(table, column)
-    if column.role == "target" and not isinstance(cells, Codes) and np.isinf(cells).any():
-        raise bad_cells(table, column.name, np.flatnonzero(np.isinf(cells)), "not a finite number")
-    return cells
 
 
 def _prepare_synthetic(request: Synthetic, asked: Request) -> Prepared:

@@ -2,10 +2,11 @@
 
 # ruff: noqa: S608 - SQL is made of quoted identifiers and literals of ours
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traind.data.cells import no_number_sql, number_sql, text_sql
+from traind.data.cells import no_number_sql, number_of, number_sql
 from traind.data.read import Field, OpenTable
 
 FEW = 2_000  # distinct values up to which they are all counted
@@ -17,10 +18,7 @@ _AT_ONCE = 64  # columns a query
 class Profile:
     """Counts of one column. `levels` are its most frequent texts with their counts, all of them if `is_counted`."""
 
-    name: str
-    is_text: bool  # not typed by the file
-    is_time: bool  # typed as a date or time by the file
-    is_nested: bool
+    field: Field
     n_rows: int
     missing: int
     numbers: int
@@ -28,19 +26,38 @@ class Profile:
     integers: int
     infinite: int
     leading_zeros: int
-    round_numbers: int  # divisible by ten
+    round_numbers: int  # divisible by ten, where the levels are counted
     distinct: int
-    smallest: float | None
+    smallest: float | None  # of the finite
     largest: float | None
-    shortest: int
+    shortest: int  # text, in bytes
     longest: int
     levels: tuple[tuple[str, int], ...]
     is_counted: bool
 
     @property
+    def name(self) -> str:
+        """Return the column's name."""
+        return self.field.name
+
+    @property
     def present(self) -> int:
         """Return how many cells are not missing."""
         return self.n_rows - self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What one pass over the rows counts."""
+
+    present: int
+    distinct: int
+    numbers: int
+    integers: int
+    smallest: float | None
+    largest: float | None
+    shortest: int
+    longest: int
 
 
 def profile(table: OpenTable, names: Sequence[str] | None = None) -> dict[str, Profile]:
@@ -54,76 +71,96 @@ def profile(table: OpenTable, names: Sequence[str] | None = None) -> dict[str, P
     return profiles
 
 
-def _counts(table: OpenTable, fields: list[Field]) -> list[tuple[float, ...]]:
-    inner, outer = [], []
-    for i, field in enumerate(fields):
-        inner.append(f"{_text(field)} AS t{i}")
-        outer.append(_aggregates(i))
-    middle = ", ".join(f"t{i}, {_number(field, f't{i}')} AS x{i}" for i, field in enumerate(fields))
-    source = f"SELECT {', '.join(inner)} FROM {table.relation}"
-    row = table.connection.execute(f"SELECT {', '.join(outer)} FROM (SELECT {middle} FROM ({source}))").fetchone()
+def _counts(table: OpenTable, fields: list[Field]) -> list[_Counts]:
+    """Count all of these columns in one pass; each of a kind costs time, so few are counted here."""
+    cells = ", ".join(f"{field.sql} AS t{i}, {_number(field)} AS x{i}" for i, field in enumerate(fields))
+    wanted = ", ".join(_aggregates(field, f"t{i}", f"x{i}") for i, field in enumerate(fields))
+    row = table.connection.execute(f"SELECT {wanted} FROM (SELECT {cells} FROM {table.relation})").fetchone()
     assert row is not None
     width = len(row) // len(fields)
-    return [row[i * width : (i + 1) * width] for i in range(len(fields))]
+    return [_Counts(*row[i * width : (i + 1) * width]) for i in range(len(fields))]
 
 
-def _aggregates(i: int) -> str:
-    t, x = f"t{i}", f"x{i}"
-    is_padded = f"starts_with({t}, '0') AND length({t}) > 1 AND {x} = trunc({x}) AND NOT contains({t}, '.')"
-    return (
-        f"count({t}), count({x}), count(*) FILTER ({x} IS NULL AND {no_number_sql(t)}), "
-        f"count(*) FILTER ({x} = trunc({x}) AND isfinite({x})), count(*) FILTER (isinf({x})), "
-        f"count(*) FILTER ({is_padded}), "
-        f"count(*) FILTER (isfinite({x}) AND {x} % 10 = 0), "
-        f"approx_count_distinct({t}), min({x}) FILTER (isfinite({x})), max({x}) FILTER (isfinite({x})), "
-        f"coalesce(min(length({t})), 0), coalesce(max(length({t})), 0)"
-    )
+def _aggregates(field: Field, t: str, x: str) -> str:
+    lengths = f"coalesce(min(strlen({t})), 0), coalesce(max(strlen({t})), 0)" if field.is_text else "0, 0"
+    if field.is_nested:
+        return f"count({t}), 0, 0, 0, NULL, NULL, 0, 0"
+    numbers = f"count({x}), coalesce(count_if({x} = trunc({x})), 0), min({x}), max({x})"
+    return f"count({t}), approx_count_distinct({t}), {numbers}, {lengths}"
 
 
-def _text(field: Field) -> str:
-    return "NULL::VARCHAR" if field.is_nested else text_sql(field.text)
+def _number(field: Field) -> str:
+    """Return SQL for the cell as a number, NULL where it is none."""
+    if field.is_text:
+        return number_sql(f"replace({field.sql}, ',', '.')" if field.has_decimal_comma else field.sql)
+    return f"CAST({field.sql} AS DOUBLE)" if field.is_number else "NULL::DOUBLE"
 
 
-def _number(field: Field, text: str) -> str:
-    return number_sql(f"replace({text}, ',', '.')" if field.has_decimal_comma else text)
-
-
-def _profile(table: OpenTable, field: Field, counts: tuple[float, ...]) -> Profile:
-    present, numbers, no_numbers, integers, infinite, zeros, rounds, distinct, low, high, short, long = counts
-    is_few = distinct <= FEW
-    levels = _levels(table, field, FEW * 2 if is_few else _SAMPLE, by_count=is_few)
+def _profile(table: OpenTable, field: Field, counts: _Counts) -> Profile:
+    is_few = counts.distinct <= FEW
+    levels = _levels(table, field, FEW * 2, is_few=is_few)
     is_counted = is_few and len(levels) < FEW * 2
+    shortest, longest = counts.shortest, counts.longest
+    if not field.is_text and counts.smallest is not None and counts.largest is not None:
+        shortest, longest = len(f"{counts.smallest:.0f}"), len(f"{counts.largest:.0f}")
+    infinite, smallest, largest = _finite(table, field, counts)
     return Profile(
-        name=field.name,
-        is_text=field.is_text,
-        is_time=field.is_time,
-        is_nested=field.is_nested,
+        field=field,
         n_rows=table.n_rows,
-        missing=table.n_rows - int(present),
-        numbers=int(numbers),
-        no_numbers=int(no_numbers),
-        integers=int(integers),
-        infinite=int(infinite),
-        leading_zeros=int(zeros),
-        round_numbers=int(rounds),
-        distinct=len(levels) if is_counted else min(int(distinct), int(present)),
-        smallest=low,
-        largest=high,
-        shortest=int(short),
-        longest=int(long),
+        missing=table.n_rows - counts.present,
+        numbers=counts.numbers,
+        no_numbers=_no_numbers(table, field, counts),
+        integers=counts.integers - infinite,
+        infinite=infinite,
+        leading_zeros=_leading_zeros(table, field, counts),
+        round_numbers=sum(n for text, n in levels if text.endswith("0") and number_of(text) is not None),
+        distinct=len(levels) if is_counted else min(counts.distinct, counts.present),
+        smallest=smallest,
+        largest=largest,
+        shortest=shortest,
+        longest=longest,
         levels=levels,
         is_counted=is_counted,
     )
 
 
-def _levels(table: OpenTable, field: Field, limit: int, *, by_count: bool) -> tuple[tuple[str, int], ...]:
-    """Return distinct texts with their counts: the most frequent first, or whichever stand first in the file."""
+def _levels(table: OpenTable, field: Field, limit: int, *, is_few: bool) -> tuple[tuple[str, int], ...]:
+    """Return distinct texts with their counts: the most frequent first, or of whichever rows stand first."""
     if field.is_nested:
         return ()
-    source = f"SELECT {_text(field)} AS t FROM {table.relation}"
-    if not by_count:
-        source += f" LIMIT {limit * 5}"
+    source = table.relation if is_few else f"(SELECT {field.sql} FROM {table.relation} LIMIT {_SAMPLE})"
+    grouped = f"SELECT {field.sql} AS t, count(*) AS n FROM {source} GROUP BY ALL"
     rows = table.connection.execute(
-        f"SELECT t, count(*) AS n FROM ({source}) WHERE t IS NOT NULL GROUP BY t ORDER BY n DESC, t LIMIT {limit}"
+        f"SELECT CAST(t AS VARCHAR) AS t, n FROM ({grouped}) WHERE t IS NOT NULL ORDER BY n DESC, t LIMIT {limit}"
     ).fetchall()
     return tuple((text, int(n)) for text, n in rows)
+
+
+def _finite(table: OpenTable, field: Field, counts: _Counts) -> tuple[int, float | None, float | None]:
+    """Return how many cells are infinite, and the range of the others."""
+    low, high = counts.smallest, counts.largest
+    if low is None or high is None or (math.isfinite(low) and math.isfinite(high)):
+        return 0, low, high
+    x = _number(field)
+    row = table.connection.execute(
+        f"SELECT count_if(isinf(x)), min(x) FILTER (isfinite(x)), max(x) FILTER (isfinite(x)) "
+        f"FROM (SELECT {x} AS x FROM {table.relation})"
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), row[1], row[2]
+
+
+def _no_numbers(table: OpenTable, field: Field, counts: _Counts) -> int:
+    if not field.is_text or not 0 < counts.numbers < counts.present:
+        return 0
+    query = f"SELECT count_if({no_number_sql(field.sql)}) FROM {table.relation}"
+    (count,) = table.connection.execute(query).fetchone() or (0,)
+    return int(count)
+
+
+def _leading_zeros(table: OpenTable, field: Field, counts: _Counts) -> int:
+    if not field.is_text or not counts.numbers or counts.integers < counts.numbers:
+        return 0
+    query = f"SELECT count_if(regexp_matches({field.sql}, '^0[0-9]+$')) FROM {table.relation}"
+    (count,) = table.connection.execute(query).fetchone() or (0,)
+    return int(count)

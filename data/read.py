@@ -8,7 +8,7 @@ column is loaded, so that no cell is read as something that it does not say. Run
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LISTED = 100  # bad cells named in one error
 MEMORY = "1GB"  # what duckdb may hold before it spills to disk
 _NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|BLOB|ARRAY")
+_NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL")
 _TIMES = re.compile(r"DATE|TIMESTAMP")
 
 
@@ -48,6 +49,11 @@ class Field:
     def is_text(self) -> bool:
         """Tell whether the file leaves open what the cells are."""
         return self.type == "VARCHAR"
+
+    @property
+    def is_number(self) -> bool:
+        """Tell whether the file says that these are numbers."""
+        return bool(_NUMBERS.match(self.type)) and not self.is_nested
 
     @property
     def is_time(self) -> bool:
@@ -67,7 +73,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class OpenTable:
-    """A file that SQL can ask, while `open_table` holds it open."""
+    """A file that SQL can ask, while `open_table` holds it open. Text is stripped, missing cells are NULL."""
 
     connection: "duckdb.DuckDBPyConnection"
     relation: str
@@ -139,9 +145,18 @@ def _view_parquet(connection: "duckdb.DuckDBPyConnection", plain: Path) -> None:
     import duckdb
 
     try:
-        connection.execute(f"CREATE VIEW t AS SELECT * FROM read_parquet({_literal(plain)})")
+        described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({_literal(plain)})").fetchall()
     except duckdb.Error as error:
         raise BadTable(f"the file is not a whole Parquet file: {_first_line(error)}") from None
+    cells = ", ".join(f"{_present_sql(_quoted(name), kind)} AS {_quoted(name)}" for name, kind, *_ in described)
+    connection.execute(f"CREATE VIEW t AS SELECT {cells} FROM read_parquet({_literal(plain)})")
+
+
+def _present_sql(cell: str, kind: str) -> str:
+    """Return SQL for the typed cell; NULL where its value says that it is missing."""
+    if kind == "VARCHAR":
+        return text_sql(cell)
+    return f"CASE WHEN isnan({cell}) THEN NULL ELSE {cell} END" if kind in {"FLOAT", "DOUBLE"} else cell
 
 
 def _load_csv(connection: "duckdb.DuckDBPyConnection", plain: Path, form: Format, dialect: Dialect) -> None:
@@ -149,8 +164,9 @@ def _load_csv(connection: "duckdb.DuckDBPyConnection", plain: Path, form: Format
     import duckdb
 
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(dialect.names)))
+    cells = ", ".join(f"{text_sql(f'c{i}')} AS c{i}" for i in range(len(dialect.names)))
     query = (
-        f"CREATE TABLE t AS SELECT * FROM read_csv({_literal(plain)}, auto_detect=false, header=true, "
+        f"CREATE TABLE t AS SELECT {cells} FROM read_csv({_literal(plain)}, auto_detect=false, header=true, "
         f"skip={dialect.skip}, columns={{{columns}}}, delim={_literal(dialect.delimiter)}, quote='\"', escape='\"', "
         f"compression='{'gzip' if form.is_gzip else 'none'}', encoding='{form.charset}', "
         f"max_line_size={MAX_LINE}, store_rejects=true, rejects_limit={LISTED})"
@@ -186,22 +202,46 @@ def _ragged(plain: Path, form: Format, dialect: Dialect, rejects: list[tuple[int
     return BadTable(f"line {cells[0].line}{more} cannot be read: {cells[0].message}", cells=tuple(cells))
 
 
-def load_column(table: OpenTable, column: Column) -> Cells:
-    """Return the column's cells as its kind has them: numbers, times in seconds since 1970, or codes.
+def load_columns(table: OpenTable, columns: Iterable[Column]) -> dict[str, Cells]:
+    """Return each column's cells as its kind has them: numbers, times in seconds since 1970, or codes.
 
     Raises:
-        BadTable: cells that are not of the column's kind, each named.
+        BadTable: cells that are not of their column's kind, each named, up to a limit.
     """
+    loaded: dict[str, Cells] = {}
+    errors: list[BadTable] = []
+    for column in columns:
+        try:
+            loaded[column.name] = _load(table, column)
+        except BadTable as error:
+            errors.append(error)
+    if errors:
+        raise _together(errors)
+    return loaded
+
+
+def _together(errors: list[BadTable]) -> BadTable:
+    """Return one error for the bad cells of several columns, in the order of the file."""
+    cells = sorted((cell for error in errors for cell in error.cells), key=lambda cell: cell.line or 0)
+    first = min(errors, key=lambda error: error.cells[0].line or 0)
+    others = f"; {len(errors) - 1} more columns have bad cells" if len(errors) > 1 else ""
+    return BadTable(first.message + others, hint=first.hint, cells=tuple(cells[:LISTED]))
+
+
+def _load(table: OpenTable, column: Column) -> Cells:
     field = table.field(column.name)
-    if column.kind == "numeric":
-        return load_numbers(table, field)
-    if column.kind == "datetime":
-        return load_numbers(table, field) if field.is_time else _load_times(table, field, column)
-    return load_codes(table, field)
+    if column.kind not in {"numeric", "datetime"}:
+        return _load_codes(table, field)
+    if column.kind == "datetime" and not field.is_time:
+        return _load_times(table, field, column)
+    numbers = _load_numbers(table, field)
+    if column.role == "target" and np.isinf(numbers).any():
+        raise bad_cells(table, column.name, np.flatnonzero(np.isinf(numbers)), "not a finite number")
+    return numbers
 
 
 def _load_times(table: OpenTable, field: Field, column: Column) -> Numbers:
-    cells = load_codes(table, field)
+    cells = _load_codes(table, field)
     read = [seconds_of(text, column.day_order) for text in cells.levels]
     times = np.array([*(np.nan if second is None else second for second in read), np.nan])[cells.codes]
     bad = np.flatnonzero(np.isnan(times) & (cells.codes >= 0))
@@ -210,18 +250,11 @@ def _load_times(table: OpenTable, field: Field, column: Column) -> Numbers:
     return times
 
 
-def load_numbers(table: OpenTable, field: Field) -> Numbers:
-    """Return the column as numbers, NaN where missing; times as seconds since 1970.
-
-    Raises:
-        BadTable: cells that are no numbers, each named.
-    """
+def _load_numbers(table: OpenTable, field: Field) -> Numbers:
     if field.is_text:
-        number = number_sql("replace(t, ',', '.')" if field.has_decimal_comma else "t")
-        query = (
-            f"SELECT x, t IS NOT NULL AND x IS NULL AND NOT {no_number_sql('t')} AS bad FROM "
-            f"(SELECT t, {number} AS x FROM (SELECT {text_sql(field.sql)} AS t FROM {table.relation}))"
-        )
+        number = number_sql(f"replace({field.sql}, ',', '.')" if field.has_decimal_comma else field.sql)
+        is_bad = f"x IS NULL AND t IS NOT NULL AND NOT {no_number_sql('t')}"
+        query = f"SELECT x, {is_bad} AS bad FROM (SELECT {field.sql} AS t, {number} AS x FROM {table.relation})"
     else:
         number = f"epoch({field.sql})" if field.is_time else f"CAST({field.sql} AS DOUBLE)"
         query = f"SELECT {number} AS x, false AS bad FROM {table.relation}"
@@ -231,16 +264,15 @@ def load_numbers(table: OpenTable, field: Field) -> Numbers:
     return np.asarray(found["x"], np.float64)
 
 
-def load_codes(table: OpenTable, field: Field) -> Codes:
+def _load_codes(table: OpenTable, field: Field) -> Codes:
     """Return the column as codes, the most frequent text first."""
-    text = text_sql(field.text)
     connection = table.connection
     connection.execute("DROP TYPE IF EXISTS levels")
     connection.execute(
-        f"CREATE TYPE levels AS ENUM (SELECT t FROM (SELECT {text} AS t FROM {table.relation}) "
+        f"CREATE TYPE levels AS ENUM (SELECT t FROM (SELECT {field.text} AS t FROM {table.relation}) "
         "WHERE t IS NOT NULL GROUP BY t ORDER BY count(*) DESC, t)"
     )
-    query = f"SELECT coalesce(enum_code(({text})::levels)::INTEGER, -1) AS k FROM {table.relation}"
+    query = f"SELECT coalesce(enum_code(({field.text})::levels)::INTEGER, -1) AS k FROM {table.relation}"
     codes = np.asarray(connection.execute(query).fetchnumpy()["k"], np.int32)
     (levels,) = connection.execute("SELECT enum_range(NULL::levels)").fetchone() or ([],)
     return Codes(codes, tuple(levels))
