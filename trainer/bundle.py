@@ -6,7 +6,6 @@ code. `load_model` also reads the checkpoint of a job that is still running.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ CHUNK_ROWS = 8_192
 GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
 Rows = Sequence[Mapping[str, Any]]
 Columns = Mapping[str, Sequence[Any]]
-Data = Rows | Columns | str | os.PathLike[str]
+Data = Rows | Columns | str | Path
 
 
 class Prediction(list[Any]):
@@ -66,7 +65,8 @@ class Model:
     @property
     def metrics(self) -> dict[str, Any]:
         """How good it was, by split."""
-        return self.content.get("metrics", {})
+        found: dict[str, Any] = self.content.get("metrics", {})
+        return found
 
     def predict(self, data: Data) -> Prediction:
         """Predict for rows (dicts), for columns (a dict of lists), or for a file of the kind it was trained on.
@@ -124,7 +124,7 @@ def write_model(path: Path, model: dict[str, Any], head: dict[str, Any]) -> str:
     return digest
 
 
-def load_model(path: str | os.PathLike[str]) -> Model:
+def load_model(path: str | Path) -> Model:
     """Load a finished model, or the best one so far from a running job's checkpoint, and check that it predicts.
 
     Raises `ModelDamaged` where the file is not whole or not of ours.

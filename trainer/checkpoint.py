@@ -8,7 +8,6 @@ Called by `Run` only.
 import errno
 import hashlib
 import io
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from pickle import UnpicklingError
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 from msgspec import Struct
 
@@ -136,29 +134,6 @@ def write_file(path: Path, data: bytes) -> None:
 def manifest_path(path: Path) -> Path:
     """Return where a checkpoint's manifest stands."""
     return path.with_suffix(".json")
-
-
-def random_state() -> dict[str, Any]:
-    """Return the state of every global random stream, numpy's in plain values: its own tuple would not load."""
-    kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002  the global stream it is
-    version, words, spare = random.getstate()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), place, has_gauss, gauss],
-        "python": [version, list(words), spare],
-    }
-
-
-def restore_random_state(state: dict[str, Any]) -> None:
-    """Put every global random stream back where it was."""
-    torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
-    kind, keys, place, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), place, has_gauss, gauss))  # noqa: NPY002
-    version, words, spare = state["python"]
-    random.setstate((version, tuple(words), spare))
 
 
 def _found(folder: Path) -> list[Path]:

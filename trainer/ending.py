@@ -3,6 +3,7 @@
 import traceback
 from typing import Any, Final, Literal, Protocol
 
+import duckdb
 import msgspec
 import torch
 
@@ -65,9 +66,11 @@ def ended(run: Ran) -> State:
 
 
 def failed(run: Ran, error: BaseException) -> State:
-    """Return the last state of an attempt that raised. A cancelled job is cancelled, whatever it raised on the way."""
+    """Return the last state of an attempt that raised. A cancelled job is cancelled, whatever it raised."""
     if Verb.CANCEL in (run.told, run.control.verb):
         return _state(run, Status.CANCELLED)
+    if not isinstance(error, TrainerError | DataError):  # a surprise: its whole traceback into the job's own output
+        traceback.print_exception(error)
     return _state(run, Status.FAILED, error=failure_of(error), result=run.result)
 
 
@@ -89,10 +92,7 @@ def failure_of(error: BaseException) -> Failure:
             hint="Use a smaller batch_size or model, or fewer columns.",
             output=_tail(error),
         )
-    words = (
-        f"exit({error.code})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}".rstrip(": ")
-    )
-    return Failure(code="trainer_error", message=f"The trainer raised {words}", output=_tail(error))
+    return Failure(code="trainer_error", message=f"The trainer raised {_words(error)}", output=_tail(error))
 
 
 def _timed_out(run: Ran) -> State:
@@ -111,7 +111,7 @@ def _state(run: Ran, status: Status, **fields: Any) -> State:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError | duckdb.OutOfMemoryException):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
@@ -119,3 +119,11 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def _tail(error: BaseException) -> str:
     lines = "".join(traceback.format_exception(error)).rstrip().splitlines()
     return "\n".join(lines[-OUTPUT_LINES:])
+
+
+def _words(error: BaseException) -> str:
+    """Return type and message of an error, whatever its own code does."""
+    try:
+        return f"{type(error).__name__}: {error}".rstrip(": ")
+    except Exception:  # noqa: BLE001 - an error's own __str__ may raise
+        return type(error).__name__

@@ -1,6 +1,7 @@
 """What the bits of a result depend on beside the spec: the data, the libraries, the machine's arithmetic."""
 
 import platform
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +17,7 @@ def environment(spec: TrainSpec) -> dict[str, Any]:
     return {**versions(), "device": device_of(spec), "threads": spec.threads}
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions that results depend on, and the instruction set that torch's kernels were picked for."""
     return {

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from traind.trainer.control import Verb
 from traind.trainer.errors import Diverged
-from traind.trainer.run import Run
+from traind.trainer.handle import Run
 from traind.trainer.schedules import Schedule
 from traind.trainer.step import Step
 
@@ -164,7 +164,7 @@ def _go_back(run: Run[Any], step: Step, at: Fit) -> None:
     del at.history[at.epoch :]
     if rollbacks > ROLLBACKS:
         raise Diverged(
-            f"The loss stopped being finite at step {lost_at}, also with a learning rate of {at.lr_scale:g} times its own.",
+            f"The loss stopped being finite at step {lost_at}, also with {at.lr_scale:g} times the learning rate.",
             hint="Use a lower lr or a grad_clip, and look for extreme values in the data.",
         )
     at.rollbacks, at.lr_scale = rollbacks, LR_CUT**rollbacks

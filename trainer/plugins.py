@@ -78,16 +78,15 @@ def predictor(train: Train) -> Callable[[Any, list[dict[str, Any]]], list[Any]] 
     return found if callable(found) else None
 
 
-def describe_request(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON Schema of each trainer's options: `{"trainers": {name: reference}}`, for the side worker."""
-    described: dict[str, Any] = {}
-    for name, reference in request["trainers"].items():
-        try:
-            options_type = load(reference).options_type
-            described[name] = {"options": msgspec.json.schema(options_type) if options_type else None}
-        except UserCodeError as error:
-            described[name] = {"error": error.message}
-    return {"trainers": described}
+def check_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Check `options` against the trainer at `trainer` (`module:function`), for the side worker; return its schema.
+
+    Raises `UserCodeError` where it cannot be imported, `SpecError` where the options are wrong.
+    """
+    trainer = load(request["trainer"])
+    trainer.options(request.get("options", {}))
+    kind = trainer.options_type
+    return {"options": msgspec.json.schema(kind) if kind else None, "words": inspect.getdoc(trainer.train) or ""}
 
 
 def _options_type(train: Train) -> type[msgspec.Struct] | None:

@@ -16,13 +16,13 @@ from traind.trainer import contract
 from traind.trainer.bundle import Model, forward
 from traind.trainer.environment import device_of
 from traind.trainer.errors import Diverged, SpecError
+from traind.trainer.handle import Run
 from traind.trainer.loop import Fit, Judge, Plan, begin, fit
 from traind.trainer.metrics import baseline, confusion, measure, residuals
 from traind.trainer.models import build
 from traind.trainer.objective import loss_function, training_target
 from traind.trainer.optimizers import Optimizer
 from traind.trainer.recipe import Recipe, choose, facts_of
-from traind.trainer.run import Run
 from traind.trainer.schedules import Schedule
 from traind.trainer.step import Step, make_step
 
@@ -32,7 +32,7 @@ WARNINGS_TOLD = 20  # all of them are in the report
 def train(run: Run[Any]) -> None:
     """Train on a table as the spec says, and finish with the best model by the validation rows."""
     prepared = read(run)
-    recipe = choose_recipe(run.spec, prepared)
+    recipe = choose_recipe(run, prepared)
     step, about = build_step(run, prepared, recipe)
     plan = plan_of(run, prepared, recipe)
     at = begin(step, plan, run.restore())
@@ -72,7 +72,7 @@ def request_of(spec: contract.TrainSpec) -> Request:
     )
 
 
-def choose_recipe(spec: contract.TrainSpec, prepared: Prepared) -> Recipe:
+def choose_recipe(run: Run[Any], prepared: Prepared) -> Recipe:
     """Return every hyperparameter for this table."""
     schema = prepared.schema
     facts = facts_of(
@@ -80,9 +80,9 @@ def choose_recipe(spec: contract.TrainSpec, prepared: Prepared) -> Recipe:
         len(schema.labels),
         prepared.cardinalities,
         prepared.train,
-        synthetic=spec.dataset is None,
+        synthetic=run.dataset is None,
     )
-    return choose(spec, facts)
+    return choose(run.spec, facts)
 
 
 def build_step(run: Run[Any], prepared: Prepared, recipe: Recipe) -> tuple[Step, dict[str, Any]]:
