@@ -8,7 +8,7 @@ job, written in one transaction, and only then shown to watchers and status file
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -33,6 +33,7 @@ class Journal:
         self.snapshots = snapshots
         self.turn = asyncio.Lock()
         self.live: dict[str, Job] = {}
+        self.observers: list[Callable[[Job, AnyEvent], None]] = []  # told of each committed event; for figures
         self._recent: OrderedDict[str, Job] = OrderedDict()
 
     async def job(self, job_id: str) -> Job:
@@ -82,6 +83,8 @@ class Journal:
         else:
             self.snapshots.progressed(job)
         for event, item in told:
+            for observe in self.observers:
+                observe(job, event)
             self.feed.publish(job.job_id, item)
             if isinstance(event, State | Progress):
                 self.feed.publish_to_all(job.job_id, item, now=event.ts if isinstance(event, Progress) else None)

@@ -1,0 +1,303 @@
+"""The JSON of every call: what is sent and what is answered. OpenAPI is made from these types.
+
+Answers are built by constructor and encoded once; queries and bodies are checked by `validate.parse`.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Raw, Struct
+
+from traind.service.answers import Dataset
+from traind.service.jobs import Job
+from traind.trainer.contract import AnyEvent, ColumnName, Status, TrainSpec
+
+_encode = msgspec.json.Encoder().encode
+AnyJobId = Annotated[str, Meta(min_length=1, max_length=200, description="id of a job")]
+
+
+def answer(struct: Struct, status: int = 200) -> web.Response:
+    """Return an answer as JSON."""
+    return web.Response(status=status, body=_encode(struct), content_type="application/json")
+
+
+def facts(values: Mapping[str, Any]) -> web.Response:
+    """Return an answer of the service that is a mapping already."""
+    return web.Response(body=_encode({"ok": True, **values}), content_type="application/json")
+
+
+class JobRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which job a verb is for."""
+
+    job_id: AnyJobId
+
+
+class ResumeRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which job goes on, and for how many epochs in all where that changes."""
+
+    job_id: AnyJobId
+    epochs: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+
+
+class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows as objects by column, or columns as lists; one of the two."""
+
+    rows: list[dict[ColumnName, Any]] | None = None
+    columns: dict[ColumnName, list[Any]] | None = None
+
+
+class RawPredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A `PredictRequest` whose rows are left as they came: the worker that predicts reads them."""
+
+    rows: Raw | None = None
+    columns: Raw | None = None
+
+
+class JobQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """One job."""
+
+    job_id: AnyJobId
+
+
+class TrainQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether to train, or only to say what would be done."""
+
+    dry_run: Annotated[bool, Meta(description="answer what would be done, and train nothing")] = False
+
+
+class JobsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which page of jobs."""
+
+    status: Annotated[str, Meta(max_length=200, description="only these states, separated by commas")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
+    after: Annotated[int, Meta(ge=0, le=2**53, description="`next` of the page before")] | None = None
+
+
+class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which events of a job."""
+
+    job_id: AnyJobId
+    after: Annotated[int, Meta(ge=0, le=2**53, description="the last seq that was seen")] = 0
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+
+
+class SocketQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """One job's events, or without `job_id` the states of all."""
+
+    job_id: AnyJobId | None = None
+    after: Annotated[int, Meta(ge=0, le=2**53, description="the last seq that was seen")] = 0
+
+
+class LogsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of a job's output, from its end."""
+
+    job_id: AnyJobId
+    limit_bytes: Annotated[int, Meta(ge=1, le=1_048_576)] = 65_536
+
+
+class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The format of a model."""
+
+    format: Literal["onnx", "safetensors"]
+
+
+class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The format of an upload, where neither its content type nor its content tells."""
+
+    format: Literal["csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "parquet"] | None = None
+
+
+class PreviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many rows to show."""
+
+    rows: Annotated[int, Meta(ge=1, le=1_000)] = 20
+
+
+class HealthQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`ready` asks whether jobs are taken, not only whether the server lives."""
+
+    ready: Annotated[str, Meta(max_length=10, description="any value, or none, asks for readiness")] | None = None
+
+
+class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """No parameters."""
+
+
+class Accepted(Struct, frozen=True):
+    """A job is on record; nothing short of a lost disk loses it now."""
+
+    job_id: str
+    pid: int | None
+    status: Status
+    ok: Literal[True] = True
+
+
+class Asked(Struct, frozen=True):
+    """The job as it stood when the verb was recorded."""
+
+    job_id: str
+    status: Status
+    ok: Literal[True] = True
+
+
+class StatusAnswer(Struct, frozen=True):
+    """One job."""
+
+    status: Job
+    ok: Literal[True] = True
+
+
+class JobsAnswer(Struct, frozen=True):
+    """Jobs, newest first; `next` is the `after` of the next page."""
+
+    jobs: list[Job]
+    next: str | int | None
+    ok: Literal[True] = True
+
+
+class EventsAnswer(Struct, frozen=True):
+    """Events in order; `last_seq` is the job's newest, shown or not."""
+
+    events: list[AnyEvent]
+    last_seq: int
+    ok: Literal[True] = True
+
+
+class LogsAnswer(Struct, frozen=True):
+    """The end of what the job's process wrote."""
+
+    job_id: str
+    logs: str
+    ok: Literal[True] = True
+
+
+class PredictionAnswer(Struct, frozen=True, omit_defaults=True):
+    """One prediction a row; for classes the probability of each label too."""
+
+    ok: bool
+    predictions: list[Any]
+    probabilities: list[dict[str, float]] | None = None
+
+
+class Deleted(Struct, frozen=True):
+    """It is gone, with its files."""
+
+    ok: Literal[True] = True
+
+
+class ErrorBody(Struct, frozen=True):
+    """What was wrong, for programs (`code`) and for people."""
+
+    code: str
+    message: str
+    hint: str | None
+    details: list[dict[str, Any]]
+
+
+class ErrorAnswer(Struct, frozen=True):
+    """Every error, of every call."""
+
+    ok: Literal[False]
+    error: ErrorBody
+
+
+class SubmitRequest(TrainSpec, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A spec, and the id that the client wants for the job: the same submit again is then the same job."""
+
+    job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", max_length=64)] | None = None
+
+
+class CurveQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How fine the curves of a job are wanted."""
+
+    job_id: AnyJobId
+    points: Annotated[int, Meta(ge=10, le=5_000, description="about how many points a curve")] = 800
+
+
+class Series(Struct, frozen=True):
+    """One curve."""
+
+    step: list[int]
+    value: list[float | None]
+
+
+class CurveAnswer(Struct, frozen=True):
+    """A job's curves, thinned, rewound where an attempt was resumed; `last_seq` is how far they go."""
+
+    job_id: str
+    last_seq: int
+    series: dict[str, Series]
+    epochs: list[dict[str, Any]]
+    attempts: list[dict[str, Any]]
+    ok: Literal[True] = True
+
+
+class DatasetAnswer(Struct, frozen=True):
+    """One data set."""
+
+    dataset: Dataset
+    ok: Literal[True] = True
+
+
+class DatasetsAnswer(Struct, frozen=True):
+    """Every data set, by name."""
+
+    datasets: list[Dataset]
+    ok: Literal[True] = True
+
+
+class AliasRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The job that an alias shall mean."""
+
+    job_id: AnyJobId
+
+
+class Alias(Struct, frozen=True):
+    """The job that an alias means, and since when (seconds since 1970)."""
+
+    job_id: str
+    since: float
+
+
+class AliasesAnswer(Struct, frozen=True):
+    """Every alias."""
+
+    aliases: dict[str, Alias]
+    ok: Literal[True] = True
+
+
+class AliasAnswer(Struct, frozen=True):
+    """What an alias means now."""
+
+    name: str
+    job_id: str
+    ok: Literal[True] = True
+
+
+class SlotsInUse(Struct, frozen=True):
+    """How many jobs train, and how many can."""
+
+    busy: int
+    total: int
+
+
+class HealthAnswer(Struct, frozen=True):
+    """How the server is; `problems` says in words what keeps it from working well."""
+
+    version: str
+    slots: SlotsInUse
+    queued: int
+    uptime_s: float
+    is_ready: bool
+    problems: list[str]
+    ok: bool = True
+
+
+class PreviewAnswer(Struct, frozen=True):
+    """The first rows, as they are read, and what each column holds."""
+
+    columns: list[Any]
+    rows: list[Any]
+    ok: Literal[True] = True

@@ -1,0 +1,100 @@
+"""Makes the aiohttp application of one service: routes, guard, error shape, page. No globals, no signal handlers.
+
+It runs by itself (`http.server`) or below any prefix of another app, and any number of times in one process.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+
+from aiohttp import web
+
+from traind.service.http import docs, openapi
+from traind.service.http.bodies import expect_later
+from traind.service.http.context import LIMITS, SERVICE, STREAMS, TELEMETRY, Limits, Streams
+from traind.service.http.errors import answer_errors
+from traind.service.http.guard import (
+    LOOPBACK_NAMES,
+    Authorize,
+    Openings,
+    Policy,
+    cors_headers,
+    make_guard,
+    make_hosts,
+    make_origins,
+)
+from traind.service.http.operations import OPERATIONS
+from traind.service.http.pages import add_slash, load_assets, show
+from traind.service.http.tokens import Tokens
+from traind.service.http.trace import follow, harden
+from traind.service.service import TrainingService
+from traind.service.telemetry import Telemetry
+
+
+def build_app(
+    service: TrainingService,
+    *,
+    hosts: Iterable[str] | None = (),
+    origins: Iterable[str] = (),
+    authorize: Authorize | None = None,
+    tokens: Tokens | None = None,
+    limits: Limits | None = None,
+) -> web.Application:
+    """Return the app of a service, which starts and closes it unless the host program already started it.
+
+    Args:
+        service: what the app speaks for.
+        hosts: names it may be reached by beside loopback, each with or without a port; `0.0.0.0` or `[::]` stands for
+            the address that a connection came in on; None leaves the Host header to the host program.
+        origins: other web origins whose pages may use it (`https://example.org`).
+        authorize: asked for every request; anything but a true answer is 403.
+        tokens: who may use it; None asks for no token.
+        limits: sizes and times for one client.
+    """
+    policy = Policy(
+        hosts=None if hosts is None else make_hosts([*LOOPBACK_NAMES, *hosts]),
+        origins=make_origins(origins),
+        tokens=tokens,
+        authorize=authorize,
+    )
+    limits = limits or Limits()
+    entries = {"": add_slash, **docs.make_pages(OPERATIONS)}
+    assets = {f"/page/{name}": show(asset) for name, asset in load_assets().items()}
+    if "/page/index.html" in assets:
+        entries["/"] = assets.pop("/page/index.html")
+    open_handlers = [*entries.values(), *assets.values(), *(one.handler for one in OPERATIONS if one.is_open)]
+    openings = Openings(without_token=frozenset(open_handlers), from_links=frozenset(entries.values()))
+    app = web.Application(middlewares=(follow, answer_errors, make_guard(policy, openings)))
+    app[SERVICE], app[LIMITS] = service, limits
+    app[STREAMS], app[TELEMETRY] = Streams(limits.streams), Telemetry()
+    for path, handler in {**entries, **assets, openapi.PATH: openapi.make_handler(OPERATIONS)}.items():
+        app.router.add_route("GET", path, handler, expect_handler=expect_later)
+    for operation in OPERATIONS:
+        app.router.add_route(operation.method, operation.path, operation.handler, expect_handler=expect_later)
+    _add_signals(app, policy)
+    return app
+
+
+def _add_signals(app: web.Application, policy: Policy) -> None:
+    """Have the app start and close what it needs, end its streams at shutdown, and harden each answer."""
+
+    async def run(_app: web.Application) -> AsyncIterator[None]:
+        service, telemetry = app[SERVICE], app[TELEMETRY]
+        is_ours = not service.is_open
+        if is_ours:
+            await service.__aenter__()
+        observers = service.engine.journal.observers
+        observers.append(telemetry.observe)
+        yield
+        observers.remove(telemetry.observe)
+        if is_ours:
+            await service.close()
+
+    async def end_streams(_app: web.Application) -> None:
+        app[STREAMS].end()
+
+    async def finish(request: web.Request, response: web.StreamResponse) -> None:
+        harden(request, response)
+        response.headers.update(cors_headers(request, policy))
+
+    app.cleanup_ctx.append(run)
+    app.on_shutdown.append(end_streams)
+    app.on_response_prepare.append(finish)

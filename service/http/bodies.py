@@ -1,0 +1,108 @@
+"""Request bodies: read within a size and a deadline, JSON only where JSON is meant.
+
+A body that drips is cut off; one that is larger than its call takes is refused before it is read where the client
+says so, and as soon as it passes the limit where it does not.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import hdrs, web
+
+from traind.data.errors import DatasetTooLarge
+from traind.service.http.context import LIMITS
+from traind.service.http.errors import BadRequest, BodyTooLarge, BodyTooSlow, InvalidJson, UnsupportedMedia
+from traind.service.validate import MALFORMED, parse, reason
+
+T = TypeVar("T")
+CHUNK_BYTES = 256 * 1024
+
+
+async def expect_later(request: web.Request) -> None:
+    """Leave `Expect: 100-continue` unanswered until the body is wanted, so that a refusal comes before it."""
+    del request
+
+
+async def read_json(request: web.Request, *, limit: int | None = None) -> Any:
+    """Return the body as plain values. Raises `InvalidJson`, `BodyTooLarge`, `BodyTooSlow`, `UnsupportedMedia`."""
+    return decode(await read_body(request, limit=limit))
+
+
+async def read_as(request: web.Request, type_: type[T]) -> T:
+    """Return the body of a control call as `type_`; raises `InvalidSpec` with every wrong field."""
+    return parse(await read_json(request), type_)
+
+
+def decode(body: bytes) -> Any:
+    """Return plain values from JSON, or raise `InvalidJson` that says where it stops being JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except MALFORMED as error:
+        hint = "Send an object such as {}." if not body.strip() else None
+        raise InvalidJson(f"The body is not valid JSON: {reason(error)}.", hint=hint) from None
+
+
+async def read_body(request: web.Request, *, limit: int | None = None) -> bytes:
+    """Return the bytes of a JSON body."""
+    if request.content_type != "application/json":
+        message = f"{request.method} here takes Content-Type: application/json."
+        raise UnsupportedMedia(message, hint="With curl: -H 'Content-Type: application/json'.")
+    limit = limit or request.app[LIMITS].control_bytes
+    parts = [part async for part in stream_body(request, limit=limit, error=_too_large(limit))]
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than the {limit} bytes that this call takes.")
+
+
+async def stream_body(
+    request: web.Request, *, limit: int, error: BodyTooLarge | DatasetTooLarge
+) -> AsyncIterator[bytes]:
+    """Yield the body in pieces; raises `error` past `limit` bytes, `BodyTooSlow` when it drips."""
+    if request.content_length is not None and request.content_length > limit:
+        raise error
+    await _continue(request)
+    limits = request.app[LIMITS]
+    loop = asyncio.get_running_loop()
+    started, received = loop.time(), 0
+    try:
+        while True:
+            deadline = started + limits.body_s + received / limits.slowest_bytes_s
+            async with asyncio.timeout_at(deadline):
+                part = await request.content.read(CHUNK_BYTES)
+            if not part:
+                return
+            received += len(part)
+            if received > limit:
+                raise error
+            yield part
+    except TimeoutError:
+        message = f"The body did not arrive in time: {received} bytes in {loop.time() - started:.0f} seconds."
+        raise BodyTooSlow(message) from None
+    except web.RequestPayloadError:
+        raise BadRequest("The body is not whole.") from None
+
+
+async def _continue(request: web.Request) -> None:
+    """Tell a client that waits for it (`Expect: 100-continue`) to send its body."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+async def no_body(request: web.Request) -> None:
+    """Refuse a body where none is taken."""
+    if request.body_exists:
+        raise BadRequest(f"{request.method} takes no body here.")
+
+
+def read_query(request: web.Request, type_: type[T]) -> T:
+    """Return the query's parameters as `type_`; raises `InvalidSpec` with every wrong one."""
+    values: dict[str, str] = {}
+    for name, text in request.query.items():
+        if name in values:
+            raise BadRequest(f"The query has {name[:50]!r} twice.")
+        values[name] = text
+    return parse(values, type_, what="The query", strict=False)

@@ -1,0 +1,71 @@
+"""The calls about data sets: upload, list, look, preview, delete."""
+
+from aiohttp import web
+
+from traind.data.errors import DatasetTooLarge
+from traind.service.http.answers import (
+    DatasetAnswer,
+    DatasetsAnswer,
+    Deleted,
+    PreviewQuery,
+    UploadQuery,
+    answer,
+    facts,
+)
+from traind.service.http.bodies import no_body, read_query, stream_body
+from traind.service.http.context import SERVICE
+from traind.service.http.errors import BadRequest, UnsupportedMedia
+
+FORMATS = {  # of content types; all others leave it to ?format= or the content
+    "text/csv": "csv",
+    "application/csv": "csv",
+    "text/tab-separated-values": "tsv",
+    "application/jsonl": "jsonl",
+    "application/x-ndjson": "jsonl",
+    "application/ndjson": "jsonl",
+    "application/vnd.apache.parquet": "parquet",
+    "application/x-parquet": "parquet",
+}
+
+
+async def put(request: web.Request) -> web.Response:
+    """Register the raw body under a name; a new version where the name is taken."""
+    query = read_query(request, UploadQuery)
+    if request.content_type.startswith("multipart/"):
+        message = "The raw file is taken as the body, not a form."
+        raise UnsupportedMedia(message, hint="With curl: -T file.csv instead of -F.")
+    if not request.body_exists:
+        raise BadRequest("The body is empty: send the file's bytes.", hint="With curl: -T file.csv.")
+    service = request.app[SERVICE]
+    limit = service.settings.max_upload_bytes
+    wanted = query.format or FORMATS.get(request.content_type)
+    body = stream_body(request, limit=limit, error=_too_large(limit))
+    return answer(DatasetAnswer(await service.put_dataset(request.match_info["name"], body, wanted)))
+
+
+def _too_large(limit: int) -> DatasetTooLarge:
+    hint = "The server's --max-upload-bytes sets the limit."
+    return DatasetTooLarge(f"The upload is larger than {limit} bytes.", hint=hint)
+
+
+async def list_all(request: web.Request) -> web.Response:
+    """Answer every data set."""
+    return answer(DatasetsAnswer(await request.app[SERVICE].datasets()))
+
+
+async def get(request: web.Request) -> web.Response:
+    """Answer one data set."""
+    return answer(DatasetAnswer(await request.app[SERVICE].dataset(request.match_info["name"])))
+
+
+async def preview(request: web.Request) -> web.Response:
+    """Answer the first rows of a data set, its columns and their summary."""
+    query = read_query(request, PreviewQuery)
+    return facts(await request.app[SERVICE].preview(request.match_info["name"], query.rows))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Remove a data set that no unfinished job uses."""
+    await no_body(request)
+    await request.app[SERVICE].delete_dataset(request.match_info["name"])
+    return answer(Deleted())

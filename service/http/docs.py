@@ -1,0 +1,143 @@
+"""The interface as a page for people, written on the server from the OpenAPI document: no script, nothing fetched."""
+
+import json
+from collections.abc import Iterable
+from html import escape
+from importlib import resources
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from traind.service.http.openapi import make_document
+from traind.service.http.operations import Operation
+from traind.service.http.pages import Asset
+
+
+def make_pages(operations: Iterable[Operation]) -> dict[str, Handler]:
+    """Return the handlers of the page and its style sheet."""
+    listed = tuple(operations)
+    made: list[Asset] = []
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        if not made:
+            made.append(Asset.make(render(make_document(listed)).encode(), ".html"))
+        return made[0].respond(request)
+
+    async def style(request: web.Request) -> web.StreamResponse:
+        body = (resources.files("traind.service.http") / "docs.css").read_bytes()
+        return Asset.make(body, ".css").respond(request)
+
+    return {"/docs": page, "/docs.css": style}
+
+
+def render(document: dict[str, Any]) -> str:
+    """Return the whole page."""
+    groups: dict[str, list[str]] = {}
+    for path, methods in document["paths"].items():
+        for method, described in methods.items():
+            groups.setdefault(described["tags"][0], []).append(_operation(method.upper(), path, described))
+    links = "".join(f'<a href="#{_slug(name)}">{escape(name)}</a>' for name in [*groups, "types"])
+    sections = "".join(
+        f'<section id="{_slug(name)}"><h2>{escape(name.capitalize())}</h2>{"".join(parts)}</section>'
+        for name, parts in groups.items()
+    )
+    types = "".join(_type(name, schema) for name, schema in sorted(document["components"]["schemas"].items()))
+    info = document["info"]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><title>traind: the interface</title>'
+        '<link rel="stylesheet" href="docs.css"></head><body>'
+        f"<header><h1>traind {escape(info['version'])}</h1><p>{_prose(info['description'])}</p>"
+        f'<nav>{links}<a href="./">Page</a></nav></header>'
+        f'<main>{sections}<section id="types"><h2>Types</h2>{types}</section></main></body></html>'
+    )
+
+
+def _operation(method: str, path: str, described: dict[str, Any]) -> str:
+    parts = [
+        f'<article id="{described["operationId"]}"><h3><b>{method}</b> <code>{escape(path)}</code></h3>',
+        f"<p>{escape(described['summary'])}.</p>",
+        _parameters(described["parameters"]),
+        _request(described.get("requestBody")),
+        _answers(described["responses"]),
+        "</article>",
+    ]
+    return "".join(parts)
+
+
+def _parameters(parameters: list[dict[str, Any]]) -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(one['name'])}</code></td><td>{one['in']}</td><td>{_kind(one['schema'])}</td>"
+        f"<td>{'needed' if one['required'] else _default(one['schema'])}</td>"
+        f"<td>{escape(one.get('description') or one['schema'].get('description', ''))}</td></tr>"
+        for one in parameters
+    )
+    head = "<tr><th>Parameter</th><th>In</th><th>Kind</th><th>Default</th><th></th></tr>"
+    return f"<table>{head}{rows}</table>" if rows else ""
+
+
+def _request(body: dict[str, Any] | None) -> str:
+    if body is None:
+        return ""
+    kind, content = next(iter(body["content"].items()))
+    example = f"<pre>{escape(json.dumps(content['example']))}</pre>" if "example" in content else ""
+    said = _kind(content["schema"]) if kind == "application/json" else "the bytes of a file"
+    return f"<p>Body: {said}</p>{example}"
+
+
+def _answers(responses: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td>{status}</td><td>{escape(one['description'])}</td><td>{_contents(one.get('content', {}))}</td></tr>"
+        for status, one in responses.items()
+    )
+    return f"<details><summary>Answers</summary><table>{rows}</table></details>"
+
+
+def _contents(content: dict[str, Any]) -> str:
+    return ", ".join(
+        _kind(one["schema"]) if kind == "application/json" else f"<code>{escape(kind)}</code>"
+        for kind, one in content.items()
+    )
+
+
+def _type(name: str, schema: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(field)}</code></td><td>{_kind(inner)}</td><td>{_default(inner)}</td></tr>"
+        for field, inner in schema.get("properties", {}).items()
+    )
+    text = f"<p>{_prose(schema.get('description', ''))}</p>"
+    return (
+        f'<article id="type-{escape(name)}"><h3><code>{escape(name)}</code></h3>{text}<table>{rows}</table></article>'
+    )
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """Return a schema in a few words, types as links."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        return f'<a href="#type-{escape(name)}">{escape(name)}</a>'
+    if "anyOf" in schema:
+        return " or ".join(map(_kind, schema["anyOf"]))
+    if "enum" in schema:
+        return " or ".join(f"<code>{escape(json.dumps(value))}</code>" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema['items'])}" if schema.get("items") else "list"
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {schema[name]:g}" for name, sign in bounds.items() if name in schema]
+    return escape(" ".join([str(schema.get("type", "anything")), *limits]))
+
+
+def _default(schema: dict[str, Any]) -> str:
+    return f"<code>{escape(json.dumps(schema['default']))}</code>" if "default" in schema else ""
+
+
+def _prose(text: str) -> str:
+    """Return text with what stands between backticks as code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
+
+
+def _slug(name: str) -> str:
+    return name.replace(" ", "-")

@@ -1,0 +1,220 @@
+"""The door: who may send what, decided before any handler runs. Deny by default.
+
+In order: Host (against DNS rebinding), Origin and Sec-Fetch-Site (against other sites' pages), content encoding
+(against compressed bombs), the bearer token, the host program's `authorize`. One middleware around every route,
+websocket and page, and around paths that do not exist.
+"""
+
+import base64
+import binascii
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from traind.service.errors import Forbidden
+from traind.service.http.errors import (
+    BadRequest,
+    HostNotAllowed,
+    OriginNotAllowed,
+    TooManyAttempts,
+    Unauthorized,
+    UnsupportedMedia,
+)
+from traind.service.http.tokens import FailedAttempts, Tokens
+
+Authorize = Callable[[web.Request], bool | Awaitable[bool]]
+OWN_SITES: Final = ("same-origin", "none")  # of Sec-Fetch-Site; "same-site" is any other port of this host
+ANY_ADDRESS: Final = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - as a host: the address a connection came in on
+LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
+SUBPROTOCOL: Final = "traind"
+TOKEN_SUBPROTOCOL: Final = "traind.token."  # noqa: S105 - followed by the token, base64url without padding
+CALLER = web.RequestKey("traind_caller", str)  # the name of the token that came with the request
+_PORT = re.compile(r":[0-9]{1,5}\Z")
+_PREFLIGHT = {  # what a page of an allowed origin may send
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, DELETE",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Last-Event-ID, X-Request-ID",
+    hdrs.ACCESS_CONTROL_MAX_AGE: "600",
+}
+_EXPOSED = "ETag, Retry-After, traind-version, X-Request-ID"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Whom one app lets in. `hosts=None` leaves the Host header to the embedding app."""
+
+    hosts: frozenset[str] | None  # lower case; without a port: on any port
+    origins: frozenset[str] = frozenset()
+    tokens: Tokens | None = None
+    authorize: Authorize | None = None
+    attempts: FailedAttempts = field(default_factory=FailedAttempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """Handlers that the guard is milder with."""
+
+    without_token: frozenset[Handler]  # the page, its assets, liveness
+    from_links: frozenset[Handler]  # what a link on another site may open
+
+
+def make_hosts(names: Iterable[str]) -> frozenset[str]:
+    """Return the allow-list of Host headers; raises `ValueError` for what can never match."""
+    hosts = frozenset(name.strip().lower() for name in names)
+    for host in hosts - ANY_ADDRESS:
+        if not re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?", host):
+            raise ValueError(
+                f"{host!r} is not a host name, nor a name and port: write example.org or example.org:3001"
+            )
+    return hosts
+
+
+def make_origins(names: Iterable[str]) -> frozenset[str]:
+    """Return the allow-list of Origin headers; raises `ValueError` for what can never match."""
+    origins = frozenset(name.strip().lower().rstrip("/") for name in names)
+    for origin in origins:
+        if not re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?", origin):
+            raise ValueError(f"{origin!r} is not an origin: write https://example.org or http://localhost:8080")
+    return origins
+
+
+def make_guard(policy: Policy, openings: Openings) -> Middleware:
+    """Return the middleware that lets a request through, or raises what is wrong with it."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if policy.hosts is not None:
+            _check_host(request, policy)
+        if hdrs.ORIGIN in request.headers or "Sec-Fetch-Site" in request.headers:
+            _check_site(request, policy, openings)
+            if request.method == hdrs.METH_OPTIONS and "Access-Control-Request-Method" in request.headers:
+                return web.Response(status=204, headers=_PREFLIGHT)
+        if hdrs.CONTENT_ENCODING in request.headers:
+            raise UnsupportedMedia("Compressed bodies are not taken.", hint="Send it without Content-Encoding.")
+        if policy.tokens is not None and request.match_info.handler not in openings.without_token:
+            request[CALLER] = _authenticate(request, policy.tokens, policy.attempts)
+        if policy.authorize is not None:
+            await _ask_host(request, policy.authorize)
+        return await handler(request)
+
+    return guard
+
+
+def _check_host(request: web.Request, policy: Policy) -> None:
+    names = request.headers.getall(hdrs.HOST, [])
+    if names:
+        names.append(request.host)  # of an absolute target (RFC 9112, 3.2.2), where there is one
+    if not names or not all(_is_ours(request, name.lower(), policy) for name in names):
+        shown = names[0][:100] if names else "none"
+        hint = "Start the server with --allow-host and the name by which it is reached."
+        raise HostNotAllowed(f"This server does not answer to the host {shown!r}.", hint=hint)
+
+
+def _is_ours(request: web.Request, host: str, policy: Policy) -> bool:
+    assert policy.hosts is not None
+    name = _PORT.sub("", host)
+    if name not in ANY_ADDRESS and (host in policy.hosts or name in policy.hosts):
+        return True
+    if not policy.hosts & ANY_ADDRESS or request.transport is None:
+        return False
+    address = request.transport.get_extra_info("sockname")[0]
+    return name == (f"[{address}]" if ":" in address else address)
+
+
+def _check_site(request: web.Request, policy: Policy, openings: Openings) -> None:
+    """Refuse what a page of another site sent; a link there may open the page, and nothing else."""
+    origins = request.headers.getall(hdrs.ORIGIN, [])
+    is_ours = all(site.lower() in OWN_SITES for site in request.headers.getall("Sec-Fetch-Site", []))
+    if origins:
+        if all(origin.lower() in policy.origins for origin in origins):
+            return
+        is_ours = is_ours and all(_is_same_origin(request, origin) for origin in origins)
+    if is_ours or (not origins and _is_link(request) and request.match_info.handler in openings.from_links):
+        return
+    shown = origins[0][:100] if origins else "another site"
+    hint = "Let it in with --allow-origin, or origins=(...) where traind is embedded."
+    raise OriginNotAllowed(f"Pages of {shown} may not use this server.", hint=hint)
+
+
+def _is_same_origin(request: web.Request, origin: str) -> bool:
+    """Tell whether an Origin is that of our own pages, by the name under which the client reached us."""
+    try:
+        parts = urlsplit(origin.lower())
+        default = {"http": ":80", "https": ":443"}[parts.scheme]
+    except (KeyError, ValueError):
+        return False
+    host = request.headers.get(hdrs.HOST, "").lower()
+    return bool(host) and parts.netloc.removesuffix(default) == host.removesuffix(default)
+
+
+def _is_link(request: web.Request) -> bool:
+    return (
+        request.method == hdrs.METH_GET
+        and request.headers.get("Sec-Fetch-Mode") == "navigate"
+        and request.headers.get("Sec-Fetch-Dest") == "document"
+    )
+
+
+def cors_headers(request: web.Request, policy: Policy) -> dict[str, str]:
+    """Return what lets a page of an allowed origin read the answer; nothing for all others."""
+    if not policy.origins:
+        return {}
+    origin = request.headers.get(hdrs.ORIGIN, "").lower()
+    if origin not in policy.origins:
+        return {hdrs.VARY: hdrs.ORIGIN}
+    return {
+        hdrs.VARY: hdrs.ORIGIN,
+        hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: request.headers[hdrs.ORIGIN],
+        hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: _EXPOSED,
+    }
+
+
+def _authenticate(request: web.Request, tokens: Tokens, attempts: FailedAttempts) -> str:
+    """Return the caller's name, or raise `Unauthorized` or `TooManyAttempts`."""
+    token = _token_of(request)
+    address = request.remote or ""
+    wait_s = attempts.wait_s(address)
+    if token is not None and wait_s and not attempts.is_proven(address, token):
+        headers = {"Retry-After": str(int(wait_s) + 1)}
+        raise TooManyAttempts("Too many wrong tokens came from this address.", headers=headers)
+    name = None if token is None else tokens.name_of(token)
+    if token is not None and name is None:
+        attempts.failed(address)
+    if token is None or name is None:
+        said = "That token is not one of this server's." if token else "This server wants a token."
+        hint = "Send it as `Authorization: Bearer <token>`."
+        raise Unauthorized(said, hint=hint, headers={"WWW-Authenticate": "Bearer"})
+    attempts.succeeded(address, token)
+    return name
+
+
+def _token_of(request: web.Request) -> bytes | None:
+    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip().encode("utf-8", "surrogateescape")
+    for name in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(","):
+        encoded = name.strip()
+        if encoded.startswith(TOKEN_SUBPROTOCOL):
+            return _from_base64(encoded.removeprefix(TOKEN_SUBPROTOCOL))
+    return None
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest("The token in the subprotocol is not base64url.") from None
+
+
+async def _ask_host(request: web.Request, authorize: Authorize) -> None:
+    """Ask the program that embeds the app; whatever is not a yes is a no."""
+    answer = authorize(request)
+    if inspect.isawaitable(answer):
+        answer = await answer
+    if not answer:
+        raise Forbidden("You may not do that here.")

@@ -1,0 +1,78 @@
+"""The calls about finished models: download, predict, export, aliases."""
+
+from pathlib import Path
+
+from aiohttp import hdrs, web
+
+from traind.service.errors import ModelNotReady
+from traind.service.http.answers import (
+    AliasRequest,
+    Deleted,
+    ExportQuery,
+    PredictionAnswer,
+    PredictRequest,
+    answer,
+    facts,
+)
+from traind.service.http.bodies import no_body, read_as, read_json, read_query
+from traind.service.http.context import LIMITS, SERVICE
+from traind.service.problems import Problem
+from traind.service.validate import parse, refusal
+
+
+async def download(request: web.Request) -> web.StreamResponse:
+    """Send a finished model's file; ranges and conditional requests work."""
+    path = await request.app[SERVICE].model_path(request.match_info["job_id"])
+    return _file(path, f"{path.stem}.pt")
+
+
+async def predict(request: web.Request) -> web.Response:
+    """Answer one prediction a row."""
+    value = await read_json(request, limit=request.app[LIMITS].predict_bytes)
+    wanted = parse(value, PredictRequest)
+    if (wanted.rows is None) == (wanted.columns is None):
+        raise refusal([Problem("rows", "or columns must be given, and not both")])
+    service = request.app[SERVICE]
+    prediction = await service.predict(request.match_info["job_id"], wanted.rows, columns=wanted.columns)
+    return answer(PredictionAnswer(True, prediction.predictions, prediction.probabilities))
+
+
+async def export(request: web.Request) -> web.StreamResponse:
+    """Make an export and send it; the file is gone afterwards."""
+    query = read_query(request, ExportQuery)
+    job_id = request.match_info["job_id"]
+    path = await request.app[SERVICE].export(job_id, query.format)
+    response = _file(path, f"{job_id}{path.suffix}")
+    try:
+        await response.prepare(request)
+    finally:
+        path.unlink(missing_ok=True)
+    return response
+
+
+def _file(path: Path, name: str) -> web.FileResponse:
+    """Return a response that sends a file of ours; a link that somebody planted there is not followed."""
+    if path.is_symlink():
+        raise ModelNotReady("The model's file is a link, and is not sent.")
+    disposition = f'attachment; filename="{name}"'
+    headers = {hdrs.CONTENT_TYPE: "application/octet-stream", hdrs.CONTENT_DISPOSITION: disposition}
+    return web.FileResponse(path, headers=headers)
+
+
+async def aliases(request: web.Request) -> web.Response:
+    """Answer every alias with the job it means."""
+    return facts({"aliases": await request.app[SERVICE].aliases()})
+
+
+async def put_alias(request: web.Request) -> web.Response:
+    """Let an alias mean a job's model from now on."""
+    wanted = await read_as(request, AliasRequest)
+    await request.app[SERVICE].set_alias(request.match_info["name"], wanted.job_id)
+    return facts({"name": request.match_info["name"], "job_id": wanted.job_id})
+
+
+async def delete_alias(request: web.Request) -> web.Response:
+    """Let an alias mean nothing."""
+    await no_body(request)
+    await request.app[SERVICE].set_alias(request.match_info["name"], None)
+    return answer(Deleted())

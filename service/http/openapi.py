@@ -1,0 +1,207 @@
+"""Describes the interface as OpenAPI 3.1, made from the table of operations and the types that validate.
+
+A type that a handler checks against is the schema that is shown; an error that an operation declares is there with
+its code and an example.
+"""
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from traind.service import errors as service
+from traind.service.http import errors as http
+from traind.service.http.answers import ErrorAnswer, ErrorBody, NoQuery
+from traind.service.http.context import VERSION
+from traind.service.http.operations import JSON, Operation
+
+PATH: Final = "/api/openapi.json"
+REF: Final = "#/components/schemas/{name}"
+ALWAYS: Final = (
+    http.BadRequest,
+    http.UnsupportedMedia,
+    http.Unauthorized,
+    http.TooManyAttempts,
+    http.HostNotAllowed,
+    http.OriginNotAllowed,
+    service.Forbidden,
+    service.NotRunning,
+    http.Unexpected,
+)
+WITH_BODY: Final = (http.InvalidJson, http.BodyTooLarge, http.BodyTooSlow, service.InvalidSpec)
+DESCRIPTION: Final = (
+    "Trains PyTorch models for other programs. Every error has one shape: "
+    '`{"ok": false, "error": {"code", "message", "hint", "details"}}`.'
+)
+
+
+def make_handler(operations: Iterable[Operation]) -> Handler:
+    """Return the handler of the document, which is made when it is first asked for."""
+    made: list[dict[str, Any]] = []
+    listed = tuple(operations)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if not made:
+            made.append(make_document(listed))
+        servers = [{"url": request.path.removesuffix(PATH) or "/"}]
+        body = msgspec.json.encode({**made[0], "servers": servers})
+        return web.Response(body=body, content_type=JSON)
+
+    return handle
+
+
+def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
+    """Return the OpenAPI document of the operations."""
+    listed = tuple(operations)
+    types = [kind for one in listed for kind in (one.query, one.body, one.answer) if kind is not None]
+    refs, components = msgspec.json.schema_components([*types, ErrorAnswer], ref_template=REF)
+    schemas = dict(zip(map(repr, types), refs, strict=False))
+    paths: dict[str, dict[str, Any]] = {}
+    for one in listed:
+        paths.setdefault(one.path, {})[one.method.lower()] = _describe(one, schemas, components)
+    components = _portable(components)
+    components[ErrorBody.__name__]["properties"]["code"]["enum"] = sorted(codes())
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "traind", "version": VERSION, "description": DESCRIPTION},
+        "paths": _portable(paths),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
+    }
+
+
+def codes() -> set[str]:
+    """Return every code that an answer can carry."""
+    known: list[type[Any]] = [*http.STATUSES, *(leaf for root in http.KNOWN for leaf in leaves(root))]
+    return {kind.code for kind in known}
+
+
+def leaves(root: type[Any]) -> list[type[Any]]:
+    """Return a class of errors and all below it that have a code of their own."""
+    return [root, *(leaf for child in root.__subclasses__() for leaf in leaves(child) if "code" in vars(leaf))]
+
+
+def errors_of(one: Operation) -> list[type[Exception]]:
+    """Return every error that an operation can answer with."""
+    found: list[type[Exception]] = [*one.errors, *ALWAYS]
+    if one.body is not None:
+        found += WITH_BODY
+    if one.upload:
+        found += [http.BodyTooSlow]
+    if one.query is not NoQuery:
+        found += [service.InvalidSpec]
+    if "{" in one.path:
+        found += [http.NotFound]
+    return list(dict.fromkeys(found))
+
+
+def _describe(one: Operation, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """Return one operation's object."""
+    described: dict[str, Any] = {
+        "operationId": re.sub(r"[^a-z]+", "_", f"{one.method} {one.path}".lower()).strip("_"),
+        "summary": one.summary,
+        "tags": [one.group],
+        "parameters": [*_path_parameters(one), *_query_parameters(one, components), *_header_parameters(one)],
+        "responses": _responses(one, schemas),
+    }
+    if one.body is not None:
+        content: dict[str, Any] = {"schema": schemas[repr(one.body)]}
+        if one.example is not None:
+            content["example"] = one.example
+        described["requestBody"] = {"required": True, "content": {JSON: content}}
+    if one.upload:
+        described["requestBody"] = {
+            "required": True,
+            "content": {"*/*": {"schema": {"type": "string", "minLength": 1}}},
+        }
+    if one.is_open:
+        described["security"] = [{}]
+    return described
+
+
+def _path_parameters(one: Operation) -> list[dict[str, Any]]:
+    patterns = {"job_id": "^[A-Za-z0-9_-]{1,64}$", "name": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"}
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": patterns[name]}}
+        for name in re.findall(r"{(\w+)}", one.path)
+    ]
+
+
+def _query_parameters(one: Operation, components: dict[str, Any]) -> list[dict[str, Any]]:
+    described = components[one.query.__name__]
+    required = described.get("required", ())
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": _without_null(schema)}
+        for name, schema in described["properties"].items()
+    ]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a parameter's schema: a query has no null, only parameters that are left out."""
+    branches = [branch for branch in schema.get("anyOf", ()) if branch != {"type": "null"}]
+    if len(branches) != 1:
+        return schema
+    return {**branches[0], **{name: value for name, value in schema.items() if name == "description"}}
+
+
+def _header_parameters(one: Operation) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+        for name, text in one.headers.items()
+    ]
+
+
+def _responses(one: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {kind: {"schema": {"description": text}} for kind, text in one.media.items()}
+    if one.answer is not None:
+        content[JSON] = {"schema": schemas[repr(one.answer)]}
+    responses: dict[str, Any] = {str(one.status): {"description": one.summary, "content": content}}
+    for status, text in one.more_statuses.items():
+        responses[str(status)] = {"description": text}
+        if status in (200, 206):
+            responses[str(status)]["content"] = {JSON: {"schema": {"type": "object"}}} if status == 200 else content
+    by_status: dict[int, list[type[Any]]] = {}
+    for error in errors_of(one):
+        by_status.setdefault(int(http.status_of(error)), []).append(error)
+    for status, kinds in sorted(by_status.items()):
+        responses[str(status)] = _refusals(status, kinds)
+    return responses
+
+
+def _refusals(status: int, kinds: list[type[Any]]) -> dict[str, Any]:
+    """Return the answer of one error status, with an example for each code."""
+    examples = {kind.code: {"summary": said(kind), "value": _example(kind)} for kind in kinds}
+    content = {"schema": {"$ref": REF.format(name=ErrorAnswer.__name__)}, "examples": examples}
+    text = f"{HTTPStatus(status).phrase}: {', '.join(examples)}"
+    described: dict[str, Any] = {"description": text, "content": {JSON: content}}
+    if status in http.RETRIED:
+        described["headers"] = {"Retry-After": {"schema": {"type": "string"}, "description": "seconds"}}
+    return described
+
+
+def _example(kind: type[Any]) -> dict[str, Any]:
+    details = [{"loc": "epochs", "msg": 'must be a whole number from 1 to 100000 or "auto", got 0'}]
+    shown = details if kind is service.InvalidSpec else []
+    return {"ok": False, "error": {"code": kind.code, "message": said(kind), "hint": None, "details": shown}}
+
+
+def said(kind: type[Any]) -> str:
+    """Return what an error class means: the first line of its docstring."""
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _portable(schema: Any) -> Any:
+    r"""Return a schema whose patterns other languages read too: Python's `\Z` is their `$`."""
+    if isinstance(schema, dict):
+        return {
+            name: inner.replace("\\Z", "$") if name == "pattern" else _portable(inner)
+            for name, inner in schema.items()
+        }
+    return [_portable(inner) for inner in schema] if isinstance(schema, list) else schema

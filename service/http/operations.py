@@ -1,0 +1,329 @@
+"""Every call of the interface as one table: path, handler, types, errors. The router and OpenAPI are made from it.
+
+A call that is not in the table does not exist; one that is in it is guarded, described and tested.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiohttp.typedefs import Handler
+
+from traind.data import errors as data
+from traind.service import errors as service
+from traind.service.http import answers, datasets, events, health, models, train, ws
+from traind.service.http import errors as http
+from traind.trainer import errors as trainer
+
+JSON: Final = "application/json"
+ANYTHING: Final = "application/octet-stream"
+TEXT: Final = "text/plain"
+Errors = tuple[type[Exception], ...]
+PREDICT: Final = (service.JobNotFound, service.ModelNotReady, service.SideWorkerFailed, trainer.ModelDamaged)
+ACCEPT: Final = (service.QueueFull, service.DiskLow, service.StoreFailed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    group: str
+    query: type[Any] = answers.NoQuery
+    body: type[Any] | None = None  # JSON of this type
+    upload: bool = False  # any bytes
+    answer: type[Any] | None = None  # JSON of this type
+    media: dict[str, str] = field(default_factory=dict)  # other kinds of answer: content type to what it is
+    status: int = 200
+    more_statuses: dict[int, str] = field(default_factory=dict)
+    errors: Errors = ()
+    headers: dict[str, str] = field(default_factory=dict)  # that the call reads, with what they are for
+    example: Any = None
+    is_open: bool = False  # asks for no token
+
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    Operation(
+        method="POST",
+        path="/api/train",
+        handler=train.create,
+        summary="Train a model",
+        group="jobs",
+        query=answers.TrainQuery,
+        body=answers.SubmitRequest,
+        answer=answers.Accepted,
+        status=202,
+        more_statuses={200: "With dry_run=true: what the job would do; nothing is trained"},
+        errors=(
+            data.DatasetNotFound,
+            data.BadTable,
+            service.IdTaken,
+            *ACCEPT,
+            service.SideWorkerFailed,
+            trainer.TrainerError,
+        ),
+        example={"epochs": 3, "batch_size": 16, "lr": 0.01},
+    ),
+    Operation(
+        method="GET",
+        path="/api/train/status",
+        handler=train.status,
+        summary="One job",
+        group="jobs",
+        query=answers.JobQuery,
+        answer=answers.StatusAnswer,
+        errors=(service.JobNotFound,),
+    ),
+    Operation(
+        method="GET",
+        path="/api/train/jobs",
+        handler=train.jobs,
+        summary="Jobs, newest first",
+        group="jobs",
+        query=answers.JobsQuery,
+        answer=answers.JobsAnswer,
+    ),
+    Operation(
+        method="POST",
+        path="/api/train/stop",
+        handler=train.stop,
+        summary="End a job and keep its best model so far",
+        group="jobs",
+        body=answers.JobRequest,
+        answer=answers.Asked,
+        errors=(service.JobNotFound, service.JobFinished, service.StoreFailed),
+        example={"job_id": "job_1234567890123_abc123"},
+    ),
+    Operation(
+        method="POST",
+        path="/api/train/pause",
+        handler=train.pause,
+        summary="Free a job's slot and keep its place",
+        group="jobs",
+        body=answers.JobRequest,
+        answer=answers.Asked,
+        errors=(service.JobNotFound, service.JobFinished, service.StoreFailed),
+        example={"job_id": "job_1234567890123_abc123"},
+    ),
+    Operation(
+        method="POST",
+        path="/api/train/cancel",
+        handler=train.cancel,
+        summary="End a job and keep nothing but its record",
+        group="jobs",
+        body=answers.JobRequest,
+        answer=answers.Asked,
+        errors=(service.JobNotFound, service.JobFinished, service.StoreFailed),
+        example={"job_id": "job_1234567890123_abc123"},
+    ),
+    Operation(
+        method="POST",
+        path="/api/train/resume",
+        handler=train.resume,
+        summary="Let a paused, stopped or failed job go on, or a completed one for more epochs",
+        group="jobs",
+        body=answers.ResumeRequest,
+        answer=answers.Asked,
+        errors=(service.JobNotFound, service.NotResumable, service.JobNotFinished, *ACCEPT),
+        example={"job_id": "job_1234567890123_abc123", "epochs": 6},
+    ),
+    Operation(
+        method="DELETE",
+        path="/api/train/jobs/{job_id}",
+        handler=train.delete,
+        summary="Remove a job that is over, with its files and its model",
+        group="jobs",
+        answer=answers.Deleted,
+        errors=(service.JobNotFound, service.JobNotFinished, service.StoreFailed),
+    ),
+    Operation(
+        method="GET",
+        path="/api/train/events",
+        handler=events.events,
+        summary="A job's events: a page as JSON, or a stream to who accepts text/event-stream",
+        group="events",
+        query=answers.EventsQuery,
+        answer=answers.EventsAnswer,
+        media={"text/event-stream": "each event as `data:`, its seq as `id:`"},
+        more_statuses={204: "A stream that has been read to the end of its job"},
+        errors=(service.JobNotFound, service.CursorAhead, http.TooManyStreams),
+        headers={"Last-Event-ID": "the last seq that was seen; asks for a stream"},
+    ),
+    Operation(
+        method="GET",
+        path="/api/train/ws",
+        handler=ws.connect,
+        summary="A websocket: one job's events, or the states of all jobs",
+        group="events",
+        query=answers.SocketQuery,
+        status=101,
+        errors=(service.JobNotFound, service.CursorAhead, http.TooManyStreams, http.BadRequest),
+    ),
+    Operation(
+        method="GET",
+        path="/api/train/logs",
+        handler=train.logs,
+        summary="The end of what a job's process wrote",
+        group="jobs",
+        query=answers.LogsQuery,
+        answer=answers.LogsAnswer,
+        errors=(service.JobNotFound,),
+    ),
+    Operation(
+        method="GET",
+        path="/api/train/curve",
+        handler=train.curve,
+        summary="A job's curves, thinned for drawing",
+        group="events",
+        query=answers.CurveQuery,
+        answer=answers.CurveAnswer,
+        errors=(service.JobNotFound,),
+    ),
+    Operation(
+        method="GET",
+        path="/api/models/aliases",
+        handler=models.aliases,
+        summary="Every alias, and the job it means",
+        group="models",
+        answer=answers.AliasesAnswer,
+    ),
+    Operation(
+        method="PUT",
+        path="/api/models/aliases/{name}",
+        handler=models.put_alias,
+        summary="Let an alias mean a job's model",
+        group="models",
+        body=answers.AliasRequest,
+        answer=answers.AliasAnswer,
+        errors=(service.JobNotFound, service.ModelNotReady, service.StoreFailed, data.InvalidName),
+        example={"job_id": "job_1234567890123_abc123"},
+    ),
+    Operation(
+        method="DELETE",
+        path="/api/models/aliases/{name}",
+        handler=models.delete_alias,
+        summary="Let an alias mean nothing",
+        group="models",
+        answer=answers.Deleted,
+        errors=(service.JobNotFound, service.StoreFailed, data.InvalidName),
+    ),
+    Operation(
+        method="GET",
+        path="/api/models/{job_id}",
+        handler=models.download,
+        summary="A finished model's file",
+        group="models",
+        media={ANYTHING: "the file, as torch.load(weights_only=True) reads it"},
+        more_statuses={
+            206: "A range of the file",
+            304: "The client has it",
+            412: "It has changed",
+            416: "No such range",
+        },
+        errors=(service.JobNotFound, service.ModelNotReady),
+    ),
+    Operation(
+        method="POST",
+        path="/api/models/{job_id}/predict",
+        handler=models.predict,
+        summary="One prediction a row",
+        group="models",
+        body=answers.PredictRequest,
+        answer=answers.PredictionAnswer,
+        errors=(*PREDICT, service.PredictionFailed, data.BadTable),
+        example={"rows": [{"x0": 0.5, "x1": -1.0}]},
+    ),
+    Operation(
+        method="GET",
+        path="/api/models/{job_id}/export",
+        handler=models.export,
+        summary="A finished model as ONNX or safetensors, verified against the original",
+        group="models",
+        query=answers.ExportQuery,
+        media={ANYTHING: "the file"},
+        more_statuses={
+            206: "A range of the file",
+            304: "The client has it",
+            412: "It has changed",
+            416: "No such range",
+        },
+        errors=(*PREDICT, trainer.TrainerError),
+    ),
+    Operation(
+        method="GET",
+        path="/api/datasets",
+        handler=datasets.list_all,
+        summary="Every data set",
+        group="data sets",
+        answer=answers.DatasetsAnswer,
+    ),
+    Operation(
+        method="PUT",
+        path="/api/datasets/{name}",
+        handler=datasets.put,
+        summary="Register a table: CSV, TSV, JSONL (each plain or gz) or Parquet, as the raw body",
+        group="data sets",
+        query=answers.UploadQuery,
+        upload=True,
+        answer=answers.DatasetAnswer,
+        errors=(data.InvalidName, data.DatasetTooLarge, data.BadTable, service.DiskLow, service.SideWorkerFailed),
+    ),
+    Operation(
+        method="GET",
+        path="/api/datasets/{name}",
+        handler=datasets.get,
+        summary="One data set",
+        group="data sets",
+        answer=answers.DatasetAnswer,
+        errors=(data.DatasetNotFound,),
+    ),
+    Operation(
+        method="DELETE",
+        path="/api/datasets/{name}",
+        handler=datasets.delete,
+        summary="Remove a data set that no unfinished job uses",
+        group="data sets",
+        answer=answers.Deleted,
+        errors=(data.DatasetNotFound, data.DatasetInUse),
+    ),
+    Operation(
+        method="GET",
+        path="/api/datasets/{name}/preview",
+        handler=datasets.preview,
+        summary="The first rows of a data set, its columns and their summary",
+        group="data sets",
+        query=answers.PreviewQuery,
+        answer=answers.PreviewAnswer,
+        errors=(data.DatasetNotFound, data.BadTable, service.SideWorkerFailed),
+    ),
+    Operation(
+        method="GET",
+        path="/health",
+        handler=health.health,
+        summary="Whether the server lives",
+        group="server",
+        answer=answers.HealthAnswer,
+        is_open=True,
+    ),
+    Operation(
+        method="GET",
+        path="/api/health",
+        handler=health.health,
+        summary="Whether the server lives; with `ready`, whether it takes jobs",
+        group="server",
+        query=answers.HealthQuery,
+        answer=answers.HealthAnswer,
+        more_statuses={503: "Asked for readiness: jobs would wait, `problems` says why"},
+        is_open=True,
+    ),
+    Operation(
+        method="GET",
+        path="/metrics",
+        handler=health.metrics,
+        summary="Figures for Prometheus",
+        group="server",
+        media={TEXT: "the Prometheus text format"},
+    ),
+)

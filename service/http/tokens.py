@@ -1,0 +1,125 @@
+"""Bearer tokens: where they come from, whose they are, and a limit on wrong ones.
+
+Tokens are kept as digests and compared in constant time; names, not tokens, go into logs.
+"""
+
+import hashlib
+import hmac
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+
+from traind.service.http.errors import BadTokens
+
+TOKEN_VARIABLE = "TRAIND_TOKEN"  # noqa: S105 - the name of a variable
+_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+_TOKEN = re.compile(r"[!-~]{1,512}")
+
+
+class Tokens:
+    """The tokens of one server, by digest."""
+
+    def __init__(self, by_name: dict[str, str]) -> None:
+        self._names = {_digest(token.encode()): name for name, token in by_name.items()}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name_of(self, token: bytes) -> str | None:
+        """Return whose token it is; None for nobody's. Takes the same time for each."""
+        digest, found = _digest(token), None
+        for known, name in self._names.items():
+            if hmac.compare_digest(known, digest):
+                found = name
+        return found
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def parse_tokens(text: str, source: str) -> Tokens:
+    """Return the tokens of a text: `name:token` or `token` a line, `#` for comments. Raises `BadTokens`."""
+    by_name: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        entry = line.strip()
+        if not entry or entry.startswith("#"):
+            continue
+        name, colon, token = entry.partition(":")
+        if not colon:
+            name, token = f"token-{number}", entry
+        if not _NAME.fullmatch(name) or not _TOKEN.fullmatch(token):
+            raise BadTokens(f"{source}: line {number} is not `token` or `name:token`.")
+        if name in by_name:
+            raise BadTokens(f"{source}: line {number} gives a second token to {name}.")
+        by_name[name] = token
+    if not by_name:
+        raise BadTokens(f"{source} holds no token.", hint="One `name:token` or `token` a line.")
+    return Tokens(by_name)
+
+
+def load_tokens(file: Path | None, environ: MutableMapping[str, str]) -> Tokens | None:
+    """Return the tokens of the file, or else of TRAIND_TOKEN, or None.
+
+    The variable is taken out of `environ`, so that no process started from here inherits it.
+    """
+    text = environ.pop(TOKEN_VARIABLE, None)
+    if file is None:
+        return parse_tokens(text.replace(",", "\n"), TOKEN_VARIABLE) if text else None
+    try:
+        return parse_tokens(file.read_text(encoding="utf-8"), str(file))
+    except OSError as error:
+        raise BadTokens(f"{file} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise BadTokens(f"{file} is not UTF-8 text.") from None
+
+
+class FailedAttempts:
+    """Wrong tokens by address: each has `burst` at once and one more every `refill_s`.
+
+    A token that was right from the same address before is let through even then, so that nobody who guesses
+    behind the same proxy locks others out.
+    """
+
+    def __init__(
+        self,
+        burst: int = 10,
+        refill_s: float = 6.0,
+        *,
+        addresses: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._burst = burst
+        self._refill_s = refill_s
+        self._addresses = addresses
+        self._clock = clock
+        self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address: (failures, when)
+        self._proven: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+
+    def wait_s(self, address: str) -> float:
+        """Return how long the address has to wait for its next try; 0 where it need not."""
+        spent = self._failures(address)
+        return 0.0 if spent < self._burst else (spent - self._burst + 1) * self._refill_s
+
+    def failed(self, address: str) -> None:
+        """Count a wrong token."""
+        self._spent[address] = (min(self._failures(address) + 1, self._burst), self._clock())
+        self._spent.move_to_end(address)
+        if len(self._spent) > self._addresses:
+            self._spent.popitem(last=False)
+
+    def succeeded(self, address: str, token: bytes) -> None:
+        """Remember a right token of an address."""
+        self._proven[(address, _digest(token))] = None
+        if len(self._proven) > self._addresses:
+            self._proven.popitem(last=False)
+
+    def is_proven(self, address: str, token: bytes) -> bool:
+        """Tell whether the token was right from this address before."""
+        return (address, _digest(token)) in self._proven
+
+    def _failures(self, address: str) -> float:
+        spent, when = self._spent.get(address, (0.0, 0.0))
+        return max(0.0, spent - (self._clock() - when) / self._refill_s)

@@ -1,0 +1,117 @@
+"""The calls about jobs: submit, status, the verbs, the list, logs and curves."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from traind.service.http.answers import (
+    Accepted,
+    Asked,
+    CurveQuery,
+    Deleted,
+    JobQuery,
+    JobRequest,
+    JobsAnswer,
+    JobsQuery,
+    LogsAnswer,
+    LogsQuery,
+    ResumeRequest,
+    StatusAnswer,
+    SubmitRequest,
+    TrainQuery,
+    answer,
+    facts,
+)
+from traind.service.http.bodies import no_body, read_as, read_json, read_query
+from traind.service.http.context import SERVICE
+from traind.service.jobs import Job
+from traind.service.problems import Problem
+from traind.service.service import TrainingService
+from traind.service.validate import parse, parse_spec, refusal
+from traind.trainer.contract import Status
+
+STATES = frozenset(Status)
+
+
+async def create(request: web.Request) -> web.Response:
+    """Accept a job, or with `dry_run=true` say what it would do."""
+    query = read_query(request, TrainQuery)
+    value = await read_json(request)
+    wanted = parse(value, SubmitRequest, what="The spec")
+    spec = parse_spec({name: field for name, field in value.items() if name != "job_id"})
+    service = request.app[SERVICE]
+    if query.dry_run:
+        return facts(await service.dry_run(spec))
+    job = await service.submit(spec, job_id=wanted.job_id)
+    return answer(Accepted(job.job_id, job.pid, job.status), status=202)
+
+
+async def status(request: web.Request) -> web.Response:
+    """Answer one job."""
+    query = read_query(request, JobQuery)
+    return answer(StatusAnswer(await request.app[SERVICE].status(query.job_id)))
+
+
+async def jobs(request: web.Request) -> web.Response:
+    """Answer a page of jobs, newest first."""
+    query = read_query(request, JobsQuery)
+    states = None if query.status is None else _states(query.status)
+    page = await request.app[SERVICE].jobs(states, query.limit, query.after)
+    return answer(JobsAnswer(page.jobs, page.next))
+
+
+def _states(text: str) -> list[str]:
+    states = [part.strip().upper() for part in text.split(",")]
+    wrong = [state for state in states if state not in STATES]
+    if wrong:
+        raise refusal([Problem("status", f"must be among {', '.join(Status)}, got {wrong[0][:50]}")], "The query")
+    return states
+
+
+Verb = Callable[[TrainingService, str], Awaitable[Job]]
+
+
+def verb(ask: Verb) -> Handler:
+    """Return the handler of a verb that takes a job and nothing else."""
+
+    async def handle(request: web.Request) -> web.Response:
+        wanted = await read_as(request, JobRequest)
+        return _asked(await ask(request.app[SERVICE], wanted.job_id))
+
+    return handle
+
+
+stop = verb(TrainingService.stop)
+pause = verb(TrainingService.pause)
+cancel = verb(TrainingService.cancel)
+
+
+async def resume(request: web.Request) -> web.Response:
+    """Let a job go on, for more epochs where the body says so."""
+    wanted = await read_as(request, ResumeRequest)
+    return _asked(await request.app[SERVICE].resume(wanted.job_id, wanted.epochs))
+
+
+def _asked(job: Job) -> web.Response:
+    return answer(Asked(job.job_id, job.status))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Remove a finished job with its files."""
+    await no_body(request)
+    await request.app[SERVICE].delete(request.match_info["job_id"])
+    return answer(Deleted())
+
+
+async def logs(request: web.Request) -> web.Response:
+    """Answer the end of what a job's process wrote."""
+    query = read_query(request, LogsQuery)
+    text = await request.app[SERVICE].logs(query.job_id, query.limit_bytes)
+    return answer(LogsAnswer(query.job_id, text))
+
+
+async def curve(request: web.Request) -> web.Response:
+    """Answer a job's curves, thinned for drawing."""
+    query = read_query(request, CurveQuery)
+    return facts(await request.app[SERVICE].curve(query.job_id, query.points))

@@ -1,0 +1,218 @@
+"""The websocket: one object a client, with one task that reads and one that writes.
+
+With `job_id` it sends that job's events and closes with 1000 after the last. Without, it sends a snapshot, then the
+states and thinned progress of all jobs, and whole job streams that the client subscribes to, by way of a bounded
+outbox. Events go out as the bytes that the store has. A client that does not read is dropped with 1013; nothing is
+lost by that, it comes back with its cursor.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Coroutine
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+from msgspec import Meta, Struct
+
+from traind.service.errors import NotRunning, ServiceError, SlowWatcher
+from traind.service.http.answers import AnyJobId, SocketQuery
+from traind.service.http.bodies import decode, read_query
+from traind.service.http.context import LIMITS, SERVICE, STREAMS
+from traind.service.http.errors import BadRequest, TooManyStreams, body_of
+from traind.service.http.guard import SUBPROTOCOL
+from traind.service.validate import parse
+
+_encode = msgspec.json.Encoder().encode
+BUFFER_BYTES = 32 * 1024  # unsent, for one client: here, and again in the kernel
+LARGEST_MESSAGE_BYTES = 4 * 1024
+HEARTBEAT_S = 20.0
+CLOSE_S = 2.0  # for the client to answer a close
+LINGER_S = 15.0  # for a close to reach a client that had stopped reading
+SNAPSHOT_JOBS = 200
+
+
+class Wish(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client may say, one thing a message."""
+
+    subscribe: AnyJobId | None = None
+    after: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    unsubscribe: AnyJobId | None = None
+    ping: Any = None
+
+
+async def connect(request: web.Request) -> web.StreamResponse:
+    """Answer the handshake once all that can be refused has been; then serve until either side leaves."""
+    query = read_query(request, SocketQuery)
+    if query.job_id is not None:
+        await request.app[SERVICE].events(query.job_id, query.after, 1)
+    ws = web.WebSocketResponse(
+        heartbeat=HEARTBEAT_S,
+        compress=False,
+        max_msg_size=LARGEST_MESSAGE_BYTES,
+        protocols=(SUBPROTOCOL,),
+        writer_limit=BUFFER_BYTES,
+        timeout=CLOSE_S,
+    )
+    if not ws.can_prepare(request).ok:
+        hint = "Use a websocket client, or GET api/train/events."
+        raise BadRequest("This path speaks the websocket protocol.", hint=hint)
+    request.app[STREAMS].admit()
+    await ws.prepare(request)
+    _bound_buffers(request)
+    await Connection(ws, request).serve(query)
+    return ws
+
+
+def _bound_buffers(request: web.Request) -> None:
+    """Keep small what waits for a client that does not read, here and in the kernel."""
+    if request.transport is None:
+        return
+    request.transport.set_write_buffer_limits(high=BUFFER_BYTES)
+    sock = request.transport.get_extra_info("socket")
+    with contextlib.suppress(OSError, AttributeError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+
+
+class Connection:
+    """One client's websocket after the handshake."""
+
+    def __init__(self, ws: web.WebSocketResponse, request: web.Request) -> None:
+        self._ws = ws
+        self._transport = request.transport
+        self._service = request.app[SERVICE]
+        self._limits = request.app[LIMITS]
+        self._outbox: asyncio.Queue[bytes | ServiceError] = asyncio.Queue(self._limits.outbox)
+        self._streams: dict[str | None, asyncio.Task[None]] = {}
+
+    async def serve(self, query: SocketQuery) -> None:
+        """Send what was asked for until the job is over or either side leaves; leaves no task behind."""
+        messages = self._merged() if query.job_id is None else self._of_job(query.job_id, query.after)
+        writer = asyncio.create_task(self._write(messages), name="traind-ws-writer")
+        reader = asyncio.create_task(self._read(can_subscribe=query.job_id is None), name="traind-ws-reader")
+        code: int = WSCloseCode.GOING_AWAY  # where the server's shutdown cancels us
+        try:
+            await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
+            code = writer.result() if writer.done() else WSCloseCode.OK
+        finally:
+            await _end(writer, reader, *self._streams.values())
+            await self._close(code)
+
+    async def _write(self, messages: AsyncIterator[bytes]) -> int:
+        """Send every message; return the code to close with."""
+        try:
+            async for body in messages:
+                await self._send(body)
+        except NotRunning:
+            return WSCloseCode.GOING_AWAY
+        except (SlowWatcher, TimeoutError):
+            return WSCloseCode.TRY_AGAIN_LATER
+        except ConnectionError:
+            pass
+        return WSCloseCode.OK
+
+    async def _send(self, body: bytes) -> None:
+        """Send one message within the deadline, or raise `TimeoutError`."""
+        async with asyncio.timeout(self._limits.send_s):
+            await self._ws.send_frame(body, WSMsgType.TEXT)
+
+    async def _of_job(self, job_id: str, after: int) -> AsyncIterator[bytes]:
+        async for _seq, body in self._service.watch_bytes(job_id, after):
+            yield body
+
+    async def _merged(self) -> AsyncIterator[bytes]:
+        """Yield what the streams put into the outbox; raises what ended one for good."""
+        self._start(None, self._relay_all())
+        while True:
+            message = await self._outbox.get()
+            if isinstance(message, ServiceError):
+                raise message
+            yield message
+
+    async def _relay_all(self) -> None:
+        """Put a snapshot, then what happens to all jobs from before it was taken, into the outbox."""
+        stream = self._service.watch_all()
+        first = asyncio.ensure_future(anext(stream))
+        try:
+            await asyncio.sleep(0)  # the subscription stands: nothing falls between it and the snapshot
+            page = await self._service.jobs(limit=SNAPSHOT_JOBS)
+            await self._outbox.put(_encode({"type": "snapshot", "jobs": page.jobs, "next": page.next}))
+            await self._outbox.put(await first)
+            async for body in stream:
+                await self._outbox.put(body)
+        except ServiceError as error:
+            await self._outbox.put(error)
+        except StopAsyncIteration:
+            pass
+        finally:
+            first.cancel()
+        await self._outbox.put(NotRunning("The service is closing."))
+
+    async def _relay_job(self, job_id: str, after: int) -> None:
+        """Put one job's events into the outbox until the job is over."""
+        try:
+            async for _seq, body in self._service.watch_bytes(job_id, after):
+                await self._outbox.put(body)
+        except (SlowWatcher, NotRunning) as error:
+            await self._outbox.put(error)
+        except ServiceError as error:
+            await self._outbox.put(_refusal(error, job_id))
+
+    async def _read(self, *, can_subscribe: bool) -> None:
+        """Do what the client says until it leaves; what cannot be understood is answered, not punished."""
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async for message in self._ws:
+                try:
+                    if message.type is not WSMsgType.TEXT:
+                        raise BadRequest("Only text messages are taken here.")
+                    wish = parse(decode(message.data.encode()), Wish, what="The message")
+                    await self._grant(wish, can_subscribe=can_subscribe)
+                except ServiceError as error:
+                    await self._send(_refusal(error))
+
+    async def _grant(self, wish: Wish, *, can_subscribe: bool) -> None:
+        if wish.subscribe is None and wish.unsubscribe is None:
+            await self._send(_encode({"type": "pong", "ping": wish.ping}))
+            return
+        if not can_subscribe:
+            raise BadRequest("This socket is one job's.", hint="Connect without job_id to subscribe to several.")
+        if wish.unsubscribe is not None:
+            await self._stop(wish.unsubscribe)
+        if wish.subscribe is not None:
+            await self._stop(wish.subscribe)
+            if len(self._streams) > self._limits.subscriptions:
+                raise TooManyStreams(f"One socket takes {self._limits.subscriptions} subscriptions.")
+            self._start(wish.subscribe, self._relay_job(wish.subscribe, wish.after))
+
+    def _start(self, topic: str | None, relay: Coroutine[Any, Any, None]) -> None:
+        """Run a stream of this socket as a task, until it ends, is stopped, or the socket closes."""
+        task = asyncio.create_task(relay, name=f"traind-ws-{topic or 'all'}")
+        self._streams[topic] = task
+        task.add_done_callback(lambda ended: self._streams.get(topic) is ended and self._streams.pop(topic))
+
+    async def _stop(self, topic: str) -> None:
+        task = self._streams.get(topic)
+        if task is not None:
+            await _end(task)
+
+    async def _close(self, code: int) -> None:
+        """Say goodbye. Who does not read has a moment to come round, then what is buffered is thrown away."""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(2 * CLOSE_S):
+                await self._ws.close(code=code)
+        if self._transport is not None:
+            asyncio.get_running_loop().call_later(LINGER_S, self._transport.abort)
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they are gone."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _refusal(error: ServiceError, job_id: str | None = None) -> bytes:
+    """Return an error as a message: the answer to one of the client's, or the end of a job's stream."""
+    about = {} if job_id is None else {"job_id": job_id}
+    return _encode({"type": "error", **about, "error": body_of(error)})

@@ -1,0 +1,148 @@
+"""What operators see: figures for Prometheus, one registry a service, and log lines with request and job ids.
+
+The library only logs to loggers below `traind`; nobody's logging is configured unless a program (the CLI) calls
+`configure_logging`.
+"""
+
+import logging
+import shutil
+import sys
+import time
+from contextvars import ContextVar
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from traind.service.jobs import Job
+from traind.trainer.contract import AnyEvent, Progress, State, Status
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("traind_request_id", default=None)
+JOB_ID: ContextVar[str | None] = ContextVar("traind_job_id", default=None)
+_WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200)
+_QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Telemetry:
+    """The figures of one service, in a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._steps: dict[str, int] = {}
+        self._make_job_figures()
+        self._make_server_figures()
+        ProcessCollector(registry=self.registry)
+
+    def _make_job_figures(self) -> None:
+        own = self.registry
+        self.jobs = Gauge("traind_jobs", "Jobs on record", ["status"], registry=own)
+        self.events = Counter("traind_events", "Events committed", ["type"], registry=own)
+        self.steps = Counter("traind_steps", "Gradient steps taken", registry=own)
+        self.deaths = Counter("traind_worker_deaths", "Attempts lost to a dead or hung worker", registry=own)
+        self.wait = Histogram("traind_queue_wait_seconds", "From queued to a worker", buckets=_WAITS, registry=own)
+        self.first_step = Histogram(
+            "traind_submit_to_first_step_seconds", "From accepted to a gradient step", buckets=_WAITS, registry=own
+        )
+        self.latency = Histogram(
+            "traind_event_latency_seconds", "From the worker to committed", buckets=_QUICK, registry=own
+        )
+
+    def _make_server_figures(self) -> None:
+        own = self.registry
+        self.requests = Counter("traind_http_requests", "Requests answered", ["call", "status"], registry=own)
+        self.seconds = Histogram(
+            "traind_http_request_seconds", "Time to answer; streams not counted", buckets=_QUICK, registry=own
+        )
+        self.streams = Gauge("traind_http_streams", "Websockets and event streams open", registry=own)
+        self.slots = Gauge("traind_slots", "Jobs that can train at once", registry=own)
+        self.busy = Gauge("traind_slots_busy", "Slots that train", registry=own)
+        self.watchers = Gauge("traind_watchers", "Subscriptions to events", registry=own)
+        self.dropped = Gauge("traind_watchers_dropped_total", "Watchers that did not keep up", registry=own)
+        self.disk = Gauge("traind_disk_free_bytes", "Free space below the root", registry=own)
+
+    def observe(self, job: Job, event: AnyEvent) -> None:
+        """Count one committed event; `job` is as the event left it."""
+        self.events.labels(type(event).__struct_config__.tag).inc()
+        if isinstance(event, Progress):
+            self.latency.observe(max(0.0, time.time() - event.ts))
+            taken = event.step - self._steps.get(job.job_id, job.resumed_from_step or 0)
+            self._steps[job.job_id] = event.step
+            self.steps.inc(max(0, taken))
+        elif isinstance(event, State):
+            self._observe_state(job, event)
+
+    def _observe_state(self, job: Job, event: State) -> None:
+        if event.status in (Status.STARTING, Status.QUEUED) or job.finished_at is not None:
+            self._steps.pop(job.job_id, None)
+        if event.status is Status.STARTING and job.attempt == 1:
+            self.wait.observe(max(0.0, event.ts - job.created_at))
+        if event.status is Status.RUNNING and job.attempt == 1:
+            took = job.timings.get("submit_to_first_step_s")
+            if took is not None:
+                self.first_step.observe(took)
+        if event.status is Status.QUEUED and event.reason == "worker_died":
+            self.deaths.inc()
+
+    def gather(self, health: dict[str, Any], counts: dict[str, int], root: Path) -> None:
+        """Set what is true now rather than counted: called before the figures are read."""
+        for status in Status:
+            self.jobs.labels(status.value).set(counts.get(status.value, 0))
+        self.slots.set(health["slots"]["total"])
+        self.busy.set(health["slots"]["busy"])
+        self.watchers.set(health["watchers"])
+        self.disk.set(shutil.disk_usage(root).free)
+
+
+class _Fields(logging.Filter):
+    """Gives every record the ids of the request and the job that it is about."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = getattr(record, "request_id", None) or REQUEST_ID.get()
+        record.job_id = getattr(record, "job_id", None) or JOB_ID.get()
+        return True
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, whatever the message holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line: dict[str, Any] = {
+            "ts": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name in ("request_id", "job_id", "call", "status", "seconds", "caller", "remote"):
+            if (value := getattr(record, name, None)) is not None:
+                line[name] = value
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+class PlainFormatter(logging.Formatter):
+    """Lines for people: time, level, message, ids. Control characters are shown, not sent to the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        moment = time.strftime("%H:%M:%S", time.localtime(record.created))
+        message = "".join(char if char.isprintable() else repr(char)[1:-1] for char in record.getMessage())
+        ids = [value for name in ("job_id", "request_id") if (value := getattr(record, name, None))]
+        line = " ".join([f"{moment} {record.levelname.lower():<8}{message}", *(f"[{one}]" for one in ids)])
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def configure_logging(
+    style: Literal["json", "plain"] = "plain", level: int | str = logging.INFO, stream: IO[str] | None = None
+) -> logging.Handler:
+    """Send the lines of traind's loggers to a stream, stderr by default. For programs: the library never calls it."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if style == "json" else PlainFormatter())
+    handler.addFilter(_Fields())
+    logger = logging.getLogger("traind")
+    logger.setLevel(level)
+    logger.addHandler(handler)
+    logger.propagate = False
+    return handler
