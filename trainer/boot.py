@@ -23,6 +23,7 @@ MODULES = (
     "torch.func",
     "torch.fx.experimental.proxy_tensor",
     "torch.utils.flop_counter",
+    "traind.trainer.tabular",
     "traind.trainer.worker",
 )
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

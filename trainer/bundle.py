@@ -18,7 +18,7 @@ from traind.data.encode import Encoded, Encoder
 from traind.data.rows import table_from
 from traind.data.schema import Schema
 from traind.trainer.checkpoint import packed, unpacked, write_file
-from traind.trainer.errors import ModelDamaged, UserCodeError
+from traind.trainer.errors import ModelDamaged, NoModelYet, UserCodeError
 from traind.trainer.models import Network, rebuild
 from traind.trainer.objective import predictions
 from traind.trainer.recipe import Recipe
@@ -166,10 +166,10 @@ def _of_checkpoint(content: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return the model of the best epoch in a checkpoint of the tabular trainer."""
     state = content["state"]
     if not isinstance(state, dict) or "model" not in state:
-        raise ModelDamaged(f"{path.name} is a checkpoint of a trainer whose models are made at the end.")
+        raise NoModelYet("The trainer of this job makes its model at the end.")
     weights = state["fit"]["best_weights"]
     if weights is None:
-        raise ModelDamaged("There is no model yet: the first epoch has not ended.", hint="Ask again later.")
+        raise NoModelYet("There is no model yet: the first epoch has not ended.", hint="Ask again later.")
     return {"golden": {"rows": [], "predictions": torch.empty(0)}, **state["model"], "weights": weights}
 
 

@@ -9,6 +9,7 @@ TrainerError            code              what happened
 |- DiskFailed           disk_failed       a checkpoint or model could not be written: read-only, input/output error
 |- CheckpointDamaged    checkpoint_damaged  no whole checkpoint was left to go on from
 |- ModelDamaged         model_damaged     a model file is not whole, or not one of ours
+|- NoModelYet           model_not_ready   a checkpoint holds no model yet, or its trainer makes it at the end
 `- UserCodeError        trainer_error     the trainer's own code raised
 """
 
@@ -74,6 +75,12 @@ class ModelDamaged(TrainerError):
     """A model file is not whole, or not one of ours."""
 
     code = "model_damaged"
+
+
+class NoModelYet(TrainerError):
+    """A checkpoint holds no model yet, or is of a trainer whose models are made at the end."""
+
+    code = "model_not_ready"
 
 
 class UserCodeError(TrainerError):

@@ -195,7 +195,9 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     trainer.SpecError: HTTPStatus.UNPROCESSABLE_ENTITY,
     trainer.ModelDamaged: HTTPStatus.CONFLICT,
     trainer.CheckpointDamaged: HTTPStatus.CONFLICT,
+    trainer.NoModelYet: HTTPStatus.CONFLICT,
     trainer.DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    trainer.DiskFailed: HTTPStatus.INSUFFICIENT_STORAGE,
     trainer.TrainerError: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 RETRIED = frozenset(
