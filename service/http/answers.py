@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from traind.service.answers import Dataset
 from traind.service.jobs import Job
@@ -26,6 +26,12 @@ def answer(struct: Struct, status: int = 200) -> web.Response:
 def facts(values: Mapping[str, Any]) -> web.Response:
     """Return an answer of the service that is a mapping already."""
     return web.Response(body=_encode({"ok": True, **values}), content_type="application/json")
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What every good answer has."""
+
+    ok: Literal[True] = True
 
 
 class JobRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,66 +131,57 @@ class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """No parameters."""
 
 
-class Accepted(Struct, frozen=True):
+class Accepted(Answer, frozen=True, kw_only=True):
     """A job is on record; nothing short of a lost disk loses it now."""
 
     job_id: str
     pid: int | None
     status: Status
-    ok: Literal[True] = True
 
 
-class Asked(Struct, frozen=True):
+class Asked(Answer, frozen=True, kw_only=True):
     """The job as it stood when the verb was recorded."""
 
     job_id: str
     status: Status
-    ok: Literal[True] = True
 
 
-class StatusAnswer(Struct, frozen=True):
+class StatusAnswer(Answer, frozen=True, kw_only=True):
     """One job."""
 
     status: Job
-    ok: Literal[True] = True
 
 
-class JobsAnswer(Struct, frozen=True):
+class JobsAnswer(Answer, frozen=True, kw_only=True):
     """Jobs, newest first; `next` is the `after` of the next page."""
 
     jobs: list[Job]
     next: str | int | None
-    ok: Literal[True] = True
 
 
-class EventsAnswer(Struct, frozen=True):
+class EventsAnswer(Answer, frozen=True, kw_only=True):
     """Events in order; `last_seq` is the job's newest, shown or not."""
 
     events: list[AnyEvent]
     last_seq: int
-    ok: Literal[True] = True
 
 
-class LogsAnswer(Struct, frozen=True):
+class LogsAnswer(Answer, frozen=True, kw_only=True):
     """The end of what the job's process wrote."""
 
     job_id: str
     logs: str
-    ok: Literal[True] = True
 
 
-class PredictionAnswer(Struct, frozen=True, omit_defaults=True):
+class PredictionAnswer(Answer, frozen=True, kw_only=True):
     """One prediction a row; for classes the probability of each label too."""
 
-    ok: bool
     predictions: list[Any]
-    probabilities: list[dict[str, float]] | None = None
+    probabilities: list[dict[str, float]] | UnsetType = UNSET
 
 
-class Deleted(Struct, frozen=True):
+class Deleted(Answer, frozen=True, kw_only=True):
     """It is gone, with its files."""
-
-    ok: Literal[True] = True
 
 
 class ErrorBody(Struct, frozen=True):
@@ -223,7 +220,7 @@ class Series(Struct, frozen=True):
     value: list[float | None]
 
 
-class CurveAnswer(Struct, frozen=True):
+class CurveAnswer(Answer, frozen=True, kw_only=True):
     """A job's curves, thinned, rewound where an attempt was resumed; `last_seq` is how far they go."""
 
     job_id: str
@@ -231,21 +228,18 @@ class CurveAnswer(Struct, frozen=True):
     series: dict[str, Series]
     epochs: list[dict[str, Any]]
     attempts: list[dict[str, Any]]
-    ok: Literal[True] = True
 
 
-class DatasetAnswer(Struct, frozen=True):
+class DatasetAnswer(Answer, frozen=True, kw_only=True):
     """One data set."""
 
     dataset: Dataset
-    ok: Literal[True] = True
 
 
-class DatasetsAnswer(Struct, frozen=True):
+class DatasetsAnswer(Answer, frozen=True, kw_only=True):
     """Every data set, by name."""
 
     datasets: list[Dataset]
-    ok: Literal[True] = True
 
 
 class AliasRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -261,19 +255,17 @@ class Alias(Struct, frozen=True):
     since: float
 
 
-class AliasesAnswer(Struct, frozen=True):
+class AliasesAnswer(Answer, frozen=True, kw_only=True):
     """Every alias."""
 
     aliases: dict[str, Alias]
-    ok: Literal[True] = True
 
 
-class AliasAnswer(Struct, frozen=True):
+class AliasAnswer(Answer, frozen=True, kw_only=True):
     """What an alias means now."""
 
     name: str
     job_id: str
-    ok: Literal[True] = True
 
 
 class SlotsInUse(Struct, frozen=True):
@@ -283,7 +275,7 @@ class SlotsInUse(Struct, frozen=True):
     total: int
 
 
-class HealthAnswer(Struct, frozen=True):
+class HealthAnswer(Answer, frozen=True, kw_only=True):
     """How the server is; `problems` says in words what keeps it from working well."""
 
     version: str
@@ -292,12 +284,10 @@ class HealthAnswer(Struct, frozen=True):
     uptime_s: float
     is_ready: bool
     problems: list[str]
-    ok: bool = True
 
 
-class PreviewAnswer(Struct, frozen=True):
+class PreviewAnswer(Answer, frozen=True, kw_only=True):
     """The first rows, as they are read, and what each column holds."""
 
     columns: list[Any]
     rows: list[Any]
-    ok: Literal[True] = True

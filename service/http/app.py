@@ -56,10 +56,8 @@ def build_app(
         authorize=authorize,
     )
     limits = limits or Limits()
-    entries = {"": add_slash, **docs.make_pages(OPERATIONS)}
     assets = {f"/page/{name}": show(asset) for name, asset in load_assets().items()}
-    if "/page/index.html" in assets:
-        entries["/"] = assets.pop("/page/index.html")
+    entries = {"/": assets.pop("/page/index.html"), "": add_slash, **docs.make_pages(OPERATIONS)}
     open_handlers = [*entries.values(), *assets.values(), *(one.handler for one in OPERATIONS if one.is_open)]
     openings = Openings(without_token=frozenset(open_handlers), from_links=frozenset(entries.values()))
     app = web.Application(middlewares=(follow, answer_errors, make_guard(policy, openings)))

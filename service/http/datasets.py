@@ -40,7 +40,7 @@ async def put(request: web.Request) -> web.Response:
     limit = service.settings.max_upload_bytes
     wanted = query.format or FORMATS.get(request.content_type)
     body = stream_body(request, limit=limit, error=_too_large(limit))
-    return answer(DatasetAnswer(await service.put_dataset(request.match_info["name"], body, wanted)))
+    return answer(DatasetAnswer(dataset=await service.put_dataset(request.match_info["name"], body, wanted)))
 
 
 def _too_large(limit: int) -> DatasetTooLarge:
@@ -50,12 +50,12 @@ def _too_large(limit: int) -> DatasetTooLarge:
 
 async def list_all(request: web.Request) -> web.Response:
     """Answer every data set."""
-    return answer(DatasetsAnswer(await request.app[SERVICE].datasets()))
+    return answer(DatasetsAnswer(datasets=await request.app[SERVICE].datasets()))
 
 
 async def get(request: web.Request) -> web.Response:
     """Answer one data set."""
-    return answer(DatasetAnswer(await request.app[SERVICE].dataset(request.match_info["name"])))
+    return answer(DatasetAnswer(dataset=await request.app[SERVICE].dataset(request.match_info["name"])))
 
 
 async def preview(request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from aiohttp import hdrs, web
+from msgspec import UNSET
 
 from traind.service.errors import ModelNotReady
 from traind.service.http.answers import (
@@ -34,7 +35,8 @@ async def predict(request: web.Request) -> web.Response:
         raise refusal([Problem("rows", "or columns must be given, and not both")])
     service = request.app[SERVICE]
     prediction = await service.predict(request.match_info["job_id"], wanted.rows, columns=wanted.columns)
-    return answer(PredictionAnswer(True, prediction.predictions, prediction.probabilities))
+    probabilities = UNSET if prediction.probabilities is None else prediction.probabilities
+    return answer(PredictionAnswer(predictions=prediction.predictions, probabilities=probabilities))
 
 
 async def export(request: web.Request) -> web.StreamResponse:

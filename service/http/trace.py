@@ -53,18 +53,10 @@ def _tell(request: web.Request, response: web.StreamResponse, seconds: float) ->
     telemetry.requests.labels(call if resource else "(nothing)", response.status).inc()
     if isinstance(response, web.Response):
         telemetry.seconds.observe(seconds)
-    level = logging.INFO if response.status < 500 else logging.WARNING
-    if LOG.isEnabledFor(level):
+    if LOG.isEnabledFor(logging.INFO):
         facts = {"call": call, "status": response.status, "seconds": round(seconds, 6), "remote": request.remote}
-        LOG.log(
-            level,
-            "%s %s %s in %.1f ms",
-            request.method,
-            shown_path(request),
-            response.status,
-            seconds * 1_000,
-            extra={**facts, "caller": request.get(CALLER)},
-        )
+        said = (request.method, shown_path(request), response.status, seconds * 1_000)
+        LOG.info("%s %s %s in %.1f ms", *said, extra={**facts, "caller": request.get(CALLER)})
 
 
 def harden(request: web.Request, response: web.StreamResponse) -> None:

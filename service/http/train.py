@@ -44,13 +44,13 @@ async def create(request: web.Request) -> web.Response:
     if query.dry_run:
         return facts(await service.dry_run(spec))
     job = await service.submit(spec, job_id=wanted.job_id)
-    return answer(Accepted(job.job_id, job.pid, job.status), status=202)
+    return answer(Accepted(job_id=job.job_id, pid=job.pid, status=job.status), status=202)
 
 
 async def status(request: web.Request) -> web.Response:
     """Answer one job."""
     query = read_query(request, JobQuery)
-    return answer(StatusAnswer(await request.app[SERVICE].status(query.job_id)))
+    return answer(StatusAnswer(status=await request.app[SERVICE].status(query.job_id)))
 
 
 async def jobs(request: web.Request) -> web.Response:
@@ -58,7 +58,7 @@ async def jobs(request: web.Request) -> web.Response:
     query = read_query(request, JobsQuery)
     states = None if query.status is None else _states(query.status)
     page = await request.app[SERVICE].jobs(states, query.limit, query.after)
-    return answer(JobsAnswer(page.jobs, page.next))
+    return answer(JobsAnswer(jobs=page.jobs, next=page.next))
 
 
 def _states(text: str) -> list[str]:
@@ -94,7 +94,7 @@ async def resume(request: web.Request) -> web.Response:
 
 
 def _asked(job: Job) -> web.Response:
-    return answer(Asked(job.job_id, job.status))
+    return answer(Asked(job_id=job.job_id, status=job.status))
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -108,7 +108,7 @@ async def logs(request: web.Request) -> web.Response:
     """Answer the end of what a job's process wrote."""
     query = read_query(request, LogsQuery)
     text = await request.app[SERVICE].logs(query.job_id, query.limit_bytes)
-    return answer(LogsAnswer(query.job_id, text))
+    return answer(LogsAnswer(job_id=query.job_id, logs=text))
 
 
 async def curve(request: web.Request) -> web.Response:
