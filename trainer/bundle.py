@@ -7,6 +7,7 @@ code. `load_model` also reads the checkpoint of a job that is still running.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +16,24 @@ import torch
 from torch import Tensor
 
 from traind.data.encode import Encoded, Encoder
-from traind.data.rows import table_from
+from traind.data.rows import Batch, parse, table_from
 from traind.data.schema import Schema
+from traind.data.table import Table
+from traind.trainer import plugins
 from traind.trainer.checkpoint import packed, unpacked, write_file
 from traind.trainer.errors import ModelDamaged, NoModelYet, UserCodeError
 from traind.trainer.models import Network, rebuild
 from traind.trainer.objective import predictions
 from traind.trainer.recipe import Recipe
+from traind.trainer.stream import Prediction, predict_file
 
 FORMAT = 1
 CHUNK_ROWS = 8_192
+MODELS_KEPT = 4
 GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
 Rows = Sequence[Mapping[str, Any]]
 Columns = Mapping[str, Sequence[Any]]
 Data = Rows | Columns | str | Path
-
-
-class Prediction(list[Any]):
-    """One prediction a row: numbers, or labels as they stood in the file.
-
-    `probabilities` are one dict a row, label to probability, for classes only.
-    """
-
-    probabilities: list[dict[str, float]] | None = None
-
-    @property
-    def predictions(self) -> list[Any]:
-        """The same as a plain list."""
-        return list(self)
 
 
 class Model:
@@ -74,7 +65,10 @@ class Model:
         Columns beyond those of the training do not matter, nor does their order. Raises `BadTable` naming what is
         missing and every row that cannot be read.
         """
-        values = self.values(data)
+        return self.named(self.values(data))
+
+    def named(self, values: Tensor) -> Prediction:
+        """Return values or probabilities as what they mean."""
         if not self.labels:
             return Prediction(values.tolist())
         prediction = Prediction(self.labels[one] for one in values.argmax(dim=1).tolist())
@@ -83,7 +77,24 @@ class Model:
 
     def values(self, data: Data) -> Tensor:
         """Return (rows,) float64 values of the target, or (rows, classes) probabilities."""
-        return forward(self.network, self.recipe, self.encoder.encode(table_from(data, self.encoder)))
+        target = self.encoder.target  # it may be there, and may be nonsense: it is not looked at
+        if isinstance(data, Mapping):
+            data = {name: cells for name, cells in data.items() if name != target}
+        elif not isinstance(data, str | Path):
+            data = [{name: cell for name, cell in row.items() if name != target} for row in data]
+        return self.values_of(table_from(data, self.encoder))
+
+    def values_of(self, table: Table) -> Tensor:
+        """Return the same for a table that has been read."""
+        return forward(self.network, self.recipe, self.encoder.encode(table))
+
+    def predict_file(self, file: str | Path, out: str | Path) -> int:
+        """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
+        return predict_file(self._predict_batch, self.labels, Path(file), Path(out))
+
+    def _predict_batch(self, batch: Batch) -> Prediction:
+        features = {name: cells for name, cells in batch.columns.items() if name != self.encoder.target}
+        return self.named(self.values_of(parse(features, self.encoder, batch.lines)))
 
     def check(self) -> None:
         """Predict the golden rows again. Raises `ModelDamaged` where they come out otherwise."""
@@ -97,6 +108,37 @@ class Model:
             raise ModelDamaged(
                 f"The model does not predict what it did when it was made: its golden rows are off by {largest:.3g}."
             )
+
+
+class CustomModel:
+    """A model of another trainer: it predicts by the `predict(model, rows)` that stands beside the trainer."""
+
+    def __init__(self, content: dict[str, Any], train: plugins.Train | None) -> None:
+        self.content = content
+        self._predict = plugins.predictor(train) if train is not None else None
+
+    def predict(self, data: Rows | Columns) -> Prediction:
+        """Predict for rows (dicts) or columns (a dict of lists). Raises `UserCodeError` where that cannot be done."""
+        if self._predict is None:
+            raise UserCodeError(
+                f"Models of the trainer {self.content.get('trainer')!r} cannot predict.",
+                hint="It needs a function predict(model, rows) beside it, and its package installed here.",
+            )
+        if isinstance(data, Mapping):
+            rows = [dict(zip(data, cells, strict=True)) for cells in zip(*data.values(), strict=True)]
+        else:
+            rows = [dict(row) for row in data]
+        try:
+            found = self._predict(self.content, rows)
+        except Exception as error:
+            raise UserCodeError(f"The trainer's predict raised {type(error).__name__}: {error}") from error
+        if len(found) != len(rows):
+            raise UserCodeError(f"The trainer's predict gave {len(found)} predictions for {len(rows)} rows.")
+        return Prediction(found.tolist() if hasattr(found, "tolist") else found)
+
+    def predict_file(self, file: str | Path, out: str | Path) -> int:
+        """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
+        return predict_file(lambda batch: self.predict(batch.columns), (), Path(file), Path(out))
 
 
 def forward(network: torch.nn.Module, recipe: Recipe, rows: Encoded) -> Tensor:
@@ -124,18 +166,42 @@ def write_model(path: Path, model: dict[str, Any], head: dict[str, Any]) -> str:
     return digest
 
 
-def load_model(path: str | Path) -> Model:
+def load_model(path: str | Path, trainer: plugins.Train | None = None) -> Model | CustomModel:
     """Load a finished model, or the best one so far from a running job's checkpoint, and check that it predicts.
 
-    Raises `ModelDamaged` where the file is not whole or not of ours.
+    A model of another trainer predicts by its `trainer`: given here, or installed under the name that the file says.
+    Raises `ModelDamaged` where the file is not whole or not of ours, `NoModelYet` for an early checkpoint.
     """
     content = read_model(Path(path))
+    if content.get("trainer", "tabular") != "tabular":
+        return CustomModel(content, trainer or plugins.installed(content["trainer"]))
     try:
         model = Model(content)
         model.check()
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ModelDamaged(f"{Path(path).name} is not a whole model: {type(error).__name__}: {error}") from error
     return model
+
+
+def predict_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Predict `rows` or `columns` with the model at `model_path`, for the side worker; a few models stay loaded.
+
+    `trainer` is the `module:function` of a trainer that is not the built-in one.
+    """
+    path = Path(request["model_path"])
+    stat = path.stat()
+    model = _loaded(path, stat.st_mtime_ns, stat.st_size, request.get("trainer"))
+    data = request["columns"] if "columns" in request else request["rows"]
+    prediction = model.predict(data)
+    answer: dict[str, Any] = {"predictions": list(prediction)}
+    if prediction.probabilities is not None:
+        answer["probabilities"] = prediction.probabilities
+    return answer
+
+
+@lru_cache(maxsize=MODELS_KEPT)
+def _loaded(path: Path, _changed_ns: int, _size_bytes: int, trainer: str | None) -> Model | CustomModel:
+    return load_model(path, plugins.load(trainer).train if trainer else None)
 
 
 def read_model(path: Path) -> dict[str, Any]:
@@ -147,7 +213,7 @@ def read_model(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelDamaged(f"{path.name} cannot be read as a model: {error}") from error
     if "state" in content:
-        return _of_checkpoint(content, path)
+        return _of_checkpoint(content)
     if content.get("format") != FORMAT:
         raise ModelDamaged(f"{path.name} is of format {content.get('format')}; this version reads {FORMAT}.")
     return content
@@ -162,7 +228,7 @@ def weights_digest(weights: Any) -> str:
     return digest.hexdigest()
 
 
-def _of_checkpoint(content: dict[str, Any], path: Path) -> dict[str, Any]:
+def _of_checkpoint(content: dict[str, Any]) -> dict[str, Any]:
     """Return the model of the best epoch in a checkpoint of the tabular trainer."""
     state = content["state"]
     if not isinstance(state, dict) or "model" not in state:

@@ -50,6 +50,12 @@ def registered() -> dict[str, str]:
     return found | BUILT_IN
 
 
+def installed(name: str) -> Train | None:
+    """Return the trainer that an installed package registered under `name`, or None."""
+    reference = registered().get(name)
+    return load(reference).train if reference else None
+
+
 def load(reference: str) -> Trainer:
     """Import the trainer at `module:function`. Raises `UserCodeError` where that cannot be done."""
     module, _, name = reference.partition(":")
