@@ -1,0 +1,87 @@
+// The charts of one job: the loss, every metric of the validation rows, the learning rate, the throughput.
+
+import { Chart, ChartGroup } from "./chart.js";
+import { Curves } from "./curves.js";
+import { h } from "./dom.js";
+import { brief, count, title, value } from "./format.js";
+
+export class CurvePanel {
+  #curves = new Curves();
+  #group = new ChartGroup();
+  #charts = new Map();
+  #isStale = true;
+
+  constructor() {
+    this.grid = h("div.charts");
+    this.empty = h("p.nothing", {}, "Curves appear with the first step.");
+    this.element = h("section.curves", { "aria-label": "Curves" }, this.empty, this.grid);
+  }
+
+  load(past) {
+    this.#curves.load(past);
+    this.#isStale = true;
+  }
+
+  add(event) {
+    if (this.#curves.add(event)) this.#isStale = true;
+  }
+
+  close() {
+    for (const chart of this.#charts.values()) chart.close();
+  }
+
+  /** Draw what came since the last time. */
+  draw(job) {
+    if (!this.#isStale) return;
+    this.#isStale = false;
+    const curves = this.#curves;
+    this.empty.hidden = curves.lastStep > 0;
+    this.#draw("loss", "Loss", this.#lossSeries(job));
+    for (const metric of curves.names("metrics.")) {
+      if (metric === this.#lossMetric()) continue;
+      this.#draw(`metrics.${metric}`, title(metric), this.#series(`metrics.${metric}`, "validation", 2), this.#baselineOf(job, metric));
+    }
+    for (const metric of curves.names("custom.")) this.#draw(`custom.${metric}`, title(metric), this.#series(`custom.${metric}`, metric, 4));
+    this.#draw("lr", "Learning rate", this.#series("lr", "learning rate", 3));
+    this.#draw("samples_per_s", "Throughput", this.#series("samples_per_s", "rows a second", 5, true));
+  }
+
+  /** A metric that is the loss on other rows is drawn with the loss. */
+  #lossMetric() {
+    return this.#curves.names("metrics.").find((metric) => metric === "loss");
+  }
+
+  #lossSeries() {
+    const drawn = this.#series("loss", "training", 1, true);
+    const validation = this.#curves.get("metrics.loss");
+    if (validation.x.length) drawn.push({ label: "validation", index: 2, ...validation, hasDots: true });
+    return drawn;
+  }
+
+  #series(name, label, index, isNoisy = false) {
+    const series = this.#curves.get(name);
+    return series.x.length ? [{ label, index, ...series, isNoisy: isNoisy && series.x.length > 24, hasDots: name.startsWith("metrics.") }] : [];
+  }
+
+  #baselineOf(job, metric) {
+    const baseline = job.metrics?.baseline?.[metric] ?? job.report?.baseline?.[metric];
+    return Number.isFinite(baseline) ? { value: baseline, label: `baseline ${value(baseline)}` } : null;
+  }
+
+  #draw(key, name, series, baseline = null) {
+    if (!series.length) return;
+    if (!this.#charts.has(key)) this.#add(key, name);
+    const { best, attempts } = this.#curves;
+    const marked = best && (key === "loss" || key.startsWith("metrics.")) ? { ...best, label: `best · epoch ${count(best.epoch)}` } : null;
+    this.#charts.get(key).show({ series, baseline, best: marked, attempts: attempts.map((one) => ({ ...one })) });
+  }
+
+  #add(key, name) {
+    const format = key === "samples_per_s" ? brief : value;
+    const chart = new Chart(name, this.#group, { format, epochOf: (step) => this.#curves.epochOf(step), canLog: key !== "samples_per_s", isFromZero: key === "samples_per_s" });
+    chart.element.classList.add("panel");
+    if (key === "loss") chart.element.classList.add("wide");
+    this.#charts.set(key, chart);
+    this.grid.append(chart.element);
+  }
+}

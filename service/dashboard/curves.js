@@ -1,0 +1,118 @@
+// The numbers behind a job's charts: the downsampled past in one answer, grown by live events, rewound where a
+// resumed attempt takes steps again.
+
+const MOST = 6_000; // points of one series before every second older one is let go
+
+export class Curves {
+  series = new Map(); // name -> {x: steps, y: values; NaN where not finite}
+  #bests = []; // {epoch, step} of each epoch that was the best so far
+  attempts = []; // [{attempt, resumed_from_step}]
+  seq = 0; // of the newest event in it
+  #epochAt = { x: [], y: [] }; // steps and the epoch that ended there
+
+  /** Take the server's downsampled curve. */
+  load(answer) {
+    this.series.clear();
+    for (const [name, { step, value }] of Object.entries(answer.series ?? {})) {
+      this.series.set(name, { x: [...step], y: value.map((number) => number ?? NaN) });
+    }
+    this.attempts = [...(answer.attempts ?? [])];
+    this.#epochAt = { x: [], y: [] };
+    this.#bests = [];
+    for (const { epoch, step, is_best: isBest } of answer.epochs ?? []) this.#epochEnded(epoch, step, isBest);
+    this.seq = answer.last_seq;
+  }
+
+  /** Take one event; returns whether a curve changed. */
+  add(event) {
+    this.seq = Math.max(this.seq, event.seq);
+    switch (event.type) {
+      case "state":
+        return this.#entered(event);
+      case "progress":
+        this.#point("loss", event.step, event.loss);
+        for (const name of ["lr", "samples_per_s"]) if (event[name] !== undefined) this.#point(name, event.step, event[name]);
+        this.#points("custom", event.step, event.metrics);
+        return true;
+      case "epoch":
+        this.#point("train_loss", event.step, event.train_loss);
+        this.#points("metrics", event.step, event.metrics);
+        this.#epochEnded(event.epoch, event.step, event.is_best);
+        return true;
+      case "metric":
+        this.#points("custom", event.step, event.values);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** Return the series of that name, empty if there is none. */
+  get(name) {
+    return this.series.get(name) ?? { x: [], y: [] };
+  }
+
+  /** Return the names that start so, without that start: names("metrics.") -> ["rmse", "mae"]. */
+  names(start) {
+    return [...this.series.keys()].filter((name) => name.startsWith(start)).map((name) => name.slice(start.length));
+  }
+
+  /** Return the epoch that a step was taken in, as far as it is known. */
+  epochOf(step) {
+    const { x, y } = this.#epochAt;
+    const index = x.findIndex((end) => end >= step);
+    return index < 0 ? (y.at(-1) ?? 0) + 1 : y[index];
+  }
+
+  /** The best epoch so far, {epoch, step}, or null. */
+  get best() {
+    return this.#bests.at(-1) ?? null;
+  }
+
+  get lastStep() {
+    return Math.max(0, ...[...this.series.values()].map(({ x }) => x.at(-1) ?? 0));
+  }
+
+  #epochEnded(epoch, step, isBest) {
+    this.#epochAt.x.push(step);
+    this.#epochAt.y.push(epoch);
+    if (isBest) this.#bests.push({ epoch, step });
+  }
+
+  #entered(event) {
+    const from = event.resumed_from_step;
+    if (from === undefined || from === null) return false;
+    if (!this.attempts.some(({ attempt }) => attempt === event.attempt)) {
+      this.attempts.push({ attempt: event.attempt, resumed_from_step: from });
+    }
+    for (const series of [...this.series.values(), this.#epochAt]) rewind(series, from);
+    this.#bests = this.#bests.filter((best) => best.step <= from);
+    return true;
+  }
+
+  #points(start, step, values) {
+    for (const [name, value] of Object.entries(values ?? {})) this.#point(`${start}.${name}`, step, value);
+  }
+
+  #point(name, step, value) {
+    if (!this.series.has(name)) this.series.set(name, { x: [], y: [] });
+    const series = this.series.get(name);
+    if (series.x.length && step <= series.x.at(-1)) return;
+    series.x.push(step);
+    series.y.push(value ?? NaN);
+    if (series.x.length > MOST) thin(series);
+  }
+}
+
+function rewind(series, step) {
+  let length = series.x.length;
+  while (length && series.x[length - 1] > step) length -= 1;
+  series.x.length = length;
+  series.y.length = length;
+}
+
+function thin(series) {
+  const isKept = (_, index) => index % 2 === 0 || index > MOST / 2;
+  series.x = series.x.filter(isKept);
+  series.y = series.y.filter(isKept);
+}

@@ -1,0 +1,195 @@
+// Form fields made from JSON schema: each knows its label, its hint, how to show a value and how to read one.
+
+import { fill, h } from "./dom.js";
+import { title } from "./format.js";
+import { written } from "./schema.js";
+
+// What the schema cannot say: the words for people. A field that is not here is called by its own name.
+const WORDS = {
+  dataset: ["Data set", ""],
+  target: ["Column to predict", ""],
+  task: ["Task", "Told from the target, unless you know better."],
+  features: ["Use only these columns", "Names, separated by commas. All, if empty."],
+  ignore: ["Leave out", "Names of columns, separated by commas."],
+  model: ["Model", ""],
+  epochs: ["Epochs", "How often it sees all rows."],
+  batch_size: ["Batch size", "Rows a step."],
+  lr: ["Learning rate", ""],
+  patience: ["Patience", "Epochs without improvement before it stops early; none: never."],
+  grad_clip: ["Clip gradients at", "Largest norm; none: not clipped."],
+  seed: ["Seed", "The same seed on the same data gives the same model."],
+  threads: ["Threads", "Takes as many slots."],
+  checkpoint_every: ["Checkpoint every", "Seconds; 0: after each epoch."],
+  report_every: ["Report every", "Steps."],
+  max_seconds: ["Train at most", "Seconds."],
+  max_attempts: ["Attempts", "How often it is started when its process dies."],
+  priority: ["Priority", "Higher goes first."],
+  name: ["Name", ""],
+  tags: ["Tags", "Separated by commas."],
+  fraction: ["Validation share", "Part of the rows kept from training."],
+  test_fraction: ["Test share", "Part of the rows looked at once, in the end."],
+  column: ["Split by column", "Orders a split by time, names the groups of a split by group."],
+  hidden: ["Layers", "Widths, separated by commas."],
+};
+
+const KIND_WORDS = {
+  auto: ["Auto", "The recipe that fits the data"],
+  fast: ["Fast", "Most of the quality in a fraction of the time"],
+  best: ["Best", "Several times the time for the last percent"],
+  linear: ["Linear", "Simple, and easy to explain"],
+  mlp: ["MLP", "A plain network, with layers as you say"],
+  tabm: ["TabM", "One network that acts as many"],
+};
+
+export const labelOf = (name) => WORDS[name]?.[0] ?? title(name);
+
+/** Return the words a field may take beside numbers, such as "auto", and whether it may be null. */
+function shapeOf(schema) {
+  const options = schema.anyOf ?? [schema];
+  return {
+    words: options.flatMap((option) => option.enum ?? []),
+    isNullable: options.some((option) => option.type === "null"),
+    main: options.find((option) => option.type && option.type !== "null") ?? options[0],
+  };
+}
+
+/** Return a field {element, read(), write(value), complain(text)} for one property of a schema. */
+export function makeField(name, schema, { path = name, find = (one) => one, hint = null } = {}) {
+  const resolved = find(schema);
+  const { words, isNullable, main } = shapeOf(resolved);
+  const maker = chooseMaker(resolved, main, words);
+  const id = `field-${path.replaceAll(".", "-")}`;
+  const field = maker({ id, name, path, schema: resolved, main, words, isNullable, find });
+  field.path = path;
+  if (field.element) return field; // a group has its own frame
+  return framed(field, { id, name, hint: hint ?? WORDS[name]?.[1] ?? resolved.description ?? "" });
+}
+
+function chooseMaker(schema, main, words) {
+  if (schema.discriminator) return taggedField;
+  if (main?.properties) return groupField;
+  if (main?.type === "array") return listField;
+  if (main?.type === "object") return jsonField;
+  if (words.length && !main?.type) return choiceField;
+  if (main?.type === "integer" || main?.type === "number") return numberField;
+  if (main?.type === "boolean") return flagField;
+  return textField;
+}
+
+function framed(field, { id, name, hint }) {
+  const problem = h("span.field-problem", { id: `${id}-problem`, role: "alert", hidden: true });
+  field.input.setAttribute("aria-describedby", `${id}-hint ${id}-problem`);
+  field.element = h("div.field", {}, h("label.field-name", { for: id }, labelOf(name)), field.input, h("span.field-hint", { id: `${id}-hint` }, hint), problem);
+  field.complain = (text) => {
+    problem.hidden = !text;
+    fill(problem, text ?? "");
+    if (text) field.input.setAttribute("aria-invalid", "true");
+    else field.input.removeAttribute("aria-invalid");
+  };
+  return field;
+}
+
+function numberField({ id, main, words, isNullable, schema }) {
+  const usual = schema.default ?? null;
+  const input = h("input", { id, inputmode: "decimal", autocomplete: "off", placeholder: written(usual) });
+  const read = () => {
+    const text = input.value.trim().toLowerCase();
+    if (text === "") return undefined;
+    if (isNullable && text === "none") return null;
+    if (words.includes(text)) return text;
+    const number = Number(text.replaceAll(",", ""));
+    return Number.isFinite(number) ? number : input.value.trim();
+  };
+  const write = (value) => (input.value = value === undefined || value === usual ? "" : written(value));
+  if (main.minimum !== undefined) input.title = `From ${main.minimum}${main.maximum !== undefined ? ` to ${main.maximum}` : ""}`;
+  return { input, read, write };
+}
+
+function choiceField({ id, words, isNullable, schema }) {
+  const input = h("select", { id }, isNullable && h("option", { value: "" }, "none"), words.map((word) => h("option", { value: word }, String(word).replaceAll("_", " "))));
+  const read = () => (input.value === String(schema.default ?? "") ? undefined : input.value || null);
+  const write = (value) => (input.value = value ?? schema.default ?? "");
+  write();
+  return { input, read, write };
+}
+
+function textField({ id, schema }) {
+  const usual = schema.default ?? null;
+  const input = h("input", { id, autocomplete: "off", placeholder: usual === null ? "" : String(usual) });
+  return { input, read: () => (input.value === "" || input.value === usual ? undefined : input.value), write: (value) => (input.value = value === usual ? "" : (value ?? "")) };
+}
+
+function flagField({ id, schema }) {
+  const input = h("input", { id, type: "checkbox" });
+  const write = (value) => (input.checked = value ?? schema.default ?? false);
+  write();
+  return { input, read: () => (input.checked === (schema.default ?? false) ? undefined : input.checked), write };
+}
+
+function listField({ id, main, find, schema }) {
+  const isNumbers = ["integer", "number"].includes(find(main.items ?? {}).type);
+  const input = h("input", { id, autocomplete: "off", placeholder: written(schema.default) === "none" ? "" : written(schema.default) });
+  const read = () => {
+    const parts = input.value.split(",").map((part) => part.trim()).filter(Boolean);
+    if (!parts.length) return undefined;
+    return isNumbers ? parts.map((part) => (Number.isFinite(Number(part)) ? Number(part) : part)) : parts;
+  };
+  return { input, read, write: (value) => (input.value = (value ?? []).join(", ")) };
+}
+
+function jsonField({ id }) {
+  const input = h("textarea", { id, rows: 3, spellcheck: "false", class: "mono", placeholder: "{}" });
+  const read = () => {
+    if (!input.value.trim()) return undefined;
+    try {
+      return JSON.parse(input.value);
+    } catch {
+      return input.value; // the server says what is wrong with it, beside the field
+    }
+  };
+  return { input, read, write: (value) => (input.value = value && Object.keys(value).length ? JSON.stringify(value, null, 2) : "") };
+}
+
+function groupField({ name, path, main, find, isNullable }) {
+  const fields = Object.entries(main.properties).map(([key, schema]) => makeField(key, schema, { path: `${path}.${key}`, find }));
+  const element = h("fieldset.field-group", {}, h("legend", {}, labelOf(name)), h("div.form-grid", {}, fields.map((field) => field.element)));
+  const read = () => {
+    const given = fields.map((field) => [field.path.split(".").at(-1), field.read()]).filter(([, value]) => value !== undefined);
+    return given.length ? Object.fromEntries(given) : undefined;
+  };
+  const write = (value) => fields.forEach((field) => field.write(value?.[field.path.split(".").at(-1)]));
+  return { element, fields, read, write, isNullable, complain: () => {} };
+}
+
+/** One of several kinds, each with fields of its own: the model. */
+function taggedField({ id, name, path, schema, find }) {
+  const tag = schema.discriminator.propertyName;
+  const kinds = new Map(Object.entries(schema.discriminator.mapping).map(([kind, $ref]) => [kind, find({ $ref })]));
+  const cards = [...kinds].map(([kind, { description = "" }]) => card(id, kind, KIND_WORDS[kind] ?? [title(kind), description.replaceAll("`", "")]));
+  const inner = h("div.form-grid.tagged", { hidden: true });
+  let fields = [];
+  const chosen = () => cards.find(({ firstChild }) => firstChild.checked)?.firstChild.value;
+  const choose = () => {
+    const { properties } = kinds.get(chosen());
+    fields = Object.entries(properties).filter(([key]) => key !== tag).map(([key, one]) => makeField(key, one, { path: `${path}.${key}`, find }));
+    fill(inner, fields.map((field) => field.element));
+    inner.hidden = !fields.length;
+  };
+  const read = () => {
+    const own = fields.map((field) => [field.path.split(".").at(-1), field.read()]).filter(([, value]) => value !== undefined);
+    return chosen() === schema.default?.[tag] && !own.length ? undefined : { [tag]: chosen(), ...Object.fromEntries(own) };
+  };
+  const write = (value) => {
+    const wanted = value?.[tag] ?? schema.default?.[tag];
+    for (const { firstChild } of cards) firstChild.checked = firstChild.value === wanted;
+    choose();
+    fields.forEach((field) => field.write(value?.[field.path.split(".").at(-1)]));
+  };
+  write();
+  const element = h("fieldset.field.choices", { on: { change: (event) => event.target.name === id && choose() } }, h("legend.field-name", {}, labelOf(name)), h("div.cards", {}, cards), inner);
+  return { element, get fields() { return fields; }, read, write, complain: () => {} };
+}
+
+function card(group, kind, [heading, text]) {
+  return h("label.card", {}, h("input", { type: "radio", name: group, value: kind }), h("span.card-title", {}, heading), h("span.muted", {}, text));
+}

@@ -1,0 +1,77 @@
+// What happened to a job, newest first: its states, epochs, checkpoints, log lines and what was asked of it; and its
+// own output.
+
+import { get } from "./api.js";
+import { report } from "./dialog.js";
+import { button, fill, h } from "./dom.js";
+import { count, duration, timeOf, title, value } from "./format.js";
+
+const MOST = 300;
+const TYPES = "state,log,epoch,checkpoint,control,metric";
+const LOOK_BACK = 1_000; // events looked through for what is not progress
+
+export class History {
+  #jobId = null;
+  #isFull = false;
+
+  constructor() {
+    this.list = h("ol.history", { tabindex: 0, "aria-label": "Events, newest first" });
+    this.output = h("pre.output", { hidden: true, tabindex: 0, "aria-label": "Output" });
+    this.toggle = button("Output", () => this.#showOutput(), { kind: "tiny", "aria-pressed": "false" });
+    this.element = h("section.panel.history-panel", {}, h("div.panel-head", {}, h("h2", {}, "Events"), this.toggle), this.list, this.output);
+  }
+
+  async load(jobId, lastSeq) {
+    this.#jobId = jobId;
+    const query = { job_id: jobId, types: TYPES, after: Math.max(0, lastSeq - LOOK_BACK), limit: LOOK_BACK };
+    const { events } = await get("api/train/events", query);
+    const lines = events.filter((event) => event.seq <= lastSeq).map(lineOf).filter(Boolean);
+    fill(this.list, lines.slice(-MOST).reverse());
+  }
+
+  add(event) {
+    const line = lineOf(event);
+    if (!line) return;
+    this.list.prepend(line);
+    while (this.list.children.length > MOST) this.list.lastChild.remove();
+  }
+
+  async #showOutput() {
+    const isShown = this.toggle.getAttribute("aria-pressed") === "true";
+    this.toggle.setAttribute("aria-pressed", String(!isShown));
+    this.output.hidden = isShown;
+    this.list.hidden = !isShown;
+    if (isShown) return;
+    fill(this.output, "Reading…");
+    try {
+      const { logs } = await get("api/train/logs", { job_id: this.#jobId });
+      fill(this.output, logs || "The job has written nothing.");
+    } catch (error) {
+      report(error);
+    }
+  }
+}
+
+function lineOf(event) {
+  const words = SAYS[event.type]?.(event);
+  if (!words) return null;
+  return h("li", { "data-type": event.type, "data-level": event.level ?? event.status ?? "" }, h("time", {}, timeOf(event.ts)), h("span", {}, words));
+}
+
+const SAYS = {
+  state: (event) => [h("b", {}, title(event.status.toLowerCase())), stateNote(event)],
+  log: (event) => event.message,
+  control: (event) => `Asked to ${event.verb}${event.epochs ? ` up to epoch ${count(event.epochs)}` : ""}`,
+  checkpoint: (event) => `Checkpoint at step ${count(event.step)}${event.seconds ? `, ${duration(event.seconds)}` : ""}`,
+  metric: (event) => Object.entries(event.values).map(([name, number]) => `${name} ${value(number)}`).join(", "),
+  epoch(event) {
+    const metrics = Object.entries(event.metrics ?? {}).slice(0, 2).map(([name, number]) => `${title(name)} ${value(number)}`);
+    return [`Epoch ${count(event.epoch)} · ${metrics.join(" · ") || `loss ${value(event.train_loss)}`}`, event.is_best && h("b.best", {}, " best")];
+  },
+};
+
+function stateNote({ message, reason, resumed_from_step: from, error }) {
+  const notes = [reason?.replaceAll("_", " "), from && `from step ${count(from)}`, error?.message ?? message];
+  const text = notes.filter(Boolean).join(" · ");
+  return text && ` · ${text}`;
+}

@@ -1,0 +1,132 @@
+// The finished model: how good it is beside knowing nothing, what it looks at, and how to use it.
+
+import * as api from "./api.js";
+import { report } from "./dialog.js";
+import { button, fill, h, scrolling } from "./dom.js";
+import { count, share, title, value } from "./format.js";
+import { icon } from "./icons.js";
+import { predictPanel } from "./predict.js";
+
+const UP = new Set(["r2", "accuracy", "f1", "auc"]); // metrics of which more is better
+const MOST_COLUMNS = 12;
+const MOST_CLASSES = 20;
+
+/** Draw what is to know of the model of a finished job into `root`; `onRow(row)` hears of each row predicted. */
+export function showModel(root, job, onRow) {
+  const isTabular = (job.spec?.trainer ?? "tabular") === "tabular";
+  fill(
+    root,
+    h("section.panel.model-scores", {}, h("div.panel-head", {}, h("h2", {}, "The model"), downloads(job, isTabular)), scoreTable(job.metrics ?? {})),
+    isTabular && predictPanel(job, onRow),
+    importancePanel(job.report),
+    h("div.panels", {}, confusionPanel(job.report) ?? residualPanel(job.report), warningsPanel(job.report)),
+  );
+}
+
+function downloads(job, isTabular) {
+  const file = (format) => (format ? `${job.job_id}.${format === "onnx" ? "onnx" : "zip"}` : `${job.job_id}.pt`);
+  const save = (path, query, name) => async (event) => {
+    const pressed = event.currentTarget;
+    pressed.disabled = true;
+    await api.download(path, query, name).catch(report);
+    pressed.disabled = false;
+  };
+  const made = [button([icon("download"), "Model"], save(api.modelPath(job.job_id), {}, file(null)), { kind: "tiny" })];
+  for (const [format, label] of isTabular ? [["onnx", "ONNX"], ["safetensors", "safetensors"]] : []) {
+    made.push(button(label, save(api.modelPath(job.job_id, "/export"), { format }, file(format)), { kind: "tiny", label: `Export as ${label}` }));
+  }
+  return h("div.model-files", {}, made);
+}
+
+function scoreTable(metrics) {
+  const names = Object.keys(metrics.validation ?? metrics.train ?? {});
+  if (!names.length) return h("p.muted", {}, "This job reported no metrics.");
+  const splits = ["validation", "baseline", "test", "train"].filter((split) => metrics[split]);
+  const heads = { validation: "Validation", baseline: "Baseline", test: "Test", train: "Training" };
+  const head = h("tr", {}, h("th", { scope: "col" }, "Metric"), splits.map((split) => h("th.number", { scope: "col" }, heads[split])), metrics.baseline && h("th", { scope: "col" }, "Against the baseline"));
+  const rows = names.map((name) =>
+    h("tr", {}, h("th.score-name", { scope: "row" }, title(name)), splits.map((split) => h("td.number", { class: split }, value(metrics[split][name]))), metrics.baseline && h("td", {}, gain(name, metrics))),
+  );
+  const note = metrics.baseline && h("p.muted.note", {}, "The baseline predicts the same for every row: the mean of the target, or how often each class occurs.");
+  return [scrolling("Metrics", h("table.scores", {}, h("thead", {}, head), h("tbody", {}, rows))), note];
+}
+
+/** Return how far the model gets from the baseline to perfection, as a bar and in words. */
+function gain(name, { validation = {}, baseline = {} }) {
+  const [ours, theirs] = [validation[name], baseline[name]];
+  if (!Number.isFinite(ours) || !Number.isFinite(theirs)) return "";
+  const room = UP.has(name) ? 1 - theirs : theirs;
+  const way = UP.has(name) ? ours - theirs : theirs - ours;
+  if (!(room > 0)) return "";
+  const part = way / room;
+  const words = part >= 0 ? `${share(part)} of the error gone` : "worse than the baseline";
+  return h("span.gain", {}, h("span.gain-bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(Math.max(0, Math.min(1, part))) } })), h("span.muted", {}, words));
+}
+
+function importancePanel(about) {
+  const found = entriesOf(about?.importance);
+  if (!found.length) return null;
+  const most = Math.max(...found.map(([, number]) => number), 1e-12);
+  const rows = (some) => some.map(([name, number]) =>
+    h("li", {}, h("span.clip", { title: name }, name), h("span.bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(Math.max(0, number) / most) } })), h("span.number", {}, value(number, 3))),
+  );
+  const rest = found.slice(MOST_COLUMNS);
+  return h(
+    "section.panel",
+    {},
+    h("h2", {}, "What it looks at"),
+    h("p.muted.note", {}, "How much worse the validation rows are predicted when a column is shuffled."),
+    h("ol.importance", {}, rows(found.slice(0, MOST_COLUMNS))),
+    rest.length > 0 && h("details", {}, h("summary", {}, `${count(rest.length)} more columns`), h("ol.importance", {}, rows(rest))),
+  );
+}
+
+/** Take importances as a list of objects or as a mapping; the largest first. */
+function entriesOf(importance) {
+  const list = Array.isArray(importance) ? importance.map((one) => [one.column ?? one.name, one.importance ?? one.value]) : Object.entries(importance ?? {});
+  return list.filter(([, number]) => Number.isFinite(number)).sort((one, other) => other[1] - one[1]);
+}
+
+function confusionPanel(about) {
+  const counts = about?.confusion?.counts ?? about?.confusion;
+  const labels = about?.confusion?.labels ?? about?.schema?.labels;
+  if (!Array.isArray(counts) || !labels) return null;
+  const size = Math.min(counts.length, MOST_CLASSES);
+  const shown = labels.slice(0, size);
+  const head = h("tr", {}, h("td", {}), shown.map((label) => h("th", { scope: "col" }, label)));
+  const rows = shown.map((label, actual) => {
+    const all = counts[actual].reduce((sum, number) => sum + number, 0) || 1;
+    const cells = counts[actual].slice(0, size).map((number, predicted) =>
+      h("td.number", { class: actual === predicted ? "right" : "wrong", vars: { part: String(number / all) }, title: `${share(number / all)} of the rows that are ${label}` }, count(number)),
+    );
+    return h("tr", {}, h("th", { scope: "row" }, label), cells);
+  });
+  const cut = counts.length > size && h("p.muted.note", {}, `The first ${size} of ${counts.length} classes.`);
+  return h("section.panel", {}, h("h2", {}, "Where it errs"), h("p.muted.note", {}, "Down: what the validation rows are. Across: what is predicted."), scrolling("Confusion matrix", h("table.confusion", {}, h("thead", {}, head), h("tbody", {}, rows))), cut);
+}
+
+function residualPanel(about) {
+  const quantiles = Object.entries(about?.residuals?.quantiles ?? about?.residuals ?? {}).map(([at, error]) => [Number(at), error]).filter(([at, error]) => Number.isFinite(at) && Number.isFinite(error));
+  if (quantiles.length < 3) return null;
+  quantiles.sort((one, other) => one[0] - other[0]);
+  const [low, high] = [quantiles[0][1], quantiles.at(-1)[1]];
+  const place = (error) => String((error - low) / (high - low || 1));
+  const find = (at) => quantiles.find(([quantile]) => quantile === at)?.[1] ?? null;
+  const box = find(0.25) !== null && find(0.75) !== null && h("i.box", { vars: { from: place(find(0.25)), to: place(find(0.75)) } });
+  const zero = low < 0 && high > 0 && h("i.zero", { vars: { at: place(0) } });
+  const marks = quantiles.map(([at, error]) => h("div", {}, h("dt", {}, at === 0.5 ? "Median" : share(at)), h("dd", {}, value(error, 3))));
+  return h(
+    "section.panel",
+    {},
+    h("h2", {}, "How far off it is"),
+    h("p.muted.note", {}, "Predicted minus actual on the validation rows; the box holds the middle half."),
+    h("div.residuals", { "aria-hidden": "true" }, h("i.whisker"), box, zero, find(0.5) !== null && h("i.median", { vars: { at: place(find(0.5)) } })),
+    h("dl.quantiles", {}, marks),
+  );
+}
+
+function warningsPanel(about) {
+  const warnings = about?.schema?.warnings ?? about?.warnings ?? [];
+  if (!warnings.length) return null;
+  return h("section.panel", {}, h("h2", {}, "About the data"), h("ul.stack", {}, warnings.map((warning) => h("li.warning", {}, icon("alert"), h("span", {}, warning.message ?? String(warning))))));
+}

@@ -1,0 +1,102 @@
+// One row in, one prediction out: a form of the model's columns, filled with rows of its own data to start from.
+
+import * as api from "./api.js";
+import { button, fill, h } from "./dom.js";
+import { share, value } from "./format.js";
+import { icon } from "./icons.js";
+import { datasetOf } from "./standing.js";
+
+const SHOWN = 12; // columns at once; the others behind one click
+const EXAMPLES = 20;
+
+/** Return the panel, or null where the model's columns are not known; `onRow(row)` hears of each row predicted. */
+export function predictPanel(job, onRow) {
+  const columns = (job.report?.schema?.columns ?? []).filter((column) => column.role === "feature");
+  if (!columns.length) return null;
+  return new PredictForm(job, columns, onRow).element;
+}
+
+class PredictForm {
+  #examples = [];
+  #next = 0;
+
+  constructor(job, columns, onRow) {
+    Object.assign(this, { job, columns, onRow });
+    this.target = job.report.schema.target;
+    this.inputs = new Map(columns.map((column) => [column.name, this.#input(column)]));
+    this.answer = h("div.prediction", { role: "status" });
+    this.another = button([icon("again"), "Another row"], () => this.#fillIn(), { kind: "tiny", hidden: true });
+    const fields = columns.map(({ name, kind }) => h("label.field", {}, h("span.field-name.clip", { title: `${name}: ${kind}` }, name), this.inputs.get(name)));
+    const rest = fields.splice(SHOWN);
+    const form = h(
+      "form.predict-form",
+      { on: { submit: (event) => this.#predict(event) } },
+      h("div.predict-fields", {}, fields),
+      rest.length > 0 && h("details", {}, h("summary", {}, `${rest.length} more columns`), h("div.predict-fields", {}, rest)),
+      h("div.predict-go", {}, h("button.button.primary", {}, "Predict"), this.answer),
+    );
+    this.element = h("section.panel.predict", {}, h("div.panel-head", {}, h("h2", {}, "Predict ", h("span.muted", {}, this.target)), this.another), form);
+    this.#loadExamples();
+  }
+
+  #input({ name, kind }) {
+    const isNumber = kind === "numeric";
+    return h("input", { name, autocomplete: "off", spellcheck: "false", inputmode: isNumber ? "decimal" : "text", placeholder: "missing" });
+  }
+
+  async #loadExamples() {
+    const dataset = datasetOf(this.job);
+    if (dataset) {
+      const { columns, rows } = await api.get(api.datasetPath(dataset, "/preview"), { rows: EXAMPLES }).catch(() => ({ rows: [] }));
+      const names = (columns ?? []).map((column) => column.name ?? column);
+      this.#examples = rows.map((row) => (Array.isArray(row) ? Object.fromEntries(row.map((cell, index) => [names[index], cell])) : row));
+    } else {
+      this.#examples = [Object.fromEntries(this.columns.map(({ name }, index) => [name, Math.round(Math.sin(index + 1) * 100) / 100]))];
+    }
+    this.another.hidden = this.#examples.length < 2;
+    if (this.#examples.length) this.#fillIn();
+  }
+
+  #fillIn() {
+    const row = this.#examples[this.#next % this.#examples.length];
+    this.#next += 1;
+    for (const [name, input] of this.inputs) input.value = row[name] ?? "";
+    this.actual = row[this.target];
+    fill(this.answer);
+    this.onRow(this.#row());
+  }
+
+  /** The row as the API takes it: numbers as numbers, an empty field as a missing value, all else as its text. */
+  #row() {
+    const cells = this.columns.map(({ name, kind }) => {
+      const text = this.inputs.get(name).value.trim();
+      if (text === "") return [name, null];
+      return [name, kind === "numeric" && Number.isFinite(Number(text)) ? Number(text) : text];
+    });
+    return Object.fromEntries(cells);
+  }
+
+  async #predict(event) {
+    event.preventDefault();
+    const row = this.#row();
+    this.onRow(row);
+    try {
+      const answer = await api.post(api.modelPath(this.job.job_id, "/predict"), { rows: [row] });
+      this.#show(answer.predictions[0], answer.probabilities?.[0]);
+    } catch (error) {
+      const details = (error.details ?? []).map(({ loc, msg }) => h("p", {}, `${loc}: ${msg}`));
+      fill(this.answer, h("div.problem", {}, h("p", {}, error.message), details));
+    }
+  }
+
+  #show(prediction, probabilities) {
+    const text = typeof prediction === "number" ? value(prediction, 6) : String(prediction);
+    const actual = this.actual === undefined || this.actual === null ? null : h("span.muted", {}, `the file says ${typeof this.actual === "number" ? value(this.actual, 6) : this.actual}`);
+    const likely = Object.entries(probabilities ?? {}).sort((one, other) => other[1] - one[1]).slice(0, 5);
+    fill(
+      this.answer,
+      h("p.prediction-value", {}, h("output", {}, text), actual),
+      likely.length > 0 && h("ol.importance", {}, likely.map(([label, part]) => h("li", {}, h("span.clip", {}, label), h("span.bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(part) } })), h("span.number", {}, share(part))))),
+    );
+  }
+}

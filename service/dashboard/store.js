@@ -1,0 +1,159 @@
+// What the page knows: the jobs by id, the queue, the server, the connection. Filled by the stream, read by the views,
+// which are told at most once a frame that something changed.
+
+export const ACTIVE = ["STARTING", "LOADING", "RUNNING"];
+export const TERMINAL = ["COMPLETED", "STOPPED", "CANCELLED", "FAILED"];
+
+export class Store {
+  jobs = new Map();
+  queue = []; // job ids in the order they will start
+  server = null; // {version, started_at, slots: {busy, total}}
+  connection = { state: "connecting", retryAt: null };
+  heardAt = null; // when the server last said something, ms
+  isLoaded = false; // the first snapshot is in
+  #listeners = new Set();
+  #isDue = false;
+  #fetchJob;
+  #fetching = new Map();
+
+  /** `fetchJob(id)` returns the record of a job that was heard of for the first time. */
+  constructor(fetchJob) {
+    this.#fetchJob = fetchJob;
+  }
+
+  /** Call `listener` after changes, at most once a frame; returns how to stop that. */
+  listen(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  changed() {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    requestAnimationFrame(() => {
+      this.#isDue = false;
+      for (const listener of [...this.#listeners]) listener();
+    });
+  }
+
+  connected(connection) {
+    this.connection = connection;
+    this.changed();
+  }
+
+  /** Take one message of the websocket. */
+  receive(message) {
+    this.heardAt = Date.now();
+    if (message.type === "snapshot") this.#snapshot(message);
+    else if (message.type === "queue") this.#queued(message);
+    else if (message.type === "deleted") this.jobs.delete(message.job_id);
+    else if (message.job_id && message.seq) this.#event(message);
+    this.changed();
+  }
+
+  /** Take a page of older jobs; what is known already is newer. */
+  older(jobs) {
+    for (const job of jobs) if (!this.jobs.has(job.job_id)) this.jobs.set(job.job_id, job);
+    this.changed();
+  }
+
+  /** Take a job's whole record, as a call answered it. */
+  put(job) {
+    const known = this.jobs.get(job.job_id);
+    this.jobs.set(job.job_id, known && known.seq > job.seq ? { ...job, ...known } : { ...known, ...job });
+    this.changed();
+  }
+
+  #snapshot({ jobs, server, queue }) {
+    const listed = new Set(jobs.map((job) => job.job_id));
+    const oldest = jobs.length ? Math.min(...jobs.map((job) => job.created_at)) : 0;
+    for (const job of this.jobs.values()) {
+      const isGone = !listed.has(job.job_id) && (job.created_at > oldest || !TERMINAL.includes(job.status));
+      if (isGone) this.jobs.delete(job.job_id);
+    }
+    for (const job of jobs) this.jobs.set(job.job_id, { ...this.jobs.get(job.job_id), ...job });
+    this.server = server ?? this.server;
+    if (queue) this.#queued(queue);
+    this.isLoaded = true;
+  }
+
+  #queued({ order, slots }) {
+    this.queue = order;
+    if (slots) this.server = { ...this.server, slots };
+  }
+
+  #event(event) {
+    const job = this.jobs.get(event.job_id);
+    if (!job) this.#discover(event.job_id);
+    else if (event.seq > job.seq) this.jobs.set(job.job_id, { ...job, ...fold(job, event), seq: event.seq });
+  }
+
+  async #discover(jobId) {
+    if (this.#fetching.has(jobId)) return;
+    const fetching = this.#fetchJob(jobId).then((job) => this.put(job), () => {});
+    this.#fetching.set(jobId, fetching);
+    await fetching;
+    this.#fetching.delete(jobId);
+  }
+}
+
+const MESSAGES = { QUEUED: "Waiting for a slot", STARTING: "Starting", LOADING: "Loading data", RUNNING: "Training" };
+
+/** Return what the event changes of a job, as the server's own fold does. */
+function fold(job, event) {
+  switch (event.type) {
+    case "state":
+      return entered(job, event);
+    case "progress":
+      return progressed(job, event);
+    case "epoch":
+      return { epoch: event.epoch, metrics: event.metrics ?? {}, ...(event.is_best && { best: event.metrics, best_epoch: event.epoch }) };
+    case "control":
+      return { requested: event.verb === "resume" ? null : event.verb };
+    default:
+      return {};
+  }
+}
+
+function entered(job, event) {
+  const { status } = event;
+  const message = event.message || (MESSAGES[status] ?? "");
+  const changes = { status, message, reason: event.reason ?? null, entered_at: event.ts };
+  for (const field of ["attempt", "pid", "total_steps", "resumed_from_step", "epochs"]) {
+    if (event[field] !== undefined) changes[field] = event[field];
+  }
+  if (status === "STARTING") changes.started_at = job.started_at ?? event.ts;
+  if (status === "QUEUED") Object.assign(changes, { finished_at: null, error: null });
+  if (!ACTIVE.includes(status)) Object.assign(changes, { pid: null, eta_s: null });
+  if (status === "PAUSED") changes.requested = null;
+  if (!TERMINAL.includes(status)) return changes;
+  Object.assign(changes, { requested: null, finished_at: event.ts, error: event.error ?? null });
+  if (status === "COMPLETED") changes.progress = 100;
+  if (event.result?.metrics) changes.metrics = event.result.metrics;
+  if (event.result?.best_epoch) changes.best_epoch = event.result.best_epoch;
+  return changes;
+}
+
+function progressed(job, event) {
+  const { attempt, epoch, step, progress, loss, diverged = false } = event;
+  const changes = { attempt, epoch, step, progress, loss, diverged };
+  for (const field of ["total_steps", "lr", "samples_per_s"]) {
+    if (event[field] !== undefined && event[field] !== null) changes[field] = event[field];
+  }
+  const total = changes.total_steps ?? job.total_steps;
+  const from = job.resumed_from_step ?? 0;
+  if (total && step > from) changes.eta_s = ((event.ts - job.entered_at) * (total - step)) / (step - from);
+  changes.message = job.epochs ? `Training epoch ${epoch}/${job.epochs}` : `Training, step ${step}`;
+  return changes;
+}
+
+/** Return whether the job can still change by itself. */
+export const isOver = (job) => TERMINAL.includes(job.status);
+export const isActive = (job) => ACTIVE.includes(job.status);
+
+/** Return the validation metrics to show for a job, best epoch's first: {rmse: 0.1, ...}. */
+export function scores(job) {
+  const finished = job.metrics?.validation;
+  if (finished) return finished;
+  return Object.keys(job.best ?? {}).length ? job.best : job.metrics ?? {};
+}

@@ -1,0 +1,134 @@
+// The one websocket: a snapshot of all jobs, then what changes, and whole event streams of the jobs that are looked
+// at. A lost connection is said, comes back by itself, and goes on after the last event that was seen.
+
+import * as api from "./api.js";
+
+const QUIET_MS = 20_000; // this long without a word, then ask whether somebody is there
+const ANSWER_MS = 8_000; // and this long for the answer
+const LONGEST_WAIT_MS = 8_000;
+
+export class Stream {
+  #socket = null;
+  #watched = new Map(); // job id -> {after, onEvent, onReset}
+  #listeners = new Set();
+  #failures = 0;
+  #retry = null;
+  #watchdog = null;
+  #onMessage;
+  #onState;
+
+  /** `onMessage` gets every message that is not of a watched stream's own; `onState` gets {state, retryAt}. */
+  constructor(onMessage, onState) {
+    this.#onMessage = onMessage;
+    this.#onState = onState;
+    addEventListener("online", () => this.#hurry());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
+  }
+
+  open() {
+    clearTimeout(this.#retry);
+    this.#retry = null;
+    const url = api.address("api/train/ws");
+    url.protocol = url.protocol.replace("http", "ws");
+    const socket = new WebSocket(url, api.protocols());
+    this.#socket = socket;
+    socket.onopen = () => this.#opened(socket);
+    socket.onmessage = (message) => this.#heard(socket, JSON.parse(message.data));
+    socket.onclose = () => this.#lost(socket);
+    if (this.#failures === 0) this.#onState({ state: "connecting", retryAt: null });
+  }
+
+  /** Call `listener` with every message; returns how to stop that. */
+  onEvent(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Follow all events of a job after `after`; `onReset` is called when that cursor means nothing to the server. */
+  watch(jobId, after, onEvent, onReset) {
+    const watched = { after, onEvent, onReset };
+    this.#watched.set(jobId, watched);
+    this.#ask(jobId, after);
+    return () => {
+      if (this.#watched.get(jobId) !== watched) return;
+      this.#watched.delete(jobId);
+      this.#send({ unsubscribe: jobId });
+    };
+  }
+
+  #opened(socket) {
+    if (socket !== this.#socket) return;
+    this.#failures = 0;
+    this.#onState({ state: "live", retryAt: null });
+    for (const [jobId, { after }] of this.#watched) this.#ask(jobId, after);
+    this.#listen();
+  }
+
+  #heard(socket, message) {
+    if (socket !== this.#socket) return;
+    this.#listen();
+    const watched = this.#watched.get(message.job_id);
+    if (watched && message.type === "error") {
+      watched.onReset(message.error);
+    } else if (watched) {
+      this.#hearWatched(message, watched);
+    }
+    this.#onMessage(message);
+    for (const listener of [...this.#listeners]) listener(message);
+  }
+
+  /** The thinned feed of all jobs may skip ahead of the watched stream: only what follows without a gap counts. */
+  #hearWatched(message, watched) {
+    if (message.seq === watched.after + 1) {
+      watched.after = message.seq;
+      watched.onEvent(message);
+    }
+    const isResumed = message.type === "state" && message.status === "QUEUED" && message.seq >= watched.after;
+    if (isResumed) this.#ask(message.job_id, watched.after); // the server ended the stream when the job was over
+  }
+
+  #lost(socket) {
+    if (socket !== this.#socket) return;
+    clearTimeout(this.#watchdog);
+    this.#socket = null;
+    const wait = Math.min(LONGEST_WAIT_MS, 250 * 2 ** this.#failures) * (0.75 + Math.random() / 2);
+    this.#failures += 1;
+    this.#onState({ state: "lost", retryAt: Date.now() + wait });
+    this.#retry = setTimeout(() => this.#comeBack(), wait);
+  }
+
+  /** A refused handshake does not say why: one small call does, and asks for a token where that is the reason. */
+  async #comeBack() {
+    if (this.#failures > 1) await api.get("api/train/jobs", { limit: 1 }).catch(() => {});
+    if (this.#socket === null) this.open();
+  }
+
+  #hurry() {
+    if (this.#retry !== null) this.open();
+    else if (this.#socket?.readyState === WebSocket.OPEN) this.#probe();
+  }
+
+  #listen() {
+    clearTimeout(this.#watchdog);
+    this.#watchdog = setTimeout(() => this.#probe(), QUIET_MS);
+  }
+
+  #probe() {
+    const socket = this.#socket;
+    this.#send({ ping: 1 });
+    clearTimeout(this.#watchdog);
+    this.#watchdog = setTimeout(() => {
+      socket.onclose = null;
+      socket.close();
+      this.#lost(socket);
+    }, ANSWER_MS);
+  }
+
+  #ask(jobId, after) {
+    this.#send({ subscribe: jobId, after });
+  }
+
+  #send(message) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  }
+}

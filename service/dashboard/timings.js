@@ -1,0 +1,33 @@
+// Where a job's time went: one bar of its phases, with their durations beside it.
+
+import { fill, h } from "./dom.js";
+import { duration } from "./format.js";
+
+const PHASES = [
+  ["queued_s", "Queued", "QUEUED"],
+  ["starting_s", "Starting", "STARTING"],
+  ["loading_s", "Loading data", "LOADING"],
+  ["running_s", "Training", "RUNNING"],
+];
+
+/** Draw the job's timings into `root`, the phase that is under way up to now. */
+export function showTimings(root, job) {
+  const spans = PHASES.map(([key, label, status]) => ({ key, label, seconds: secondsOf(job, key, status), isNow: job.status === status }));
+  const known = spans.filter(({ seconds }) => seconds !== null);
+  const text = JSON.stringify([known, job.timings?.submit_to_first_step_s]);
+  if (root.dataset.shown === text) return;
+  root.dataset.shown = text;
+  const first = job.timings?.submit_to_first_step_s;
+  fill(
+    root,
+    h("div.timings", { "aria-hidden": "true" }, known.map(({ key, seconds }) => h("i", { class: key, vars: { grow: String(Math.max(seconds, 1e-6)) } }))),
+    h("dl.timing-list", {}, known.map(({ key, label, seconds, isNow }) => h("div", {}, h("dt", {}, h("i", { class: key }), label), h("dd", {}, isNow ? "now" : duration(seconds))))),
+    first !== undefined && h("p.muted.timing-first", {}, `First step ${duration(first)} after submitting`),
+  );
+}
+
+function secondsOf(job, key, status) {
+  const seconds = job.timings?.[key];
+  if (seconds !== undefined) return seconds;
+  return job.status === status ? 0 : null;
+}
