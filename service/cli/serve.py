@@ -1,5 +1,141 @@
-"""x"""
+"""`traind serve`: the server, its flags made from the table of settings, its signals."""
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cyclopts import Group, Parameter
+
+import traind
+from traind.service.cli.entry import INTERRUPTED
+from traind.service.http.server import Door
+from traind.service.http.server import serve as listening
+from traind.service.http.tokens import load_tokens
+from traind.service.service import TrainingService
+from traind.service.settings import Settings
+from traind.service.telemetry import configure_logging
+from traind.service.validate import parse
+
+DOOR = Group("Door", sort_key=1)
+SETTINGS = Group("Settings", sort_key=2)
 
 
-def serve():
-    """Serve."""
+def _help_of(kind: Any) -> str:
+    """Return the description in a setting's type."""
+    if isinstance(kind, msgspec.inspect.Metadata):
+        return str((kind.extra_json_schema or {}).get("description", "")) or _help_of(kind.type)
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return next(filter(None, map(_help_of, kind.types)), "")
+    return ""
+
+
+def _flag(setting: msgspec.inspect.Field) -> tuple[str, Any, Any]:
+    """Return one setting as the field of a dataclass of flags."""
+    default = "" if setting.default is None else f" [default: {setting.default}]"
+    text = _help_of(setting.type) + (default if setting.default not in (msgspec.NODEFAULT, {}) else "")
+    named = Parameter(help=text, group=SETTINGS, env_var=f"TRAIND_{setting.name.upper()}", show_default=False)
+    return setting.name, Annotated[str | None, named], field(default=None)
+
+
+_SETTINGS = msgspec.inspect.type_info(Settings)
+assert isinstance(_SETTINGS, msgspec.inspect.StructType)
+SettingFlags = Parameter(name="*")(
+    make_dataclass(
+        "SettingFlags",
+        [_flag(setting) for setting in _SETTINGS.fields],
+        namespace={"__module__": __name__},
+        kw_only=True,
+        frozen=True,
+    )
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DoorFlags:
+    """Where to listen, and for whom."""
+
+    host: Annotated[str, Parameter(env_var=["TRAIND_HOST", "HOST"], help="address to listen on", group=DOOR)] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Parameter(env_var=["TRAIND_PORT", "PORT"], help="0: any free one", group=DOOR)] = 3001
+    token_file: Annotated[
+        Path | None,
+        Parameter(env_var="TRAIND_TOKEN_FILE", help="who may in: `name:token` or `token` a line", group=DOOR),
+    ] = None
+    allow_host: Annotated[
+        tuple[str, ...],
+        Parameter(env_var="TRAIND_ALLOW_HOST", negative="", help="name it may be reached by; repeat", group=DOOR),
+    ] = ()
+    allow_origin: Annotated[
+        tuple[str, ...],
+        Parameter(env_var="TRAIND_ALLOW_ORIGIN", negative="", help="site whose pages may call; repeat", group=DOOR),
+    ] = ()
+
+
+NO_SETTINGS = SettingFlags()
+NO_DOOR = DoorFlags()
+
+
+def serve(
+    *,
+    door: DoorFlags = NO_DOOR,
+    settings: SettingFlags = NO_SETTINGS,  # type: ignore[valid-type]
+    log: Annotated[Literal["plain", "json"], Parameter(env_var="TRAIND_LOG", help="lines on stderr")] = "plain",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Parameter(env_var="TRAIND_LOG_LEVEL", help="the least to log")
+    ] = "warning",
+) -> None:
+    """Serve on HTTP until SIGTERM or Ctrl-C; running jobs write checkpoints then, and go on at the next start."""
+    configure_logging(log, log_level.upper())
+    opened = Door(
+        host=door.host,
+        port=door.port,
+        tokens=load_tokens(door.token_file, os.environ),
+        hosts=door.allow_host,
+        origins=door.allow_origin,
+    )
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        runner.run(_serve(TrainingService(**_said(settings)), opened))
+
+
+def _said(flags: Any) -> dict[str, Any]:
+    """Return the settings that were said, checked; raises `InvalidSpec` naming every wrong one."""
+    texts = {flag.name: text for flag in fields(flags) if (text := getattr(flags, flag.name)) is not None}
+    if "trainers" in texts:
+        with suppress(msgspec.DecodeError):
+            texts["trainers"] = msgspec.json.decode(texts["trainers"])
+    settings = parse(texts, Settings, what="The settings", strict=False)
+    return {name: getattr(settings, name) for name in texts}
+
+
+def _fast_loop() -> Any:
+    """Return uvloop's loop where the `speed` extra is installed."""
+    with suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop
+    return None
+
+
+async def _serve(service: TrainingService, door: Door) -> None:
+    """Answer until the first signal; leave at once at the second."""
+    leaving = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        if leaving.is_set():  # workers see that we are gone, and what is committed is on disk
+            os._exit(INTERRUPTED)
+        leaving.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, leave)
+    async with listening(service, door) as url:
+        print(f"traind {traind.__version__} serves {service.layout.root} on {url}", flush=True)
+        await leaving.wait()
+        print("Leaving: running jobs write checkpoints and go on at the next start.", flush=True)
