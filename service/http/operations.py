@@ -233,7 +233,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         body=answers.PredictRequest,
         answer=answers.PredictionAnswer,
         errors=(*PREDICT, service.PredictionFailed, data.BadTable),
-        example={"rows": [{"x0": 0.5, "x1": -1.0}]},
+        example={"rows": [{"x1": 0.5, "x2": -1.0}]},
     ),
     Operation(
         method="GET",

@@ -12,16 +12,16 @@ import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
 
+from traind.service.http.context import Limits
 from traind.service.http.errors import BadRequest, HttpError, PortInUse, TokenNeeded, TooManyConnections, response_of
 from traind.service.http.tokens import Tokens
 from traind.service.service import TrainingService
 
-KEEPALIVE_S: Final = 15.0  # also the time for a request's head to arrive
 STALLED_S: Final = 30.0  # for a client to read what waits for it
 LINGER_S: Final = 2.0  # for a client to stop sending what was refused
 SHUTDOWN_S: Final = 5.0  # for requests to end when the server does
@@ -39,6 +39,8 @@ class Door:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     connections: int = CONNECTIONS
+    keepalive_s: float = 15.0  # for an idle connection, and for a request's head to arrive
+    limits: Limits = field(default_factory=Limits)
 
 
 @asynccontextmanager
@@ -58,7 +60,7 @@ async def serve(service: TrainingService, door: Door) -> AsyncIterator[str]:
     try:
         await runner.setup()
         assert runner.server is not None
-        listener = await _listen(runner.server, sock, min(door.connections, _spare_descriptors()))
+        listener = await _listen(runner.server, sock, door)
         try:
             yield _url(sock)
         finally:
@@ -81,7 +83,8 @@ def is_loopback(host: str) -> bool:
 def _make_app(service: TrainingService, door: Door) -> web.Application:
     bare = door.host.strip("[]")
     bound = f"[{bare}]" if ":" in bare else bare
-    return service.web_app(hosts=(bound, *door.hosts), origins=door.origins, tokens=door.tokens)
+    hosts = (bound, *door.hosts)
+    return service.web_app(hosts=hosts, origins=door.origins, tokens=door.tokens, limits=door.limits)
 
 
 async def _bind(host: str, port: int) -> socket.socket:
@@ -107,8 +110,9 @@ async def _bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def _listen(server: web.Server, sock: socket.socket, limit: int) -> asyncio.Server:
+async def _listen(server: web.Server, sock: socket.socket, door: Door) -> asyncio.Server:
     loop = asyncio.get_running_loop()
+    limit = min(door.connections, _spare_descriptors())
 
     def answer() -> asyncio.Protocol:
         if len(server.connections) >= limit:
@@ -117,7 +121,7 @@ async def _listen(server: web.Server, sock: socket.socket, limit: int) -> asynci
             server,
             loop=loop,
             access_log=None,
-            keepalive_timeout=KEEPALIVE_S,
+            keepalive_timeout=door.keepalive_s,
             lingering_time=LINGER_S,
             auto_decompress=False,
         )

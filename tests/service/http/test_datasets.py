@@ -1,0 +1,65 @@
+"""Data sets over HTTP: streamed in, looked at, used, refused."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+CSV = b"a,b,y\n" + b"".join(b"%d,%d,%d\n" % (row, row % 7, 3 * row) for row in range(200))
+
+
+async def test_an_upload_is_registered_listed_previewed_and_deleted(call):
+    put = await call("PUT", "/api/datasets/small", data=CSV, headers={"Content-Type": "text/csv"})
+    assert put.status == 200, put.body
+    assert put.json["dataset"]["name"] == "small"
+    assert put.json["dataset"]["size_bytes"] == len(CSV)
+    assert (await call.get("/api/datasets/small")).json["dataset"]["digest"] == put.json["dataset"]["digest"]
+    assert "small" in [one["name"] for one in (await call.get("/api/datasets")).json["datasets"]]
+    preview = await call.get("/api/datasets/small/preview?rows=3")
+    assert (preview.status, len(preview.json["rows"])) == (200, 3)
+    assert (await call("DELETE", "/api/datasets/small")).json == {"ok": True}
+    assert (await call.get("/api/datasets/small")).error["code"] == "dataset_not_found"
+
+
+async def test_real_house_prices_upload_train_and_predict(call, houses):
+    put = await call("PUT", "/api/datasets/houses", data=houses.read_bytes())
+    assert put.status == 200, put.body
+    planned = await call.post("/api/train?dry_run=true", {"dataset": "houses", "target": "price"})
+    assert planned.status == 200, planned.body
+    job_id = await call.trained(dataset="houses", target="price", synthetic=None)
+    rows = (await call.get("/api/datasets/houses/preview?rows=2")).json["rows"]
+    names = [one["name"] for one in (await call.get("/api/datasets/houses/preview")).json["columns"]]
+    asked = [dict(zip(names, row, strict=True)) if isinstance(row, list) else row for row in rows]
+    answered = await call.post(f"/api/models/{job_id}/predict", {"rows": asked})
+    assert answered.status == 200, answered.body
+    assert all(price > 0 for price in answered.json["predictions"])
+
+
+async def test_a_bad_cell_is_named_by_line_and_column(call):
+    answered = await call("PUT", "/api/datasets/ragged", data=b"a,b\n1,2\n3\n", headers={"Content-Type": "text/csv"})
+    assert (answered.status, answered.error["code"]) == (422, "data_error")
+    assert "3" in answered.error["message"] or answered.error["details"][0]["line"] == 3
+
+
+async def test_an_upload_is_cut_off_at_the_limit(calling_on, tmp_path):
+    async with calling_on(tmp_path, max_upload_bytes=1_000) as small:
+        said = await small("PUT", "/api/datasets/big", data=b"x" * 1_001)
+        assert (said.status, said.error["code"]) == (413, "dataset_too_large")
+
+        async def drip() -> AsyncIterator[bytes]:
+            for _ in range(100):
+                yield b"x" * 100
+                await asyncio.sleep(0)
+
+        unsaid = await small("PUT", "/api/datasets/big", data=drip())
+        assert (unsaid.status, unsaid.error["code"]) == (413, "dataset_too_large")
+        assert not [path for path in small.service.layout.datasets_dir.rglob("*") if path.is_file()]
+
+
+async def test_forms_empty_bodies_and_bad_names_are_refused(call):
+    form = await call(
+        "PUT", "/api/datasets/form", data=CSV, headers={"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    assert (form.status, form.error["code"]) == (415, "unsupported_media_type")
+    assert (await call("PUT", "/api/datasets/none")).status == 400
+    for name in ("..", "%2e%2e", ".hidden", "a%2fb", "x" * 65, "a%00b"):
+        answered = await call("PUT", f"/api/datasets/{name}", data=CSV)
+        assert answered.status in (404, 405, 422), name

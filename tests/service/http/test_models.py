@@ -1,0 +1,78 @@
+"""Finished models over HTTP: download, predictions, exports, aliases."""
+
+import hashlib
+
+
+async def test_a_model_downloads_whole_and_in_ranges(call, done):
+    path = call.service.layout.model_path(done)
+    whole = await call.get(f"/api/models/{done}")
+    assert whole.status == 200
+    assert hashlib.sha256(whole.body).digest() == hashlib.sha256(path.read_bytes()).digest()
+    assert whole.headers["Content-Disposition"] == f'attachment; filename="{done}.pt"'
+    assert whole.headers["Content-Type"] == "application/octet-stream"
+    part = await call.get(f"/api/models/{done}", headers={"Range": "bytes=2-5"})
+    assert (part.status, part.body) == (206, whole.body[2:6])
+    known = await call.get(f"/api/models/{done}", headers={"If-None-Match": whole.headers["ETag"]})
+    assert known.status == 304
+
+
+async def test_a_link_in_place_of_a_model_is_not_followed(call, tmp_path):
+    job_id = await call.trained()
+    secret = tmp_path / "secret"
+    secret.write_text("canary")
+    path = call.service.layout.model_path(job_id)
+    path.unlink()
+    path.symlink_to(secret)
+    answered = await call.get(f"/api/models/{job_id}")
+    assert b"canary" not in answered.body
+    assert answered.status == 409
+
+
+async def test_rows_and_columns_are_predicted_alike(call, done):
+    rows = [{"x1": 0.5, "x2": -1.0, "x3": 0.0}, {"x1": 1.5, "x2": "2", "x3": 1.0}]
+    by_rows = await call.post(f"/api/models/{done}/predict", {"rows": rows})
+    assert by_rows.status == 200, by_rows.body
+    assert len(by_rows.json["predictions"]) == 2
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    by_columns = await call.post(f"/api/models/{done}/predict", {"columns": columns})
+    assert by_columns.json == by_rows.json
+
+
+async def test_rows_that_do_not_fit_are_named(call, done):
+    answered = await call.post(f"/api/models/{done}/predict", {"rows": [{"x1": 1, "x2": 1}]})
+    assert answered.status == 422
+    assert "x3" in answered.body.decode()
+
+
+async def test_predict_wants_rows_or_columns(call, done):
+    for body in ({}, {"rows": [], "columns": {}}):
+        answered = await call.post(f"/api/models/{done}/predict", body)
+        assert (answered.status, answered.error["code"]) == (422, "validation_failed")
+
+
+async def test_a_job_without_a_model_says_so(call, endless):
+    job_id = await call.train(**endless)
+    answered = await call.get(f"/api/models/{job_id}")
+    assert (answered.status, answered.error["code"]) == (409, "model_not_ready")
+    await call.post("/api/train/cancel", {"job_id": job_id})
+
+
+async def test_an_export_is_sent_and_leaves_no_file(call, done):
+    answered = await call.get(f"/api/models/{done}/export?format=safetensors")
+    assert answered.status == 200, answered.body
+    assert len(answered.body) > 100
+    assert not [path for path in call.service.layout.side_dir.rglob("*") if path.is_file() and done in path.name]
+    wrong = await call.get(f"/api/models/{done}/export?format=pickle")
+    assert (wrong.status, wrong.error["details"][0]["loc"]) == (422, "format")
+
+
+async def test_an_alias_points_at_a_model_and_moves(call, done):
+    other = await call.trained(seed=5)
+    for job_id in (done, other):
+        assert (await call("PUT", "/api/models/aliases/live", json={"job_id": job_id})).status == 200
+        assert (await call.get("/api/models/aliases")).json["aliases"]["live"]["job_id"] == job_id
+    row = {"x1": 0.5, "x2": -1.0, "x3": 0.0}
+    by_alias = await call.post("/api/models/live/predict", {"rows": [row]})
+    assert by_alias.json == (await call.post(f"/api/models/{other}/predict", {"rows": [row]})).json
+    assert (await call("DELETE", "/api/models/aliases/live")).status == 200
+    assert (await call.post("/api/models/live/predict", {"rows": [row]})).status == 404
