@@ -220,6 +220,7 @@ class _Popen(popen_forkserver.Popen):
             _close(status, parent_w)
             raise BootFailed(f"the fork server started no process: {server.said()}") from error
         self._status = status
+        self._reading = threading.Lock()  # the pool's thread asks, and so do we
         self.finalizer = util.Finalize(self, _close, (parent_w, self.sentinel, status))
 
     def _pickled(self, process_obj: "_Process") -> bytes:
@@ -241,14 +242,18 @@ class _Popen(popen_forkserver.Popen):
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Return the exit status; 255 where the fork server did not live to tell it."""
-        if self.returncode is None:
-            if not connection.wait([self.sentinel], 0 if flag == os.WNOHANG else None):
-                return None
-            self.returncode = 255
-            with contextlib.suppress(OSError, EOFError):
-                if connection.wait([self._status], EXIT_STATUS_S):
-                    self.returncode = forkserver.read_signed(self._status)
+        if self.returncode is None and connection.wait([self.sentinel], 0 if flag == os.WNOHANG else None):
+            with self._reading:
+                if self.returncode is None:
+                    self.returncode = self._read_status()
         return self.returncode
+
+    def _read_status(self) -> int:
+        with contextlib.suppress(OSError, EOFError):
+            if connection.wait([self._status], EXIT_STATUS_S):
+                status: int = forkserver.read_signed(self._status)
+                return status
+        return 255
 
 
 class _Process(process.BaseProcess):

@@ -56,7 +56,8 @@ class WorkerProcess:
         if not answered.done():
             await asyncio.wait({answered}, timeout=SETTLE_S)
         if not future.done() or future.exception() is not None:
-            self.kill()  # alive or not, nothing more will come of it
+            await asyncio.wait({self.gone}, timeout=SETTLE_S)
+            self.kill()  # it lives, but nothing more will come of it
             await asyncio.wait({self.gone})
             return None
         answer: dict[str, Any] = future.result()

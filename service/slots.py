@@ -21,7 +21,7 @@ from traind.trainer.contract import AnyEvent
 __all__ = ["Ended", "Slots", "Worker"]
 
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-CLOSE_S = 5.0
+CLOSE_S = 2.0
 
 
 class Slots:

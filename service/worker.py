@@ -24,8 +24,8 @@ from traind.trainer.control import SharedControl, Verb
 BOOT_S = 120.0  # the first boot imports torch, from a cold disk perhaps
 CHUNK_BYTES = 65_536
 FRAME_BYTES_MAX = 64 * 1024 * 1024
-OUTPUT_TAIL_BYTES = 4_000
-STACKS_S = 2.0
+OUTPUT_CHARS = 4_000
+STACKS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Worker:
     async def _ended(self, answer: dict[str, Any] | None, problem: str) -> Ended:
         if answer is not None and answer["ok"] and not problem:
             return Ended("done")
-        output = await aside(_tail, self.attempt_dir / "output.log", OUTPUT_TAIL_BYTES)
+        output = await aside(_last_words, self.attempt_dir / "output.log")
         if answer is not None:
             return Ended("died", problem or answer.get("error", ""), output=output)
         code = await self.process.exit_code()
@@ -186,6 +186,12 @@ def _signal_name(number: int) -> str:
     with contextlib.suppress(ValueError):
         return signal.Signals(number).name
     return f"signal {number}"
+
+
+def _last_words(path: Path) -> str:
+    """Return the end of what a job printed, without the list of modules that Python adds when it crashes."""
+    lines = _tail(path, CHUNK_BYTES).splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("Extension modules: "))[-OUTPUT_CHARS:]
 
 
 def _tail(path: Path, size_bytes: int) -> str:

@@ -1,4 +1,4 @@
-"""What the fork server does before it forks: load torch and all that loads lazily, and take one training step.
+"""What the fork server does before it forks: load torch and all that loads lazily, and rehearse a job.
 
 Every worker is a copy of this process, so what is done here costs a job nothing. It runs on one thread, since a
 fork keeps only one; DuckDB is imported but not connected, for it starts threads.
@@ -7,38 +7,22 @@ fork keeps only one; DuckDB is imported but not connected, for it starts threads
 import contextlib
 import gc
 import importlib
-import io
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
-from typing import Any
 
-MODULES = (
-    "duckdb",
-    "msgspec",
-    "numpy",
-    "rtdl_num_embeddings",
-    "safetensors.torch",
-    "tabm",
-    "torch",
-    "torch.func",
-    "torch.fx.experimental.proxy_tensor",
-    "torch.utils.flop_counter",
-    "traind.trainer.tabular",
-    "traind.trainer.worker",
-)
+MODULES = ("traind.trainer.run", "traind.trainer.tabular", "traind.trainer.worker", "duckdb", "safetensors.torch")
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def boot() -> None:
     """Load what a job needs. With a GPU at hand no backward pass: it would start threads that no child has."""
-    with _one_thread():
+    with _one_thread(), _without_scikit_learn():
         for name in MODULES:
             importlib.import_module(name)
-    import torch
-
-    torch.set_num_threads(1)
     if not _has_gpu():
-        _step(torch)
+        _rehearse()
     gc.collect()
     gc.freeze()  # the collector would write to the pages that children share
 
@@ -55,6 +39,16 @@ def _one_thread() -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
+@contextlib.contextmanager
+def _without_scikit_learn() -> Iterator[None]:
+    """Hide it from rtdl_num_embeddings, which loads it where it can, for more than a second, and for nothing here."""
+    sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["sklearn"]
+
+
 def _has_gpu() -> bool:
     import torch
 
@@ -62,9 +56,12 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _step(torch: Any) -> None:
-    model = torch.nn.Sequential(torch.nn.Linear(8, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1))
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    torch.nn.functional.mse_loss(model(torch.ones(16, 8)), torch.ones(16, 1)).backward()
-    optimizer.step()
-    torch.save(model.state_dict(), io.BytesIO())
+def _rehearse() -> None:
+    """Train on a few rows as jobs do: recording, saving and all, every lazy part of every library is loaded."""
+    from traind.trainer.contract import AutoModel, MlpModel, Place, Synthetic, TrainSpec
+    from traind.trainer.run import run
+
+    for model in (AutoModel(), MlpModel(hidden=(8,), embedding="none")):
+        spec = TrainSpec(synthetic=Synthetic(rows=64), epochs=1, batch_size=1, model=model)
+        with tempfile.TemporaryDirectory() as folder:
+            run(spec, lambda _: None, Place(job_id="boot", attempt=1, attempt_dir=folder))

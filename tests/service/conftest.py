@@ -1,0 +1,107 @@
+"""What tests of worker processes need: one fork server for all, and slots to run misbehaving jobs on."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from traind.service.forkserver import ForkServer
+from traind.service.identity import is_alive
+from traind.service.slots import Ended, Slots, Worker
+from traind.trainer.contract import AnyEvent, Assignment, Place, TrainSpec
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    server = ForkServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+class Rig:
+    """Slots whose jobs are functions of `misbehaving`, and everything that the jobs said."""
+
+    def __init__(self, server: ForkServer, folder: Path, *, inbox_size: int = 100, **options: Any) -> None:
+        self.inbox: asyncio.Queue[tuple[Worker, AnyEvent | Ended]] = asyncio.Queue(inbox_size)
+        self.slots = Slots(server, self.inbox, **{"count": 1, "run": "misbehaving:run"} | options)
+        self.folder = folder
+        self.said: defaultdict[Worker, list[AnyEvent | Ended]] = defaultdict(list)
+        self.workers: list[Worker] = []
+
+    async def job(self, do: str, **options: Any) -> Worker:
+        """Start a job; return its worker."""
+        attempt_dir = self.folder / f"attempt-{len(self.workers) + 1}"
+        attempt_dir.mkdir()
+        spec = TrainSpec(options={"do": do, **options})
+        assignment = Assignment(spec, Place(job_id="job", attempt=1, attempt_dir=str(attempt_dir)))
+        path = attempt_dir / "assignment.json"
+        path.write_bytes(msgspec.json.encode(assignment))
+        worker = await self.slots.run(path)
+        self.workers.append(worker)
+        return worker
+
+    async def until(self, worker: Worker, kind: type) -> Any:
+        """Take what jobs say until this one says an event of that kind; return it."""
+        while True:
+            who, event = await self.inbox.get()
+            self.said[who].append(event)
+            if who is worker and isinstance(event, kind):
+                return event
+
+    async def end(self, worker: Worker) -> Ended:
+        """Take what jobs say until this one has ended; return how."""
+        for event in self.said[worker]:
+            if isinstance(event, Ended):
+                return event
+        ended: Ended = await self.until(worker, Ended)
+        return ended
+
+    async def done(self, do: str, **options: Any) -> tuple[Worker, Ended]:
+        """Run a job to its end; return its worker and how it ended."""
+        worker = await self.job(do, **options)
+        return worker, await self.end(worker)
+
+
+@pytest.fixture
+async def rig(
+    fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[..., Awaitable[Rig]]]:
+    """Make rigs; at the end everything is closed, and no process, task or event is left."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    rigs: list[Rig] = []
+
+    async def make(**options: Any) -> Rig:
+        folder = tmp_path / f"rig-{len(rigs)}"
+        folder.mkdir()
+        rigs.append(Rig(fork_server, folder, **options))
+        await rigs[-1].slots.start()
+        return rigs[-1]
+
+    yield make
+    for made in rigs:
+        await made.slots.close()
+        assert not [worker.pid for worker in made.workers if is_alive(worker.identity)]
+        assert not [event for events in made.said.values() for event in events[:-1] if isinstance(event, Ended)]
+    assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("traind")] == []
+
+
+@pytest.fixture
+async def workers(rig: Callable[..., Awaitable[Rig]]) -> Rig:
+    """One slot for misbehaving jobs."""
+    return await rig()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    """Wait until something is so that nobody tells us of; the test's timeout bounds it."""
+
+    async def wait(is_so: Callable[[], object]) -> None:
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    return wait
