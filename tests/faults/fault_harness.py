@@ -1,0 +1,279 @@
+"""A real server that can be killed, and the judge of what its clients saw.
+
+`Server` is `traind serve` as a subprocess; everything it starts carries a mark in its environment, by which it is
+found again. `Workload` submits jobs and remembers what was answered. `judge` holds the seven invariants.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TERMINAL = {"COMPLETED", "STOPPED", "CANCELLED", "FAILED"}
+LEFT_S = 8.0  # everything a dead server leaves behind is gone by then: 5 s, and what a busy machine adds
+
+
+class Server:
+    """One root's server, started and killed again and again."""
+
+    def __init__(self, root: Path, *flags: str) -> None:
+        self.root = root
+        self.port = _free_port()
+        self.mark = f"TRAIND_FAULT_MARK={uuid.uuid4().hex}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = root.with_name(root.name + ".log")
+        self._flags = flags
+
+    def start(self, *wrapper: str) -> None:
+        """Start the server, under a tracer if one is given; `wait_up` waits until it answers."""
+        name, _, value = self.mark.partition("=")
+        command = [*wrapper, sys.executable, "-m", "traind", "serve", "--root", str(self.root)]
+        command += ["--port", str(self.port), "--slots", "2", *self._flags]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**os.environ, name: value}, start_new_session=True
+            )
+
+    def wait_up(self, timeout_s: float = 60.0) -> bool:
+        """Wait until the server answers; False where it died first."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self.has_left():
+                return False
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if self.call("GET", "/health")[0] == 200:
+                    return True
+            time.sleep(0.02)
+        raise TimeoutError(f"the server did not answer:\n{self.tail()}")
+
+    def has_left(self) -> bool:
+        """Tell whether the server (or its tracer) is gone."""
+        return self.process is None or self.process.poll() is not None
+
+    def kill(self) -> None:
+        """Kill the server alone, as the OOM killer would: what it started must leave by itself."""
+        for pid in self.server_pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def signal(self, number: int) -> None:
+        """Send the server a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def wait_left(self, timeout_s: float = 20.0) -> int:
+        """Wait until the server has left by itself; return its exit code."""
+        assert self.process is not None
+        code = self.process.wait(timeout_s)
+        self.process = None
+        return code
+
+    def server_pids(self) -> list[int]:
+        """Return the pid of the server itself, also under a tracer."""
+        return [pid for pid in self.pids() if b"traind\0serve" in _read(f"/proc/{pid}/cmdline")]
+
+    def pids(self) -> list[int]:
+        """Return every process that carries the mark: server, fork server, workers, side workers."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and self.mark.encode() in _read(entry / "environ"):
+                state = _read(entry / "stat").rpartition(b") ")[2][:1]
+                if state not in (b"Z", b"X", b""):
+                    found.append(int(entry.name))
+        return found
+
+    def worker_pids(self) -> list[int]:
+        """Return the pids of the jobs that run, as the server names them."""
+        return [job["pid"] for job in self.jobs() if job["pid"] is not None]
+
+    def left_behind(self) -> list[int]:
+        """Return the processes that are still there some seconds after the server's end; none is right."""
+        deadline = time.monotonic() + LEFT_S
+        while (pids := self.pids()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return pids
+
+    def call(self, method: str, path: str, body: Any = None, timeout_s: float = 10.0) -> tuple[int, dict[str, Any]]:
+        """Return status and body of one request; raises `OSError` where the server is gone."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        try:
+            payload = None if body is None else json.dumps(body)
+            headers = {} if body is None else {"Content-Type": "application/json"}
+            connection.request(method, path, payload, headers)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def status(self, job_id: str) -> dict[str, Any]:
+        """Return one job's status."""
+        code, answer = self.call("GET", f"/api/train/status?job_id={job_id}")
+        assert code == 200, answer
+        return dict(answer["status"])
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return all jobs, newest first."""
+        return list(self.call("GET", "/api/train/jobs?limit=500")[1]["jobs"])
+
+    def events(self, job_id: str) -> list[dict[str, Any]]:
+        """Return every event of a job."""
+        events: list[dict[str, Any]] = []
+        while True:
+            after = events[-1]["seq"] if events else 0
+            page = self.call("GET", f"/api/train/events?job_id={job_id}&after={after}&limit=10000")[1]
+            events += page["events"]
+            if not page["events"] or events[-1]["seq"] >= page["last_seq"]:
+                return events
+
+    def wait_over(self, job_ids: list[str], timeout_s: float = 180.0) -> None:
+        """Wait until every job is over; raises `TimeoutError` naming those that are not."""
+        deadline = time.monotonic() + timeout_s
+        while open_jobs := [job for job in job_ids if self.status(job)["status"] not in TERMINAL]:
+            if time.monotonic() > deadline:
+                states = {job: self.status(job) for job in open_jobs}
+                raise TimeoutError(f"not over: {json.dumps(states, indent=1)[:4000]}\n{self.tail()}")
+            time.sleep(0.05)
+
+    def tail(self) -> str:
+        """Return the end of what the server printed."""
+        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
+
+
+@dataclass
+class Workload:
+    """Jobs whose outcome is known beforehand: each spec with its seed trains the same weights, always."""
+
+    specs: list[dict[str, Any]]
+    accepted: dict[str, int] = field(default_factory=dict)  # job id to the spec's place
+
+    def submit(self, server: Server, prefix: str) -> None:
+        """Submit what is not accepted yet, under ids of our own; what got no answer is submitted again."""
+        for place, spec in enumerate(self.specs):
+            job_id = f"{prefix}_{place}"
+            if job_id in self.accepted:
+                continue
+            code, answer = server.call("POST", "/api/train", {**spec, "job_id": job_id})
+            assert code == 202, answer
+            self.accepted[job_id] = place
+
+
+def workload(count: int, seed: int, epochs: int = 30) -> Workload:
+    """Return specs of about a second each, every one different."""
+    chance = random.Random(seed)
+    kinds = [
+        {"kind": "mlp", "hidden": [32, 32], "dropout": 0.1, "embedding": "none"},
+        {"kind": "linear"},
+        {"kind": "mlp", "hidden": [32], "dropout": 0.0, "embedding": "none"},
+    ]
+    return Workload(
+        [
+            {
+                "epochs": epochs,
+                "batch_size": 32,
+                "lr": 0.003,
+                "seed": chance.randrange(1_000_000),
+                "synthetic": {"rows": 8_000, "columns": 6},
+                "model": kinds[place % len(kinds)],
+                "optimizer": ["adam", "adamw", "sgd"][place % 3],
+                "checkpoint_every": 0.1,
+            }
+            for place in range(count)
+        ]
+    )
+
+
+def undisturbed(work: Workload, root: Path) -> list[str]:
+    """Return the weights' digests of a run in which nothing happens."""
+    server = Server(root)
+    server.start()
+    assert server.wait_up(), server.tail()
+    calm = Workload(work.specs)
+    calm.submit(server, "calm")
+    server.wait_over(list(calm.accepted))
+    digests = [server.status(f"calm_{place}")["weights_digest"] for place in range(len(work.specs))]
+    server.signal(signal.SIGTERM)
+    server.wait_left()
+    assert all(digests), digests
+    return digests
+
+
+def judge(server: Server, work: Workload, digests: list[str] | None) -> list[str]:
+    """Return every breach of the invariants, in words. The server runs, and all jobs are over."""
+    breaches = []
+    for job_id, place in work.accepted.items():
+        code, answer = server.call("GET", f"/api/train/status?job_id={job_id}")
+        if code != 200:
+            breaches.append(f"{job_id} was accepted and is lost: {answer}")
+            continue
+        job = answer["status"]
+        breaches += _judge_events(job, server.events(job_id))
+        breaches += _judge_files(job, server.root)
+        if job["status"] == "FAILED" and not (job["error"] or {}).get("code"):
+            breaches.append(f"{job_id} failed without a code")
+        if digests is not None and job["status"] == "COMPLETED" and job["weights_digest"] != digests[place]:
+            breaches.append(f"{job_id} ({work.specs[place]}) has other weights than the undisturbed run")
+        if digests is not None and job["status"] != "COMPLETED":
+            breaches.append(f"{job_id} is {job['status']}: {job['error']}")
+    torn = [path.name for folder in ("artifacts/jobs", "models") for path in (server.root / folder).glob(".tmp-*")]
+    if torn:
+        breaches.append(f"half-written files are left: {torn}")
+    return breaches
+
+
+def _judge_events(job: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:
+    job_id, breaches = job["job_id"], []
+    if [event["seq"] for event in events] != list(range(1, len(events) + 1)):
+        breaches.append(f"{job_id}: seq has gaps")
+    if len(events) != job["seq"]:
+        breaches.append(f"{job_id}: {len(events)} events, the job says {job['seq']}")
+    states = [event["status"] for event in events if event["type"] == "state"]
+    if [state for state in states if state in TERMINAL] != states[-1:]:
+        breaches.append(f"{job_id}: not one terminal state at the end: {states}")
+    attempts = [event["attempt"] for event in events if event.get("attempt") is not None]
+    if attempts != sorted(attempts):
+        breaches.append(f"{job_id}: two attempts at once: {attempts}")
+    for event in events:
+        if event["type"] == "progress" and event["step"] > (event["total_steps"] or event["step"]):
+            breaches.append(f"{job_id}: step {event['step']} of {event['total_steps']}")
+    return breaches
+
+
+def _judge_files(job: dict[str, Any], root: Path) -> list[str]:
+    job_id, breaches = job["job_id"], []
+    try:
+        kept = json.loads((root / "artifacts/jobs" / f"{job_id}.json").read_bytes())
+        if kept["status"] != job["status"] or kept["seq"] != job["seq"]:
+            breaches.append(f"{job_id}: the status file says {kept['status']} at {kept['seq']}")
+    except (OSError, ValueError) as error:
+        breaches.append(f"{job_id}: the status file is not whole: {error}")
+    if job["status"] == "COMPLETED" and not zipfile.is_zipfile(root / (job["model"] or "absent")):
+        breaches.append(f"{job_id}: the model is not whole")
+    return breaches
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
