@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from traind.service.answers import Dataset
 from traind.service.jobs import Job
-from traind.trainer.contract import AnyEvent, ColumnName, Status, TrainSpec
+from traind.trainer.contract import AnyEvent, ColumnName, DatasetName, Status, TrainSpec
 
 _encode = msgspec.json.Encoder().encode
 AnyJobId = Annotated[str, Meta(min_length=1, max_length=200, description="id of a job")]
@@ -26,6 +26,12 @@ def answer(struct: Struct, status: int = 200) -> web.Response:
 def facts(values: Mapping[str, Any]) -> web.Response:
     """Return an answer of the service that is a mapping already."""
     return web.Response(body=_encode({"ok": True, **values}), content_type="application/json")
+
+
+_STATE = "|".join(Status)
+States = Annotated[
+    str, Meta(pattern=rf"^({_STATE})(,({_STATE}))*\Z", max_length=200, description="these states, by commas")
+]
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -76,7 +82,7 @@ class TrainQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class JobsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which page of jobs."""
 
-    status: Annotated[str, Meta(max_length=200, description="only these states, separated by commas")] | None = None
+    status: States | None = None
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
     after: Annotated[int, Meta(ge=0, le=2**53, description="`next` of the page before")] | None = None
 
@@ -240,6 +246,12 @@ class DatasetsAnswer(Answer, frozen=True, kw_only=True):
     """Every data set, by name."""
 
     datasets: list[Dataset]
+
+
+class AliasPath(Struct, frozen=True):
+    """An alias in a path."""
+
+    name: DatasetName
 
 
 class AliasRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from traind.service.errors import ModelNotReady
 from traind.service.http.answers import (
+    AliasPath,
     AliasRequest,
     Deleted,
     ExportQuery,
@@ -69,12 +70,18 @@ async def aliases(request: web.Request) -> web.Response:
 async def put_alias(request: web.Request) -> web.Response:
     """Let an alias mean a job's model from now on."""
     wanted = await read_as(request, AliasRequest)
-    await request.app[SERVICE].set_alias(request.match_info["name"], wanted.job_id)
-    return facts({"name": request.match_info["name"], "job_id": wanted.job_id})
+    name = _alias(request)
+    await request.app[SERVICE].set_alias(name, wanted.job_id)
+    return facts({"name": name, "job_id": wanted.job_id})
 
 
 async def delete_alias(request: web.Request) -> web.Response:
     """Let an alias mean nothing."""
     await no_body(request)
-    await request.app[SERVICE].set_alias(request.match_info["name"], None)
+    await request.app[SERVICE].set_alias(_alias(request), None)
     return answer(Deleted())
+
+
+def _alias(request: web.Request) -> str:
+    """Return the alias in the path, which is of the form that data sets' names have."""
+    return parse(dict(request.match_info), AliasPath, what="The alias").name

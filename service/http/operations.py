@@ -197,7 +197,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         group="models",
         body=answers.AliasRequest,
         answer=answers.AliasAnswer,
-        errors=(service.JobNotFound, service.ModelNotReady, service.StoreFailed, data.InvalidName),
+        errors=(service.JobNotFound, service.ModelNotReady, service.StoreFailed),
         example={"job_id": "job_1234567890123_abc123"},
     ),
     Operation(
@@ -207,7 +207,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="Let an alias mean nothing",
         group="models",
         answer=answers.Deleted,
-        errors=(service.JobNotFound, service.StoreFailed, data.InvalidName),
+        errors=(service.InvalidSpec, service.StoreFailed),
     ),
     Operation(
         method="GET",

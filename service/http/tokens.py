@@ -101,7 +101,7 @@ class FailedAttempts:
     def wait_s(self, address: str) -> float:
         """Return how long the address has to wait for its next try; 0 where it need not."""
         spent = self._failures(address)
-        return 0.0 if spent < self._burst else (spent - self._burst + 1) * self._refill_s
+        return max(0.0, spent + 1 - self._burst) * self._refill_s
 
     def failed(self, address: str) -> None:
         """Count a wrong token."""

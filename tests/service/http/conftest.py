@@ -105,7 +105,7 @@ async def done(call: Caller) -> str:
     return await call.trained()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def calling_on() -> Any:
     """Serve a root of its own: `async with calling_on(root, door, **settings) as call`."""
     return calling
