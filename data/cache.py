@@ -6,13 +6,15 @@ made it meanwhile made the same.
 
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+
+from traind.data.files import TEMPORARY_PREFIX
 
 VERSION = 1  # of what is stored and of the rules that made it: another one is another entry
 _META = "meta.json"
@@ -36,7 +38,8 @@ def load(entry: Path) -> tuple[bytes, dict[str, np.ndarray[Any, Any]]] | None:
 def save(entry: Path, meta: bytes, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
     """Store the entry; where another process was first, its entry stays."""
     entry.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".making-", dir=entry.parent))
+    made = entry.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    made.mkdir()
     try:
         for name, array in arrays.items():
             np.save(made / f"{name}.npy", array, allow_pickle=False)

@@ -1,132 +1,179 @@
-"""The registered data sets of one root: which versions there are, and where.
+"""The registered data sets on disk: `<root>/<name>/<digest>/` holds one version's file and what is known of it.
 
-A data set is a folder, a version a folder in it named by the sha256 of its bytes:
-
-    <folder>/<name>/<digest>/table.<format>   the file as it was uploaded
-    <folder>/<name>/<digest>/version.json     its record; the folder counts from when this stands
-    <folder>/<name>/<digest>/encoded/         encodings of it, made by jobs
-
-Knows neither numpy nor duckdb: the server uses it. Called by `service/datasets`.
+A version is whole or absent: it is made beside its place and renamed into it, then named in the data set's list of
+versions, newest first. What a crash leaves in between is swept at the next start. Synchronous; imports neither numpy
+nor duckdb: the server calls it, in a thread.
 """
 
-import json
 import re
 import shutil
+import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traind.data.errors import DatasetInUse, DatasetNotFound, InvalidName
-from traind.data.files import rename_durably, sweep_temporaries, sync_dir, write_atomically
+import msgspec
+from msgspec import Struct
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_RECORD = "version.json"
+from traind.data.errors import DatasetInUse, DatasetNotFound, InvalidName
+from traind.data.files import (
+    TEMPORARY_PREFIX,
+    rename_durably,
+    sweep_temporaries,
+    sync_dir,
+    sync_file,
+    write_atomically,
+)
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_VERSIONS = "versions.json"  # of a data set: digests, newest first
+_META = "meta.json"  # of a version
+ENCODED = "encoded"  # of a version: its cache, made by workers
+
+
+class _Meta(Struct, frozen=True):
+    format: str
+    file: str
+    size_bytes: int
+    created_at: float
+    summary: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a data set, the newest unless said otherwise."""
+    """One version of a data set; `versions` are the digests of all, newest first."""
 
     name: str
-    digest: str  # sha256 of the bytes as uploaded, hex
+    digest: str
+    path: Path
     format: str
     size_bytes: int
-    created_at: float  # seconds since 1970
-    path: Path  # absolute
-    versions: tuple[str, ...] = ()  # digests of all versions, newest first
-    summary: dict[str, Any] = field(default_factory=dict)  # what `describe` says of it
+    created_at: float
+    versions: tuple[str, ...]
+    summary: dict[str, Any]
+
+    @property
+    def cache_dir(self) -> Path:
+        """Return where workers keep its encoded forms."""
+        return self.path.parent / ENCODED
 
 
 class Catalog:
-    """The data sets below one folder."""
+    """The data sets below one folder. Threads may call it at once; other processes must not write to it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
 
     def open(self) -> None:
-        """Make the folder and remove what interrupted uploads left behind."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        sweep_temporaries(self._folder)
-        for version_dir in self._folder.glob("*/*"):
-            if not (version_dir / _RECORD).exists():
-                shutil.rmtree(version_dir, ignore_errors=True)
+        """Make the folder, and remove what interrupted uploads, deletions and encodings left."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        sweep_temporaries(self._root)
+        for folder in self._folders():
+            sweep_temporaries(folder)
+            versions = self._versions(folder.name)
+            if not versions:
+                shutil.rmtree(folder)
+                continue
+            for version in folder.iterdir():
+                if version.is_dir() and version.name not in versions:
+                    shutil.rmtree(version)
+                elif (version / ENCODED).is_dir():
+                    sweep_temporaries(version / ENCODED)
 
-    @staticmethod
-    def check_name(name: str) -> None:
-        """Raise `InvalidName` for what is no name of a data set."""
-        if NAME.fullmatch(name) is None:
-            raise InvalidName(
-                f"{name!r} cannot name a data set.",
-                hint="Use up to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit.",
-            )
+    def check_name(self, name: str) -> None:
+        """Raise `InvalidName` unless `name` may be a data set's."""
+        if not NAME.match(name):
+            hint = "letters, digits, '_', '-' and '.', a letter or digit first, at most 64"
+            raise InvalidName(f"{name[:100]!r} cannot be the name of a data set", hint=hint)
 
-    def register(self, source: Path, name: str, digest: str, format: str, summary: dict[str, Any]) -> Version:  # noqa: A002
-        """Move a synced file in as the newest version of a data set, durably; return it.
+    def register(
+        self, temporary: Path, name: str, digest: str, form: str, summary: dict[str, Any] | None = None
+    ) -> Version:
+        """Take over the file `temporary`, on the same file system, as the newest version of `name`.
 
-        The same bytes again become the newest version, and are stored once.
+        The same content again becomes the newest version once more, with what is now known of it.
         """
         self.check_name(name)
-        folder = self._folder / name / digest
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"table.{format}"
-        size_bytes = source.stat().st_size
-        rename_durably(source, path)
-        sync_dir(folder.parent)
-        sync_dir(self._folder)
-        record = {"format": format, "size_bytes": size_bytes, "created_at": time.time(), "summary": summary}
-        write_atomically(folder / _RECORD, json.dumps(record).encode())
+        assert _DIGEST.match(digest), digest
+        with self._lock:
+            place = self._root / name / digest
+            known = self._read(place)
+            file = known.file if known else f"data.{form.partition(';')[0]}"
+            meta = _Meta(form, file, temporary.stat().st_size, time.time(), summary or {})
+            if known:
+                write_atomically(place / _META, msgspec.json.encode(meta))
+                temporary.unlink()
+            else:
+                self._place(temporary, place, meta)
+            versions = [digest, *(one for one in self._versions(name) if one != digest)]
+            write_atomically(self._root / name / _VERSIONS, msgspec.json.encode(versions))
         return self.get(name)
-
-    def get(self, name: str) -> Version:
-        """Return the newest version of a data set; raises `DatasetNotFound`."""
-        versions = self._versions(name) if NAME.fullmatch(name) else []
-        if not versions:
-            known = ", ".join(sorted(self._names())[:10])
-            raise DatasetNotFound(
-                f"There is no data set {name!r}.",
-                hint=f"There are: {known}." if known else "None is registered yet: PUT /api/datasets/<name>.",
-            )
-        return replace(versions[0], versions=tuple(version.digest for version in versions))
 
     def list(self) -> list[Version]:
         """Return the newest version of every data set, by name."""
-        return [self.get(name) for name in sorted(self._names()) if self._versions(name)]
-
-    def delete(self, name: str, in_use: set[str]) -> None:
-        """Remove a data set with all its versions; raises `DatasetNotFound`, `DatasetInUse`."""
-        used = in_use.intersection(self.get(name).versions)
-        if used:
-            raise DatasetInUse(
-                f"The data set {name!r} is used by a job that is not finished.",
-                hint="Wait for the job, stop it or cancel it.",
-            )
-        aside = self._folder / f".tmp-deleted-{name}-{time.time_ns()}"
-        rename_durably(self._folder / name, aside)
-        shutil.rmtree(aside, ignore_errors=True)
-
-    def _names(self) -> Iterator[str]:
-        if self._folder.is_dir():
-            yield from (entry.name for entry in self._folder.iterdir() if NAME.fullmatch(entry.name))
-
-    def _versions(self, name: str) -> "list[Version]":
-        """Return the versions of a data set, newest first; a damaged record is no version."""
         found = []
-        for path in (self._folder / name).glob(f"*/{_RECORD}"):
+        for folder in self._folders():
             try:
-                record = json.loads(path.read_bytes())
-                found.append(
-                    Version(
-                        name=name,
-                        digest=path.parent.name,
-                        format=record["format"],
-                        size_bytes=record["size_bytes"],
-                        created_at=record["created_at"],
-                        path=path.with_name(f"table.{record['format']}").resolve(),
-                        summary=record["summary"],
-                    )
+                found.append(self.get(folder.name))
+            except DatasetNotFound:
+                continue  # deleted meanwhile
+        return sorted(found, key=lambda version: version.name)
+
+    def get(self, name: str, digest: str | None = None) -> Version:
+        """Return a version of the data set, by default the newest; raises `DatasetNotFound`."""
+        versions = self._versions(name) if NAME.match(name) else ()
+        wanted = digest or next(iter(versions), None)
+        meta = self._read(self._root / name / wanted) if wanted in versions else None
+        if wanted is None or meta is None:
+            hint = "GET /api/datasets and `traind datasets list` show what there is"
+            raise DatasetNotFound(f"no data set is called {name[:100]!r}", hint=hint)
+        path = (self._root / name / wanted / meta.file).absolute()
+        return Version(name, wanted, path, meta.format, meta.size_bytes, meta.created_at, versions, meta.summary)
+
+    def delete(self, name: str, in_use: AbstractSet[str] = frozenset()) -> None:
+        """Remove the data set and all its versions; raises `DatasetNotFound`, `DatasetInUse`."""
+        with self._lock:
+            self.get(name)
+            if used := in_use & set(self._versions(name)):
+                raise DatasetInUse(
+                    f"{name!r} is used by a job that is not finished: version {min(used)[:12]}",
+                    hint="wait for the job, or cancel it",
                 )
-            except (OSError, ValueError, KeyError):
-                continue
-        return sorted(found, key=lambda version: version.created_at, reverse=True)
+            grave = self._root / f"{TEMPORARY_PREFIX}deleted-{time.time_ns()}"
+            rename_durably(self._root / name, grave)
+        shutil.rmtree(grave, ignore_errors=True)
+
+    def _place(self, temporary: Path, place: Path, meta: _Meta) -> None:
+        """Put the file and its meta at `place`, whole or not at all."""
+        shutil.rmtree(place, ignore_errors=True)  # not whole, or it would be known
+        made = self._root / f"{TEMPORARY_PREFIX}version-{time.time_ns()}"
+        made.mkdir()
+        try:
+            sync_file(temporary)
+            rename_durably(temporary, made / meta.file)
+            write_atomically(made / _META, msgspec.json.encode(meta))
+            place.parent.mkdir(exist_ok=True)
+            sync_dir(self._root)
+            rename_durably(made, place)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+
+    def _folders(self) -> "list[Path]":
+        return [path for path in self._root.iterdir() if path.is_dir() and NAME.match(path.name)]
+
+    def _versions(self, name: str) -> tuple[str, ...]:
+        try:
+            return msgspec.json.decode((self._root / name / _VERSIONS).read_bytes(), type=tuple[str, ...])
+        except (OSError, msgspec.MsgspecError):
+            return ()
+
+    def _read(self, place: Path) -> _Meta | None:
+        try:
+            return msgspec.json.decode((place / _META).read_bytes(), type=_Meta)
+        except (OSError, msgspec.MsgspecError):
+            return None

@@ -72,13 +72,18 @@ def canonical_number(text: str) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
 
 
+def is_unclean_sql(cell: str) -> str:
+    """Return SQL that is true where the VARCHAR column `cell` has space around it or says that it is missing."""
+    patterns = "|".join(re.escape(word) for word in sorted(MISSING))
+    return f"regexp_matches({cell}, '^\\s|\\s$|^(?i:{patterns})$')"
+
+
 def text_sql(cell: str) -> str:
     """Return SQL for the stripped text of the VARCHAR column `cell`; NULL where it is missing."""
     words = ", ".join(f"'{word}'" for word in sorted(MISSING))
-    patterns = "|".join(re.escape(word) for word in sorted(MISSING))
     stripped = f"trim({cell}, e'{_escaped(STRIPPED)}')"
-    return (  # one pattern picks the few cells that need more
-        f"CASE WHEN regexp_matches({cell}, '^\\s|\\s$|^(?i:{patterns})$') THEN "
+    return (
+        f"CASE WHEN {is_unclean_sql(cell)} THEN "
         f"CASE WHEN lower({stripped}) IN ({words}) THEN NULL ELSE {stripped} END ELSE {cell} END"
     )
 

@@ -10,6 +10,7 @@ from traind.data.errors import BadTable
 from traind.data.infer import decide
 from traind.data.profile import Profile, profile
 from traind.data.read import OpenTable
+from traind.data.remarks import remarks_on, remarks_on_target
 from traind.data.schema import Column, Kind, Remark, Schema, Task
 from traind.data.split import Split
 
@@ -42,9 +43,9 @@ def plan(table: OpenTable, request: Request) -> Schema:
     columns = [replace(c, kind=kind) if c.name == target else c for c in columns]
     if not any(c.role == "feature" for c in columns):
         raise BadTable("no column is left to predict from", hint="every other column is constant, text or ignored")
-    warnings = (
-        [] if request.target else [Remark("no_target", f"no target was named: {target!r}, the last column", target)]
-    )
+    remarks = [*remarks_on_target(facts, task), *remarks_on(columns, profiles)]
+    if request.target is None:
+        remarks.insert(0, Remark("no_target", f"no target was named: it is {target!r}, the last column", target))
     return Schema(
         n_rows=table.n_rows - facts.missing,
         target=target,
@@ -52,7 +53,7 @@ def plan(table: OpenTable, request: Request) -> Schema:
         task_reason=reason,
         labels=labels,
         columns=tuple(columns),
-        warnings=(*warnings, *_warnings(columns, profiles, facts, task)),
+        warnings=tuple(remarks),
     )
 
 
@@ -136,34 +137,3 @@ def _labels(facts: Profile) -> tuple[str, ...]:
     if all(number is not None for number in numbers):
         return tuple(text for _, text in sorted(zip(numbers, texts, strict=True)))
     return tuple(sorted(texts))
-
-
-def _warnings(columns: list[Column], profiles: dict[str, Profile], target: Profile, task: Task) -> list[Remark]:
-    found = []
-    if target.missing:
-        found.append(Remark("missing_target", f"{target.missing:,} rows without a target are left out", target.name))
-    for column in columns:
-        facts = profiles[column.name]
-        if column.role_reason == "constant":
-            found.append(Remark("constant", f"{column.name!r} is left out: {column.evidence}", column.name))
-        elif column.role == "ignored" and column.role_reason != "as set by the request":
-            code = "identifier" if column.kind == "text" else "ignored"
-            found.append(Remark(code, f"{column.name!r} is left out: {column.evidence}", column.name))
-        if column.role == "feature" and column.kind == "categorical" and column.distinct > 1_000:
-            found.append(Remark("high_cardinality", f"{column.name!r} has {column.distinct:,} values", column.name))
-        if column.kind == "numeric" and column.role == "feature" and facts.infinite:
-            found.append(Remark("infinite", f"{column.name!r} is infinite in {facts.infinite:,} rows", column.name))
-    if task != "regression":
-        found += _class_warnings(target)
-    return found
-
-
-def _class_warnings(target: Profile) -> list[Remark]:
-    (text, least) = min(target.levels, key=lambda level: level[1])
-    if least == 1:
-        once = [text for text, n in target.levels if n == 1]
-        message = f"{', '.join(map(repr, once[:5]))} occurs once: it is trained on and cannot be validated"
-        return [Remark("rare_class", message, target.name)]
-    if least < target.present * 0.05:
-        return [Remark("imbalance", f"{text!r} is {least / target.present:.1%} of the rows", target.name)]
-    return []

@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from traind.data.cache import key_of, load, save
 from traind.data.encode import Encoded, Encoder, class_indices, fit
 from traind.data.errors import BadTable
 from traind.data.formats import parse_format
+from traind.data.leaks import find_leaks
 from traind.data.plan import Request, plan
 from traind.data.read import load_columns, open_table
 from traind.data.schema import Column, Schema
@@ -140,6 +142,7 @@ def _finish(schema: Schema, table: Table, how: Split) -> Prepared:
     labels = class_indices(table.columns[schema.target], schema.labels) if schema.labels else None
     parts = split(how, table.n_rows, labels, table.columns.get(how.column) if how.column else None)
     train = table.take(parts.train)
+    schema = replace(schema, warnings=(*schema.warnings, *find_leaks(schema, train)))
     encoder = fit(schema, train)
     return Prepared(
         schema,

@@ -73,7 +73,7 @@ def profile(table: OpenTable, names: Sequence[str] | None = None) -> dict[str, P
 
 def _counts(table: OpenTable, fields: list[Field]) -> list[_Counts]:
     """Count all of these columns in one pass; each of a kind costs time, so few are counted here."""
-    cells = ", ".join(f"{field.sql} AS t{i}, {_number(field)} AS x{i}" for i, field in enumerate(fields))
+    cells = ", ".join(f"{field.sql} AS t{i}, {number_sql_of(field)} AS x{i}" for i, field in enumerate(fields))
     wanted = ", ".join(_aggregates(field, f"t{i}", f"x{i}") for i, field in enumerate(fields))
     row = table.connection.execute(f"SELECT {wanted} FROM (SELECT {cells} FROM {table.relation})").fetchone()
     assert row is not None
@@ -89,7 +89,7 @@ def _aggregates(field: Field, t: str, x: str) -> str:
     return f"count({t}), approx_count_distinct({t}), {numbers}, {lengths}"
 
 
-def _number(field: Field) -> str:
+def number_sql_of(field: Field) -> str:
     """Return SQL for the cell as a number, NULL where it is none."""
     if field.is_text:
         return number_sql(f"replace({field.sql}, ',', '.')" if field.has_decimal_comma else field.sql)
@@ -141,7 +141,7 @@ def _finite(table: OpenTable, field: Field, counts: _Counts) -> tuple[int, float
     low, high = counts.smallest, counts.largest
     if low is None or high is None or (math.isfinite(low) and math.isfinite(high)):
         return 0, low, high
-    x = _number(field)
+    x = number_sql_of(field)
     row = table.connection.execute(
         f"SELECT count_if(isinf(x)), min(x) FILTER (isfinite(x)), max(x) FILTER (isfinite(x)) "
         f"FROM (SELECT {x} AS x FROM {table.relation})"

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from traind.data.cells import no_number_sql, number_sql, text_sql
+from traind.data.cells import is_unclean_sql, no_number_sql, number_sql, text_sql
 from traind.data.dates import seconds_of
 from traind.data.dialect import MAX_LINE, Dialect, check_names, not_decodable, sniff
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format
 from traind.data.jsonl import to_csv
 from traind.data.lines import locate
+from traind.data.scan import scan
 from traind.data.schema import Column
 from traind.data.table import Cells, Codes, Numbers
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 LISTED = 100  # bad cells named in one error
 MEMORY = "1GB"  # what duckdb may hold before it spills to disk
+_AT_ONCE = 64  # columns a query
 _NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|BLOB|ARRAY")
 _NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL")
 _TIMES = re.compile(r"DATE|TIMESTAMP")
@@ -117,6 +119,8 @@ def open_table(path: Path, form: Format, threads: int = 1) -> Iterator[OpenTable
 def _open(connection: "duckdb.DuckDBPyConnection", path: Path, form: Format, scratch: Path) -> OpenTable:
     plain = scratch / "table"
     dialect = None
+    if form.kind != "parquet":
+        scan(path, form)
     if form.kind == "jsonl":
         dialect = to_csv(path, form, plain)
         _load_csv(connection, plain, Format("csv"), dialect)
@@ -164,9 +168,8 @@ def _load_csv(connection: "duckdb.DuckDBPyConnection", plain: Path, form: Format
     import duckdb
 
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(dialect.names)))
-    cells = ", ".join(f"{text_sql(f'c{i}')} AS c{i}" for i in range(len(dialect.names)))
     query = (
-        f"CREATE TABLE t AS SELECT {cells} FROM read_csv({_literal(plain)}, auto_detect=false, header=true, "
+        f"CREATE TABLE t AS SELECT * FROM read_csv({_literal(plain)}, auto_detect=false, header=true, "
         f"skip={dialect.skip}, columns={{{columns}}}, delim={_literal(dialect.delimiter)}, quote='\"', escape='\"', "
         f"compression='{'gzip' if form.is_gzip else 'none'}', encoding='{form.charset}', "
         f"max_line_size={MAX_LINE}, store_rejects=true, rejects_limit={LISTED})"
@@ -182,6 +185,18 @@ def _load_csv(connection: "duckdb.DuckDBPyConnection", plain: Path, form: Format
     ).fetchall()
     if rejects:
         raise _ragged(plain, form, dialect, rejects)
+    _clean(connection, [f"c{i}" for i in range(len(dialect.names))])
+
+
+def _clean(connection: "duckdb.DuckDBPyConnection", cells: list[str]) -> None:
+    """Strip the columns that need it: rewriting them all would cost more than reading them did."""
+    for start in range(0, len(cells), _AT_ONCE):
+        some = cells[start : start + _AT_ONCE]
+        counts = ", ".join(f"count_if({is_unclean_sql(cell)})" for cell in some)
+        row = connection.execute(f"SELECT {counts} FROM t").fetchone() or ()
+        for cell, count in zip(some, row, strict=True):
+            if count:
+                connection.execute(f"ALTER TABLE t ALTER COLUMN {cell} TYPE VARCHAR USING ({text_sql(cell)})")
 
 
 def _ragged(plain: Path, form: Format, dialect: Dialect, rejects: list[tuple[int, str, str]]) -> BadTable:

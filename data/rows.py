@@ -214,3 +214,15 @@ def _parquet_batches(path: Path, size: int) -> Iterator[Batch]:
             columns = {field.name: list(c) for field, c in zip(table.fields, zip(*some, strict=True), strict=True)}
             yield Batch(columns, [*range(row + 1, row + len(some) + 1)])
             row += len(some)
+
+
+def first_rows(path: Path, form: Format, size: int) -> tuple[list[str], list[list[Any]]]:
+    """Return the names of the columns and the first rows, without reading further than that."""
+    if form.kind == "jsonl":
+        objects_read = [row for _, row in islice(objects(path, form), size)]
+        names = list(dict.fromkeys(name for row in objects_read for name in row))
+        return names, [[row.get(name) for name in names] for row in objects_read]
+    batch = next(_parquet_batches(path, size) if form.kind == "parquet" else _csv_batches(path, form, size), None)
+    if batch is None:
+        return list(sniff(path, form).names), []
+    return list(batch.columns), [list(row) for row in zip(*batch.columns.values(), strict=True)]

@@ -1,0 +1,152 @@
+"""Says what a file holds: a summary of every column, warnings, the first rows. Runs in the side worker.
+
+`describe_request` and `preview_request` take and return plain values, for a caller in another process.
+"""
+
+# ruff: noqa: S608 - SQL is made of quoted identifiers and literals of ours
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from traind.data.dates import seconds_of
+from traind.data.errors import BadTable
+from traind.data.formats import Format, detect, parse_format
+from traind.data.infer import decide
+from traind.data.profile import Profile, number_sql_of, profile
+from traind.data.read import OpenTable, load_columns, open_table
+from traind.data.remarks import remarks_on
+from traind.data.rows import first_rows
+from traind.data.schema import Column, Remark
+from traind.data.table import Numbers
+
+BARS = 24  # of a histogram
+LEVELS = 10  # most frequent values told
+_SAMPLE_ROWS = 20_000  # that quantiles and histograms are taken from
+_QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
+_THREADS = 2
+
+
+def describe_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Answer `{"path", "format": a format, a file's name or null}` with the summary."""
+    path = Path(request["path"])
+    return describe(path, detect(path, request.get("format")))
+
+
+def preview_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Answer `{"path", "format", "rows"}` with the first rows."""
+    return preview(Path(request["path"]), parse_format(request["format"]), int(request.get("rows", 20)))
+
+
+def describe(path: Path, form: Format) -> dict[str, Any]:
+    """Return the file's format, number of rows, columns and warnings, as plain values.
+
+    Raises:
+        BadTable: the file is no table; what is wrong is named by line.
+    """
+    with open_table(path, form, _THREADS) as table:
+        profiles = profile(table)
+        columns = [decide(facts) for facts in profiles.values()]
+        sample = _sampled(table)
+        warnings = [*remarks_on(columns, profiles), *_bad_cells(table, columns, profiles)]
+        return {
+            "format": str(form),
+            "n_rows": table.n_rows,
+            "columns": [_summary(sample, column, profiles[column.name]) for column in columns],
+            "warnings": [{"code": w.code, "message": w.message, "column": w.column} for w in warnings],
+        }
+
+
+def preview(path: Path, form: Format, rows: int) -> dict[str, Any]:
+    """Return the names of the columns and the first rows, cells as they stand in the file."""
+    names, found = first_rows(path, form, rows)
+    return {"columns": [{"name": name} for name in names], "rows": found}
+
+
+def _summary(table: OpenTable, column: Column, facts: Profile) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": column.name,
+        "kind": column.kind,
+        "evidence": column.evidence,
+        "missing": facts.missing,
+        "missing_share": facts.missing / facts.n_rows,
+        "distinct": facts.distinct,
+        "is_used": column.role == "feature",
+    }
+    if column.kind == "numeric":
+        values = _sample(table, facts)
+        shown |= {"min": facts.smallest, "max": facts.largest, **_spread(values, float)}
+    elif column.kind == "datetime":
+        shown |= _spread(_times(table, column, facts), _iso)
+    elif facts.is_counted and facts.levels:
+        top = facts.levels[:LEVELS]
+        shown["sketch"] = {
+            "levels": [[text[:200], n] for text, n in top],
+            "others": facts.present - sum(n for _, n in top),
+        }
+    elif facts.levels:
+        shown["examples"] = [text[:200] for text, _ in facts.levels[:3]]
+    return shown
+
+
+def _spread(values: Numbers, written: Any) -> dict[str, Any]:
+    """Return quantiles, and a histogram of what lies between the outer ones; the few beyond are in its end bars."""
+    if not len(values):
+        return {}
+    found = np.quantile(values, _QUANTILES, method="nearest").tolist()
+    low, high = found[0], found[-1]
+    sketch: dict[str, Any] = {"counts": [len(values)], "low": written(low), "high": written(high)}
+    if high > low:
+        counts, _ = np.histogram(np.clip(values, low, high), bins=BARS, range=(low, high))
+        sketch["counts"] = counts.tolist()
+    return {"quantiles": {str(q): written(x) for q, x in zip(_QUANTILES, found, strict=True)}, "sketch": sketch}
+
+
+def _sample(table: OpenTable, facts: Profile) -> Numbers:
+    """Return finite numbers of rows from all over the table."""
+    number = number_sql_of(facts.field)
+    if facts.field.is_time:
+        number = f"epoch({facts.field.sql})"
+    source = f"(SELECT {number} AS x FROM {table.relation})"
+    found = table.connection.execute(f"SELECT x FROM {source} WHERE isfinite(x)").fetchnumpy()["x"]
+    return np.asarray(found, np.float64)
+
+
+def _sampled(table: OpenTable) -> OpenTable:
+    """Return a table of rows from all over this one, the same ones each time but for the order of threads."""
+    if table.n_rows <= _SAMPLE_ROWS:
+        return table
+    share = math.ceil(100 * _SAMPLE_ROWS / table.n_rows)
+    table.connection.execute(
+        f"CREATE TABLE sample AS SELECT * FROM {table.relation} USING SAMPLE {share} PERCENT (bernoulli, 0)"
+    )
+    return replace(table, relation="sample")
+
+
+def _times(table: OpenTable, column: Column, facts: Profile) -> Numbers:
+    if facts.field.is_time:
+        return _sample(table, facts)
+    read = ((seconds_of(text, column.day_order), n) for text, n in facts.levels)
+    known = [(seconds, n) for seconds, n in read if seconds is not None]
+    return np.repeat(np.array([s for s, _ in known]), np.array([n for _, n in known], np.int64))
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00").removesuffix("T00:00:00")
+
+
+def _bad_cells(table: OpenTable, columns: list[Column], profiles: dict[str, Profile]) -> list[Remark]:
+    """Return what training on a column of numbers would fail on."""
+    found = []
+    for column in columns:
+        facts = profiles[column.name]
+        if column.kind == "numeric" and facts.numbers + facts.no_numbers < facts.present:
+            try:
+                load_columns(table, [column])
+            except BadTable as error:
+                found.append(Remark("bad_cells", error.message, column.name))
+    return found

@@ -1,0 +1,71 @@
+"""Finds columns that nearly give the target away: mostly they are not known when predictions are wanted.
+
+Each feature alone predicts the target by the mean (or the majority) of its bin: bins of one half of some training
+rows, scored on the other half.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traind.data.encode import class_indices
+from traind.data.schema import Remark, Schema
+from traind.data.table import Cells, Codes, Table
+
+GIVES_AWAY = 0.9  # share of the target's variance, or of the errors of always guessing the majority
+_BINS = 100
+_ROWS = 20_000
+_CELLS = 10_000_000
+
+
+def find_leaks(schema: Schema, train: Table) -> list[Remark]:
+    """Return a remark on every feature that alone explains nearly all of the target."""
+    features = schema.features()
+    n_rows = min(train.n_rows, _ROWS, max(1_000, _CELLS // len(features)))
+    if n_rows < 100:
+        return []
+    rows = np.random.Generator(np.random.PCG64(0)).permutation(train.n_rows)[:n_rows]
+    target = train.columns[schema.target]
+    if schema.labels:
+        classes = class_indices(target, schema.labels)[rows]
+        known = np.eye(len(schema.labels))[classes] if len(schema.labels) <= 100 else None
+    else:
+        assert not isinstance(target, Codes)
+        known = target[rows, None]
+    if known is None:
+        return []
+    found = []
+    for column in features:
+        share = _explained(_bins(train.columns[column.name], rows), known, is_class=bool(schema.labels))
+        if share > GIVES_AWAY:
+            message = f"{column.name!r} alone explains {share:.1%} of {schema.target!r}: is it known beforehand?"
+            found.append(Remark("leak", message, column.name))
+    return found
+
+
+def _bins(cells: Cells, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return each row's bin: its level, or its quantile; the last is for missing cells."""
+    if isinstance(cells, Codes):
+        codes = cells.codes[rows].astype(np.int64)
+        return np.where(codes < 0, len(cells.levels), codes)
+    values = cells[rows]
+    present = values[np.isfinite(values)]
+    if not len(present):
+        return np.zeros(len(rows), np.int64)
+    edges = np.unique(np.quantile(present, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    return np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
+
+
+def _explained(bins: NDArray[np.int64], target: NDArray[np.float64], *, is_class: bool) -> float:
+    """Return the share of the target that the bins of the first half of the rows explain in the second."""
+    half = len(bins) // 2
+    counts = np.bincount(bins[:half], minlength=int(bins.max()) + 1)
+    mean = target[:half].mean(axis=0)
+    sums = np.stack([np.bincount(bins[:half], column, minlength=len(counts)) for column in target[:half].T], axis=1)
+    predicted = ((sums + mean) / (counts[:, None] + 1))[bins[half:]]  # one row of prior, for the small bins
+    seen = target[half:]
+    if is_class:
+        wrong = float(np.mean(predicted.argmax(axis=1) != seen.argmax(axis=1)))
+        base = float(np.mean(mean.argmax() != seen.argmax(axis=1)))
+    else:
+        wrong, base = float(np.mean((predicted - seen) ** 2)), float(np.mean((mean - seen) ** 2))
+    return 1.0 - wrong / base if base > 0 else 0.0

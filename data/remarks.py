@@ -1,0 +1,53 @@
+"""What a person should know about a table's columns before training on it."""
+
+from collections.abc import Iterable
+
+from traind.data.profile import Profile
+from traind.data.schema import Column, Remark, Task
+
+MANY = 1_000  # distinct values of a category from which it is remarked on
+
+
+def remarks_on(columns: Iterable[Column], profiles: dict[str, Profile]) -> list[Remark]:
+    """Return the remarks on these columns."""
+    found: list[Remark] = []
+    for column in columns:
+        found += _remarks(column, profiles[column.name])
+    return found
+
+
+def _remarks(column: Column, facts: Profile) -> list[Remark]:
+    name, left_out = column.name, f"{column.name!r} is left out: {column.evidence}"
+    if column.role == "target" or column.role_reason == "as set by the request":
+        return []
+    if column.role == "ignored":
+        code = {"constant": "constant", "identifier": "identifier"}.get(column.role_reason, column.kind)
+        return [Remark(code, left_out, name)]
+    if column.kind == "categorical" and column.distinct > MANY:
+        return [Remark("high_cardinality", f"{name!r} has {column.distinct:,} distinct values", name)]
+    if column.kind == "numeric" and facts.infinite:
+        return [Remark("infinite", f"{name!r} is infinite in {facts.infinite:,} rows: read as very large", name)]
+    if column.kind == "categorical" and facts.numbers * 2 > facts.present and facts.numbers < facts.present:
+        return [Remark("mixed", f"{name!r} mixes numbers and text, and is read as text: {column.evidence}", name)]
+    if "assumed" in column.evidence:
+        return [Remark("day_order", f"{name!r}: {column.evidence}", name)]
+    return []
+
+
+def remarks_on_target(facts: Profile, task: Task) -> list[Remark]:
+    """Return the remarks on the target's cells."""
+    found = []
+    if facts.missing:
+        message = f"{facts.missing:,} rows without {facts.name!r}, the target, are left out"
+        found.append(Remark("missing_target", message, facts.name))
+    if task == "regression":
+        return found
+    once = [text for text, n in facts.levels if n == 1]
+    if once:
+        named = ", ".join(map(repr, once[:5])) + (f" and {len(once) - 5} more" if len(once) > 5 else "")
+        message = f"only one row is of class {named}: it is trained on and cannot be validated"
+        return [*found, Remark("rare_class", message, facts.name)]
+    text, least = min(facts.levels, key=lambda level: level[1])
+    if least * 20 < facts.present:
+        found.append(Remark("imbalance", f"only {least / facts.present:.1%} of the rows are {text!r}", facts.name))
+    return found
