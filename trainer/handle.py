@@ -55,7 +55,7 @@ class Run(Generic[Options]):
         self.control = control
         self.step = 0
         self.epoch = 0
-        self.saved_step = 0
+        self.saved: tuple[int, int] | None = None  # step and epoch of the newest checkpoint
         self.told: Told | None = None  # what `should_stop` said
         self.result: Result | None = None
         self._emit = emit
@@ -105,7 +105,7 @@ class Run(Generic[Options]):
             self._resumed["bit_exact"] = False
             self.log(f"Going on under other conditions, so not bit for bit: {'; '.join(unlike)}.", "warning")
         self.step, self.epoch = content["step"], content["epoch"]
-        self.saved_step = self.step
+        self.saved = (self.step, self.epoch)
         restore_random_state(content["random"])
         return content["state"]
 
@@ -127,6 +127,7 @@ class Run(Generic[Options]):
         loss: Loss = None,
         epoch: int = 0,
         rows: int = 1,
+        is_epoch_end: bool = False,
         **metrics: Any,
     ) -> float | None:
         """Say that `step` steps have been taken; tell it further when it is due, which costs little when it is not.
@@ -140,9 +141,10 @@ class Run(Generic[Options]):
         if self._running_since is None:
             self.start(total=total)
         self._meter.count(loss, rows)
-        is_last = step == self._total
-        if not is_last and (step % self.spec.report_every or not self._pace.is_due()):
-            return None
+        if step != self._total:
+            is_counted = is_epoch_end or step % self.spec.report_every == 0
+            if not is_counted or not self._pace.is_due():
+                return None
         return self._tell(loss, metrics)
 
     def should_stop(self) -> bool:
@@ -183,7 +185,7 @@ class Run(Generic[Options]):
             }
             saved = self._checkpoints.write(content, step=self.step, epoch=self.epoch, is_best=is_best)
         self._saved_at = time.perf_counter()
-        self.saved_step = self.step
+        self.saved = (self.step, self.epoch)
         self.emit(
             Checkpoint(
                 attempt=self.place.attempt,

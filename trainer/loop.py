@@ -102,7 +102,13 @@ def fit(run: Run[Any], step: Step, plan: Plan, at: Fit, judge: Judge, about: dic
                 rows = min(at.batch * plan.batch_size, plan.rows) - reported * plan.batch_size
                 reported = at.batch
                 loss = run.report(
-                    step=at.step, total=total, loss=step.take_loss, epoch=at.epoch + 1, rows=rows, lr=lr
+                    step=at.step,
+                    total=total,
+                    loss=step.take_loss,
+                    epoch=at.epoch + 1,
+                    rows=rows,
+                    is_epoch_end=at.batch == batches,
+                    lr=lr,
                 )
             is_leaving, is_saving = run.should_stop(), run.should_save() and at.batch < batches
             if not _is_sound(step, loss, is_looking=is_leaving or is_saving):
@@ -116,7 +122,7 @@ def fit(run: Run[Any], step: Step, plan: Plan, at: Fit, judge: Judge, about: dic
             _end_epoch(run, step, plan, at, judge)
             if run.should_save(is_epoch_end=True):
                 _save(run, step, at, about)
-    if run.told is not Verb.CANCEL and run.saved_step != at.step:
+    if run.told is not Verb.CANCEL and run.saved != (at.step, at.epoch):
         _save(run, step, at, about)
 
 
