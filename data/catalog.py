@@ -163,8 +163,8 @@ class Catalog:
             shutil.rmtree(made, ignore_errors=True)
             raise
 
-    def _folders(self) -> "list[Path]":
-        return [path for path in self._root.iterdir() if path.is_dir() and NAME.match(path.name)]
+    def _folders(self) -> tuple[Path, ...]:
+        return tuple(path for path in self._root.iterdir() if path.is_dir() and NAME.match(path.name))
 
     def _versions(self, name: str) -> tuple[str, ...]:
         try:
