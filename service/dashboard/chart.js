@@ -218,7 +218,7 @@ export class Chart {
   #colors() {
     const style = getComputedStyle(this.element);
     const swatches = [...this.legend.querySelectorAll(".swatch")].map((swatch) => getComputedStyle(swatch).backgroundColor);
-    return { series: swatches, text: style.getPropertyValue("color"), line: style.getPropertyValue("outline-color"), strong: style.getPropertyValue("caret-color") };
+    return { series: swatches, text: style.getPropertyValue("color"), line: style.getPropertyValue("outline-color"), strong: style.getPropertyValue("caret-color"), back: style.getPropertyValue("background-color") };
   }
 
   #label() {

@@ -6,27 +6,34 @@ import { report } from "./dialog.js";
 import { button, fill, h } from "./dom.js";
 import { count, duration, timeOf, title, value } from "./format.js";
 
-const MOST = 300;
-const TYPES = "state,log,epoch,checkpoint,control,metric";
-const LOOK_BACK = 1_000; // events looked through for what is not progress
+const MOST = 300; // lines kept while events keep coming
+const PAGE = 1_000; // events looked through at once for those that are not progress
 
 export class History {
   #jobId = null;
-  #isFull = false;
+  #first = 0; // the seq before the oldest event that was looked at
 
   constructor() {
+    this.earlier = button("Earlier events", () => this.#loadEarlier().catch(report), { kind: "tiny", hidden: true });
     this.list = h("ol.history", { tabindex: 0, "aria-label": "Events, newest first" });
     this.output = h("pre.output", { hidden: true, tabindex: 0, "aria-label": "Output" });
     this.toggle = button("Output", () => this.#showOutput(), { kind: "tiny", "aria-pressed": "false" });
-    this.element = h("section.panel.history-panel", {}, h("div.panel-head", {}, h("h2", {}, "Events"), this.toggle), this.list, this.output);
+    this.element = h("section.panel.history-panel", {}, h("div.panel-head", {}, h("h2", {}, "Events"), this.toggle), this.list, this.earlier, this.output);
   }
 
   async load(jobId, lastSeq) {
     this.#jobId = jobId;
-    const query = { job_id: jobId, types: TYPES, after: Math.max(0, lastSeq - LOOK_BACK), limit: LOOK_BACK };
-    const { events } = await get("api/train/events", query);
-    const lines = events.filter((event) => event.seq <= lastSeq).map(lineOf).filter(Boolean);
-    fill(this.list, lines.slice(-MOST).reverse());
+    this.#first = lastSeq;
+    fill(this.list);
+    await this.#loadEarlier();
+  }
+
+  async #loadEarlier() {
+    const after = Math.max(0, this.#first - PAGE);
+    const { events } = await get("api/train/events", { job_id: this.#jobId, after, limit: Math.max(1, this.#first - after) });
+    this.list.append(...events.filter(({ seq }) => seq <= this.#first).map(lineOf).filter(Boolean).reverse());
+    this.#first = after;
+    this.earlier.hidden = after === 0;
   }
 
   add(event) {

@@ -38,6 +38,15 @@ function grid(pen, { x, y, area, marks, format, colors }) {
   }
 }
 
+/** Write a word over curves: the panel shines around it. */
+function word(pen, colors, text, x, y) {
+  pen.lineWidth = 4;
+  pen.strokeStyle = colors.back;
+  pen.strokeText(text, x, y);
+  pen.fillStyle = colors.text;
+  pen.fillText(text, x, y);
+}
+
 function line(pen, from, to, color, dash = []) {
   pen.strokeStyle = color;
   pen.setLineDash(dash);
@@ -52,10 +61,9 @@ function rule(pen, { x, area, colors }, step, label, height) {
   const at = Math.round(x(step)) + 0.5;
   pen.lineWidth = 1;
   line(pen, [at, area.top], [at, area.bottom], colors.text, [2, 3]);
-  pen.fillStyle = colors.text;
   const isRight = at > (area.left + area.right) / 2;
   pen.textAlign = isRight ? "right" : "left";
-  pen.fillText(label, isRight ? at - 6 : at + 6, height);
+  word(pen, colors, label, isRight ? at - 6 : at + 6, height);
 }
 
 function baseline(pen, { y, area, colors, baseline: { value, label } }) {
@@ -64,10 +72,9 @@ function baseline(pen, { y, area, colors, baseline: { value, label } }) {
   const at = Math.round(Math.min(area.bottom - 2, Math.max(area.top + 2, raw))) + 0.5;
   pen.lineWidth = 1;
   if (isInside) line(pen, [area.left, at], [area.right, at], colors.strong, [5, 4]);
-  pen.fillStyle = colors.text;
   pen.textAlign = "right";
   const sign = isInside ? "" : raw < area.top ? " ↑" : " ↓";
-  pen.fillText(`${label}${sign}`, area.right - 4, at < area.top + 32 ? Math.max(at + 13, area.top + 24) : at - 6);
+  word(pen, colors, `${label}${sign}`, area.right - 4, at < area.top + 32 ? Math.max(at + 13, area.top + 24) : at - 6);
 }
 
 function curve(pen, view, series) {

@@ -82,15 +82,20 @@ export function nearest(xs, at) {
   return index + 1 < xs.length && xs[index + 1] - at < at - xs[index] ? index + 1 : index;
 }
 
-/** Return the values smoothed by a mean that forgets, over about `share` of them; gaps stay gaps. */
-export function smoothed(values, share = 0.02) {
-  const keep = 1 - 1 / Math.max(3, values.length * share);
-  let mean = 0;
-  let weight = 0;
-  return values.map((value) => {
+/** Return the values smoothed by the mean of their neighbours; towards both ends fewer of them count. Gaps stay gaps. */
+export function smoothed(values) {
+  const reach = Math.max(2, Math.min(50, Math.round(values.length * 0.012)));
+  const sums = [0];
+  const counts = [0];
+  for (const value of values) {
+    const isKnown = Number.isFinite(value);
+    sums.push(sums.at(-1) + (isKnown ? value : 0));
+    counts.push(counts.at(-1) + (isKnown ? 1 : 0));
+  }
+  return values.map((value, index) => {
     if (!Number.isFinite(value)) return value;
-    mean = keep * mean + (1 - keep) * value;
-    weight = keep * weight + (1 - keep);
-    return mean / weight;
+    const side = Math.min(index, values.length - 1 - index, reach);
+    const [from, to] = [index - side, index + side + 1];
+    return (sums[to] - sums[from]) / (counts[to] - counts[from]);
   });
 }

@@ -1,0 +1,76 @@
+"""A visitor with a real browser, who notices what goes wrong behind the page's back."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+OUTAGE = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "WebSocket connection to")
+PATIENCE_MS = 60_000  # the machine may be busy with other tests
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@dataclass
+class Visitor:
+    """Opens pages; every console error, page error and request to elsewhere is kept in `problems`."""
+
+    browser: Browser
+    problems: list[str] = field(default_factory=list)
+    tolerated: list[str] = field(default_factory=list)  # parts of console errors that a test brings about itself
+    contexts: list[BrowserContext] = field(default_factory=list)
+
+    async def open(self, url: str, *, width: int = 1440, height: int = 900, scheme: str = "light") -> Page:
+        """Open the page as somebody new: nothing stored, this window, these colours."""
+        self.contexts.append(
+            await self.browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if scheme == "dark" else "light",
+                accept_downloads=True,
+            )
+        )
+        return await self.tab(url)
+
+    async def tab(self, url: str) -> Page:
+        """Open one more tab of the newest window."""
+        page = await self.contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
+        page.on("request", lambda request: self._on_request(request, url))
+        await page.goto(url)
+        return page
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not any(part in message.text for part in self.tolerated):
+            self.problems.append(f"console: {message.text}")
+
+    def _on_request(self, request: Request, url: str) -> None:
+        if request.url.startswith("blob:"):
+            return
+        if urlsplit(request.url).netloc != urlsplit(url).netloc:
+            self.problems.append(f"request to elsewhere: {request.url}")
+
+
+@pytest.fixture
+async def visitor() -> AsyncIterator[Visitor]:
+    """Somebody who looks at the page; at the end nothing may have gone wrong unseen."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        one = Visitor(browser)
+        yield one
+        await browser.close()
+    assert one.problems == []

@@ -1,0 +1,79 @@
+"""The story of somebody who has a file and has never seen this: from the upload to a prediction."""
+
+import shutil
+import subprocess
+
+import pytest
+from playwright.async_api import expect
+
+pytestmark = pytest.mark.e2e
+
+
+async def test_a_file_becomes_a_model_that_predicts(serve, visitor, houses, tmp_path):
+    server = serve("--slots", "1", root=tmp_path / "root")
+    file = tmp_path / "House Prices (King County).csv.gz"
+    shutil.copy(houses, file)
+    page = await visitor.open(server.url)
+    await expect(page.get_by_text("Train a model on your table")).to_be_visible()
+
+    await page.set_input_files("#file", file)
+    await expect(page.get_by_role("heading", name="House-Prices-King-County")).to_be_visible()
+    await expect(page.get_by_label("Kind of price")).to_have_value("numeric")
+
+    await page.get_by_role("link", name="Train a model on it").click()
+    await page.get_by_label("Column to predict").select_option("price")
+    await page.get_by_text("Fast", exact=True).click()
+    await page.get_by_label("Epochs").fill("3")
+    outlook = page.get_by_label("What will happen")
+    await expect(outlook.get_by_text("regression")).to_be_visible()
+    await expect(outlook).to_contain_text("Parameters")
+
+    await page.get_by_role("button", name="Start training").click()
+    await expect(page.locator(".badge")).to_have_text("Completed")
+    await expect(page.locator("canvas").first).to_have_attribute("aria-label", _has_value())
+    await expect(page.get_by_role("table").first).to_contain_text("RMSE")
+
+    await page.get_by_role("button", name="Predict").click()
+    price = float((await page.locator("output").inner_text()).replace(",", ""))
+    assert 50_000 < price < 1_000_000
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Model", exact=True).click()
+    assert (await (await download.value).path()).stat().st_size > 1_000
+    curl = await page.get_by_label("Code").inner_text()
+    answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
+    assert '"predictions"' in answer.stdout
+
+
+def _has_value():
+    import re
+
+    return re.compile(r"Newest: training [0-9.]+")
+
+
+async def test_synthetic_data_is_one_click_away(serve, visitor):
+    server = serve("--slots", "1")
+    page = await visitor.open(server.url)
+    await page.get_by_role("button", name="Train on synthetic data").click()
+    await expect(page.get_by_role("heading", name="First try")).to_be_visible()
+    await expect(page.locator(".badge")).to_have_text("Completed")
+    await page.get_by_role("button", name="Predict").click()
+    await expect(page.locator("output")).to_have_text(_number())
+
+
+def _number():
+    import re
+
+    return re.compile(r"^-?[0-9.]+$")
+
+
+async def test_what_is_wrong_stands_beside_its_field(serve, visitor):
+    visitor.tolerated = ["status of 422"]
+    server = serve("--slots", "1")
+    page = await visitor.open(f"{server.url}/#/new")
+    await page.get_by_label("Epochs").fill("-3")
+    await expect(page.locator("#field-epochs-problem")).not_to_be_empty()
+    await page.get_by_role("button", name="Start training").click()
+    await expect(page.locator(".notice.problem")).to_be_visible()
+    assert "#/new" in page.url
+    await page.get_by_label("Epochs").fill("2")
+    await expect(page.locator("#field-epochs-problem")).to_be_hidden()
