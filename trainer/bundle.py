@@ -177,6 +177,8 @@ def load_model(path: str | Path, trainer: plugins.Train | None = None) -> Model 
         return CustomModel(content, trainer or plugins.installed(content["trainer"]))
     try:
         model = Model(content)
+        if "weights_digest" in content and weights_digest(content["weights"]) != content["weights_digest"]:
+            raise ModelDamaged(f"{Path(path).name} is damaged: its weights are not those that were written.")
         model.check()
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ModelDamaged(f"{Path(path).name} is not a whole model: {type(error).__name__}: {error}") from error
