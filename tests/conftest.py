@@ -1,9 +1,19 @@
-"""What tests of every room need: the repository, a free port, the house prices that ship."""
+"""What tests of every room need: the repository, a free port, the house prices that ship, a server."""
 
+import os
+import re
+import signal
 import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+GONE_S = 15.0  # for the processes of a server that has ended; the promise is 5 s, the machine may be busy
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +34,93 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Server:
+    """`traind serve` as a process of its own; it keeps its port over restarts."""
+
+    def __init__(self, root: Path, *flags: str) -> None:
+        self.root = root
+        self.port = 0
+        self.process: subprocess.Popen[str]
+        self._flags = flags
+        self._mark = uuid.uuid4().hex
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> "Server":
+        """Start, and return when it answers."""
+        flags = ("--root", str(self.root), "--port", str(self.port), *self._flags)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "traind", "serve", *flags],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TRAIND_TEST_MARK": self._mark},
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        assert found, f"the server did not start: {line!r}"
+        self.port = int(found[1])
+        return self
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """End it as Ctrl-C does; return its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def left(self) -> list[int]:
+        """Return the processes of this server that live, its workers' included."""
+        mark = f"TRAIND_TEST_MARK={self._mark}".encode()
+        return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if mark in _read(path)]
+
+    def check_nothing_is_left(self) -> None:
+        """Fail where a process is still there some seconds after the end."""
+        until = time.monotonic() + GONE_S
+        while self.left() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert self.left() == []
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it ended meanwhile, or is not ours
+        return b""
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers; at the end they are stopped, and must leave nothing behind."""
+    servers: list[Server] = []
+
+    def start(*flags: str, root: Path = tmp_path) -> Server:
+        servers.append(Server(root, *flags))
+        return servers[-1].start()
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.stop()
+        server.check_nothing_is_left()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server that many tests share: each uses names of its own and leaves no job running."""
+    shared = Server(tmp_path_factory.mktemp("server")).start()
+    yield shared
+    assert shared.stop() == 0
+    shared.check_nothing_is_left()

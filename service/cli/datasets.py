@@ -80,7 +80,7 @@ def preview(
     if as_json:
         print_json(found)
         return
-    print_table(found["columns"], found["rows"])
+    print_table([column["name"] for column in found["columns"]], found["rows"])
 
 
 @app.command
@@ -93,8 +93,8 @@ def print_summary(summary: dict[str, Any]) -> None:
     """Print what is known of a table: rows, columns and why they are what they are, warnings."""
     from traind.service.cli.show import print_table
 
-    if "rows" in summary:
-        print(f"{summary['rows']:,} rows")
+    if "n_rows" in summary:
+        print(f"{summary['n_rows']:,} rows")
     columns = [(column["name"], column.get("kind", ""), column.get("evidence", "")) for column in summary["columns"]]
     print_table(["column", "kind", "because"], columns)
     for warning in summary.get("warnings", ()):

@@ -54,12 +54,12 @@ def demo(
 
 def _train(client: "SyncClient", spec: dict[str, Any]) -> str:
     """Train through HTTP, live, and show how good the model is; return the job."""
-    from traind.service.cli.show import follower, print_failure, print_metrics
+    from traind.service.cli.show import Bar, EpochLines, print_failure, print_metrics
     from traind.trainer.contract import Status
 
     job = client.submit(spec)
     print(f'$ curl -d \'{{"dataset": "house_prices", "target": "{TARGET}"}}\' .../api/train    # {job.job_id}\n')
-    with follower(as_json=False) as shown:
+    with Bar() if sys.stdout.isatty() else EpochLines() as shown:
         for event in client.watch(job.job_id):
             shown.show(event)
     job = client.status(job.job_id)

@@ -25,7 +25,7 @@ def jobs(
     """List jobs, newest first."""
     from traind.service.cli.show import number, print_json, print_table
 
-    page = remote.client().jobs(status, limit, after)
+    page = remote.client().jobs(status and status.upper(), limit, after)
     if as_json:
         print_json(page)
         return

@@ -31,8 +31,8 @@ def predict(
     if not file.is_file():
         raise Failed(f"{file} is not a file.")
     with _model_file(model, root, server) as path:
-        load_model(path).predict_file(file, out)
-    print(out)
+        rows = load_model(path).predict_file(file, out)
+    print(f"{out}  {rows:,} rows")
 
 
 def export(

@@ -60,6 +60,15 @@ class Lines:
         print(f"{clock}  {told(event)}", flush=True)
 
 
+class EpochLines(Lines):
+    """One line an event, progress left out."""
+
+    def show(self, event: AnyEvent) -> None:
+        """Print one event as a line."""
+        if not isinstance(event, Progress):
+            super().show(event)
+
+
 class JsonLines(Lines):
     """One JSON object an event."""
 
@@ -152,7 +161,9 @@ def _state_told(event: State) -> str:
 
 def number(value: float | None) -> str:
     """Return a number as people read it."""
-    return "not finite" if value is None else f"{value:.4g}"
+    if value is None:
+        return "not finite"
+    return f"{value:,.0f}" if 10_000 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def numbers(values: dict[str, float | None]) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         TrainSpec,
         Validation,
     )
-    from traind.trainer.run import Run
+    from traind.trainer.run import Run, run_trainer
 
 __version__ = "0.1.0"
 
@@ -63,6 +63,7 @@ __all__ = [
     "Validation",
     "__version__",
     "load_model",
+    "run_trainer",
 ]
 
 _HOMES = {
@@ -73,6 +74,7 @@ _HOMES = {
     "SyncClient": "traind.service.client.synchronous",
     "TrainingService": "traind.service.service",
     "load_model": "traind.trainer.bundle",
+    "run_trainer": "traind.trainer.run",
 }  # every other name: traind.trainer.contract
 
 

@@ -119,6 +119,7 @@ def test_every_public_name_is_there_and_listed() -> None:
         "AutoModel", "BestModel", "Checkpoint", "Client", "ControlAsked", "Epoch", "FastModel", "Job", "LinearModel",
         "Log", "Metric", "MlpModel", "Progress", "Run", "ServiceError", "State", "Status", "SyncClient", "Synthetic",
         "TabmModel", "TrainSpec", "TrainingService", "Validation", "__version__", "load_model",
+        "run_trainer",
     ]  # fmt: skip
 
 
