@@ -126,6 +126,10 @@ class Client:
         """Return the end of what a job wrote."""
         return await self._connection.send(calls.logs(job_id, limit_bytes))
 
+    async def curve(self, job_id: str, points: int = 800) -> dict[str, Any]:
+        """Return a job's curves, rewound at resumed attempts and thinned to about `points` a series."""
+        return await self._connection.send(calls.curve(job_id, points))
+
     async def predict(
         self, model: str, rows: Rows | None = None, *, columns: Mapping[str, list[Any]] | None = None
     ) -> Prediction:

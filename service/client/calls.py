@@ -139,6 +139,11 @@ def logs(job_id: str, limit_bytes: int) -> Call[str]:
     return Call("GET", "/api/train/logs", lambda body: _decode(body, _LogsBody).logs, query=query)
 
 
+def curve(job_id: str, points: int) -> Call[dict[str, Any]]:
+    """Ask for a job's curves."""
+    return Call("GET", "/api/train/curve", _facts, query={"job_id": job_id, "points": points})
+
+
 def predict(model: str, rows: Rows | None, columns: Mapping[str, list[Any]] | None) -> Call[Prediction]:
     """Ask for predictions: rows of columns, or columns of values."""
     body: dict[str, Any] = {"columns": columns} if columns is not None else {"rows": list(rows or ())}

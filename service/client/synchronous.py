@@ -110,6 +110,10 @@ class SyncClient:
         """Return the end of what a job wrote."""
         return self._connection.send(calls.logs(job_id, limit_bytes))
 
+    def curve(self, job_id: str, points: int = 800) -> dict[str, Any]:
+        """Return a job's curves, rewound at resumed attempts and thinned to about `points` a series."""
+        return self._connection.send(calls.curve(job_id, points))
+
     def predict(
         self, model: str, rows: Rows | None = None, *, columns: Mapping[str, list[Any]] | None = None
     ) -> Prediction:

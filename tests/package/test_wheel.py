@@ -22,7 +22,7 @@ def copy_sources(repository: Path, into: Path) -> Path:
     return Path(shutil.copytree(repository, into, symlinks=True, ignore=top_level_only(repository)))
 
 
-def top_level_only(repository: Path):  # noqa: ANN201 - copytree's own protocol
+def top_level_only(repository: Path):
     """Leave out only at the top: `service/http/models.py` is not the folder `models`."""
     return lambda folder, names: (
         LEFT_OUT(folder, names) if Path(folder) == repository else {"__pycache__"} & set(names)
