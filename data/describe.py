@@ -17,8 +17,9 @@ from traind.data.dates import seconds_of
 from traind.data.errors import BadTable
 from traind.data.formats import Format, detect, parse_format
 from traind.data.infer import decide
+from traind.data.load import load_columns
 from traind.data.profile import Profile, number_sql_of, profile
-from traind.data.read import OpenTable, load_columns, open_table
+from traind.data.read import OpenTable, open_table
 from traind.data.remarks import remarks_on
 from traind.data.rows import first_rows
 from traind.data.schema import Column, Remark
@@ -139,12 +140,18 @@ def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00").removesuffix("T00:00:00")
 
 
+def _has_bad_cells(column: Column, facts: Profile) -> bool:
+    """Tell whether cells are not what their column is, as far as the profile shows."""
+    if column.kind == "datetime" and facts.field.is_text:
+        return any(seconds_of(text, column.day_order) is None for text, _ in facts.levels)
+    return column.kind == "numeric" and facts.numbers + facts.no_numbers < facts.present
+
+
 def _bad_cells(table: OpenTable, columns: list[Column], profiles: dict[str, Profile]) -> list[Remark]:
     """Return what training on a column of numbers would fail on."""
     found = []
     for column in columns:
-        facts = profiles[column.name]
-        if column.kind == "numeric" and facts.numbers + facts.no_numbers < facts.present:
+        if _has_bad_cells(column, profiles[column.name]):
             try:
                 load_columns(table, [column])
             except BadTable as error:

@@ -33,7 +33,7 @@ class Dialect:
 
 
 def sniff(path: Path, form: Format) -> Dialect:
-    """Return the dialect of the CSV or TSV file, or raise `BadTable` where it has no usable header."""
+    """Return the dialect of a CSV or TSV file that was scanned; raise `BadTable` where it has no usable header."""
     text, is_whole = _sample(path, form)
     lines = text.splitlines(keepends=True)
     skip = next((i for i, line in enumerate(lines) if line.strip("\r\n")), len(lines))
@@ -50,26 +50,11 @@ def sniff(path: Path, form: Format) -> Dialect:
 
 def _sample(path: Path, form: Format) -> tuple[str, bool]:
     """Return the file's first characters, more where its first line is long, and whether they are all of it."""
-    try:
-        with open_text(path, form) as file:
-            text = file.read(_SAMPLE)
-            while text.count("\n") < 2 and len(text) < MAX_LINE and (more := file.read(_SAMPLE)):
-                text += more
-            return text, not file.read(1)
-    except UnicodeDecodeError as error:
-        raise not_decodable(form, error.object[error.start : error.start + 1]) from None
-    except (EOFError, OSError) as error:
-        raise BadTable(f"the file cannot be unzipped: {error}", hint="is it whole?") from None
-
-
-def not_decodable(form: Format, byte: bytes, line: int | None = None) -> BadTable:
-    """Return the error for a byte that is not of the file's encoding."""
-    where = f"line {line}" if line else "the file"
-    return BadTable(
-        f"{where} is not {form.charset}: it holds the byte 0x{byte.hex()}",
-        hint=f"if it is latin-1 (Windows, older exports), say so: {form.kind};charset=latin-1",
-        cells=(BadCell(line, None, None, f"not {form.charset}"),) if line else (),
-    )
+    with open_text(path, form) as file:
+        text = file.read(_SAMPLE)
+        while text.count("\n") < 2 and len(text) < MAX_LINE and (more := file.read(_SAMPLE)):
+            text += more
+        return text, not file.read(1)
 
 
 def _delimiter(body: str) -> str:

@@ -1,7 +1,7 @@
 """JSON lines: one object a line. Turned into CSV on disk, so that one reader serves both, in bounded memory."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,13 @@ def objects(path: Path, form: Format) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise _bad(line, "not an object") from None
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise _bad(line, str(error)) from None
+
+
+def locate_objects(path: Path, form: Format, records: Sequence[int]) -> list[int]:
+    """Return the line of each record, counted from 0."""
+    wanted = set(records)
+    lines = {record: line for record, (line, _) in enumerate(objects(path, form)) if record in wanted}
+    return [lines[record] for record in records]
 
 
 def _bad(line: int, message: str) -> BadTable:

@@ -17,8 +17,9 @@ from traind.data.encode import Encoded, Encoder, class_indices, fit
 from traind.data.errors import BadTable
 from traind.data.formats import parse_format
 from traind.data.leaks import find_leaks
+from traind.data.load import load_columns
 from traind.data.plan import Request, plan
-from traind.data.read import load_columns, open_table
+from traind.data.read import open_table
 from traind.data.schema import Column, Schema
 from traind.data.split import Split, split
 from traind.data.synth import TARGET, Synthetic, synthesise

@@ -1,37 +1,34 @@
-"""Opens a file as a table that SQL can ask, and loads columns from it. The only module that knows duckdb.
+"""Opens a file as a table that SQL can ask. Only here is duckdb set up; runs in worker processes only.
 
-A file's cells are taken as text; what they mean is decided by `schema` from all of them and checked again when a
-column is loaded, so that no cell is read as something that it does not say. Runs in worker processes only.
+A text file's cells are taken as text. What they mean is decided by `infer` from all of them and checked again when
+`load` loads a column, so that no cell is read as something that it does not say.
 """
 
 # ruff: noqa: S608 - SQL is made of quoted identifiers and literals of ours
 
 import re
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from traind.data.cells import is_unclean_sql, no_number_sql, number_sql, text_sql
-from traind.data.dates import seconds_of
-from traind.data.dialect import MAX_LINE, Dialect, check_names, not_decodable, sniff
+from traind.data.cells import is_unclean_sql, text_sql
+from traind.data.dialect import MAX_LINE, Dialect, check_names, sniff
 from traind.data.errors import BadCell, BadTable
-from traind.data.formats import Format
+from traind.data.formats import Format, open_text
 from traind.data.jsonl import to_csv
 from traind.data.lines import locate
 from traind.data.scan import scan
-from traind.data.schema import Column
-from traind.data.table import Cells, Codes, Numbers
 
 if TYPE_CHECKING:
     import duckdb
 
 LISTED = 100  # bad cells named in one error
 MEMORY = "1GB"  # what duckdb may hold before it spills to disk
+_COPY = "-copy"
 _AT_ONCE = 64  # columns a query
 _NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|BLOB|ARRAY")
 _NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL")
@@ -151,7 +148,8 @@ def _view_parquet(connection: "duckdb.DuckDBPyConnection", plain: Path) -> None:
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({_literal(plain)})").fetchall()
     except duckdb.Error as error:
-        raise BadTable(f"the file is not a whole Parquet file: {_first_line(error)}") from None
+        said = _first_line(error).partition(" in file ")[0]
+        raise BadTable(f"the file is not a whole Parquet file: {said}") from None
     cells = ", ".join(f"{_present_sql(_quoted(name), kind)} AS {_quoted(name)}" for name, kind, *_ in described)
     connection.execute(f"CREATE VIEW t AS SELECT {cells} FROM read_parquet({_literal(plain)})")
 
@@ -167,25 +165,41 @@ def _load_csv(connection: "duckdb.DuckDBPyConnection", plain: Path, form: Format
     """Load the file's cells as text into the table `t`."""
     import duckdb
 
-    columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(dialect.names)))
-    query = (
-        f"CREATE TABLE t AS SELECT * FROM read_csv({_literal(plain)}, auto_detect=false, header=true, "
-        f"skip={dialect.skip}, columns={{{columns}}}, delim={_literal(dialect.delimiter)}, quote='\"', escape='\"', "
-        f"compression='{'gzip' if form.is_gzip else 'none'}', encoding='{form.charset}', "
-        f"max_line_size={MAX_LINE}, store_rejects=true, rejects_limit={LISTED})"
-    )
     try:
-        connection.execute(query)
+        connection.execute(_csv_query(plain, form, dialect))
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
-        raise BadTable(f"the file cannot be read as CSV: {_first_line(error)}") from None
+        if "invalid state" not in str(error) or plain.name.endswith(_COPY):
+            raise BadTable(f"the file cannot be read as CSV: {_first_line(error)}") from None
+        copy = _with_equal_line_ends(plain, form)  # the parser takes one kind only, joined files have two
+        _load_csv(connection, copy, Format("csv"), dialect)
+        return
     rejects = connection.execute(
         "SELECT line, error_type, error_message FROM reject_errors ORDER BY line LIMIT ?", [LISTED]
     ).fetchall()
     if rejects:
         raise _ragged(plain, form, dialect, rejects)
     _clean(connection, [f"c{i}" for i in range(len(dialect.names))])
+
+
+def _csv_query(plain: Path, form: Format, dialect: Dialect) -> str:
+    columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(dialect.names)))
+    return (
+        f"CREATE TABLE t AS SELECT * FROM read_csv({_literal(plain)}, auto_detect=false, header=true, "
+        f"skip={dialect.skip}, columns={{{columns}}}, delim={_literal(dialect.delimiter)}, quote='\"', escape='\"', "
+        f"compression='{'gzip' if form.is_gzip else 'none'}', encoding='{form.charset}', "
+        f"max_line_size={MAX_LINE}, store_rejects=true, rejects_limit={LISTED})"
+    )
+
+
+def _with_equal_line_ends(plain: Path, form: Format) -> Path:
+    """Return a copy of the file in which every line ends alike."""
+    copy = plain.with_name(plain.name + _COPY)
+    with open_text(plain, form) as file, copy.open("w", encoding="utf-8", newline="\n") as out:
+        file.reconfigure(newline=None)
+        shutil.copyfileobj(file, out, 1 << 20)
+    return copy
 
 
 def _clean(connection: "duckdb.DuckDBPyConnection", cells: list[str]) -> None:
@@ -202,8 +216,6 @@ def _clean(connection: "duckdb.DuckDBPyConnection", cells: list[str]) -> None:
 def _ragged(plain: Path, form: Format, dialect: Dialect, rejects: list[tuple[int, str, str]]) -> BadTable:
     """Return the error for rows that are no rows."""
     width = len(dialect.names)
-    if any(kind == "INVALID ENCODING" for _, kind, _ in rejects):
-        return not_decodable(form, b"?", rejects[0][0])
     places = locate(plain, form, dialect, [int(line) - 1 for line, _, _ in rejects], count_blank=True)
     cells = []
     for (record, kind, message), (line, found) in zip(rejects, places, strict=True):
@@ -215,107 +227,6 @@ def _ragged(plain: Path, form: Format, dialect: Dialect, rejects: list[tuple[int
         cells.append(BadCell(line, None, dialect.delimiter.join(found)[:200], said))
     more = " and others" if len(cells) > 1 else ""
     return BadTable(f"line {cells[0].line}{more} cannot be read: {cells[0].message}", cells=tuple(cells))
-
-
-def load_columns(table: OpenTable, columns: Iterable[Column]) -> dict[str, Cells]:
-    """Return each column's cells as its kind has them: numbers, times in seconds since 1970, or codes.
-
-    Raises:
-        BadTable: cells that are not of their column's kind, each named, up to a limit.
-    """
-    loaded: dict[str, Cells] = {}
-    errors: list[BadTable] = []
-    for column in columns:
-        try:
-            loaded[column.name] = _load(table, column)
-        except BadTable as error:
-            errors.append(error)
-    if errors:
-        raise _together(errors)
-    return loaded
-
-
-def _together(errors: list[BadTable]) -> BadTable:
-    """Return one error for the bad cells of several columns, in the order of the file."""
-    cells = sorted((cell for error in errors for cell in error.cells), key=lambda cell: cell.line or 0)
-    first = min(errors, key=lambda error: error.cells[0].line or 0)
-    others = f"; {len(errors) - 1} more columns have bad cells" if len(errors) > 1 else ""
-    return BadTable(first.message + others, hint=first.hint, cells=tuple(cells[:LISTED]))
-
-
-def _load(table: OpenTable, column: Column) -> Cells:
-    field = table.field(column.name)
-    if column.kind not in {"numeric", "datetime"}:
-        return _load_codes(table, field)
-    if column.kind == "datetime" and not field.is_time:
-        return _load_times(table, field, column)
-    numbers = _load_numbers(table, field)
-    if column.role == "target" and np.isinf(numbers).any():
-        raise bad_cells(table, column.name, np.flatnonzero(np.isinf(numbers)), "not a finite number")
-    return numbers
-
-
-def _load_times(table: OpenTable, field: Field, column: Column) -> Numbers:
-    cells = _load_codes(table, field)
-    read = [seconds_of(text, column.day_order) for text in cells.levels]
-    times = np.array([*(np.nan if second is None else second for second in read), np.nan])[cells.codes]
-    bad = np.flatnonzero(np.isnan(times) & (cells.codes >= 0))
-    if len(bad):
-        raise bad_cells(table, column.name, bad, "not a date")
-    return times
-
-
-def _load_numbers(table: OpenTable, field: Field) -> Numbers:
-    if field.is_text:
-        number = number_sql(f"replace({field.sql}, ',', '.')" if field.has_decimal_comma else field.sql)
-        is_bad = f"x IS NULL AND t IS NOT NULL AND NOT {no_number_sql('t')}"
-        query = f"SELECT x, {is_bad} AS bad FROM (SELECT {field.sql} AS t, {number} AS x FROM {table.relation})"
-    else:
-        number = f"epoch({field.sql})" if field.is_time else f"CAST({field.sql} AS DOUBLE)"
-        query = f"SELECT {number} AS x, false AS bad FROM {table.relation}"
-    found = table.connection.execute(f"SELECT coalesce(x, 'nan'::DOUBLE) AS x, bad FROM ({query})").fetchnumpy()
-    if found["bad"].any():
-        raise bad_cells(table, field.name, np.flatnonzero(found["bad"]), "not a number")
-    return np.asarray(found["x"], np.float64)
-
-
-def _load_codes(table: OpenTable, field: Field) -> Codes:
-    """Return the column as codes, the most frequent text first."""
-    connection = table.connection
-    connection.execute("DROP TYPE IF EXISTS levels")
-    connection.execute(
-        f"CREATE TYPE levels AS ENUM (SELECT t FROM (SELECT {field.text} AS t FROM {table.relation}) "
-        "WHERE t IS NOT NULL GROUP BY t ORDER BY count(*) DESC, t)"
-    )
-    query = f"SELECT coalesce(enum_code(({field.text})::levels)::INTEGER, -1) AS k FROM {table.relation}"
-    codes = np.asarray(connection.execute(query).fetchnumpy()["k"], np.int32)
-    (levels,) = connection.execute("SELECT enum_range(NULL::levels)").fetchone() or ([],)
-    return Codes(codes, tuple(levels))
-
-
-def bad_cells(table: OpenTable, column: str, rows: Sequence[int] | Any, message: str) -> BadTable:
-    """Return the error that names these rows' cells of the column by line and value."""
-    first = [int(row) for row in rows[:LISTED]]
-    index = next(i for i, field in enumerate(table.fields) if field.name == column)
-    if table.dialect is None or table.form.kind == "jsonl":
-        field = table.field(column)
-        query = f"SELECT {field.text} FROM {table.relation} LIMIT 1 OFFSET ?"
-        values = [(table.connection.execute(query, [row]).fetchone() or (None,))[0] for row in first]
-        lines = [None if table.dialect is None else row + 1 for row in first]
-    else:
-        places = locate(table.path, table.form, table.dialect, [row + 1 for row in first])
-        lines, values = [line for line, _ in places], [cells[index] for _, cells in places]
-    cells = tuple(
-        BadCell(line, column, None if value is None else str(value)[:200], message)
-        for line, value in zip(lines, values, strict=True)
-    )
-    where = f"line {lines[0]}" if lines[0] else f"row {first[0] + 1}"
-    count = f" ({len(rows):,} such cells)" if len(rows) > 1 else ""
-    return BadTable(
-        f"{where}, column {column!r}: {cells[0].value!r} is {message}{count}",
-        hint="correct the cells, leave them empty if they are missing, or say what kind the column is",
-        cells=cells,
-    )
 
 
 def _quoted(name: str) -> str:

@@ -7,6 +7,8 @@ from traind.data.schema import Column, Remark, Task
 
 MANY = 1_000  # distinct values of a category from which it is remarked on
 
+_CODES = {"constant": "constant", "identifier": "identifier", "every cell is missing": "empty"}
+
 
 def remarks_on(columns: Iterable[Column], profiles: dict[str, Profile]) -> list[Remark]:
     """Return the remarks on these columns."""
@@ -21,17 +23,22 @@ def _remarks(column: Column, facts: Profile) -> list[Remark]:
     if column.role == "target" or column.role_reason == "as set by the request":
         return []
     if column.role == "ignored":
-        code = {"constant": "constant", "identifier": "identifier"}.get(column.role_reason, column.kind)
+        is_mixed = column.kind == "text" and _is_mixed(facts)
+        code = "mixed" if is_mixed else _CODES.get(column.role_reason, column.kind)
         return [Remark(code, left_out, name)]
     if column.kind == "categorical" and column.distinct > MANY:
         return [Remark("high_cardinality", f"{name!r} has {column.distinct:,} distinct values", name)]
     if column.kind == "numeric" and facts.infinite:
         return [Remark("infinite", f"{name!r} is infinite in {facts.infinite:,} rows: read as very large", name)]
-    if column.kind == "categorical" and facts.numbers * 2 > facts.present and facts.numbers < facts.present:
+    if column.kind == "categorical" and _is_mixed(facts):
         return [Remark("mixed", f"{name!r} mixes numbers and text, and is read as text: {column.evidence}", name)]
     if "assumed" in column.evidence:
         return [Remark("day_order", f"{name!r}: {column.evidence}", name)]
     return []
+
+
+def _is_mixed(facts: Profile) -> bool:
+    return facts.present < 2 * facts.numbers and facts.numbers < facts.present
 
 
 def remarks_on_target(facts: Profile, task: Task) -> list[Remark]:

@@ -20,6 +20,7 @@ from traind.data.encode import Encoder
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, open_text, parse_format
 from traind.data.jsonl import objects
+from traind.data.scan import scan
 from traind.data.schema import Column, Kind
 from traind.data.table import Cells, Table, codes_of
 
@@ -158,7 +159,9 @@ def batches_of(path: Path, form: str, size: int) -> Iterator[Batch]:
         raise BadTable(f"there is no file {str(path)!r}")
     if parsed.kind == "parquet":
         yield from _parquet_batches(path, size)
-    elif parsed.kind == "jsonl":
+        return
+    scan(path, parsed)
+    if parsed.kind == "jsonl":
         yield from _jsonl_batches(path, parsed, size)
     else:
         yield from _csv_batches(path, parsed, size)
@@ -190,7 +193,7 @@ def _records(reader: Any, width: int, skipped: int) -> Iterator[tuple[int, list[
             if record or width == 1:
                 yield line, record[:width] or [""]
             line = skipped + reader.line_num + 1
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise BadTable(f"line {line} cannot be read: {error}") from None
 
 
