@@ -69,6 +69,7 @@ def _walk_dict(value: Mapping[Any, Any], kind: inspect.DictType, loc: str, *, st
 
 def _choice(value: Any, kind: inspect.Type) -> inspect.Type:
     """Return the branch of a union that `value` was meant for, if that can be told."""
+    kind = _bare(kind)
     if not isinstance(kind, inspect.UnionType):
         return kind
     if isinstance(value, Mapping):
@@ -83,8 +84,14 @@ def _choice(value: Any, kind: inspect.Type) -> inspect.Type:
     return kind
 
 
+def _bare(kind: inspect.Type) -> inspect.Type:
+    """Return a type without its descriptions."""
+    return _bare(kind.type) if isinstance(kind, inspect.Metadata) else kind
+
+
 def fits(value: Any, kind: inspect.Type, *, strict: bool = True) -> bool:
     """Tell whether a plain value is one of `kind`."""
+    kind = _bare(kind)
     if not strict and isinstance(value, str):
         value = _from_text(value, kind)
     match kind:
@@ -148,6 +155,7 @@ def _matches(text: str, pattern: str | None) -> bool:
 
 def describe(kind: inspect.Type) -> str:
     """Return what `kind` takes, in words: `a whole number from 1 to 100000`."""
+    kind = _bare(kind)
     match kind:
         case inspect.UnionType():
             return _describe_union(kind)

@@ -23,7 +23,8 @@ MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 def parse_spec(source: bytes | str | Mapping[str, Any] | TrainSpec) -> TrainSpec:
     """Return the spec, or raise `InvalidSpec` with every problem in `details`.
 
-    Takes JSON, a mapping, or a `TrainSpec` made by its constructor, which does not check.
+    Takes JSON, a mapping, or a `TrainSpec` made by its constructor, which does not check. What is returned is as it
+    will be read back from disk: in `options` a tuple is a list, NaN is null.
     """
     value: Any = source
     if isinstance(source, bytes | str):
@@ -33,7 +34,7 @@ def parse_spec(source: bytes | str | Mapping[str, Any] | TrainSpec) -> TrainSpec
             raise InvalidSpec(f"The spec is not valid JSON: {reason(error)}.") from None
     elif isinstance(source, TrainSpec):
         value = _to_builtins(source)
-    spec = parse(value, TrainSpec, what="The spec")
+    spec = _as_stored(parse(value, TrainSpec, what="The spec"))
     found = list(_conflicts(spec))
     if found:
         raise refusal(found, "The spec")
@@ -48,14 +49,9 @@ def parse(value: Any, type_: type[T], *, what: str = "The request", strict: bool
     if too_deep(value):
         raise refusal([Problem("", f"is nested more than {MAX_DEPTH} deep")], what)
     try:
-        parsed = msgspec.convert(value, type_, strict=strict)
-        msgspec.json.encode(parsed)  # what came from Python may hold what JSON has no form for
+        return msgspec.convert(value, type_, strict=strict)
     except msgspec.ValidationError as error:
         found = problems(value, type_, strict=strict) or [Problem("", str(error))]
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        found = [Problem("", f"cannot be written as JSON: {reason(error)}")]
-    else:
-        return parsed
     raise refusal(found, what)
 
 
@@ -95,6 +91,14 @@ def _inside(value: Any) -> list[Any]:
     elif not isinstance(value, list | tuple):
         return []
     return [inner for inner in value if isinstance(inner, Mapping | list | tuple)]
+
+
+def _as_stored(spec: TrainSpec) -> TrainSpec:
+    """Return the spec after a way through JSON; what came from Python may hold what JSON has no form for."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(spec), type=TrainSpec)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise refusal([Problem("", f"cannot be written as JSON: {error}")], "The spec") from None
 
 
 def _to_builtins(spec: TrainSpec) -> Any:

@@ -13,11 +13,13 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from traind.data import errors as data
 from traind.service import errors as service
 from traind.service.http import errors as http
 from traind.service.http.answers import ErrorAnswer, ErrorBody, NoQuery
 from traind.service.http.context import VERSION
 from traind.service.http.operations import JSON, Operation
+from traind.trainer import errors as trainer
 
 PATH: Final = "/api/openapi.json"
 REF: Final = "#/components/schemas/{name}"
@@ -79,8 +81,8 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
 
 def codes() -> set[str]:
     """Return every code that an answer can carry."""
-    known: list[type[Any]] = [*http.STATUSES, *(leaf for root in http.KNOWN for leaf in leaves(root))]
-    return {kind.code for kind in known}
+    homes = {module.__name__ for module in (data, service, http, trainer)}
+    return {leaf.code for root in http.KNOWN for leaf in leaves(root) if leaf.__module__ in homes}
 
 
 def leaves(root: type[Any]) -> list[type[Any]]:

@@ -90,9 +90,11 @@ def _make_app(service: TrainingService, door: Door) -> web.Application:
 async def _bind(host: str, port: int) -> socket.socket:
     """Return a socket bound to the address, or raise what is in the way."""
     loop = asyncio.get_running_loop()
+    if not 0 <= port <= 65_535:
+        raise BadRequest(f"{host}:{port} is not an address: ports go from 0 to 65535.")
     try:
         found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (socket.gaierror, OverflowError) as error:
+    except (socket.gaierror, UnicodeError) as error:
         raise BadRequest(f"{host}:{port} is not an address: {error}.") from None
     family, kind, protocol, _, address = found[0]
     sock = socket.socket(family, kind, protocol)

@@ -1,6 +1,7 @@
 """A real service behind a real socket, one for all tests of this folder; and callers that read what it answers."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from traind.service.service import TrainingService
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run every coroutine of this folder on the loop that the shared server runs on."""
     for item in items:
-        if Path(__file__).parent in item.path.parents and isinstance(item, pytest.Function):
+        is_ours = Path(__file__).parent in item.path.parents and isinstance(item, pytest.Function)
+        if is_ours and inspect.iscoroutinefunction(item.function):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
