@@ -144,7 +144,7 @@ def test_what_could_not_be_loaded_is_refused_when_it_is_saved(state, tmp_path):
 def test_a_disk_that_cannot_be_written_is_told_by_name(number, error, tmp_path, monkeypatch):
     write(tmp_path, 1)
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(number, os.strerror(number))))
-    with pytest.raises(error, match="checkpoint-000002.pt"):
+    with pytest.raises(error, match=r"checkpoint-000002\.pt"):
         write(tmp_path, 2)
     monkeypatch.undo()
     assert newest(tmp_path) == (1, [])
@@ -155,13 +155,13 @@ def test_random_streams_go_on_where_they_were():
     def draw():
         return (
             torch.rand(3).tolist(),
-            np.random.rand(3).tolist(),
+            np.random.rand(3).tolist(),  # noqa: NPY002
             [random.random() for _ in range(3)],
             random.gauss(0, 1),
         )
 
     random.gauss(0, 1)  # leaves a spare number behind
-    np.random.standard_normal()
+    np.random.standard_normal()  # noqa: NPY002
     state = unpacked_again(random_state())
     expected = draw()
     restore_random_state(state)
