@@ -5,11 +5,12 @@ recorded durably before the worker is told, and answer at once. Made and owned b
 """
 
 import asyncio
+import functools
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
@@ -39,6 +40,9 @@ from traind.service.watchdog import Watchdog
 from traind.trainer.contract import AnyEvent, ControlAsked, DatasetFile, State, Status, TrainSpec, decode_event
 from traind.trainer.control import Verb
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 LOG = logging.getLogger(__name__)
 INBOX_FRAMES = 1_000  # what workers said and is not yet folded; beyond it their pipes fill, and progress is thinned
 NOTICE_EVERY_S = 0.1  # how often those who watch all jobs hear of the queue
@@ -46,6 +50,18 @@ SHOWN_WAITING = 200  # jobs named in that
 PAST_EVENTS = 1_000  # read from the store at once for a watcher who comes late
 _VERBS = {"stop": Verb.STOP, "pause": Verb.PAUSE, "cancel": Verb.CANCEL}
 _ENDS = {"stop": Status.STOPPED, "pause": Status.PAUSED, "cancel": Status.CANCELLED}
+
+
+def uninterrupted(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Carry a method out to its end even if its caller is cancelled: what is committed must also be told."""
+
+    @functools.wraps(method)
+    async def whole(*args: P.args, **kwargs: P.kwargs) -> T:
+        task = asyncio.ensure_future(method(*args, **kwargs))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
+
+    return whole
 
 
 class Engine:
@@ -107,6 +123,7 @@ class Engine:
         await self.journal.snapshots.close()
         await self.journal.store.close()
 
+    @uninterrupted
     async def submit(self, spec: TrainSpec, dataset: DatasetFile | None, job_id: str | None = None) -> Job:
         """Write a job down and queue it. With a `job_id`, the same id and spec again give the same job.
 
@@ -212,6 +229,7 @@ class Engine:
         """End a job and keep nothing but the record. Raises `JobFinished`."""
         return await self._ask(job_id, "cancel")
 
+    @uninterrupted
     async def resume(self, job_id: str, epochs: int | None = None) -> Job:
         """Queue a job again from its last checkpoint, with more epochs where given. Raises `NotResumable`."""
         self._check_open()
@@ -232,6 +250,7 @@ class Engine:
         self.attempts.wake()
         return job
 
+    @uninterrupted
     async def delete(self, job_id: str) -> None:
         """Remove a job that is over, with its files; raises `JobNotFinished`."""
         self._check_open()
@@ -241,6 +260,7 @@ class Engine:
                 raise JobNotFinished(f"The job {job_id} is not over.", hint="Cancel or stop it first.")
             await self.watchdog.remove(job_id)
 
+    @uninterrupted
     async def _ask(self, job_id: str, verb: str) -> Job:
         """Record a verb, then have it carried out."""
         self._check_open()

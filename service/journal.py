@@ -68,20 +68,19 @@ class Journal:
 
     async def _tell(self, job: Job, told: list[Told]) -> None:
         """Show a committed change to everyone; the end of a job stands in its status file before it is told."""
-        has_state = any(isinstance(event, State) for event, _ in told)
         is_over = job.status in TERMINAL
+        if any(isinstance(event, State) for event, _ in told):
+            written = self.snapshots.entered(job)
+            if is_over or job.seq == len(told):
+                await written
+        else:
+            self.snapshots.progressed(job)
         if is_over:
             self.live.pop(job.job_id, None)
             self._remember(job)
         else:
             self._recent.pop(job.job_id, None)
             self.live[job.job_id] = job
-        if has_state:
-            written = self.snapshots.entered(job)
-            if is_over or job.seq == len(told):
-                await written
-        else:
-            self.snapshots.progressed(job)
         for event, item in told:
             for observe in self.observers:
                 observe(job, event)

@@ -90,7 +90,7 @@ class Watchdog:
         limit = job.spec.max_seconds
         if limit is not None and job.ran_s + in_state_s > limit + self._settings.grace_s:
             return "max_seconds"
-        mean_step_s = in_state_s / attempt.beat if attempt.beat > 0 else 0.0
+        mean_step_s = max(0.0, in_state_s - silent_s) / max(1, attempt.beat)
         return "hang" if silent_s > max(self._settings.hang_s, HANG_STEPS * mean_step_s) else None
 
     async def _look_at_disk(self) -> None:

@@ -108,7 +108,7 @@ class Server:
             time.sleep(0.05)
         return pids
 
-    def call(self, method: str, path: str, body: Any = None, timeout_s: float = 10.0) -> tuple[int, dict[str, Any]]:
+    def call(self, method: str, path: str, body: Any = None, timeout_s: float = 60.0) -> tuple[int, dict[str, Any]]:
         """Return status and body of one request; raises `OSError` where the server is gone."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:

@@ -1,0 +1,122 @@
+"""Every way a worker can go: the right code, the job's last words, and nobody else notices."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_harness import Server, Workload, judge, undisturbed, workload
+
+HERE = Path(__file__).parent
+WAYS = {  # how it goes wrong -> how the job ends, and with which code
+    "exit": ("FAILED", "trainer_error"),
+    "os_exit": ("FAILED", "crash_loop"),
+    "os_exit_0": ("FAILED", "crash_loop"),
+    "abort": ("FAILED", "crash_loop"),
+    "segfault": ("FAILED", "crash_loop"),
+    "kill": ("FAILED", "crash_loop"),
+    "term": ("FAILED", "crash_loop"),
+    "freeze": ("FAILED", "crash_loop"),
+    "hang": ("FAILED", "crash_loop"),
+    "interrupt": ("FAILED", "crash_loop"),
+    "raise": ("FAILED", "trainer_error"),
+    "unpicklable": ("FAILED", "trainer_error"),
+    "unloadable": ("FAILED", "trainer_error"),
+    "memory": ("FAILED", "out_of_memory"),
+    "nothing": ("FAILED", "trainer_error"),
+    "print": ("COMPLETED", None),
+    "fork": ("COMPLETED", None),
+    "thread": ("COMPLETED", None),
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that knows the misbehaving trainer, sees hangs soon, and limits memory."""
+    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    os.environ["PYTHONPATH"] = path
+    flags = ("--trainers", '{"bad": "misbehaving:train"}', "--hang-s", "2", "--grace-s", "2")
+    server = Server(tmp_path_factory.mktemp("dies") / "root", *flags, "--worker-memory-bytes", str(300 * 2**20))
+    server.start()
+    assert server.wait_up(), server.tail()
+    yield server
+    server.kill()
+    assert server.left_behind() == []
+
+
+def submit(server: Server, spec: dict[str, Any]) -> str:
+    code, answer = server.call("POST", "/api/train", spec)
+    assert code == 202, answer
+    return str(answer["job_id"])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("how", WAYS)
+def test_a_trainer_that_goes_wrong_ends_its_own_job_only(server: Server, how: str) -> None:
+    good = submit(server, {"epochs": 2, "synthetic": {"rows": 500, "columns": 2}})
+    bad = submit(server, {"trainer": "bad", "options": {"how": how}, "max_attempts": 2})
+    server.wait_over([good, bad], timeout_s=90)
+    status, code = WAYS[how]
+    job = server.status(bad)
+    assert (job["status"], (job["error"] or {}).get("code")) == (status, code), job
+    assert server.status(good)["status"] == "COMPLETED"
+    assert server.call("GET", "/health")[1]["problems"] == []
+    if how == "raise":
+        assert "the trainer's own words" in job["error"]["output"]
+    if how == "print":
+        logs = server.root / "artifacts/checkpoints" / bad / "attempt-1/output.log"
+        assert logs.stat().st_size < 64 * 2**20
+    assert not [breach for breach in judge(server, Workload([], {bad: 0, good: 0}), None)]
+
+
+def test_a_trainer_that_ignores_stop_is_killed_and_its_model_made_from_the_last_checkpoint(server: Server) -> None:
+    bad = submit(server, {"trainer": "bad", "options": {"how": "hang", "at": 35}, "max_attempts": 2})
+    while server.status(bad)["checkpoint"] is None or server.status(bad)["step"] < 30:
+        time.sleep(0.02)
+    code, answer = server.call("POST", "/api/train/stop", {"job_id": bad})
+    assert (code, answer["ok"]) == (200, True)
+    server.wait_over([bad], timeout_s=60)
+    job = server.status(bad)
+    assert (job["status"], job["error"]) == ("STOPPED", None)
+    assert (server.root / job["model"]).exists()
+
+
+def killed_workers(root: Path, seed: int, count: int, number: int) -> None:
+    """Send running workers a deadly signal `count` times; the models must be those of an undisturbed run."""
+    chance = random.Random(seed)
+    work = workload(4, seed=3)
+    digests = undisturbed(work, root.with_name("calm"))
+    server = Server(root, "--hang-s", "1", "--grace-s", "5")
+    server.start()
+    assert server.wait_up(), server.tail()
+    for spec in work.specs:
+        spec["max_attempts"] = 100
+    work.submit(server, f"w{seed}")
+    sent = 0
+    while sent < count and any(job["finished_at"] is None for job in server.jobs()):
+        time.sleep(chance.uniform(0.02, 0.4))
+        if pids := server.worker_pids():
+            os.kill(chance.choice(pids), number)
+            sent += 1
+    assert sent > 0
+    server.wait_over(list(work.accepted))
+    breaches = judge(server, work, digests)
+    server.kill()
+    assert (breaches, server.left_behind()) == ([], []), f"seed {seed}\n{server.tail()}"
+
+
+@pytest.mark.timeout(300)
+def test_killed_workers_are_followed_by_ones_that_make_the_same_models(tmp_path: Path) -> None:
+    killed_workers(tmp_path / "root", seed=21, count=6, number=signal.SIGKILL)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(300, 320))
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_two_hundred_dead_or_frozen_workers(tmp_path: Path, seed: int, number: int) -> None:
+    killed_workers(tmp_path / "root", seed=seed, count=5, number=number)
