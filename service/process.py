@@ -27,7 +27,7 @@ class WorkerProcess:
     def __init__(self, pool: ProcessPoolExecutor, identity: Identity, pidfd: int) -> None:
         self.identity = identity
         self.was_killed = False  # by us
-        self._pool = pool
+        self._pool: ProcessPoolExecutor | None = pool
         self._pidfd: int | None = pidfd
         self._process = next(iter((getattr(pool, "_processes", None) or {}).values()), None)
         self._manager = getattr(pool, "_executor_manager_thread", None)
@@ -47,6 +47,7 @@ class WorkerProcess:
         Cancelling leaves the call running: a cancelled future can hang a pool.
         """
         answered: asyncio.Future[None] = self._loop.create_future()
+        assert self._pool is not None  # it is not retired
         try:
             future = self._pool.submit(Named(function), *args)
         except BrokenProcessPool:
@@ -84,12 +85,20 @@ class WorkerProcess:
 
     async def retire(self, grace_s: float = LEAVE_S) -> None:
         """Let it leave, kill it if it does not, and release everything it held. Not to be cancelled."""
+        if self._pool is None:
+            return
         self._pool.shutdown(wait=False)
+        self._pool = None
         await asyncio.wait({self.gone}, timeout=grace_s)
         self.kill()
         await asyncio.wait({self.gone}, timeout=LEAVE_S)
         if self._manager is not None:
             await aside(self._manager.join, LEAVE_S)
+            self._manager = None
+        if self._process is not None:
+            with contextlib.suppress(ValueError):  # it could not even be killed
+                self._process.close()
+            self._process = None
         if self._pidfd is not None:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)

@@ -78,7 +78,7 @@ async def rig(
     async def make(**options: Any) -> Rig:
         folder = tmp_path / f"rig-{len(rigs)}"
         folder.mkdir()
-        rigs.append(Rig(fork_server, folder, **options))
+        rigs.append(Rig(options.pop("server", fork_server), folder, **options))
         await rigs[-1].slots.start()
         return rigs[-1]
 

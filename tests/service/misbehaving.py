@@ -322,3 +322,18 @@ def wait_for(request: Any) -> Any:
     while not Path(request["end"]).exists():
         time.sleep(0.005)
     return {"ended": True}
+
+
+# What fork servers boot with in tests.
+
+
+def boot_nothing() -> None:
+    """Load nothing: torch is not needed to see how processes come and go."""
+
+
+def boot_slowly() -> None:
+    time.sleep(0.5)
+
+
+def boot_and_die() -> None:
+    raise RuntimeError("no boot today")

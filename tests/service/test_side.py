@@ -1,0 +1,177 @@
+"""The side worker: calls, errors, deaths and cancelled callers, in real processes."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from traind.data import errors as data_errors
+from traind.data.errors import BadCell, DataError
+from traind.service.errors import NotRunning, SideWorkerFailed
+from traind.service.forkserver import ForkServer
+from traind.service.side import SideWorker
+from traind.trainer import errors as trainer_errors
+from traind.trainer.errors import SpecError, TrainerError
+
+
+@pytest.fixture
+async def side(fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    worker = SideWorker(fork_server, tmp_path / "side")
+    await worker.start()
+    yield worker
+    await worker.close()
+    assert not (tmp_path / "side").exists()
+
+
+async def test_a_call_is_answered(side: SideWorker) -> None:
+    assert await side.call("misbehaving:double", {"number": 21}) == {"twice": 42}
+
+
+async def test_payloads_of_any_size_and_kind_go_by_file(side: SideWorker, tmp_path: Path) -> None:
+    """F5: big arguments stick in a pool's feeder thread."""
+    request = {"rows": ["x" * 1_000] * 20_000, "bytes": b"\x00\xff", "nan": float("inf"), "none": None, "big": 2**63}
+    assert await side.call("misbehaving:echo", request) == request
+    assert list((tmp_path / "side").iterdir()) == []
+
+
+async def test_a_function_keeps_its_process_and_what_it_loaded(side: SideWorker) -> None:
+    answers = [await side.call("misbehaving:count_calls", {}) for _ in range(3)]
+    assert [answer["calls"] for answer in answers] == [1, 2, 3]
+    assert len({answer["pid"] for answer in answers}) == 1
+
+
+def _leaves(kind: type) -> set[type]:
+    return {kind} | {leaf for sub in kind.__subclasses__() for leaf in _leaves(sub)}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    sorted(
+        (k for k in _leaves(TrainerError) | _leaves(DataError) if k.__module__.endswith(".errors")),
+        key=lambda kind: kind.__name__,
+    ),
+)
+async def test_our_errors_come_back_as_they_were_raised(side: SideWorker, kind: type) -> None:
+    with pytest.raises(kind) as caught:
+        await side.call("misbehaving:refuse", {"kind": kind.__name__})
+    error: Any = caught.value
+    assert type(error) is kind
+    assert (str(error), error.message, error.hint) == ("no", "no", "try")
+    if isinstance(error, DataError):
+        assert error.cells == (BadCell(3, "price", "x", "not a number"),)
+
+
+async def test_an_error_of_a_class_unknown_here_comes_back_as_the_nearest_known(side: SideWorker) -> None:
+    with pytest.raises(SpecError) as caught:
+        await side.call("misbehaving:refuse_in_private", {})
+    assert (type(caught.value), caught.value.field) == (SpecError, "epochs")
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        ("fail", "Unpicklable"),
+        ("leave", "SystemExit"),
+        ("answer_nonsense", "TypeError"),
+        ("die", "the process died in misbehaving:die"),
+        ("is_not_there", "AttributeError"),
+    ],
+)
+async def test_anything_else_fails_the_call_and_the_next_one_is_answered(
+    side: SideWorker, function: str, says: str
+) -> None:
+    for _ in range(2):
+        with pytest.raises(SideWorkerFailed, match=says):
+            await side.call(f"misbehaving:{function}", {})
+    assert await side.call("misbehaving:double", {"number": 1}) == {"twice": 2}
+
+
+def _waiting(tmp_path: Path, name: str) -> dict[str, str]:
+    return {"begun": str(tmp_path / f"{name}-begun"), "end": str(tmp_path / f"{name}-end")}
+
+
+async def test_a_long_call_delays_no_call_of_another_function(side: SideWorker, tmp_path: Path, until: Any) -> None:
+    request = _waiting(tmp_path, "long")
+    long = asyncio.create_task(side.call("misbehaving:wait_for", request))
+    await until(Path(request["begun"]).exists)
+    assert await side.call("misbehaving:double", {"number": 1}) == {"twice": 2}
+    assert not long.done()
+    Path(request["end"]).touch()
+    assert await long == {"ended": True}
+
+
+async def test_calls_of_one_function_take_turns(side: SideWorker, tmp_path: Path, until: Any) -> None:
+    first, second = _waiting(tmp_path, "first"), _waiting(tmp_path, "second")
+    calls = [asyncio.create_task(side.call("misbehaving:wait_for", request)) for request in (first, second)]
+    await until(Path(first["begun"]).exists)
+    assert not Path(second["begun"]).exists()
+    Path(first["end"]).touch()
+    await until(Path(second["begun"]).exists)
+    Path(second["end"]).touch()
+    assert await asyncio.gather(*calls) == [{"ended": True}] * 2
+
+
+async def test_a_call_that_takes_too_long_is_ended_and_the_next_one_is_answered(
+    side: SideWorker, tmp_path: Path
+) -> None:
+    request = _waiting(tmp_path, "never")
+    with pytest.raises(SideWorkerFailed, match=r"took longer than 0\.05 s"):
+        await side.call("misbehaving:wait_for", request, timeout_s=0.05)
+    Path(request["end"]).touch()
+    assert await side.call("misbehaving:wait_for", request) == {"ended": True}
+
+
+async def test_a_caller_who_leaves_disturbs_nobody(side: SideWorker, tmp_path: Path, until: Any) -> None:
+    """F2: the executor's future is never cancelled."""
+    request = _waiting(tmp_path, "left")
+    call = asyncio.create_task(side.call("misbehaving:wait_for", request))
+    await until(Path(request["begun"]).exists)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    Path(request["end"]).touch()
+    assert await side.call("misbehaving:wait_for", request) == {"ended": True}
+
+
+async def test_closing_ends_calls_that_run_and_those_that_wait(
+    fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Any
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    side = SideWorker(fork_server, tmp_path / "side")
+    await side.start()
+    request = _waiting(tmp_path, "closed")
+    calls = [asyncio.create_task(side.call("misbehaving:wait_for", request)) for _ in range(3)]
+    await until(Path(request["begun"]).exists)
+    await side.close()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {SideWorkerFailed, NotRunning}
+    with pytest.raises(NotRunning):
+        await side.call("misbehaving:double", {"number": 1})
+
+
+async def test_leftovers_of_a_killed_server_are_swept(fork_server: ForkServer, tmp_path: Path) -> None:
+    left = tmp_path / "side" / "call"
+    left.mkdir(parents=True)
+    (left / "request").touch()
+    side = SideWorker(fork_server, tmp_path / "side")
+    await side.start()
+    assert list((tmp_path / "side").iterdir()) == []
+
+
+async def test_no_process_means_a_failed_call(tmp_path: Path) -> None:
+    server = ForkServer("builtins:no_such_boot")
+    server.start()
+    side = SideWorker(server, tmp_path / "side")
+    await side.start()
+    with pytest.raises(SideWorkerFailed, match="no_such_boot"):
+        await side.call("misbehaving:double", {"number": 1})
+    await side.close()
+    server.stop()
+
+
+def test_both_trees_of_errors_are_tried() -> None:
+    assert len(_leaves(TrainerError)) > 5
+    assert {kind.__module__ for kind in _leaves(DataError)} >= {data_errors.__name__}
+    assert trainer_errors.SpecError in _leaves(TrainerError)
