@@ -105,3 +105,9 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
             await asyncio.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+def rig_type() -> type[Rig]:
+    """For tests that bring a loop of their own."""
+    return Rig

@@ -1,4 +1,4 @@
-"""Slots under uvloop, which has its own readers: the ways of a job that lean on them."""
+"""Slots under uvloop, which has readers of its own: the ways of a job that lean on them."""
 
 import asyncio
 import signal
@@ -8,29 +8,32 @@ from typing import Any
 import pytest
 import uvloop
 
+from traind.service.forkserver import ForkServer
 from traind.service.slots import Ended
 from traind.trainer.contract import Checkpoint, Log, State
 from traind.trainer.control import Verb
 
 
-@pytest.fixture
-def event_loop_policy() -> Any:
-    return uvloop.EventLoopPolicy()
+def test_jobs_talk_end_and_die_as_under_asyncio(
+    rig_type: Any, fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
+    async def use() -> None:
+        rig = rig_type(fork_server, tmp_path, inbox_size=2)
+        await rig.slots.start()
+        worker, ended = await rig.done("nothing")
+        assert (ended, [type(event) for event in rig.said[worker]]) == (Ended("done"), [State, State, Ended])
+        worker = await rig.job("obedient")
+        await rig.until(worker, Log)
+        worker.ask(Verb.STOP)
+        assert await rig.end(worker) == Ended("done")
+        assert (await rig.done("segfault"))[1].signal == signal.SIGSEGV
+        assert (await rig.done("half_result"))[1].signal == signal.SIGKILL
+        worker, ended = await rig.done("report_much", count=5_000)
+        assert ended == Ended("done")
+        assert sum(isinstance(event, Checkpoint) for event in rig.said[worker]) == 5
+        await rig.slots.close()
 
-async def test_jobs_talk_end_and_die_as_under_asyncio(rig: Any, until: Any) -> None:
-    assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
-    rig = await rig(inbox_size=2)
-    worker, ended = await rig.done("nothing")
-    assert (ended, [type(event) for event in rig.said[worker]]) == (Ended("done"), [State, State, Ended])
-    worker = await rig.job("obedient")
-    await rig.until(worker, Log)
-    worker.ask(Verb.STOP)
-    assert await rig.end(worker) == Ended("done")
-    assert (await rig.done("segfault"))[1].signal == signal.SIGSEGV
-    assert (await rig.done("half_result"))[1].signal == signal.SIGKILL
-    worker = await rig.job("report_much", count=5_000)
-    await until((worker.attempt_dir / "reported").exists)
-    assert await rig.end(worker) == Ended("done")
-    assert sum(isinstance(event, Checkpoint) for event in rig.said[worker]) == 5
-    assert Path(worker.attempt_dir / "output.log").read_text() == ""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(use())
