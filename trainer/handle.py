@@ -38,6 +38,7 @@ from traind.trainer.randomness import random_state, restore_random_state, seed_a
 
 Emit = Callable[[AnyEvent], None]
 Options = TypeVar("Options")
+Said = TypeVar("Said", bound=AnyEvent)
 
 
 class Run(Generic[Options]):
@@ -186,15 +187,8 @@ class Run(Generic[Options]):
             saved = self._checkpoints.write(content, step=self.step, epoch=self.epoch, is_best=is_best)
         self._saved_at = time.perf_counter()
         self.saved = (self.step, self.epoch)
-        self.emit(
-            Checkpoint(
-                attempt=self.place.attempt,
-                step=self.step,
-                path=str(saved.path),
-                epoch=self.epoch,
-                seconds=saved.seconds,
-            )
-        )
+        where = {"attempt": self.place.attempt, "step": self.step, "epoch": self.epoch}
+        self.emit(Checkpoint(path=str(saved.path), seconds=saved.seconds, **where))
 
     def end_epoch(
         self,
@@ -243,13 +237,7 @@ class Run(Generic[Options]):
             "metrics": metrics or {},
         }
         digest = write_model(path, model, head)
-        self.result = Result(
-            model_path=str(path),
-            weights_digest=digest,
-            metrics=metrics or {},
-            best_epoch=best_epoch,
-            report=report or {},
-        )
+        self.result = Result(str(path), digest, metrics or {}, best_epoch, report or {})
         return path
 
     def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
@@ -266,12 +254,14 @@ class Run(Generic[Options]):
         self.control.beat += 1
         return self._meter.aside()
 
-    def emit(self, event: AnyEvent) -> None:
-        """Tell an event as it is, dated now."""
+    def emit(self, event: Said) -> Said:
+        """Tell an event as it is, dated now; return it with its date."""
+        dated = msgspec.structs.replace(event, ts=time.time())
         try:
-            self._emit(msgspec.structs.replace(event, ts=time.time()))
+            self._emit(dated)
         except Exception as error:
             raise EmitFailed(error) from error
+        return dated
 
     def _tell(self, loss: Loss, metrics: dict[str, Any]) -> float | None:
         """Tell where training is; return the loss that was told."""

@@ -49,8 +49,7 @@ def run(spec: TrainSpec, emit: Emit, place: Place | None = None, control: Contro
             last = ended(this)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever training code raises ends this job only
             last = failed(this, error)
-        this.emit(last)
-        return last
+        return this.emit(last)
     except EmitFailed as failure:
         raise failure.cause from None
 
@@ -83,9 +82,7 @@ def run_trainer(
     place = Place(job_id=where.name, attempt=1, attempt_dir=str(where), dataset=file)
     this: Run[Any] = Run(spec, emit or _print, place, LocalControl())
     _train(this, plugins.wrap(train))
-    last = ended(this)
-    this.emit(last)
-    return last
+    return this.emit(ended(this))
 
 
 def _train(this: Run[Any], trainer: plugins.Trainer) -> None:

@@ -79,9 +79,9 @@ def new_job(tmp_path: Path) -> Callable[..., Job]:
     """Make jobs below the test's folder: `new_job(file=None, **fields of the spec)`."""
     made: list[Job] = []
 
-    def make(file: DatasetFile | None = None, trainer: str = "traind.trainer.tabular:train", **fields: Any) -> Job:
+    def make(file: DatasetFile | None = None, runs: str = "traind.trainer.tabular:train", **fields: Any) -> Job:
         spec = msgspec.convert(fields, TrainSpec)
-        made.append(Job(tmp_path / f"job-{len(made)}", spec, file, trainer))
+        made.append(Job(tmp_path / f"job-{len(made)}", spec, file, runs))
         return made[-1]
 
     return make

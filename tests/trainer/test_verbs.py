@@ -3,7 +3,7 @@
 import pytest
 
 from traind.trainer.bundle import load_model
-from traind.trainer.contract import Checkpoint, Epoch, Log, Progress, State, Status
+from traind.trainer.contract import Checkpoint, Epoch, Log, Progress, Status
 from traind.trainer.control import Verb
 
 BARE = {"kind": "mlp", "hidden": [8], "embedding": "none", "dropout": 0.0}
