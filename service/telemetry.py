@@ -65,22 +65,23 @@ class Telemetry:
         """Count one committed event; `job` is as the event left it."""
         self.events.labels(type(event).__struct_config__.tag).inc()
         if isinstance(event, Progress):
-            self.latency.observe(max(0.0, time.time() - event.ts))
-            taken = event.step - self._steps.get(job.job_id, job.resumed_from_step or 0)
-            self._steps[job.job_id] = event.step
-            self.steps.inc(max(0, taken))
+            self._observe_progress(job, event)
         elif isinstance(event, State):
             self._observe_state(job, event)
 
+    def _observe_progress(self, job: Job, event: Progress) -> None:
+        self.latency.observe(max(0.0, time.time() - event.ts))
+        before = self._steps.get(job.job_id)
+        if before is None and job.attempt == 1:
+            self.first_step.observe(job.timings.get("submit_to_first_step_s", 0.0))
+        self.steps.inc(max(0, event.step - (before if before is not None else job.resumed_from_step or 0)))
+        self._steps[job.job_id] = event.step
+
     def _observe_state(self, job: Job, event: State) -> None:
-        if event.status in (Status.STARTING, Status.QUEUED) or job.finished_at is not None:
+        if event.status not in (Status.LOADING, Status.RUNNING):
             self._steps.pop(job.job_id, None)
         if event.status is Status.STARTING and job.attempt == 1:
             self.wait.observe(max(0.0, event.ts - job.created_at))
-        if event.status is Status.RUNNING and job.attempt == 1:
-            took = job.timings.get("submit_to_first_step_s")
-            if took is not None:
-                self.first_step.observe(took)
         if event.status is Status.QUEUED and event.reason == "worker_died":
             self.deaths.inc()
 

@@ -1,8 +1,8 @@
 """The websocket: one object a client, with one task that reads and one that writes.
 
 With `job_id` it sends that job's events and closes with 1000 after the last. Without, it sends a snapshot, then the
-states and thinned progress of all jobs, and whole job streams that the client subscribes to, by way of a bounded
-outbox. Events go out as the bytes that the store has. A client that does not read is dropped with 1013; nothing is
+states and thinned progress of all jobs, older jobs page by page where the client asks, and whole job streams that it
+subscribes to, by way of a bounded outbox. Events go out as the bytes that the store has. A client that does not read is dropped with 1013; nothing is
 lost by that, it comes back with its cursor.
 """
 
@@ -17,6 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Meta, Struct
 
 from traind.service.errors import NotRunning, ServiceError, SlowWatcher
+from traind.service.http import overview
 from traind.service.http.answers import AnyJobId, SocketQuery
 from traind.service.http.bodies import decode, read_query
 from traind.service.http.context import LIMITS, SERVICE, STREAMS
@@ -30,7 +31,6 @@ LARGEST_MESSAGE_BYTES = 4 * 1024
 HEARTBEAT_S = 20.0
 CLOSE_S = 2.0  # for the client to answer a close
 LINGER_S = 15.0  # for a close to reach a client that had stopped reading
-SNAPSHOT_JOBS = 200
 
 
 class Wish(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +39,7 @@ class Wish(Struct, frozen=True, forbid_unknown_fields=True):
     subscribe: AnyJobId | None = None
     after: Annotated[int, Meta(ge=0, le=2**53)] = 0
     unsubscribe: AnyJobId | None = None
+    older: Annotated[int, Meta(ge=0, le=2**53)] | None = None  # `next` of the snapshot, or of the last such answer
     ping: Any = None
 
 
@@ -136,8 +137,7 @@ class Connection:
         first = asyncio.ensure_future(anext(stream))
         try:
             await asyncio.sleep(0)  # the subscription stands: nothing falls between it and the snapshot
-            page = await self._service.jobs(limit=SNAPSHOT_JOBS)
-            await self._outbox.put(_encode({"type": "snapshot", "jobs": page.jobs, "next": page.next}))
+            await self._outbox.put(await overview.snapshot(self._service))
             await self._outbox.put(await first)
             async for body in stream:
                 await self._outbox.put(body)
@@ -172,6 +172,9 @@ class Connection:
                     await self._send(_refusal(error))
 
     async def _grant(self, wish: Wish, *, can_subscribe: bool) -> None:
+        if wish.older is not None:
+            await self._outbox.put(await overview.older(self._service, wish.older))
+            return
         if wish.subscribe is None and wish.unsubscribe is None:
             await self._send(_encode({"type": "pong", "ping": wish.ping}))
             return

@@ -1,0 +1,37 @@
+"""What somebody who watches all jobs is shown first: the server, who waits, and the jobs in short, page by page.
+
+Messages of the websocket, encoded; made of what the service says. Called by `http.ws`.
+"""
+
+import msgspec
+
+from traind.service.http.context import VERSION
+from traind.service.jobs import ACTIVE, summary
+from traind.service.service import TrainingService
+
+FIRST_JOBS = 200
+MORE_JOBS = 500
+_encode = msgspec.json.Encoder().encode
+
+
+async def snapshot(service: TrainingService) -> bytes:
+    """Return the server, the queue, the newest jobs and all that a worker has; `next` is where the others begin."""
+    page = await service.jobs(limit=FIRST_JOBS)
+    shown = {job.job_id for job in page.jobs}
+    active = [job for job in service.engine.journal.live.values() if job.status in ACTIVE and job.job_id not in shown]
+    queue = service.engine.queue_notice()
+    return _encode(
+        {
+            "type": "snapshot",
+            "server": {"version": VERSION, "started_at": service.started_at, "slots": queue["slots"]},
+            "queue": queue,
+            "jobs": [summary(job) for job in [*page.jobs, *active]],
+            "next": page.next,
+        }
+    )
+
+
+async def older(service: TrainingService, after: int) -> bytes:
+    """Return the jobs in short after `next` of the message before."""
+    page = await service.jobs(limit=MORE_JOBS, after=after)
+    return _encode({"type": "older", "jobs": [summary(job) for job in page.jobs], "next": page.next})
