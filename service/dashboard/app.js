@@ -5,7 +5,7 @@ import { askToken } from "./dialog.js";
 import { fill, h, say } from "./dom.js";
 import { count, timeOf } from "./format.js";
 import { icon } from "./icons.js";
-import { fetchOlder, showJobs } from "./jobs.js";
+import { showJobs } from "./jobs.js";
 import { Store } from "./store.js";
 import { Stream } from "./stream.js";
 
@@ -21,12 +21,12 @@ const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets"
 const store = new Store(async (jobId) => (await api.get("api/train/status", { job_id: jobId })).status);
 const stream = new Stream(received, (connection) => store.connected(connection));
 
-async function received(message) {
+function received(message) {
   const before = store.server?.started_at;
   store.receive(message);
+  if (message.next) stream.askOlder(message.next); // search and counts cover all jobs, those of long ago too
   if (message.type !== "snapshot") return;
   if (before && store.server?.started_at !== before) say(document.getElementById("said"), "The server was started again.");
-  if (message.next) await fetchOlder(store, message.next).catch(() => {});
 }
 
 /** Return {view, id, query} of an address such as #/job/J or #/new?dataset=D. */

@@ -1,6 +1,5 @@
 // The list of jobs: filter, search, sort, live. Thousands of jobs stay smooth: only the rows in sight exist.
 
-import * as api from "./api.js";
 import { fill, h, say } from "./dom.js";
 import { count } from "./format.js";
 import { icon } from "./icons.js";
@@ -137,14 +136,5 @@ class JobsView {
       chip.hidden = number === 0 && filter !== "all" && filter !== "running" && filter !== this.filter;
       say(chip.lastChild, count(number));
     }
-  }
-}
-
-/** Fetch the jobs that the snapshot left out, page by page, so that search and counts cover all of them. */
-export async function fetchOlder(store, cursor) {
-  for (let after = cursor; after; ) {
-    const page = await api.get("api/train/jobs", { limit: 500, after, summary: true });
-    store.older(page.jobs);
-    after = page.next;
   }
 }

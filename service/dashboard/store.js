@@ -13,6 +13,7 @@ export class Store {
   isLoaded = false; // the first snapshot is in
   #listeners = new Set();
   #isDue = false;
+  #unconfirmed = new Set(); // jobs from before the connection was lost, until the server names them again
   #fetchJob;
   #fetching = new Map();
 
@@ -45,36 +46,34 @@ export class Store {
   receive(message) {
     this.heardAt = Date.now();
     if (message.type === "snapshot") this.#snapshot(message);
+    else if (message.type === "older") this.#listed(message);
     else if (message.type === "queue") this.#queued(message);
     else if (message.type === "deleted") this.jobs.delete(message.job_id);
     else if (message.job_id && message.seq) this.#event(message);
     this.changed();
   }
 
-  /** Take a page of older jobs; what is known already is newer. */
-  older(jobs) {
-    for (const job of jobs) if (!this.jobs.has(job.job_id)) this.jobs.set(job.job_id, job);
-    this.changed();
-  }
-
-  /** Take a job's whole record, as a call answered it. */
+  /** Take a job's record, whole or in short; where events were faster, theirs is newer. */
   put(job) {
+    this.#unconfirmed.delete(job.job_id);
     const known = this.jobs.get(job.job_id);
     this.jobs.set(job.job_id, known && known.seq > job.seq ? { ...job, ...known } : { ...known, ...job });
     this.changed();
   }
 
-  #snapshot({ jobs, server, queue }) {
-    const listed = new Set(jobs.map((job) => job.job_id));
-    const oldest = jobs.length ? Math.min(...jobs.map((job) => job.created_at)) : 0;
-    for (const job of this.jobs.values()) {
-      const isGone = !listed.has(job.job_id) && (job.created_at > oldest || !TERMINAL.includes(job.status));
-      if (isGone) this.jobs.delete(job.job_id);
-    }
-    for (const job of jobs) this.jobs.set(job.job_id, { ...this.jobs.get(job.job_id), ...job });
-    this.server = server ?? this.server;
-    if (queue) this.#queued(queue);
+  #snapshot(message) {
+    this.#unconfirmed = new Set(this.jobs.keys());
+    this.server = message.server;
+    this.#queued(message.queue);
+    this.#listed(message);
     this.isLoaded = true;
+  }
+
+  /** Take a page of jobs in short; after the last page, what no page named is gone. */
+  #listed({ jobs, next }) {
+    for (const job of jobs) this.put(job);
+    if (next !== null) return;
+    for (const jobId of this.#unconfirmed) this.jobs.delete(jobId);
   }
 
   #queued({ order, slots }) {

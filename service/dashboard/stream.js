@@ -56,6 +56,11 @@ export class Stream {
     };
   }
 
+  /** Ask for the jobs that the snapshot left out; the answer comes as a message. */
+  askOlder(after) {
+    this.#send({ older: after });
+  }
+
   #opened(socket) {
     if (socket !== this.#socket) return;
     this.#failures = 0;

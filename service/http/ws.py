@@ -2,8 +2,8 @@
 
 With `job_id` it sends that job's events and closes with 1000 after the last. Without, it sends a snapshot, then the
 states and thinned progress of all jobs, older jobs page by page where the client asks, and whole job streams that it
-subscribes to, by way of a bounded outbox. Events go out as the bytes that the store has. A client that does not read is dropped with 1013; nothing is
-lost by that, it comes back with its cursor.
+subscribes to, by way of a bounded outbox. Events go out as the bytes that the store has. A client that does not read
+is dropped with 1013; nothing is lost by that, it comes back with its cursor.
 """
 
 import asyncio

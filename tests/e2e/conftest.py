@@ -1,6 +1,7 @@
 """A visitor with a real browser, who notices what goes wrong behind the page's back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -53,6 +54,13 @@ class Visitor:
         page.on("request", lambda request: self._on_request(request, url))
         await page.goto(url)
         return page
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """Expect that the server cannot be reached for a while: the browser complains of that by itself."""
+        self.tolerated = list(OUTAGE)
+        yield
+        self.tolerated = []
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not any(part in message.text for part in self.tolerated):

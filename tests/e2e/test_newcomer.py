@@ -1,5 +1,6 @@
 """The story of somebody who has a file and has never seen this: from the upload to a prediction."""
 
+import re
 import shutil
 import subprocess
 
@@ -22,7 +23,7 @@ async def test_a_file_becomes_a_model_that_predicts(serve, visitor, houses, tmp_
 
     await page.get_by_role("link", name="Train a model on it").click()
     await page.get_by_label("Column to predict").select_option("price")
-    await page.get_by_text("Fast", exact=True).click()
+    await page.get_by_role("radio", name="Fast").check()
     await page.get_by_label("Epochs").fill("3")
     outlook = page.get_by_label("What will happen")
     await expect(outlook.get_by_text("regression")).to_be_visible()
@@ -30,7 +31,9 @@ async def test_a_file_becomes_a_model_that_predicts(serve, visitor, houses, tmp_
 
     await page.get_by_role("button", name="Start training").click()
     await expect(page.locator(".badge")).to_have_text("Completed")
-    await expect(page.locator("canvas").first).to_have_attribute("aria-label", _has_value())
+    await expect(page.locator("canvas").first).to_have_attribute(
+        "aria-label", re.compile(r"Newest: training [0-9.]+")
+    )
     await expect(page.get_by_role("table").first).to_contain_text("RMSE")
 
     await page.get_by_role("button", name="Predict").click()
@@ -44,12 +47,6 @@ async def test_a_file_becomes_a_model_that_predicts(serve, visitor, houses, tmp_
     assert '"predictions"' in answer.stdout
 
 
-def _has_value():
-    import re
-
-    return re.compile(r"Newest: training [0-9.]+")
-
-
 async def test_synthetic_data_is_one_click_away(serve, visitor):
     server = serve("--slots", "1")
     page = await visitor.open(server.url)
@@ -57,13 +54,7 @@ async def test_synthetic_data_is_one_click_away(serve, visitor):
     await expect(page.get_by_role("heading", name="First try")).to_be_visible()
     await expect(page.locator(".badge")).to_have_text("Completed")
     await page.get_by_role("button", name="Predict").click()
-    await expect(page.locator("output")).to_have_text(_number())
-
-
-def _number():
-    import re
-
-    return re.compile(r"^-?[0-9.]+$")
+    await expect(page.locator("output")).to_have_text(re.compile(r"^-?[0-9.]+$"))
 
 
 async def test_what_is_wrong_stands_beside_its_field(serve, visitor):
