@@ -64,6 +64,7 @@ class Run(Generic[Options]):
         self._pace = Pace(place.ran_s)
         self._meter = Meter()
         self._running_since: float | None = None
+        self._is_bounded = place.finish or spec.max_seconds is not None
         self._saved_at = time.perf_counter()
         self._resumed: dict[str, Any] = {}
         self._total: int | None = None
@@ -150,13 +151,12 @@ class Run(Generic[Options]):
 
     def should_stop(self) -> bool:
         """Whether to leave: save, or finish with the best model so far, and return. Ask it every step."""
-        self.control.beat += 1
-        if verb := self.control.verb:
+        control = self.control
+        control.beat += 1
+        if verb := control.verb:
             self.told = Verb(verb)
-        elif self.told is None and self.place.finish:
-            self.told = Verb.STOP
-        elif self.told is None and self._is_late():
-            self.told = TIMED_OUT
+        elif self.told is None and self._is_bounded:
+            self.told = Verb.STOP if self.place.finish else TIMED_OUT if self._is_late() else None
         return self.told is not None
 
     def should_save(self, *, is_epoch_end: bool = False) -> bool:
@@ -171,7 +171,7 @@ class Run(Generic[Options]):
         of the last `report` where they are not said.
         """
         self.control.beat += 1
-        self.step = self.step if step is None else step
+        self.step = step = self.step if step is None else step
         self.epoch = self.epoch if epoch is None else epoch
         with self._meter.aside():
             content = {
@@ -187,8 +187,8 @@ class Run(Generic[Options]):
             saved = self._checkpoints.write(content, step=self.step, epoch=self.epoch, is_best=is_best)
         self._saved_at = time.perf_counter()
         self.saved = (self.step, self.epoch)
-        where = {"attempt": self.place.attempt, "step": self.step, "epoch": self.epoch}
-        self.emit(Checkpoint(path=str(saved.path), seconds=saved.seconds, **where))
+        path, seconds = str(saved.path), saved.seconds
+        self.emit(Checkpoint(attempt=self.place.attempt, step=step, path=path, epoch=self.epoch, seconds=seconds))
 
     def end_epoch(
         self,

@@ -20,6 +20,7 @@ from traind.trainer.schedules import Schedule
 from traind.trainer.step import Step
 
 ROLLBACKS = 2
+LOOK_EVERY = 16  # steps between looks at the clock for a checkpoint within an epoch
 LR_CUT = 0.1  # the learning rate after each time the loss was lost
 
 
@@ -110,7 +111,7 @@ def fit(run: Run[Any], step: Step, plan: Plan, at: Fit, judge: Judge, about: dic
                     is_epoch_end=at.batch == batches,
                     lr=lr,
                 )
-            is_leaving, is_saving = run.should_stop(), run.should_save() and at.batch < batches
+            is_leaving, is_saving = run.should_stop(), at.step % LOOK_EVERY == 0 and run.should_save()
             if not _is_sound(step, loss, is_looking=is_leaving or is_saving):
                 _go_back(run, step, at)
                 break

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 Loss = float | Tensor | Callable[[], float] | None
@@ -16,6 +17,7 @@ Loss = float | Tensor | Callable[[], float] | None
 SHORTEST_S = 0.1
 LONGEST_S = 10.0
 BURST_S = 1.0  # unused intervals that may be made up for at once: with the rate, at most 20 events in any second
+LOSSES_KEPT = 1_024  # losses not looked at yet; then their mean is kept instead
 AGE_PER_INTERVAL = 360.0  # after an hour the interval is the longest
 
 
@@ -43,27 +45,38 @@ class Meter:
         self._started = time.perf_counter()
         self._aside_s = 0.0
         self._rows = 0
-        self._loss_sum: float | Tensor = 0.0
-        self._loss_rows = 0
+        self._losses: list[float | Tensor] = []
+        self._loss_rows: list[int] = []
 
     def count(self, loss: Loss, rows: int) -> None:
         """Take `rows` more rows with the mean `loss`; a loss that is a function is only called by `take`."""
         self._rows += rows
         if loss is None or callable(loss):
             return
-        value = loss.detach() if isinstance(loss, Tensor) else loss
-        self._loss_sum = self._loss_sum + value * rows
-        self._loss_rows += rows
+        self._losses.append(loss.detach() if isinstance(loss, Tensor) else loss)
+        self._loss_rows.append(rows)
+        if len(self._losses) == LOSSES_KEPT:
+            self._losses, self._loss_rows = [self._mean()], [sum(self._loss_rows)]
 
     def take(self, loss: Loss) -> float | None:
         """Return the mean loss since this was last called; None where there was none. Waits for the device."""
         if callable(loss) and not isinstance(loss, Tensor):
             return float(loss())
-        if not self._loss_rows:
+        if not self._losses:
             return None
-        mean = float(self._loss_sum) / self._loss_rows
-        self._loss_sum, self._loss_rows = 0.0, 0
+        mean = float(self._mean())
+        self._losses, self._loss_rows = [], []
         return mean
+
+    def _mean(self) -> float | Tensor:
+        """Return the mean of the losses by rows; where they are tensors, still on their device."""
+        tensors = [loss for loss in self._losses if isinstance(loss, Tensor)]
+        if len(tensors) < len(self._losses):
+            total = sum(float(loss) * rows for loss, rows in zip(self._losses, self._loss_rows, strict=True))
+            return total / sum(self._loss_rows)
+        losses = torch.stack(tensors).double()
+        rows = torch.tensor(self._loss_rows, dtype=torch.float64, device=losses.device)
+        return (losses.flatten() * rows).sum() / rows.sum()
 
     def rates(self) -> tuple[float | None, float | None]:
         """Return rows a second of training, and of everything."""
