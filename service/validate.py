@@ -50,9 +50,22 @@ def parse(value: Any, type_: type[T], *, what: str = "The request", strict: bool
         raise refusal([Problem("", f"is nested more than {MAX_DEPTH} deep")], what)
     try:
         return msgspec.convert(value, type_, strict=strict)
+    except msgspec.ValidationError:
+        value = _with_whole_numbers(value)
+    try:
+        return msgspec.convert(value, type_, strict=strict)
     except msgspec.ValidationError as error:
         found = problems(value, type_, strict=strict) or [Problem("", str(error))]
     raise refusal(found, what)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """Return the value with 3.0 as 3: in JSON they are one number, and some programs write the one for the other."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _with_whole_numbers(inner) for name, inner in value.items()}
+    return [_with_whole_numbers(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def refusal(found: list[Problem], what: str = "The request") -> InvalidSpec:

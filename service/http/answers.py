@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from traind.service.answers import Dataset
 from traind.service.jobs import Job
@@ -56,15 +56,8 @@ class ResumeRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Rows as objects by column, or columns as lists; one of the two."""
 
-    rows: list[dict[ColumnName, Any]] | None = None
-    columns: dict[ColumnName, list[Any]] | None = None
-
-
-class RawPredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A `PredictRequest` whose rows are left as they came: the worker that predicts reads them."""
-
-    rows: Raw | None = None
-    columns: Raw | None = None
+    rows: list[dict[ColumnName, Any]] | UnsetType = UNSET
+    columns: dict[ColumnName, list[Any]] | UnsetType = UNSET
 
 
 class JobQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,9 +75,9 @@ class TrainQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class JobsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which page of jobs."""
 
-    status: States | None = None
+    status: States | UnsetType = UNSET
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
-    after: Annotated[int, Meta(ge=0, le=2**53, description="`next` of the page before")] | None = None
+    after: Annotated[int, Meta(ge=0, le=2**53, description="`next` of the page before")] | UnsetType = UNSET
 
 
 class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,7 +91,7 @@ class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class SocketQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """One job's events, or without `job_id` the states of all."""
 
-    job_id: AnyJobId | None = None
+    job_id: AnyJobId | UnsetType = UNSET
     after: Annotated[int, Meta(ge=0, le=2**53, description="the last seq that was seen")] = 0
 
 
@@ -118,7 +111,7 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """The format of an upload, where neither its content type nor its content tells."""
 
-    format: Literal["csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "parquet"] | None = None
+    format: Literal["csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "parquet"] | UnsetType = UNSET
 
 
 class PreviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,7 +123,7 @@ class PreviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class HealthQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """`ready` asks whether jobs are taken, not only whether the server lives."""
 
-    ready: Annotated[str, Meta(max_length=10, description="any value, or none, asks for readiness")] | None = None
+    ready: Annotated[str, Meta(description="any value, or none, asks for readiness")] | UnsetType = UNSET
 
 
 class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):

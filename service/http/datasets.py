@@ -1,6 +1,7 @@
 """The calls about data sets: upload, list, look, preview, delete."""
 
 from aiohttp import web
+from msgspec import UNSET
 
 from traind.data.errors import DatasetTooLarge
 from traind.service.http.answers import (
@@ -38,7 +39,7 @@ async def put(request: web.Request) -> web.Response:
         raise BadRequest("The body is empty: send the file's bytes.", hint="With curl: -T file.csv.")
     service = request.app[SERVICE]
     limit = service.settings.max_upload_bytes
-    wanted = query.format or FORMATS.get(request.content_type)
+    wanted = query.format if query.format is not UNSET else FORMATS.get(request.content_type)
     body = stream_body(request, limit=limit, error=_too_large(limit))
     return answer(DatasetAnswer(dataset=await service.put_dataset(request.match_info["name"], body, wanted)))
 

@@ -34,7 +34,7 @@ def make_pages(operations: Iterable[Operation]) -> dict[str, Handler]:
 def render(document: dict[str, Any]) -> str:
     """Return the whole page."""
     groups: dict[str, list[str]] = {}
-    for path, methods in document["paths"].items():
+    for path, methods in {**document["paths"], **document["x-websockets"]}.items():
         for method, described in methods.items():
             groups.setdefault(described["tags"][0], []).append(_operation(method.upper(), path, described))
     links = "".join(f'<a href="#{_slug(name)}">{escape(name)}</a>' for name in [*groups, "types"])

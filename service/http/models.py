@@ -32,10 +32,11 @@ async def predict(request: web.Request) -> web.Response:
     """Answer one prediction a row."""
     value = await read_json(request, limit=request.app[LIMITS].predict_bytes)
     wanted = parse(value, PredictRequest)
-    if (wanted.rows is None) == (wanted.columns is None):
+    if (wanted.rows is UNSET) == (wanted.columns is UNSET):
         raise refusal([Problem("rows", "or columns must be given, and not both")])
-    service = request.app[SERVICE]
-    prediction = await service.predict(request.match_info["job_id"], wanted.rows, columns=wanted.columns)
+    rows = None if wanted.rows is UNSET else wanted.rows
+    columns = None if wanted.columns is UNSET else wanted.columns
+    prediction = await request.app[SERVICE].predict(request.match_info["job_id"], rows, columns=columns)
     probabilities = UNSET if prediction.probabilities is None else prediction.probabilities
     return answer(PredictionAnswer(predictions=prediction.predictions, probabilities=probabilities))
 

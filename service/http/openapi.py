@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler
 from traind.data import errors as data
 from traind.service import errors as service
 from traind.service.http import errors as http
-from traind.service.http.answers import ErrorAnswer, ErrorBody, NoQuery
+from traind.service.http.answers import ErrorAnswer, ErrorBody, NoQuery, PredictRequest
 from traind.service.http.context import VERSION
 from traind.service.http.operations import JSON, Operation
 from traind.trainer import errors as trainer
@@ -63,14 +63,18 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
     refs, components = msgspec.json.schema_components([*types, ErrorAnswer], ref_template=REF)
     schemas = dict(zip(map(repr, types), refs, strict=False))
     paths: dict[str, dict[str, Any]] = {}
+    sockets: dict[str, dict[str, Any]] = {}
     for one in listed:
-        paths.setdefault(one.path, {})[one.method.lower()] = _describe(one, schemas, components)
+        place = sockets if one.is_websocket else paths
+        place.setdefault(one.path, {})[one.method.lower()] = _describe(one, schemas, components)
     components = _portable(components)
     components[ErrorBody.__name__]["properties"]["code"]["enum"] = sorted(codes())
+    components[PredictRequest.__name__]["oneOf"] = [{"required": ["rows"]}, {"required": ["columns"]}]
     return {
         "openapi": "3.1.0",
         "info": {"title": "traind", "version": VERSION, "description": DESCRIPTION},
         "paths": _portable(paths),
+        "x-websockets": _portable(sockets),  # OpenAPI has no word for them
         "components": {
             "schemas": components,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -140,23 +144,21 @@ def _query_parameters(one: Operation, components: dict[str, Any]) -> list[dict[s
     described = components[one.query.__name__]
     required = described.get("required", ())
     return [
-        {"name": name, "in": "query", "required": name in required, "schema": _without_null(schema)}
+        {"name": name, "in": "query", "required": name in required, "schema": schema}
         for name, schema in described["properties"].items()
     ]
 
 
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a parameter's schema: a query has no null, only parameters that are left out."""
-    branches = [branch for branch in schema.get("anyOf", ()) if branch != {"type": "null"}]
-    if len(branches) != 1:
-        return schema
-    return {**branches[0], **{name: value for name, value in schema.items() if name == "description"}}
-
-
 def _header_parameters(one: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-        for name, text in one.headers.items()
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": header.description,
+            "schema": {"type": "string", "pattern": header.pattern},
+        }
+        for name, header in one.headers.items()
     ]
 
 
@@ -165,6 +167,8 @@ def _responses(one: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     if one.answer is not None:
         content[JSON] = {"schema": schemas[repr(one.answer)]}
     responses: dict[str, Any] = {str(one.status): {"description": one.summary, "content": content}}
+    if one.is_websocket:
+        responses = {"101": {"description": "The websocket is open"}}
     for status, text in one.more_statuses.items():
         responses[str(status)] = {"description": text}
         if status in (200, 206):

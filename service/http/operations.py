@@ -4,7 +4,7 @@ A call that is not in the table does not exist; one that is in it is guarded, de
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiohttp.typedefs import Handler
 
@@ -20,6 +20,13 @@ TEXT: Final = "text/plain"
 Errors = tuple[type[Exception], ...]
 PREDICT: Final = (service.JobNotFound, service.ModelNotReady, service.SideWorkerFailed, trainer.ModelDamaged)
 ACCEPT: Final = (service.QueueFull, service.DiskLow, service.StoreFailed)
+
+
+class Header(NamedTuple):
+    """A header that a call reads: what it is for, and its form."""
+
+    description: str
+    pattern: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +46,10 @@ class Operation:
     status: int = 200
     more_statuses: dict[int, str] = field(default_factory=dict)
     errors: Errors = ()
-    headers: dict[str, str] = field(default_factory=dict)  # that the call reads, with what they are for
+    headers: dict[str, Header] = field(default_factory=dict)  # that the call reads
     example: Any = None
     is_open: bool = False  # asks for no token
+    is_websocket: bool = False
 
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -149,7 +157,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         media={"text/event-stream": "each event as `data:`, its seq as `id:`"},
         more_statuses={204: "A stream that has been read to the end of its job"},
         errors=(service.JobNotFound, service.CursorAhead, http.TooManyStreams),
-        headers={"Last-Event-ID": "the last seq that was seen; asks for a stream"},
+        headers={"Last-Event-ID": Header("the last seq that was seen; asks for a stream", "^[0-9]{1,15}$")},
     ),
     Operation(
         method="GET",
@@ -158,7 +166,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="A websocket: one job's events, or the states of all jobs",
         group="events",
         query=answers.SocketQuery,
-        status=101,
+        is_websocket=True,
         errors=(service.JobNotFound, service.CursorAhead, http.TooManyStreams, http.BadRequest),
     ),
     Operation(

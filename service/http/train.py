@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from msgspec import UNSET
 
 from traind.service.http.answers import (
     Accepted,
@@ -52,8 +53,8 @@ async def status(request: web.Request) -> web.Response:
 async def jobs(request: web.Request) -> web.Response:
     """Answer a page of jobs, newest first."""
     query = read_query(request, JobsQuery)
-    states = None if query.status is None else query.status.split(",")
-    page = await request.app[SERVICE].jobs(states, query.limit, query.after)
+    states = query.status.split(",") if query.status else None
+    page = await request.app[SERVICE].jobs(states, query.limit, None if query.after is UNSET else query.after)
     return answer(JobsAnswer(jobs=page.jobs, next=page.next))
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from traind.service.errors import NotRunning, ServiceError, SlowWatcher
 from traind.service.http import overview
@@ -46,7 +46,7 @@ class Wish(Struct, frozen=True, forbid_unknown_fields=True):
 async def connect(request: web.Request) -> web.StreamResponse:
     """Answer the handshake once all that can be refused has been; then serve until either side leaves."""
     query = read_query(request, SocketQuery)
-    if query.job_id is not None:
+    if query.job_id is not UNSET:
         await request.app[SERVICE].events(query.job_id, query.after, 1)
     ws = web.WebSocketResponse(
         heartbeat=HEARTBEAT_S,
@@ -89,9 +89,9 @@ class Connection:
 
     async def serve(self, query: SocketQuery) -> None:
         """Send what was asked for until the job is over or either side leaves; leaves no task behind."""
-        messages = self._merged() if query.job_id is None else self._of_job(query.job_id, query.after)
+        messages = self._merged() if query.job_id is UNSET else self._of_job(query.job_id, query.after)
         writer = asyncio.create_task(self._write(messages), name="traind-ws-writer")
-        reader = asyncio.create_task(self._read(can_subscribe=query.job_id is None), name="traind-ws-reader")
+        reader = asyncio.create_task(self._read(can_subscribe=query.job_id is UNSET), name="traind-ws-reader")
         code: int = WSCloseCode.GOING_AWAY  # where the server's shutdown cancels us
         try:
             await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)

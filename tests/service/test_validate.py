@@ -37,6 +37,11 @@ def test_what_a_constructor_let_through_is_found():
     assert message.startswith("The spec has 3 problems, in ")
 
 
+def test_a_whole_number_may_be_written_with_a_point():
+    assert parse_spec(b'{"epochs": 3.0, "lr": 1.0}') == TrainSpec(epochs=3, lr=1.0)
+    assert refused(b'{"epochs": 3.5}')[0] == {"epochs": 'must be a whole number from 1 to 100000 or "auto", got 3.5'}
+
+
 def test_one_problem_is_the_message():
     _, message = refused({"epochs": 0})
     assert message == 'epochs: must be a whole number from 1 to 100000 or "auto", got 0.'

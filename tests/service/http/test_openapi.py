@@ -15,6 +15,10 @@ def document():
     return make_document(OPERATIONS)
 
 
+def everything(document):
+    return [*document["paths"].items(), *document["x-websockets"].items()]
+
+
 def schema_of(document, schema):
     return {**schema, "components": document["components"], "$schema": "https://json-schema.org/draft/2020-12/schema"}
 
@@ -34,7 +38,7 @@ async def test_every_route_of_the_api_is_described_and_no_other(call, document):
         for route in app.router.routes()
         if route.resource.canonical not in pages and not route.resource.canonical.startswith("/page/")
     }
-    described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    described = {(method.upper(), path) for path, methods in everything(document) for method in methods}
     assert served == described
 
 
@@ -67,7 +71,7 @@ def test_every_example_fits_its_schema(document):
 
 def test_every_error_of_every_call_is_there_with_its_code(document):
     for operation in OPERATIONS:
-        described = document["paths"][operation.path][operation.method.lower()]
+        described = dict(everything(document))[operation.path][operation.method.lower()]
         for error in operation.errors:
             assert f"'{error.code}'" in str(described["responses"]), (operation.path, error.code)
     codes = document["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"]
