@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from traind.trainer.batches import Batches
 from traind.trainer.errors import CheckpointDamaged
+from traind.trainer.losses import Losses
 from traind.trainer.optimizers import Group, Optimizer, Update, flatten, point_to
 
 
@@ -37,9 +38,7 @@ class EagerStep:
         self.update = Update(self.groups, optimizer)
         self.stream = Stream(seed, tensors[0].device)
         self._trained = [parameter for group in self.groups for parameter in group.parameters]
-        self._loss_sum = torch.zeros((), dtype=torch.float64, device=tensors[0].device)
-        self._loss_rows = 0
-        self._loss_taken = (0.0, 0)
+        self.losses = Losses()
 
     def begin_epoch(self, permutation: Tensor) -> None:
         """Take the epoch's order of the training rows."""
@@ -47,15 +46,27 @@ class EagerStep:
 
     def run(self, batch_index: int) -> None:
         """Take one gradient step."""
-        *inputs, target = self.batches.at(batch_index)
+        batch = self.batches.at(batch_index)
         with self.stream:
-            loss = self.loss(self.model(*inputs), target)
-            gradients = torch.autograd.grad(loss, self._trained, allow_unused=True, materialize_grads=True)
+            loss, gradients = self.differentiate(batch)
+        self._keep(gradients)
+        self._finish(loss, len(batch[-1]))
+
+    def differentiate(self, batch: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return the loss of a batch, and its gradient for each trained parameter."""
+        *inputs, target = batch
+        loss = self.loss(self.model(*inputs), target)
+        gradients = torch.autograd.grad(loss, self._trained, allow_unused=True, materialize_grads=True)
+        return loss.detach(), gradients
+
+    def _keep(self, gradients: Sequence[Tensor]) -> None:
         with torch.no_grad():
-            torch._foreach_copy_(self.update.gradients, gradients)
+            torch._foreach_copy_(self.update.gradients, list(gradients))
+
+    def _finish(self, loss: Tensor, rows: int) -> None:
+        with torch.no_grad():
             self.update.apply()
-            self._loss_sum.add_(loss.detach(), alpha=len(target))
-        self._loss_rows += len(target)
+        self.losses.add(loss, rows)
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the steps that follow."""
@@ -63,13 +74,11 @@ class EagerStep:
 
     def take_loss(self) -> float:
         """Return the mean loss of the rows since it was last taken."""
-        (loss_sum, rows), (taken_sum, taken_rows) = self.loss_total(), self._loss_taken
-        self._loss_taken = (loss_sum, rows)
-        return (loss_sum - taken_sum) / (rows - taken_rows) if rows > taken_rows else float("nan")
+        return self.losses.take()
 
     def loss_total(self) -> tuple[float, int]:
         """Return the sum of the rows' losses since the first step, and how many rows."""
-        return float(self._loss_sum), self._loss_rows
+        return self.losses.total()
 
     def is_finite(self) -> bool:
         """Whether all weights are finite."""
@@ -131,9 +140,8 @@ class EagerStep:
             buffer.copy_(state["buffers"][name])
         self.update.counted(state["updates"])
         self.update.lr = state["lr"]
-        loss_sum, self._loss_rows = state["loss"]
-        self._loss_sum.fill_(loss_sum)
-        self._loss_taken = (loss_sum, self._loss_rows)
+        loss_sum, loss_rows = state["loss"]
+        self.losses.restore((loss_sum, loss_rows))
         self.stream.restore(state["random"])
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from traind.trainer.eager import EagerStep
 from traind.trainer.optimizers import Optimizer
+from traind.trainer.replay import ReplayStep
 
 Loss = Callable[[Any, Tensor], Tensor]
 
@@ -68,4 +69,5 @@ def make_step(
     `loss(model(*inputs), target)` is the mean over the rows of a batch. The parameters of `model` become views of
     buffers that the step owns.
     """
-    return EagerStep(model, loss, tensors, optimizer, batch_size=batch_size, seed=seed)
+    way = ReplayStep if tensors[0].device.type == "cpu" else EagerStep
+    return way(model, loss, tensors, optimizer, batch_size=batch_size, seed=seed)

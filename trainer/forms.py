@@ -1,0 +1,161 @@
+"""The cheapest way to have an operation's result in a buffer that is there already.
+
+An operation of PyTorch can be called through its Python binding (some 0.5 us less a call than through `torch.ops`),
+and many can write into a given tensor. Which of these a certain call admits is found by trying: a form is taken only
+if it gives the same bits.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload, OpOverloadPacket
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """`function(*args, **kwargs, <keyword>=buffer)` writes the result into a buffer."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    keyword: str
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """Methods of the buffer, one after the other, make the result in it."""
+
+    calls: tuple[tuple[str, tuple[Any, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """`function(*args, **kwargs)` returns the result in memory of its own: there is no better way.
+
+    Except `in_place`, a method of the first argument, where nobody else needs that any more.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    in_place: str | None = None
+
+
+Form = Into | Methods | Fresh
+BY_SHAPE = {"ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full"}  # whatever the values
+EMPTY = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
+Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
+
+
+def binding_of(packet: OpOverloadPacket) -> Callable[..., Any] | None:
+    """Return the function in Python's `torch` that calls `packet`, if there is one."""
+    for module in (torch, torch._C._nn):  # noqa: SLF001 - where torch.nn.functional has it from
+        function = getattr(module, packet.__name__, None)
+        if function is not None and callable(function):
+            return function  # type: ignore[no-any-return]
+    return None
+
+
+def find_form(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], expected: Tensor) -> Form:
+    """Return the cheapest form of a call whose result was `expected`."""
+    if op.overloadpacket.__name__ in EMPTY:
+        return Methods(())
+    for form in (*_rewritten(op, args), *_into(op, args, kwargs)):
+        if _gives(form, expected):
+            return form
+    return Fresh(plain_function(op, args, kwargs, expected), args, kwargs, _in_place(op, args, kwargs, expected))
+
+
+def plain_function(
+    op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], expected: Tensor
+) -> Callable[..., Any]:
+    """Return the cheapest function that does what `op` does."""
+    binding = binding_of(op.overloadpacket)
+    if binding is None or torch.Tag.nondeterministic_seeded in op.tags:
+        return direct(op)
+    try:
+        result = binding(*args, **kwargs)
+    except (TypeError, RuntimeError, ValueError):
+        return direct(op)
+    return binding if isinstance(result, Tensor) and _is_same(result, expected) else direct(op)
+
+
+def direct(op: OpOverload) -> Callable[..., Any]:
+    """Return what an `OpOverload` calls, without its own two layers of Python."""
+    return op._op  # noqa: SLF001
+
+
+def _into(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Into]:
+    """Yield the forms with an output argument. Those that PyTorch only generated copy, and are not among them."""
+    if torch.Tag.nondeterministic_seeded in op.tags or op.overloadpacket.__name__.endswith("_loss"):
+        return  # a loss resizes its buffer twice at every call, and says so
+    packet, binding = op.overloadpacket, binding_of(op.overloadpacket)
+    for name in packet.overloads():
+        overload = getattr(packet, name)
+        arguments = overload._schema.arguments  # noqa: SLF001 - there is no public schema
+        outs = [argument.name for argument in arguments if argument.is_out]
+        is_like = len(arguments) == len(op._schema.arguments) + 1  # noqa: SLF001
+        if len(outs) == 1 and is_like and _is_native(overload):
+            if binding is not None:
+                yield Into(binding, args, kwargs, "out")
+            yield Into(direct(overload), args, kwargs, outs[0])
+
+
+def _is_native(overload: OpOverload) -> bool:
+    name = f"{overload.overloadpacket._qualified_op_name}.{overload._overloadname}"  # noqa: SLF001
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(name, "CPU"))  # noqa: SLF001
+
+
+def _rewritten(op: OpOverload, args: tuple[Any, ...]) -> Iterator[Form]:
+    """Yield other operations with the same result, where these are cheaper."""
+    match op.overloadpacket.__name__:
+        case "clone" | "_to_copy":
+            yield Methods((("copy_", (args[0],)),))
+        case "zeros_like" | "zeros" | "new_zeros":
+            yield Methods((("zero_", ()),))
+        case "ones_like" | "ones" | "new_ones":
+            yield Methods((("fill_", (1,)),))
+        case "full_like" | "full":
+            yield Methods((("fill_", (args[1],)),))
+        case "new_full":
+            yield Methods((("fill_", (args[2],)),))
+        case "embedding":
+            yield Into(torch.index_select, (args[0], 0, args[1]), {}, "out")
+        case "embedding_dense_backward":
+            yield Methods((("zero_", ()), ("index_add_", (0, args[1], args[0]))))
+
+
+def _in_place(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], expected: Tensor) -> str | None:
+    name = op.overloadpacket.__name__ + "_"
+    if torch.Tag.pointwise not in op.tags or not hasattr(Tensor, name) or not isinstance(args[0], Tensor):
+        return None
+    return name if _gives(Methods((("copy_", (args[0],)), (name, (*args[1:], *kwargs.values())))), expected) else None
+
+
+def _gives(form: Form, expected: Tensor) -> bool:
+    buffer = torch.empty_strided(expected.size(), expected.stride(), dtype=expected.dtype)
+    try:
+        _apply(form, buffer)
+    except (TypeError, RuntimeError, ValueError, IndexError):
+        return False
+    return _is_same(buffer, expected)
+
+
+def _apply(form: Form, buffer: Tensor) -> None:
+    if isinstance(form, Into):
+        form.function(*form.args, **form.kwargs, **{form.keyword: buffer})
+    elif isinstance(form, Methods):
+        for name, args in form.calls:
+            getattr(buffer, name)(*args)
+
+
+def _is_same(left: Tensor, right: Tensor) -> bool:
+    return (
+        left.dtype == right.dtype
+        and left.size() == right.size()
+        and left.stride() == right.stride()
+        and bool(torch.eq(left, right).logical_or_(left.isnan().logical_and_(right.isnan())).all())
+    )
