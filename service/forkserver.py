@@ -91,15 +91,13 @@ class ForkServer:
     def fork(self, fds: list[int]) -> tuple[int, int]:
         """Ask for a child that inherits `fds`; return the pipes of its status (read) and its data (write)."""
         self._keep_running()
-        tracker = resource_tracker.getfd()
-        assert tracker is not None  # it runs
         status_r, status_w = os.pipe()
         data_r, data_w = os.pipe()
-        null = os.open(os.devnull, os.O_RDONLY)  # where children would keep the server alive: they shall not
+        null = os.open(os.devnull, os.O_RDONLY)  # what children need not hold: the server's life, the host's tracker
         try:
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(f"/proc/self/fd/{self._address}")
-                reduction.sendfds(client, [data_r, status_w, null, tracker, *fds])
+                reduction.sendfds(client, [data_r, status_w, null, null, *fds])
         except BaseException:
             _close(status_r, data_w)
             raise
@@ -264,6 +262,11 @@ class _Process(process.BaseProcess):
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "server"}
+
+    def run(self) -> None:
+        """Forget the host's resource tracker, which is not passed on: a job that needs one starts its own."""
+        resource_tracker._resource_tracker._fd = None  # type: ignore[attr-defined]  # noqa: SLF001
+        super().run()
 
     @staticmethod
     def _Popen(process_obj: "_Process") -> _Popen:  # noqa: N802 - multiprocessing's name

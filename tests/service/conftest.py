@@ -24,11 +24,11 @@ def fork_server() -> Iterator[ForkServer]:
 
 
 class Rig:
-    """Slots whose jobs are functions of `misbehaving`, and everything that the jobs said."""
+    """Slots whose jobs are functions of `jobs_for_slots`, and everything that the jobs said."""
 
     def __init__(self, server: ForkServer, folder: Path, *, inbox_size: int = 100, **options: Any) -> None:
         self.inbox: asyncio.Queue[tuple[Worker, AnyEvent | Ended]] = asyncio.Queue(inbox_size)
-        self.slots = Slots(server, self.inbox, **{"count": 1, "run": "misbehaving:run"} | options)
+        self.slots = Slots(server, self.inbox, **{"count": 1, "run": "jobs_for_slots:run"} | options)
         self.folder = folder
         self.said: defaultdict[Worker, list[AnyEvent | Ended]] = defaultdict(list)
         self.workers: list[Worker] = []

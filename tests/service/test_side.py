@@ -26,18 +26,18 @@ async def side(fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def test_a_call_is_answered(side: SideWorker) -> None:
-    assert await side.call("misbehaving:double", {"number": 21}) == {"twice": 42}
+    assert await side.call("jobs_for_slots:double", {"number": 21}) == {"twice": 42}
 
 
 async def test_payloads_of_any_size_and_kind_go_by_file(side: SideWorker, tmp_path: Path) -> None:
     """F5: big arguments stick in a pool's feeder thread."""
     request = {"rows": ["x" * 1_000] * 20_000, "bytes": b"\x00\xff", "nan": float("inf"), "none": None, "big": 2**63}
-    assert await side.call("misbehaving:echo", request) == request
+    assert await side.call("jobs_for_slots:echo", request) == request
     assert list((tmp_path / "side").iterdir()) == []
 
 
 async def test_a_function_keeps_its_process_and_what_it_loaded(side: SideWorker) -> None:
-    answers = [await side.call("misbehaving:count_calls", {}) for _ in range(3)]
+    answers = [await side.call("jobs_for_slots:count_calls", {}) for _ in range(3)]
     assert [answer["calls"] for answer in answers] == [1, 2, 3]
     assert len({answer["pid"] for answer in answers}) == 1
 
@@ -55,7 +55,7 @@ def _leaves(kind: type) -> set[type]:
 )
 async def test_our_errors_come_back_as_they_were_raised(side: SideWorker, kind: type) -> None:
     with pytest.raises(kind) as caught:
-        await side.call("misbehaving:refuse", {"kind": kind.__name__})
+        await side.call("jobs_for_slots:refuse", {"kind": kind.__name__})
     error: Any = caught.value
     assert type(error) is kind
     assert (str(error), error.message, error.hint) == ("no", "no", "try")
@@ -65,7 +65,7 @@ async def test_our_errors_come_back_as_they_were_raised(side: SideWorker, kind: 
 
 async def test_an_error_of_a_class_unknown_here_comes_back_as_the_nearest_known(side: SideWorker) -> None:
     with pytest.raises(SpecError) as caught:
-        await side.call("misbehaving:refuse_in_private", {})
+        await side.call("jobs_for_slots:refuse_in_private", {})
     assert (type(caught.value), caught.value.field) == (SpecError, "epochs")
 
 
@@ -75,7 +75,7 @@ async def test_an_error_of_a_class_unknown_here_comes_back_as_the_nearest_known(
         ("fail", "Unpicklable"),
         ("leave", "SystemExit"),
         ("answer_nonsense", "TypeError"),
-        ("die", "the process died in misbehaving:die"),
+        ("die", "the process died in jobs_for_slots:die"),
         ("is_not_there", "AttributeError"),
     ],
 )
@@ -84,8 +84,8 @@ async def test_anything_else_fails_the_call_and_the_next_one_is_answered(
 ) -> None:
     for _ in range(2):
         with pytest.raises(SideWorkerFailed, match=says):
-            await side.call(f"misbehaving:{function}", {})
-    assert await side.call("misbehaving:double", {"number": 1}) == {"twice": 2}
+            await side.call(f"jobs_for_slots:{function}", {})
+    assert await side.call("jobs_for_slots:double", {"number": 1}) == {"twice": 2}
 
 
 def _waiting(tmp_path: Path, name: str) -> dict[str, str]:
@@ -94,9 +94,9 @@ def _waiting(tmp_path: Path, name: str) -> dict[str, str]:
 
 async def test_a_long_call_delays_no_call_of_another_function(side: SideWorker, tmp_path: Path, until: Any) -> None:
     request = _waiting(tmp_path, "long")
-    long = asyncio.create_task(side.call("misbehaving:wait_for", request))
+    long = asyncio.create_task(side.call("jobs_for_slots:wait_for", request))
     await until(Path(request["begun"]).exists)
-    assert await side.call("misbehaving:double", {"number": 1}) == {"twice": 2}
+    assert await side.call("jobs_for_slots:double", {"number": 1}) == {"twice": 2}
     assert not long.done()
     Path(request["end"]).touch()
     assert await long == {"ended": True}
@@ -104,7 +104,7 @@ async def test_a_long_call_delays_no_call_of_another_function(side: SideWorker, 
 
 async def test_calls_of_one_function_take_turns(side: SideWorker, tmp_path: Path, until: Any) -> None:
     first, second = _waiting(tmp_path, "first"), _waiting(tmp_path, "second")
-    calls = [asyncio.create_task(side.call("misbehaving:wait_for", request)) for request in (first, second)]
+    calls = [asyncio.create_task(side.call("jobs_for_slots:wait_for", request)) for request in (first, second)]
     await until(Path(first["begun"]).exists)
     assert not Path(second["begun"]).exists()
     Path(first["end"]).touch()
@@ -118,21 +118,21 @@ async def test_a_call_that_takes_too_long_is_ended_and_the_next_one_is_answered(
 ) -> None:
     request = _waiting(tmp_path, "never")
     with pytest.raises(SideWorkerFailed, match=r"took longer than 0\.05 s"):
-        await side.call("misbehaving:wait_for", request, timeout_s=0.05)
+        await side.call("jobs_for_slots:wait_for", request, timeout_s=0.05)
     Path(request["end"]).touch()
-    assert await side.call("misbehaving:wait_for", request) == {"ended": True}
+    assert await side.call("jobs_for_slots:wait_for", request) == {"ended": True}
 
 
 async def test_a_caller_who_leaves_disturbs_nobody(side: SideWorker, tmp_path: Path, until: Any) -> None:
     """F2: the executor's future is never cancelled."""
     request = _waiting(tmp_path, "left")
-    call = asyncio.create_task(side.call("misbehaving:wait_for", request))
+    call = asyncio.create_task(side.call("jobs_for_slots:wait_for", request))
     await until(Path(request["begun"]).exists)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     Path(request["end"]).touch()
-    assert await side.call("misbehaving:wait_for", request) == {"ended": True}
+    assert await side.call("jobs_for_slots:wait_for", request) == {"ended": True}
 
 
 async def test_closing_ends_calls_that_run_and_those_that_wait(
@@ -142,13 +142,13 @@ async def test_closing_ends_calls_that_run_and_those_that_wait(
     side = SideWorker(fork_server, tmp_path / "side")
     await side.start()
     request = _waiting(tmp_path, "closed")
-    calls = [asyncio.create_task(side.call("misbehaving:wait_for", request)) for _ in range(3)]
+    calls = [asyncio.create_task(side.call("jobs_for_slots:wait_for", request)) for _ in range(3)]
     await until(Path(request["begun"]).exists)
     await side.close()
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(answer) for answer in answers} == {SideWorkerFailed, NotRunning}
     with pytest.raises(NotRunning):
-        await side.call("misbehaving:double", {"number": 1})
+        await side.call("jobs_for_slots:double", {"number": 1})
 
 
 async def test_leftovers_of_a_killed_server_are_swept(fork_server: ForkServer, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ async def test_no_process_means_a_failed_call(tmp_path: Path) -> None:
     side = SideWorker(server, tmp_path / "side")
     await side.start()
     with pytest.raises(SideWorkerFailed, match="no_such_boot"):
-        await side.call("misbehaving:double", {"number": 1})
+        await side.call("jobs_for_slots:double", {"number": 1})
     await side.close()
     server.stop()
 

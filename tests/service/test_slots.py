@@ -166,6 +166,13 @@ async def test_what_a_job_started_dies_with_it_and_cannot_speak_for_it(workers: 
     await until(lambda: not any(identify(pid) for pid in left))
 
 
+async def test_a_job_may_have_processes_and_shared_memory_of_its_own(workers: Any) -> None:
+    worker, ended = await workers.done("own_processes")
+    assert ended == Ended("done")
+    assert [event.message for event in workers.said[worker] if isinstance(event, Log)] == ["7", "7"]
+    assert (worker.attempt_dir / "output.log").read_text() == ""
+
+
 async def test_a_thread_left_running_does_not_keep_the_job(workers: Any) -> None:
     worker, ended = await workers.done("thread_left_running")
     assert ended == Ended("done")
@@ -187,6 +194,7 @@ async def test_what_a_worker_is(workers: Any) -> None:
         "oom_score_adj": 800,
         "torch_threads": 1,
         "bare_names": [],
+        "marked": False,
         "cuda_initialised": False,
     }
 

@@ -22,7 +22,7 @@ from traind.trainer.control import Verb
 def light_server(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A fork server without torch, to be killed."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    server = ForkServer("misbehaving:boot_nothing")
+    server = ForkServer("jobs_for_slots:boot_nothing")
     server.start()
     yield server
     server.stop()
@@ -76,7 +76,7 @@ async def test_a_worker_that_dies_waiting_is_replaced_and_costs_no_job(
 
 async def test_a_fork_server_that_cannot_boot_is_a_problem_and_no_job_fails(rig: Any, until: Any) -> None:
     """F9: multiprocessing itself would go on silently without what it could not load."""
-    server = ForkServer("misbehaving:boot_and_die")
+    server = ForkServer("jobs_for_slots:boot_and_die")
     server.start()
     rig = await rig(server=server)
     job = asyncio.create_task(rig.job("nothing"))
@@ -98,14 +98,14 @@ async def test_a_failing_start_is_tried_again_ever_slower_and_the_job_waits(
     await until(lambda: rig.slots.problem)
     assert "ModuleNotFoundError: No module named 'arrives_late'" in rig.slots.problem
     assert not job.done()
-    (tmp_path / "arrives_late.py").write_text("from misbehaving import run")
+    (tmp_path / "arrives_late.py").write_text("from jobs_for_slots import run")
     assert await rig.end(await job) == Ended("done")
     assert rig.slots.problem is None
 
 
 async def test_the_loop_runs_on_while_processes_start(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """F21: a pool starts its first process in the thread that submits."""
-    server = ForkServer("misbehaving:boot_slowly")
+    server = ForkServer("jobs_for_slots:boot_slowly")
     server.start()
     rig = await rig(server=server)
     job = asyncio.create_task(rig.done("nothing"))
@@ -159,7 +159,7 @@ def test_fork_servers_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
     def once() -> None:
-        server = ForkServer("misbehaving:boot_nothing")
+        server = ForkServer("jobs_for_slots:boot_nothing")
         server.start()
         server.stop()
         server.stop()

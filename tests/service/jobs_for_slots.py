@@ -1,7 +1,9 @@
-"""Jobs that do what jobs must not do. Workers import this by name: `Slots(run="misbehaving:run")`."""
+"""Jobs that do what jobs must not do. Workers import this by name: `Slots(run="jobs_for_slots:run")`."""
 
 import ctypes
+import importlib
 import multiprocessing.connection
+import multiprocessing.shared_memory
 import os
 import resource
 import signal
@@ -151,6 +153,7 @@ def facts(job: Job) -> None:
         "oom_score_adj": int(score),
         "torch_threads": torch.get_num_threads(),
         "bare_names": sorted({"data", "trainer", "service"} & set(sys.modules)),
+        "marked": "tabnanny" in sys.modules,
         "cuda_initialised": torch.cuda.is_initialized(),
     }
     (job.attempt_dir / "facts.txt").write_text(repr(said))
@@ -184,6 +187,16 @@ def fork(job: Job) -> None:
         time.sleep(60)
     other = subprocess.Popen(["sleep", "60"], close_fds=False)
     job.emit(Log(message=f"{child} {other.pid}"))
+
+
+def own_processes(job: Job) -> None:
+    """Use processes and shared memory as data loaders do: the host's trackers and servers are not theirs."""
+    for method in ("fork", "forkserver"):
+        with multiprocessing.get_context(method).Pool(1) as pool:
+            job.emit(Log(message=str(pool.apply(abs, (-7,)))))
+    memory = multiprocessing.shared_memory.SharedMemory(create=True, size=100)
+    memory.close()
+    memory.unlink()
 
 
 def thread_left_running(job: Job) -> None:
@@ -329,6 +342,11 @@ def wait_for(request: Any) -> Any:
 
 def boot_nothing() -> None:
     """Load nothing: torch is not needed to see how processes come and go."""
+
+
+def boot_with_a_mark() -> None:
+    """Load a module that nothing else loads."""
+    importlib.import_module("tabnanny")
 
 
 def boot_slowly() -> None:

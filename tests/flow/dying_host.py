@@ -1,0 +1,52 @@
+"""A server with every kind of worker process, to be killed: says who they are, as JSON, and waits."""
+
+import asyncio
+import json
+import multiprocessing
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from traind.service.forkserver import ForkServer
+from traind.service.identity import identify
+from traind.service.side import SideWorker
+from traind.service.slots import Slots, Worker
+from traind.trainer.contract import Assignment, Log, Place, TrainSpec
+
+
+async def _job(slots: Slots, inbox: "asyncio.Queue[Any]", folder: Path, do: str) -> Worker:
+    folder.mkdir()
+    path = folder / "assignment.json"
+    assignment = Assignment(TrainSpec(options={"do": do}), Place(job_id=do, attempt=1, attempt_dir=str(folder)))
+    path.write_bytes(msgspec.json.encode(assignment))
+    worker = await slots.run(path)
+    while not isinstance((await inbox.get())[1], Log):  # it is at work
+        pass
+    return worker
+
+
+async def main(folder: Path) -> None:
+    server = ForkServer("jobs_for_slots:boot_nothing")
+    server.start()
+    inbox: asyncio.Queue[Any] = asyncio.Queue(100)
+    slots = Slots(server, inbox, count=4, run="jobs_for_slots:run")
+    await slots.start()
+    side = SideWorker(server, folder / "side")
+    await side.start()
+    workers = {}
+    for name, do in (("obedient", "checkpoint_when_left"), ("deaf", "deaf"), ("frozen", "deaf")):
+        workers[name] = (await _job(slots, inbox, folder / name, do)).identity
+    async with slots._arrived:
+        await slots._arrived.wait_for(lambda: slots.is_ready)
+    workers["idle"] = slots._ahead[0].identity
+    workers["side"] = identify((await side.call("jobs_for_slots:count_calls", {}))["pid"])
+    workers["fork server"] = identify(server.pid or 0)
+    assert multiprocessing.get_start_method(allow_none=True) is None  # still the host's to choose
+    sys.stdout.write(json.dumps(msgspec.to_builtins(workers)) + "\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+asyncio.run(main(Path(sys.argv[1])))
