@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from traind.trainer.recipe import Recipe
 
-ONE_HOT_LEVELS = 8  # categories with more levels are embedded (Holzmueller et al., RealMLP, NeurIPS 2024)
-RESERVED_LEVELS = 2  # missing and unseen
-BIN_ROWS = 200_000  # enough rows for quantiles
+ONE_HOT_LEVELS = 100  # categories with more levels, missing and unseen included, are embedded
+EMBEDDING_STD = 0.1  # of a new category's vector: as small as what a layer's weights begin with
+BIN_CELLS = 2_000_000  # enough of a table for quantiles
 
 
 class Table(Protocol):
@@ -154,9 +154,9 @@ class _EmbeddedCategories(_Columns):
         super().__init__()
         self.places = places
         self.widths = [embedding_width(cardinalities[place]) for place in places]
-        self.tables = nn.ModuleList(
-            nn.Embedding(cardinalities[place], width) for place, width in zip(places, self.widths, strict=True)
-        )
+        shapes = [(cardinalities[place], width) for place, width in zip(places, self.widths, strict=True)]
+        vectors = [torch.randn(shape) * EMBEDDING_STD for shape in shapes]
+        self.tables = nn.ModuleList(nn.Embedding.from_pretrained(vector, freeze=False) for vector in vectors)
 
     def forward(self, _numeric: Tensor, categorical: Tensor) -> Tensor:
         vectors = [table(categorical[:, place]) for place, table in zip(self.places, self.tables, strict=True)]
@@ -207,7 +207,7 @@ class _Ensemble(nn.Sequential):
 
 def embedding_width(cardinality: int) -> int:
     """Return the dimensions that a category of `cardinality` levels is embedded in."""
-    return 8 if cardinality < 1_000 else 16
+    return 16 if cardinality < 1_000 else 32
 
 
 def _columns(architecture: Architecture, bins: list[Tensor] | None) -> list[_Columns]:
@@ -220,7 +220,7 @@ def _columns(architecture: Architecture, bins: list[Tensor] | None) -> list[_Col
         embedding = _embedding(architecture, embedded, bins)
         encoders.append(_EmbeddedNumbers(embedded, architecture.numeric, embedding, architecture.embedding_dim))
     cardinalities = architecture.cardinalities
-    few = tuple(place for place, count in enumerate(cardinalities) if count <= ONE_HOT_LEVELS + RESERVED_LEVELS)
+    few = tuple(place for place, count in enumerate(cardinalities) if count <= ONE_HOT_LEVELS)
     many = tuple(place for place in range(len(cardinalities)) if place not in few)
     if few:
         encoders.append(_OneHot(few, cardinalities))
@@ -260,8 +260,33 @@ def _body(architecture: Architecture, widths: list[int]) -> nn.Module:
 
 
 def _bins(numeric: NDArray[np.float32], count: int) -> list[Tensor]:
-    """Return the edges of at most `count` quantile bins of each feature; one or two edges where it has no more."""
-    rows = len(numeric)
-    step = max(1, rows // BIN_ROWS)
-    quantiles = np.quantile(numeric[::step], np.linspace(0.0, 1.0, count + 1), axis=0).astype(np.float32)
-    return [torch.from_numpy(np.unique(column)) for column in quantiles.T]
+    """Return the edges of at most `count` bins of each feature; one or two edges where it has no more values."""
+    step = max(1, numeric.size // BIN_CELLS)
+    return [torch.from_numpy(_edges(column, count)) for column in numeric[::step].T]
+
+
+def _edges(column: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Return the distinct values if they are few; else quantiles, and where these coincide, quantiles of the rest.
+
+    A feature that is mostly one value (a capital gain of 0) has few distinct quantiles, and what matters is in the
+    others: their values are given the bins that are left.
+    """
+    values = np.unique(column)
+    if len(values) > count + 1:
+        edges = np.unique(np.quantile(column, np.linspace(0.0, 1.0, count + 1)).astype(np.float32))
+        left = count + 1 - len(edges)
+        if left > 2:
+            rest = np.setdiff1d(values, edges, assume_unique=True)
+            more = np.quantile(rest, np.linspace(0.0, 1.0, left + 2)[1:-1]).astype(np.float32)
+            edges = np.union1d(edges, more)
+        values = edges
+    return _apart(values)
+
+
+def _apart(edges: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the ascending edges without those closer than float32 can tell apart in a bin's slope."""
+    kept = [edges[0]]
+    for edge in edges[1:]:
+        if edge - kept[-1] > 1e-5:
+            kept.append(edge)
+    return np.array(kept, np.float32)
