@@ -1,0 +1,147 @@
+"""A disk that is full, cannot be written, or fails to sync: jobs wait, and go on; nothing is torn."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fault_harness import Server, judge, undisturbed, workload
+
+MIB = 2**20
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+
+
+@pytest.fixture(scope="module")
+def digests(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What the jobs' weights must be."""
+    return undisturbed(workload(2, seed=6, epochs=60), tmp_path_factory.mktemp("calm") / "root")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mount a disk of some bytes; it is unmounted at the end."""
+    mounted = []
+
+    def mount(size_bytes: int) -> Path:
+        path = tmp_path / f"disk-{len(mounted)}"
+        path.mkdir()
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", path], check=False, capture_output=True
+        )
+        if made.returncode:
+            pytest.skip(f"no disk can be mounted here: {made.stderr.decode()}")
+        mounted.append(path)
+        return path
+
+    yield mount
+    for path in mounted:
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+def filled_and_freed(disk: Path, digests: list[str], left_bytes: int, floor_bytes: int) -> None:
+    """Fill the disk in mid-training up to `left_bytes`, wait until jobs pause, free it; the same models come out."""
+    server = Server(disk / "root", "--disk-floor-bytes", str(floor_bytes))
+    work = workload(2, seed=6, epochs=60)
+    server.start()
+    assert server.wait_up(), server.tail()
+    work.submit(server, "d")
+    while not any(job["checkpoint"] for job in server.jobs()):
+        time.sleep(0.02)
+    ballast = disk / "ballast"
+    free = shutil.disk_usage(disk).free
+    with ballast.open("wb") as file, contextlib.suppress(OSError):
+        file.write(b"\0" * max(0, free - left_bytes))
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not all(
+        job["reason"] == "disk_full" or job["finished_at"] for job in server.jobs()
+    ):
+        time.sleep(0.05)
+    paused = [job["job_id"] for job in server.jobs() if job["reason"] == "disk_full"]
+    if left_bytes < floor_bytes:
+        code, answer = server.call("POST", "/api/train", {"epochs": 1})
+        assert (code, answer["error"]["code"]) == (507, "disk_full")
+    ballast.unlink()
+    server.wait_over(list(work.accepted))
+    breaches = judge(server, work, digests)
+    server.kill()
+    assert (breaches, server.left_behind()) == ([], []), f"{paused} paused\n{server.tail()}"
+
+
+@pytest.mark.timeout(180)
+def test_jobs_wait_while_the_disk_is_full_and_go_on_when_it_is_not(
+    small_disk: Callable[[int], Path], digests: list[str]
+) -> None:
+    filled_and_freed(small_disk(64 * MIB), digests, left_bytes=2 * MIB, floor_bytes=8 * MIB)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("left_kib", [0, 4, 16, 32, 64, 100, 150, 200, 300, 500, 700, 1_000, 1_500, 2_000, 3_000])
+@pytest.mark.parametrize("floor_mib", [0, 8])
+def test_a_sweep_of_free_space(
+    small_disk: Callable[[int], Path], digests: list[str], left_kib: int, floor_mib: int
+) -> None:
+    filled_and_freed(small_disk(64 * MIB), digests, left_kib * 1024, floor_mib * MIB)
+
+
+@pytest.mark.timeout(180)
+def test_a_disk_that_turns_read_only_stops_nothing_for_good(
+    small_disk: Callable[[int], Path], digests: list[str]
+) -> None:
+    disk = small_disk(64 * MIB)
+    server = Server(disk / "root", "--disk-floor-bytes", str(MIB))
+    work = workload(2, seed=6, epochs=60)
+    server.start()
+    assert server.wait_up(), server.tail()
+    work.submit(server, "r")
+    while not any(job["checkpoint"] for job in server.jobs()):
+        time.sleep(0.02)
+    server.kill()
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    server.start()
+    assert server.process is not None
+    assert server.process.wait(60) != 0
+    assert "Traceback" not in server.tail()
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    server.start()
+    assert server.wait_up(), server.tail()
+    server.wait_over(list(work.accepted))
+    breaches = judge(server, work, digests)
+    server.kill()
+    assert (breaches, server.left_behind()) == ([], []), server.tail()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize(
+    "number", [6, pytest.param(12, marks=pytest.mark.faults), pytest.param(25, marks=pytest.mark.faults)]
+)
+def test_a_sync_that_fails_is_never_taken_for_done(tmp_path: Path, digests: list[str], number: int) -> None:
+    server = Server(tmp_path / "root")
+    work = workload(2, seed=6, epochs=60)
+    inject = ["-e", "trace=fsync,fdatasync", "-e", f"inject=fsync,fdatasync:error=EIO:when={number}"]
+    server.start("strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", *inject)
+    assert server.wait_up(), server.tail()
+    for place, spec in enumerate(work.specs):
+        code, _ = server.call("POST", "/api/train", {**spec, "job_id": f"e_{place}"})
+        if code == 202:
+            work.accepted[f"e_{place}"] = place
+    time.sleep(3)
+    server.kill()
+    assert server.left_behind() == []
+    server.start()
+    assert server.wait_up(), server.tail()
+    for job in server.jobs():
+        if job["status"] == "FAILED":
+            assert job["error"]["code"] in {"disk_failed", "disk_full"}, job
+            server.call("POST", "/api/train/resume", {"job_id": job["job_id"]})
+    work.submit(server, "e")
+    server.wait_over(list(work.accepted))
+    breaches = [breach for breach in judge(server, work, digests) if "not one terminal state" not in breach]
+    server.kill()
+    assert (breaches, server.left_behind()) == ([], []), server.tail()

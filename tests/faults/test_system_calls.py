@@ -1,0 +1,76 @@
+"""SIGKILL at the N-th call that writes to the disk, of whichever process makes it first: before or after, never torn.
+
+`strace` counts the calls of each thread and kills its process at the N-th. Without strace these are skipped.
+"""
+
+import contextlib
+import http.client
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from fault_harness import TERMINAL, Server, Workload, judge, undisturbed, workload
+
+CALLS = "rename,renameat,renameat2,fsync,fdatasync,unlink,unlinkat,pwrite64,ftruncate"
+LAST = 400  # no thread makes as many such calls in this workload
+
+pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+
+@pytest.fixture(scope="module")
+def digests(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What the jobs' weights must be."""
+    return undisturbed(workload(2, seed=5, epochs=4), tmp_path_factory.mktemp("calm") / "root")
+
+
+def killed_at(root: Path, number: int, digests: list[str]) -> bool:
+    """Run two jobs under a kill at call `number`, then again without; judge. Return whether anyone was killed."""
+    trace = root.with_name("trace")
+    server = Server(root)
+    work = workload(2, seed=5, epochs=4)
+    inject = ["-e", f"trace={CALLS}", "-e", f"inject={CALLS}:signal=SIGKILL:when={number}"]
+    server.start("strace", "-f", "--seccomp-bpf", "-qq", "-o", str(trace), *inject)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        if server.wait_up():
+            work.submit(server, "n")
+            _until_over_or_dead(server, work)
+    server.kill()
+    left = server.left_behind()
+    server.start()
+    assert server.wait_up(), server.tail()
+    work.submit(server, "n")
+    server.wait_over(list(work.accepted))
+    breaches = judge(server, work, digests)
+    server.kill()
+    assert (breaches, left, server.left_behind()) == ([], [], []), f"call {number}\n{server.tail()}"
+    return "+++ killed by SIGKILL" in trace.read_text(errors="replace")
+
+
+def _until_over_or_dead(server: Server, work: Workload) -> None:
+    deadline = time.monotonic() + 60
+    while not server.has_left() and time.monotonic() < deadline:
+        if all(server.status(job_id)["status"] in TERMINAL for job_id in work.accepted):
+            return
+        time.sleep(0.05)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 9, 14, 20, 30, 45])
+def test_a_kill_at_a_call_that_writes_leaves_before_or_after(tmp_path: Path, number: int, digests: list[str]) -> None:
+    assert killed_at(tmp_path / "root", number, digests), "nobody was killed: the test tests nothing"
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(7_200)
+def test_a_kill_at_every_call_that_writes(tmp_path: Path, digests: list[str]) -> None:
+    number = 0
+    while True:
+        number += 1
+        root = tmp_path / str(number) / "root"
+        root.parent.mkdir()
+        if not killed_at(root, number, digests) or number == LAST:
+            break
+        shutil.rmtree(root.parent)
+    print(f"survived a kill at each of calls 1 to {number - 1}")
+    assert 20 < number < LAST
