@@ -15,14 +15,7 @@ def hostile_table():
     """Return a CSV whose header and cells are payloads, with a target that can be learned."""
     names = [MARKUP, BREAKING, SCRIPT, LONG_WORD, "target"]
     rows = [
-        [
-            MARKUP if number % 2 else BREAKING,
-            str(number % 7),
-            SCRIPT if number % 3 else "b",
-            str(number),
-            str(number * 2),
-        ]
-        for number in range(300)
+        [(MARKUP, BREAKING)[n % 2], str(n % 7), (SCRIPT, "b")[n % 3 == 0], str(n), str(n * 2)] for n in range(300)
     ]
     return "\n".join(",".join(f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in row) for row in [names, *rows])
 

@@ -33,18 +33,12 @@ async def test_a_killed_server_is_survived(serve, visitor):
     await expect(page.get_by_role("progressbar")).to_be_visible()
     await expect(page.locator(".facts")).to_contain_text("RMSE")
 
-    visitor.tolerated = [
-        "ERR_CONNECTION_REFUSED",
-        "ERR_CONNECTION_RESET",
-        "ERR_EMPTY_RESPONSE",
-        "WebSocket connection",
-    ]
-    server.kill()
-    await expect(page.get_by_text("The connection is lost")).to_be_visible()
-    server.start()
-    await expect(page.get_by_text("The connection is lost")).to_be_hidden()
-    await expect(page.locator("#connection")).to_have_text("Live")
-    visitor.tolerated = []
+    with visitor.outage():
+        server.kill()
+        await expect(page.get_by_text("The connection is lost")).to_be_visible()
+        server.start()
+        await expect(page.get_by_text("The connection is lost")).to_be_hidden()
+        await expect(page.locator("#connection")).to_have_text("Live")
 
     await expect(page.locator(".facts")).to_contain_text("Attempt")
     await expect(page.get_by_label("Events, newest first")).to_contain_text("server restart")
