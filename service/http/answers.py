@@ -53,11 +53,14 @@ class ResumeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     epochs: Annotated[int, Meta(ge=1, le=100_000)] | None = None
 
 
+Cell = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | bool | None
+
+
 class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Rows as objects by column, or columns as lists; one of the two."""
 
-    rows: list[dict[ColumnName, Any]] | UnsetType = UNSET
-    columns: dict[ColumnName, list[Any]] | UnsetType = UNSET
+    rows: list[dict[ColumnName, Cell]] | UnsetType = UNSET
+    columns: dict[ColumnName, list[Cell]] | UnsetType = UNSET
 
 
 class JobQuery(Struct, frozen=True, forbid_unknown_fields=True):

@@ -28,7 +28,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     query = read_query(request, EventsQuery)
     last = request.headers.get("Last-Event-ID")
     if last is not None or STREAM in request.headers.get(hdrs.ACCEPT, ""):
-        return await _stream(request, query.job_id, query.after if not last else _seq(last))
+        return await _stream(request, query.job_id, query.after if last is None else _seq(last))
     page = await request.app[SERVICE].events(query.job_id, query.after, query.limit)
     body = b'{"ok":true,"events":[%b],"last_seq":%d}' % (b",".join(page.events), page.last_seq)
     return web.Response(body=body, content_type="application/json")

@@ -16,7 +16,7 @@ from traind.service.http.answers import (
     answer,
     facts,
 )
-from traind.service.http.bodies import no_body, read_as, read_json, read_query
+from traind.service.http.bodies import no_body, read_as, read_query
 from traind.service.http.context import LIMITS, SERVICE
 from traind.service.problems import Problem
 from traind.service.validate import parse, refusal
@@ -30,8 +30,7 @@ async def download(request: web.Request) -> web.StreamResponse:
 
 async def predict(request: web.Request) -> web.Response:
     """Answer one prediction a row."""
-    value = await read_json(request, limit=request.app[LIMITS].predict_bytes)
-    wanted = parse(value, PredictRequest)
+    wanted = await read_as(request, PredictRequest, limit=request.app[LIMITS].predict_bytes)
     if (wanted.rows is UNSET) == (wanted.columns is UNSET):
         raise refusal([Problem("rows", "or columns must be given, and not both")])
     rows = None if wanted.rows is UNSET else wanted.rows

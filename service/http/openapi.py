@@ -16,8 +16,9 @@ from aiohttp.typedefs import Handler
 from traind.data import errors as data
 from traind.service import errors as service
 from traind.service.http import errors as http
-from traind.service.http.answers import ErrorAnswer, ErrorBody, NoQuery, PredictRequest
-from traind.service.http.context import VERSION
+from traind.service.http.answers import ErrorAnswer, ErrorBody, NoQuery, PredictRequest, SubmitRequest
+from traind.service.http.context import SERVICE, VERSION
+from traind.service.http.datasets import FORMATS
 from traind.service.http.operations import JSON, Operation
 from traind.trainer import errors as trainer
 
@@ -34,7 +35,19 @@ ALWAYS: Final = (
     service.NotRunning,
     http.Unexpected,
 )
+NOT_NULL: Final = {"not": {"type": "null"}}
 WITH_BODY: Final = (http.InvalidJson, http.BodyTooLarge, http.BodyTooSlow, service.InvalidSpec)
+UPLOADS: Final = (*FORMATS, "application/gzip", "application/octet-stream")
+CONFLICTS: Final = [  # what `validate` finds between fields, as far as a schema can say it
+    {"not": {"properties": {"dataset": NOT_NULL, "synthetic": NOT_NULL}, "required": ["dataset", "synthetic"]}},
+    {
+        "if": {
+            "properties": {"validation": {"properties": {"kind": {"const": "group"}}, "required": ["kind"]}},
+            "required": ["validation"],
+        },
+        "then": {"properties": {"validation": {"properties": {"column": NOT_NULL}, "required": ["column"]}}},
+    },
+]
 DESCRIPTION: Final = (
     "Trains PyTorch models for other programs. Every error has one shape: "
     '`{"ok": false, "error": {"code", "message", "hint", "details"}}`.'
@@ -50,6 +63,8 @@ def make_handler(operations: Iterable[Operation]) -> Handler:
         if not made:
             made.append(make_document(listed))
         servers = [{"url": request.path.removesuffix(PATH) or "/"}]
+        named = sorted({"tabular", *request.app[SERVICE].settings.all_trainers()})
+        made[0]["components"]["schemas"][SubmitRequest.__name__]["properties"]["trainer"]["enum"] = named
         body = msgspec.json.encode({**made[0], "servers": servers})
         return web.Response(body=body, content_type=JSON)
 
@@ -69,6 +84,7 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
         place.setdefault(one.path, {})[one.method.lower()] = _describe(one, schemas, components)
     components = _portable(components)
     components[ErrorBody.__name__]["properties"]["code"]["enum"] = sorted(codes())
+    components[SubmitRequest.__name__]["allOf"] = CONFLICTS
     components[PredictRequest.__name__]["oneOf"] = [{"required": ["rows"]}, {"required": ["columns"]}]
     return {
         "openapi": "3.1.0",

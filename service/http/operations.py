@@ -241,7 +241,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         body=answers.PredictRequest,
         answer=answers.PredictionAnswer,
         errors=(*PREDICT, service.PredictionFailed, data.BadTable),
-        example={"rows": [{"x1": 0.5, "x2": -1.0}]},
+        example={"rows": [{"x1": 0.5, "x2": -1, "x3": 0, "x4": None, "x5": "2.5", "x6": 0, "x7": 0, "x8": 0}]},
     ),
     Operation(
         method="GET",

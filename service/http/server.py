@@ -8,6 +8,7 @@ answers that nobody reads cut off, and what is not HTTP answered in the one erro
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import resource
 import socket
 from collections.abc import AsyncIterator
@@ -18,10 +19,19 @@ from typing import Any, Final
 from aiohttp import web
 
 from traind.service.http.context import Limits
-from traind.service.http.errors import BadRequest, HttpError, PortInUse, TokenNeeded, TooManyConnections, response_of
+from traind.service.http.errors import (
+    BadRequest,
+    HttpError,
+    PortInUse,
+    TokenNeeded,
+    TooManyConnections,
+    Unexpected,
+    response_of,
+)
 from traind.service.http.tokens import Tokens
 from traind.service.service import TrainingService
 
+LOG = logging.getLogger("traind.http")
 STALLED_S: Final = 30.0  # for a client to read what waits for it
 LINGER_S: Final = 2.0  # for a client to stop sending what was refused
 SHUTDOWN_S: Final = 5.0  # for requests to end when the server does
@@ -185,12 +195,17 @@ class Line(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what aiohttp's parser refuses, and what broke outside every handler."""
-        response = super().handle_error(request, status, exc, message)
-        said = "This is not HTTP as traind takes it." if status < 500 else "traind made a mistake."
-        shaped = response_of(BadRequest(said) if status < 500 else HttpError(said))
-        shaped.set_status(response.status)
-        shaped.force_close()
-        return shaped
+        if status >= 500:
+            super().handle_error(request, status, exc, message)  # logs it
+            refusal: HttpError = Unexpected("traind made a mistake; its log says which.")
+        elif request.writer.output_size > 0:
+            raise ConnectionError("an answer is on its way already")
+        else:
+            LOG.debug("%s sent what is not HTTP: %s", request.remote, message)
+            refusal = BadRequest("This is not HTTP as traind takes it.")
+        response = response_of(refusal)
+        response.force_close()
+        return response
 
 
 class Refusal(asyncio.Protocol):
