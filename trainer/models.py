@@ -154,9 +154,11 @@ class _EmbeddedCategories(_Columns):
         super().__init__()
         self.places = places
         self.widths = [embedding_width(cardinalities[place]) for place in places]
-        shapes = [(cardinalities[place], width) for place, width in zip(places, self.widths, strict=True)]
-        vectors = [torch.randn(shape) * EMBEDDING_STD for shape in shapes]
-        self.tables = nn.ModuleList(nn.Embedding.from_pretrained(vector, freeze=False) for vector in vectors)
+        pairs = zip(places, self.widths, strict=True)
+        tables = [nn.Embedding(cardinalities[place], width) for place, width in pairs]
+        for table in tables:
+            nn.init.normal_(table.weight, std=EMBEDDING_STD)
+        self.tables = nn.ModuleList(tables)
 
     def forward(self, _numeric: Tensor, categorical: Tensor) -> Tensor:
         vectors = [table(categorical[:, place]) for place, table in zip(self.places, self.tables, strict=True)]
