@@ -173,7 +173,7 @@ class Engine:
         """Return up to `limit` events after `after`; raises `JobNotFound`, `CursorAhead`."""
         job = await self._at_cursor(job_id, after)
         rows = await self.journal.store.events(job_id, after, limit)
-        return EventPage([body for _, body in rows], job.seq)
+        return EventPage([body for seq, body in rows if seq <= job.seq], job.seq)  # what is written but not told: later
 
     async def watch_bytes(self, job_id: str, after: int = 0) -> AsyncIterator[tuple[int, bytes]]:
         """Yield `(seq, encoded event)` for each event after `after` once, in order, until the job is over.
@@ -186,6 +186,8 @@ class Engine:
             job = await self._at_cursor(job_id, after)
             while seq < job.seq:
                 for row in await self.journal.store.events(job_id, seq, PAST_EVENTS):
+                    if row[0] > job.seq:  # written but not told yet: it comes live
+                        break
                     yield row
                     seq = row[0]
             if job.status in TERMINAL and (await self.journal.job(job_id)).seq == seq:
