@@ -6,7 +6,7 @@ code. `load_model` also reads the checkpoint of a job that is still running.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -141,12 +141,15 @@ class CustomModel:
         return predict_file(lambda batch: self.predict(batch.columns), (), Path(file), Path(out))
 
 
-def forward(network: torch.nn.Module, recipe: Recipe, rows: Encoded) -> Tensor:
+def forward(
+    network: torch.nn.Module, recipe: Recipe, rows: Encoded, beat: Callable[[], None] = lambda: None
+) -> Tensor:
     """Return what `objective.predictions` does for all rows, in chunks whose size is fixed: so are the bits."""
     device = next(network.parameters()).device
     parts = []
     with torch.no_grad():
         for start in range(0, len(rows), CHUNK_ROWS):
+            beat()
             numeric = torch.from_numpy(rows.numeric[start : start + CHUNK_ROWS].copy())
             categorical = torch.from_numpy(rows.categorical[start : start + CHUNK_ROWS].copy())
             parts.append(predictions(recipe, network(numeric.to(device), categorical.to(device))).cpu())

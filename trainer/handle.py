@@ -137,7 +137,7 @@ class Run(Generic[Options]):
         `loss` is the mean over the `rows` taken since the last call: a number, a tensor (looked at only when
         due), or a function that gives the mean since it was last called. Returns the loss that was told, if any.
         """
-        self.control.beat += 1
+        self.beat()
         self.step, self.epoch = step, epoch
         self._total = total if total is not None else self._total
         if self._running_since is None:
@@ -148,6 +148,10 @@ class Run(Generic[Options]):
             if not is_counted or not self._pace.is_due():
                 return None
         return self._tell(loss, metrics)
+
+    def beat(self) -> None:
+        """Show that the job is alive: for work that takes long between two reports."""
+        self.control.beat += 1
 
     def should_stop(self) -> bool:
         """Whether to leave: save, or finish with the best model so far, and return. Ask it every step."""
@@ -170,7 +174,7 @@ class Run(Generic[Options]):
         The global random streams, the versions and the data's digest are saved beside it. Step and epoch are those
         of the last `report` where they are not said.
         """
-        self.control.beat += 1
+        self.beat()
         self.step = step = self.step if step is None else step
         self.epoch = self.epoch if epoch is None else epoch
         with self._meter.aside():
@@ -200,7 +204,7 @@ class Run(Generic[Options]):
         is_best: bool = False,
     ) -> None:
         """Say that an epoch has ended, with the mean training loss and the metrics on the validation rows."""
-        self.control.beat += 1
+        self.beat()
         self.emit(
             Epoch(
                 attempt=self.place.attempt,
@@ -226,7 +230,7 @@ class Run(Generic[Options]):
 
         Its file holds the spec, the metrics, the digests and the versions beside it. Call it once, last.
         """
-        self.control.beat += 1
+        self.beat()
         path = self.folder / "model.pt"
         head = {
             "job_id": self.place.job_id,
@@ -251,7 +255,7 @@ class Run(Generic[Options]):
 
     def aside(self) -> AbstractContextManager[None]:
         """Leave what happens within out of the training rate: validation, say."""
-        self.control.beat += 1
+        self.beat()
         return self._meter.aside()
 
     def emit(self, event: Said) -> Said:

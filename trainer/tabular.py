@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from traind.data.encode import Encoded
 from traind.data.prepare import Prepared, Request, Source, prepare
+from traind.data.schema import Schema
 from traind.data.split import Split
 from traind.data.synth import Synthetic
 from traind.trainer import contract
@@ -17,8 +18,9 @@ from traind.trainer.bundle import Model, forward
 from traind.trainer.environment import device_of
 from traind.trainer.errors import Diverged, SpecError
 from traind.trainer.handle import Run
+from traind.trainer.importance import importance
 from traind.trainer.loop import Fit, Judge, Plan, begin, fit
-from traind.trainer.metrics import baseline, confusion, measure, residuals
+from traind.trainer.metrics import CONFUSION_CLASSES, baseline, confusion, measure, residuals
 from traind.trainer.models import build
 from traind.trainer.objective import loss_function, training_target
 from traind.trainer.optimizers import Optimizer
@@ -27,6 +29,7 @@ from traind.trainer.schedules import Schedule
 from traind.trainer.step import Step, make_step
 
 WARNINGS_TOLD = 20  # all of them are in the report
+COLUMNS_SHOWN = 1_000
 
 
 def train(run: Run[Any]) -> None:
@@ -37,7 +40,7 @@ def train(run: Run[Any]) -> None:
     plan = plan_of(run, prepared, recipe)
     at = begin(step, plan, run.restore())
     try:
-        fit(run, step, plan, at, judge_of(step, recipe, prepared.validation), about)
+        fit(run, step, plan, at, judge_of(run, step, recipe, prepared.validation), about)
     except Diverged:
         finish(run, prepared, about, at, step)  # the last good model is kept
         raise
@@ -131,12 +134,12 @@ def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Plan:
     return Plan(rows, recipe.batch_size, recipe.epochs, recipe.patience, schedule, run.spec.seed)
 
 
-def judge_of(step: Step, recipe: Recipe, rows: Encoded) -> Judge:
+def judge_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Judge:
     """Return what scores the step's weights on `rows`: the loss there, in the network's own terms."""
 
     def judge() -> tuple[float, dict[str, float | None]]:
         with step.evaluation(averaged=True) as network:
-            predicted = forward(network, recipe, rows).numpy()
+            predicted = forward(network, recipe, rows, run.beat).numpy()
         found = measure(predicted, rows.target)
         if predicted.ndim == 2:
             score = found["log_loss"]
@@ -154,28 +157,46 @@ def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], at: Fit, st
     weights = at.best_weights or step.weights(averaged=True)
     model = Model({**about, "weights": weights})
     golden = [dict(row) for row in prepared.samples]
-    found, report = evaluate(model, prepared)
+    found, report = evaluate(run, model, prepared)
     run.finish(
-        {**about, "weights": weights, "golden": {"rows": golden, "predictions": model.values(golden)}},
+        {
+            **about,
+            "weights": weights,
+            "history": at.history,
+            "golden": {"rows": golden, "predictions": model.values(golden)},
+        },
         metrics=found,
         best_epoch=at.best_epoch,
-        report=report | {"schema": about["schema"], "recipe": about["recipe"], "history": at.history},
+        report={"schema": shown(prepared.schema), "recipe": about["recipe"], "step": step.kind, **report},
     )
 
 
-def evaluate(model: Model, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the metrics by split, and a closer look at the rows that were kept from training."""
+def evaluate(run: Run[Any], model: Model, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metrics by split, and a closer look at the validation rows."""
     found: dict[str, Any] = {}
-    for name in ("train", "validation", "test"):
-        rows: Encoded = getattr(prepared, name)
+    parts = {"train": prepared.train, "validation": prepared.validation, "test": prepared.test}
+    predicted = {}
+    for name, rows in parts.items():
         if len(rows):
-            found[name] = measure(forward(model.network, model.recipe, rows).numpy(), rows.target)
-    rows = prepared.validation
+            predicted[name] = forward(model.network, model.recipe, rows, run.beat).numpy()
+            found[name] = measure(predicted[name], rows.target)
+    rows, values = prepared.validation, predicted["validation"]
     found["baseline"] = baseline(prepared.train.target, rows.target, len(model.labels))
-    predicted = forward(model.network, model.recipe, rows).numpy()
+    report: dict[str, Any] = {
+        "rows": {name: len(part) for name, part in parts.items()},
+        "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
+        "importance": importance(model, rows, run.beat),
+    }
     if model.labels:
-        return found, {"confusion": {"labels": model.labels, "counts": confusion(predicted, rows.target)}}
-    return found, {"residuals": residuals(predicted, rows.target)}
+        labels = list(model.labels[:CONFUSION_CLASSES])
+        return found, {**report, "confusion": {"labels": labels, "counts": confusion(values, rows.target)}}
+    return found, {**report, "residuals": residuals(values, rows.target)}
+
+
+def shown(schema: Schema) -> dict[str, Any]:
+    """Return the schema as far as a report of it can be read; all of it is in the model."""
+    whole: dict[str, Any] = msgspec.to_builtins(schema)
+    return {**whole, "columns": whole["columns"][:COLUMNS_SHOWN], "n_columns": len(whole["columns"])}
 
 
 def tensor_of(array: NDArray[Any]) -> torch.Tensor:
