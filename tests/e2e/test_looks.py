@@ -1,0 +1,167 @@
+"""How it looks, for people to judge: every view, at three widths, in both colour schemes; and what axe finds in it.
+
+The pictures lie in `tests/e2e/screenshots`; `docs/page.png` of the README is one of them, `running-light-1440`.
+"""
+
+import asyncio
+import math
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import axe_playwright_python
+import pytest
+from playwright.async_api import expect
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+WIDTHS = {1440: 900, 820: 1180, 390: 844}
+SCHEMES = ("light", "dark")
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+FIRST_VIEW_BYTES = 150_000
+
+
+@pytest.fixture(scope="module")
+def album() -> Path:
+    """The folder of the pictures."""
+    folder = Path(__file__).parent / "screenshots"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def customers() -> bytes:
+    """Return a table of customers who stay or leave, with missing cells, a constant and an id."""
+    draw = random.Random(7)
+    lines = ["customer_id,signed_up,plan,country,monthly_fee,calls,satisfaction,currency,churned"]
+    for number in range(3_000):
+        plan, calls, mood = draw.choice(["basic", "plus", "pro"]), draw.expovariate(0.4), draw.gauss(7, 2)
+        fee = {"basic": 9, "plus": 19, "pro": 49}[plan] + draw.gauss(0, 1)
+        leaves = draw.random() < 1 / (1 + math.exp(1.5 * mood - 8 - calls))
+        shown = "" if draw.random() < 0.08 else f"{mood:.1f}"
+        country = draw.choice(["Austria", "Brazil", "Canada", "Denmark", "Estonia", "Finland"])
+        day = f"20{draw.randint(20, 25)}-{draw.randint(1, 12):02}-{draw.randint(1, 28):02}"
+        fields = (f"c{number:05}", day, plan, country, f"{fee:.2f}", f"{calls:.1f}", shown, "EUR")
+        lines.append(",".join((*fields, "yes" if leaves else "no")))
+    return "\n".join(lines).encode()
+
+
+@dataclass
+class Busy:
+    """A server with one of everything: ids of jobs by how they stand."""
+
+    jobs: dict[str, str]
+
+
+async def fill(server, houses) -> Busy:
+    """Put data sets and jobs of every kind on the server; two jobs run on, others wait."""
+    async with aiohttp.ClientSession(server.url) as session:
+
+        async def put(name, data):
+            async with session.put(f"/api/datasets/{name}", data=data) as response:
+                assert response.status < 300, await response.text()
+
+        async def submit(**spec):
+            async with session.post("/api/train", json=spec) as response:
+                assert response.status == 202, await response.text()
+                return (await response.json())["job_id"]
+
+        async def until_over(job_id):
+            async with session.ws_connect("/api/train/ws", params={"job_id": job_id}) as ws:
+                async for _ in ws:
+                    pass
+
+        async def ask(verb, job_id):
+            async with session.post(f"/api/train/{verb}", json={"job_id": job_id}) as response:
+                assert response.status == 200, await response.text()
+
+        await put("house_prices", houses.read_bytes())
+        await put("customers", customers())
+        prices = {"dataset": "house_prices", "target": "price"}
+        jobs = {
+            "finished": await submit(**prices, name="House prices, fast", model={"kind": "fast"}, epochs=12),
+            "classes": await submit(dataset="customers", target="churned", name="Who leaves?", tags=["churn"]),
+            "failed": await submit(dataset="house_prices", target="date", name="Wrong target", task="regression"),
+        }
+        for job_id in jobs.values():
+            await until_over(job_id)
+        long = {"patience": None, "epochs": 3_000}
+        jobs["running"] = await submit(**prices, **long, name="House prices, best", model={"kind": "best"}, lr=0.002)
+        jobs["second"] = await submit(dataset="customers", target="churned", **long, name="Who leaves? Longer")
+        jobs["paused"] = await submit(**prices, name="Overnight, priority low", priority=-1)
+        await ask("pause", jobs["paused"])
+        for width in (64, 128, 256):
+            model = {"kind": "mlp", "hidden": [width, width]}
+            jobs["queued"] = await submit(**prices, name=f"Width {width}", model=model, tags=["sweep"])
+        with suppress(TimeoutError):  # some seconds of curve
+            async with asyncio.timeout(12):
+                await until_over(jobs["running"])
+    return Busy(jobs)
+
+
+async def check_with_axe(page, view, visitor):
+    """Keep what axe finds of serious or critical kind as a problem."""
+    await page.evaluate(AXE)
+    found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    for violation in found["violations"]:
+        if violation["impact"] in ("serious", "critical"):
+            nodes = [node["html"][:160] for node in violation["nodes"][:3]]
+            visitor.problems.append(f"axe, {view}: {violation['id']}: {violation['help']}: {nodes}")
+
+
+async def test_an_empty_server(serve, visitor, album):
+    server = serve("--slots", "2")
+    for scheme in SCHEMES:
+        for width, height in WIDTHS.items():
+            page = await visitor.open(server.url, width=width, height=height, scheme=scheme)
+            await expect(page.get_by_text("Train a model on your table")).to_be_visible()
+            await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+            await page.screenshot(path=album / f"empty-{scheme}-{width}.png")
+            await check_with_axe(page, f"empty {scheme}", visitor)
+            await page.goto(f"{server.url}/#/datasets")
+            await expect(page.get_by_text("There are no data sets yet")).to_be_visible()
+            await page.screenshot(path=album / f"datasets-empty-{scheme}-{width}.png")
+
+
+async def test_a_busy_server(serve, visitor, houses, album):
+    server = serve("--slots", "2")
+    busy = await fill(server, houses)
+    job = {name: f"#/job/{job_id}" for name, job_id in busy.jobs.items()}
+    views = {
+        "jobs": ("#/jobs", ".rows .row"),
+        "running": (job["running"], "figure canvas"),
+        "finished": (job["finished"], ".model-scores"),
+        "classes": (job["classes"], ".confusion"),
+        "failed": (job["failed"], ".job-error"),
+        "queued": (job["queued"], ".job-standing"),
+        "new": ("#/new?dataset=house_prices", ".outlook .settings"),
+        "again": (f"#/new?from={busy.jobs['queued']}", ".outlook .settings"),
+        "datasets": ("#/datasets", ".dataset-card"),
+        "dataset": ("#/dataset/customers", ".sketch"),
+    }
+    for scheme in SCHEMES:
+        for width, height in WIDTHS.items():
+            page = await visitor.open(server.url, width=width, height=height, scheme=scheme)
+            for view, (address, sign) in views.items():
+                await page.goto(f"{server.url}/{address}")
+                await expect(page.locator(sign).first).to_be_visible()
+                if view in ("finished", "classes"):
+                    await page.get_by_role("button", name="Predict").click()
+                    await expect(page.locator("output")).not_to_be_empty()
+                await page.screenshot(path=album / f"{view}-{scheme}-{width}.png")
+                await page.screenshot(path=album / f"{view}-{scheme}-{width}-whole.png", full_page=True)
+                await check_with_axe(page, f"{view} {scheme} {width}", visitor)
+                assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{view} {width}"
+            await page.close()
+
+
+async def test_the_first_view_is_light(serve, visitor):
+    """All that the list of jobs needs, uncompressed."""
+    server = serve("--slots", "1")
+    page = await visitor.open("about:blank")
+    sizes = []
+    page.on("requestfinished", lambda request: sizes.append(request.sizes()))
+    await page.goto(server.url)
+    await expect(page.locator("#connection")).to_have_text("Live")
+    bodies = [size["responseBodySize"] for size in await asyncio.gather(*sizes)]
+    assert 20_000 < sum(bodies) < FIRST_VIEW_BYTES
