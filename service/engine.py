@@ -173,7 +173,7 @@ class Engine:
         """Return up to `limit` events after `after`; raises `JobNotFound`, `CursorAhead`."""
         job = await self._at_cursor(job_id, after)
         rows = await self.journal.store.events(job_id, after, limit)
-        return EventPage([body for seq, body in rows if seq <= job.seq], job.seq)  # what is written but not told: later
+        return EventPage([body for seq, body in rows if seq <= job.seq], job.seq)
 
     async def watch_bytes(self, job_id: str, after: int = 0) -> AsyncIterator[tuple[int, bytes]]:
         """Yield `(seq, encoded event)` for each event after `after` once, in order, until the job is over.

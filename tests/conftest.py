@@ -74,6 +74,11 @@ class Server:
         """End it as Ctrl-C does; return its exit code."""
         return self._end(signal.SIGTERM)
 
+    def stop_twice(self) -> int:
+        """End it as two Ctrl-C in a row do."""
+        self.process.send_signal(signal.SIGINT)
+        return self._end(signal.SIGINT)
+
     def _end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
         code = self.process.wait(30)
@@ -99,6 +104,12 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:  # it ended meanwhile, or is not ours
         return b""
+
+
+@pytest.fixture(scope="session")
+def make_server() -> type[Server]:
+    """The class of servers, for fixtures of a module's own."""
+    return Server
 
 
 @pytest.fixture
