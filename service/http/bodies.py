@@ -86,7 +86,7 @@ async def stream_body(
     except TimeoutError:
         message = f"The body did not arrive in time: {received} bytes in {loop.time() - started:.0f} seconds."
         raise BodyTooSlow(message) from None
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionError):
         raise BadRequest("The body is not whole.") from None
 
 

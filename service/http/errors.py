@@ -259,7 +259,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
             raise
         failure = _from_aiohttp(request, error)
     except ConnectionError:
-        raise  # the client is gone; nobody reads an answer
+        failure = BadRequest("The client left.")  # nobody reads this
     except Exception:
         LOG.exception("%s %s failed", request.method, request.path)
         failure = Unexpected("traind made a mistake; its log says which.", hint="Please report it.")

@@ -27,6 +27,8 @@ from traind.service.http.errors import (
     UnsupportedMedia,
 )
 from traind.service.http.tokens import FailedAttempts, Tokens
+from traind.service.problems import Problem
+from traind.service.validate import refusal
 
 Authorize = Callable[[web.Request], bool | Awaitable[bool]]
 OWN_SITES: Final = ("same-origin", "none")  # of Sec-Fetch-Site; "same-site" is any other port of this host
@@ -64,22 +66,22 @@ class Openings:
 
 
 def make_hosts(names: Iterable[str]) -> frozenset[str]:
-    """Return the allow-list of Host headers; raises `ValueError` for what can never match."""
+    """Return the allow-list of Host headers; raises `InvalidSpec` for what can never match."""
     hosts = frozenset(name.strip().lower() for name in names)
     for host in hosts - ANY_ADDRESS:
         if not re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?", host):
-            raise ValueError(
-                f"{host!r} is not a host name, nor a name and port: write example.org or example.org:3001"
-            )
+            said = f"must be names such as example.org or example.org:3001, got {host!r}"
+            raise refusal([Problem("hosts", said)], "The door")
     return hosts
 
 
 def make_origins(names: Iterable[str]) -> frozenset[str]:
-    """Return the allow-list of Origin headers; raises `ValueError` for what can never match."""
+    """Return the allow-list of Origin headers; raises `InvalidSpec` for what can never match."""
     origins = frozenset(name.strip().lower().rstrip("/") for name in names)
     for origin in origins:
         if not re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?", origin):
-            raise ValueError(f"{origin!r} is not an origin: write https://example.org or http://localhost:8080")
+            said = f"must be such as https://example.org or http://localhost:8080, got {origin!r}"
+            raise refusal([Problem("origins", said)], "The door")
     return origins
 
 

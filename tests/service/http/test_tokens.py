@@ -2,6 +2,7 @@
 
 import pytest
 
+from traind.service.errors import InvalidSpec
 from traind.service.http.errors import BadTokens
 from traind.service.http.guard import make_hosts, make_origins
 from traind.service.http.tokens import FailedAttempts, load_tokens, parse_tokens
@@ -78,11 +79,11 @@ def test_addresses_are_forgotten_before_they_fill_the_memory():
 
 @pytest.mark.parametrize("name", ["https://a.example", "a b", "", "a.example/x", "a:b", "*", "[zz]"])
 def test_a_host_that_can_never_match_is_refused(name):
-    with pytest.raises(ValueError, match="host name"):
+    with pytest.raises(InvalidSpec, match="hosts: must be names"):
         make_hosts([name])
 
 
 @pytest.mark.parametrize("name", ["a.example", "https://a.example/x", "*", "null", "ftp://a.example"])
 def test_an_origin_that_can_never_match_is_refused(name):
-    with pytest.raises(ValueError, match="origin"):
+    with pytest.raises(InvalidSpec, match="origins: must be such as"):
         make_origins([name])

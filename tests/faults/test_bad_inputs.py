@@ -1,0 +1,40 @@
+"""Thousands of bad inputs: no 500, no traceback, no memory kept, no token told, and the server goes on."""
+
+import random
+
+import pytest
+from bad_inputs import TOKEN, endure, running
+
+MEGABYTE = 1024 * 1024
+
+
+async def stand(tmp_path, seed, count):
+    async with running(tmp_path) as target:
+        await endure(target, seed=0, count=100)  # buffers and lazy parts are there from now on
+        before = target.resident_bytes()
+        answers, slowest_s = await endure(target, seed, count)
+        grown = target.resident_bytes() - before
+        assert target.process.returncode is None
+        left = await target.request("GET", "/api/train/jobs")
+    log = target.log.read_text()
+    print(
+        f"\n{count} bad inputs, seed {seed}: grown by {grown / MEGABYTE:.1f} MB, slowest health {slowest_s * 1e3:.0f} ms"
+    )
+    print(", ".join(f"{kind}: {times}" for kind, times in sorted(answers.items())))
+    assert left == 200
+    assert sum(answers.values()) == count
+    assert not [kind for kind in answers if kind.split()[1].startswith("5")]
+    assert "Traceback" not in log
+    assert '"traceback"' not in log
+    assert TOKEN not in log
+    assert grown < 50 * MEGABYTE
+
+
+async def test_a_thousand_bad_inputs_change_nothing(tmp_path):
+    await stand(tmp_path, seed=7, count=1_000)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1_800)
+async def test_ten_thousand_bad_inputs_change_nothing(tmp_path):
+    await stand(tmp_path, seed=random.randrange(2**32), count=10_000)
