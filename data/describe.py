@@ -17,8 +17,8 @@ from traind.data.dates import seconds_of
 from traind.data.errors import BadTable
 from traind.data.formats import Format, detect, parse_format
 from traind.data.infer import decide
-from traind.data.load import load_columns
-from traind.data.profile import Profile, number_sql_of, profile
+from traind.data.load import load_columns, numbers, times
+from traind.data.profile import Profile, profile
 from traind.data.read import OpenTable, open_table
 from traind.data.remarks import remarks_on
 from traind.data.rows import first_rows
@@ -52,12 +52,12 @@ def describe(path: Path, form: Format) -> dict[str, Any]:
     with open_table(path, form, _THREADS) as table:
         profiles = profile(table)
         columns = [decide(facts) for facts in profiles.values()]
-        sample = _sampled(table)
+        samples = _samples(table, [c for c in columns if c.kind in {"numeric", "datetime"}])
         warnings = [*remarks_on(columns, profiles), *_bad_cells(table, columns, profiles)]
         return {
             "format": str(form),
             "n_rows": table.n_rows,
-            "columns": [_summary(sample, column, profiles[column.name]) for column in columns],
+            "columns": [_summary(column, profiles[column.name], samples.get(column.name)) for column in columns],
             "warnings": [{"code": w.code, "message": w.message, "column": w.column} for w in warnings],
         }
 
@@ -68,7 +68,7 @@ def preview(path: Path, form: Format, rows: int) -> dict[str, Any]:
     return {"columns": [{"name": name} for name in names], "rows": found}
 
 
-def _summary(table: OpenTable, column: Column, facts: Profile) -> dict[str, Any]:
+def _summary(column: Column, facts: Profile, sample: Numbers | None) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "name": column.name,
         "kind": column.kind,
@@ -79,10 +79,9 @@ def _summary(table: OpenTable, column: Column, facts: Profile) -> dict[str, Any]
         "is_used": column.role == "feature",
     }
     if column.kind == "numeric":
-        values = _sample(table, facts)
-        shown |= {"min": facts.smallest, "max": facts.largest, **_spread(values, float)}
-    elif column.kind == "datetime":
-        shown |= _spread(_times(table, column, facts), _iso)
+        shown |= {"min": facts.smallest, "max": facts.largest}
+    if sample is not None:
+        shown |= _spread(sample, float if column.kind == "numeric" else _iso)
     elif facts.is_counted and facts.levels:
         top = facts.levels[:LEVELS]
         shown["sketch"] = {
@@ -107,33 +106,22 @@ def _spread(values: Numbers, written: Any) -> dict[str, Any]:
     return {"quantiles": {str(q): written(x) for q, x in zip(_QUANTILES, found, strict=True)}, "sketch": sketch}
 
 
-def _sample(table: OpenTable, facts: Profile) -> Numbers:
-    """Return finite numbers of rows from all over the table."""
-    number = number_sql_of(facts.field)
-    if facts.field.is_time:
-        number = f"epoch({facts.field.sql})"
-    source = f"(SELECT {number} AS x FROM {table.relation})"
-    found = table.connection.execute(f"SELECT x FROM {source} WHERE isfinite(x)").fetchnumpy()["x"]
-    return np.asarray(found, np.float64)
-
-
-def _sampled(table: OpenTable) -> OpenTable:
-    """Return a table of rows from all over this one, the same ones each time but for the order of threads."""
-    if table.n_rows <= _SAMPLE_ROWS:
-        return table
-    share = math.ceil(100 * _SAMPLE_ROWS / table.n_rows)
-    table.connection.execute(
-        f"CREATE TABLE sample AS SELECT * FROM {table.relation} USING SAMPLE {share} PERCENT (bernoulli, 0)"
-    )
-    return replace(table, relation="sample")
-
-
-def _times(table: OpenTable, column: Column, facts: Profile) -> Numbers:
-    if facts.field.is_time:
-        return _sample(table, facts)
-    read = ((seconds_of(text, column.day_order), n) for text, n in facts.levels)
-    known = [(seconds, n) for seconds, n in read if seconds is not None]
-    return np.repeat(np.array([s for s, _ in known]), np.array([n for _, n in known], np.int64))
+def _samples(table: OpenTable, columns: list[Column]) -> dict[str, Numbers]:
+    """Return finite numbers, and times as seconds, of rows from all over the table."""
+    sample = table
+    if table.n_rows > _SAMPLE_ROWS:
+        share = math.ceil(100 * _SAMPLE_ROWS / table.n_rows)
+        source = f"{table.relation} USING SAMPLE {share} PERCENT (bernoulli, 0)"
+        table.connection.execute(f"CREATE TABLE sample AS SELECT * FROM {source}")
+        sample = replace(table, relation="sample")
+    typed = [column for column in columns if column.kind == "numeric" or table.fields[column.name].is_time]
+    found = {
+        c.name: x for c, (x, _) in zip(typed, numbers(sample, [table.fields[c.name] for c in typed]), strict=True)
+    }
+    for column in columns:
+        if column.name not in found:
+            found[column.name], _ = times(sample, column)
+    return {name: values[np.isfinite(values)] for name, values in found.items()}
 
 
 def _iso(seconds: float) -> str:

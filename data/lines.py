@@ -15,7 +15,8 @@ def locate(
 
     Blank lines are no records, unless they are counted, or the table has one column.
     """
-    wanted, found = set(records), {}
+    wanted = set(records)
+    found: dict[int, tuple[int, list[str]]] = {}
     is_counting = count_blank or len(dialect.names) == 1
     csv.field_size_limit(MAX_LINE)
     with open_text(path, form) as file:
@@ -23,11 +24,16 @@ def locate(
             file.readline()
         reader = csv.reader(file, delimiter=dialect.delimiter)
         record, line = 0, 1
-        for cells in reader:
+        while len(found) < len(wanted):
+            try:
+                cells = next(reader, None)
+            except csv.Error:  # a quote that opens a field and never closes: the rest is one cell
+                cells = []
+                found |= dict.fromkeys(wanted - found.keys(), (line + dialect.skip, cells))
+            if cells is None:
+                break
             if record in wanted:
                 found[record] = (line + dialect.skip, cells)
-                if len(found) == len(wanted):
-                    break
             record += bool(cells) or is_counting
             line = reader.line_num + 1
     return [found.get(record, (record + 1, [])) for record in records]

@@ -2,12 +2,13 @@
 
 # ruff: noqa: S608 - SQL is made of quoted identifiers and literals of ours
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from traind.data.cells import no_number_sql, number_sql
+from traind.data.cells import NOT_A_NUMBER
 from traind.data.dates import seconds_of
 from traind.data.errors import BadCell, BadTable
 from traind.data.jsonl import locate_objects
@@ -15,6 +16,9 @@ from traind.data.lines import locate
 from traind.data.read import LISTED, Field, OpenTable
 from traind.data.schema import Column
 from traind.data.table import Cells, Codes, Numbers
+
+_AT_ONCE = 64  # columns a query
+_CELLS_AT_ONCE = 4_000_000
 
 
 def load_columns(table: OpenTable, columns: Iterable[Column]) -> dict[str, Cells]:
@@ -25,11 +29,20 @@ def load_columns(table: OpenTable, columns: Iterable[Column]) -> dict[str, Cells
     """
     loaded: dict[str, Cells] = {}
     errors: list[BadTable] = []
-    for column in columns:
-        try:
-            loaded[column.name] = _load(table, column)
-        except BadTable as error:
-            errors.append(error)
+    wanted = list(columns)
+    numeric = [column for column in wanted if _is_number(table, column)]
+    for column, found in zip(numeric, numbers(table, [table.fields[c.name] for c in numeric]), strict=True):
+        loaded[column.name], bad = found
+        if column.role == "target":
+            bad |= np.isinf(found[0])
+        if bad.any():
+            errors.append(bad_cells(table, column.name, np.flatnonzero(bad), "not a finite number"))
+    for column in wanted:
+        if column.name not in loaded:
+            try:
+                loaded[column.name] = _load(table, column)
+            except BadTable as error:
+                errors.append(error)
     if errors:
         raise _together(errors)
     return loaded
@@ -39,44 +52,54 @@ def _together(errors: list[BadTable]) -> BadTable:
     """Return one error for the bad cells of several columns, in the order of the file."""
     cells = sorted((cell for error in errors for cell in error.cells), key=lambda cell: cell.line or 0)
     first = min(errors, key=lambda error: error.cells[0].line or 0)
-    others = f"; {len(errors) - 1} more columns have bad cells" if len(errors) > 1 else ""
+    others = f"; other columns have bad cells too: {len(errors)} in all" if len(errors) > 1 else ""
     return BadTable(first.message + others, hint=first.hint, cells=tuple(cells[:LISTED]))
 
 
+def _is_number(table: OpenTable, column: Column) -> bool:
+    return column.kind == "numeric" or (column.kind == "datetime" and table.fields[column.name].is_time)
+
+
+def numbers(table: OpenTable, fields: Sequence[Field]) -> Iterator[tuple[Numbers, NDArray[np.bool_]]]:
+    """Yield each column as numbers, NaN where missing, and where its cells are neither numbers nor missing."""
+    at_once = max(1, min(_AT_ONCE, _CELLS_AT_ONCE // table.n_rows))  # a query costs milliseconds in a wide table
+    for start in range(0, len(fields), at_once):
+        some = fields[start : start + at_once]
+        cells = ", ".join(f"coalesce({field.number}, 'nan'::DOUBLE) AS x{i}" for i, field in enumerate(some))
+        bad_ones = ", ".join(f"{f.sql} IS NOT NULL AND {f.number} IS NULL AS b{i}" for i, f in enumerate(some))
+        found = table.connection.execute(f"SELECT {cells}, {bad_ones} FROM {table.relation}").fetchnumpy()
+        for i, field in enumerate(some):
+            bad = np.asarray(found[f"b{i}"], np.bool_)
+            yield np.asarray(found[f"x{i}"], np.float64), _without_words(table, field, bad) if bad.any() else bad
+
+
+def _without_words(table: OpenTable, field: Field, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the bad cells without those whose word says that a number is missing."""
+    if not field.is_text:
+        return np.zeros_like(bad)
+    texts = table.connection.execute(f"SELECT {field.sql} AS t FROM {table.relation}").fetchnumpy()["t"]
+    still_bad = bad.copy()
+    still_bad[bad] = [text.lower() not in NOT_A_NUMBER for text in texts[bad]]
+    return still_bad
+
+
 def _load(table: OpenTable, column: Column) -> Cells:
-    field = table.field(column.name)
-    if column.kind not in {"numeric", "datetime"}:
-        return _load_codes(table, field)
-    if column.kind == "datetime" and not field.is_time:
-        return _load_times(table, field, column)
-    numbers = _load_numbers(table, field)
-    if column.role == "target" and np.isinf(numbers).any():
-        raise bad_cells(table, column.name, np.flatnonzero(np.isinf(numbers)), "not a finite number")
-    return numbers
+    return _load_times(table, column) if column.kind == "datetime" else _load_codes(table, table.fields[column.name])
 
 
-def _load_times(table: OpenTable, field: Field, column: Column) -> Numbers:
-    cells = _load_codes(table, field)
+def _load_times(table: OpenTable, column: Column) -> Numbers:
+    seconds, bad = times(table, column)
+    if bad.any():
+        raise bad_cells(table, column.name, np.flatnonzero(bad), "not a date")
+    return seconds
+
+
+def times(table: OpenTable, column: Column) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Return a column of text as seconds since 1970, NaN where missing, and where its cells are no dates."""
+    cells = _load_codes(table, table.fields[column.name])
     read = [seconds_of(text, column.day_order) for text in cells.levels]
-    times = np.array([*(np.nan if second is None else second for second in read), np.nan])[cells.codes]
-    bad = np.flatnonzero(np.isnan(times) & (cells.codes >= 0))
-    if len(bad):
-        raise bad_cells(table, column.name, bad, "not a date")
-    return times
-
-
-def _load_numbers(table: OpenTable, field: Field) -> Numbers:
-    if field.is_text:
-        number = number_sql(f"replace({field.sql}, ',', '.')" if field.has_decimal_comma else field.sql)
-        is_bad = f"x IS NULL AND t IS NOT NULL AND NOT {no_number_sql('t')}"
-        query = f"SELECT x, {is_bad} AS bad FROM (SELECT {field.sql} AS t, {number} AS x FROM {table.relation})"
-    else:
-        number = f"epoch({field.sql})" if field.is_time else f"CAST({field.sql} AS DOUBLE)"
-        query = f"SELECT {number} AS x, false AS bad FROM {table.relation}"
-    found = table.connection.execute(f"SELECT coalesce(x, 'nan'::DOUBLE) AS x, bad FROM ({query})").fetchnumpy()
-    if found["bad"].any():
-        raise bad_cells(table, field.name, np.flatnonzero(found["bad"]), "not a number")
-    return np.asarray(found["x"], np.float64)
+    seconds = np.array([*(np.nan if second is None else second for second in read), np.nan])[cells.codes]
+    return seconds, np.isnan(seconds) & (cells.codes >= 0)
 
 
 def _load_codes(table: OpenTable, field: Field) -> Codes:
@@ -99,11 +122,11 @@ def bad_cells(table: OpenTable, column: str, rows: Sequence[int] | Any, message:
     lines: Sequence[int | None]
     values: Sequence[str | None]
     if table.dialect is not None and table.form.kind != "jsonl":
-        index = next(i for i, field in enumerate(table.fields) if field.name == column)
+        index = next(i for i, name in enumerate(table.fields) if name == column)
         places = locate(table.path, table.form, table.dialect, [row + 1 for row in first])
         lines, values = [line for line, _ in places], [cells[index] for _, cells in places]
     else:
-        query = f"SELECT {table.field(column).text} FROM {table.relation} LIMIT 1 OFFSET ?"
+        query = f"SELECT {table.fields[column].text} FROM {table.relation} LIMIT 1 OFFSET ?"
         values = [(table.connection.execute(query, [row]).fetchone() or (None,))[0] for row in first]
         lines = locate_objects(table.path, table.form, first) if table.dialect else [None] * len(first)
     cells = tuple(

@@ -31,7 +31,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
 def plan(table: OpenTable, request: Request) -> Schema:
     """Return the schema, or raise `BadTable` where the table cannot serve the request."""
-    names = [field.name for field in table.fields]
+    names = list(table.fields)
     _check_names(names, request)
     target = request.target or names[-1]
     profiles = profile(table)

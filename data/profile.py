@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traind.data.cells import no_number_sql, number_of, number_sql
+from traind.data.cells import no_number_sql, number_of
 from traind.data.read import Field, OpenTable
 
 FEW = 2_000  # distinct values up to which they are all counted
+_FEW_FRACTIONS = 50  # distinct values up to which those of a column of fractions are counted
 _SAMPLE = 1_000  # distinct texts looked at, where there are more
 _AT_ONCE = 64  # columns a query
 
@@ -62,7 +63,7 @@ class _Counts:
 
 def profile(table: OpenTable, names: Sequence[str] | None = None) -> dict[str, Profile]:
     """Return the profiles of the named columns, or of all."""
-    fields = [field for field in table.fields if names is None or field.name in names]
+    fields = [field for field in table.fields.values() if names is None or field.name in names]
     profiles: dict[str, Profile] = {}
     for start in range(0, len(fields), _AT_ONCE):
         some = fields[start : start + _AT_ONCE]
@@ -73,7 +74,7 @@ def profile(table: OpenTable, names: Sequence[str] | None = None) -> dict[str, P
 
 def _counts(table: OpenTable, fields: list[Field]) -> list[_Counts]:
     """Count all of these columns in one pass; each of a kind costs time, so few are counted here."""
-    cells = ", ".join(f"{field.sql} AS t{i}, {number_sql_of(field)} AS x{i}" for i, field in enumerate(fields))
+    cells = ", ".join(f"{field.sql} AS t{i}, {field.number} AS x{i}" for i, field in enumerate(fields))
     wanted = ", ".join(_aggregates(field, f"t{i}", f"x{i}") for i, field in enumerate(fields))
     row = table.connection.execute(f"SELECT {wanted} FROM (SELECT {cells} FROM {table.relation})").fetchone()
     assert row is not None
@@ -89,17 +90,12 @@ def _aggregates(field: Field, t: str, x: str) -> str:
     return f"count({t}), approx_count_distinct({t}), {numbers}, {lengths}"
 
 
-def number_sql_of(field: Field) -> str:
-    """Return SQL for the cell as a number, NULL where it is none."""
-    if field.is_text:
-        return number_sql(f"replace({field.sql}, ',', '.')" if field.has_decimal_comma else field.sql)
-    return f"CAST({field.sql} AS DOUBLE)" if field.is_number else "NULL::DOUBLE"
-
-
 def _profile(table: OpenTable, field: Field, counts: _Counts) -> Profile:
     is_few = counts.distinct <= FEW
-    levels = _levels(table, field, FEW * 2, is_few=is_few)
-    is_counted = is_few and len(levels) < FEW * 2
+    is_fraction = counts.numbers == counts.present and counts.integers < counts.numbers
+    has_levels = not field.is_nested and not (is_fraction and counts.distinct > _FEW_FRACTIONS)
+    levels = _levels(table, field, FEW * 2, is_few=is_few) if has_levels else ()
+    is_counted = has_levels and is_few and len(levels) < FEW * 2
     shortest, longest = counts.shortest, counts.longest
     if not field.is_text and counts.smallest is not None and counts.largest is not None:
         shortest, longest = len(f"{counts.smallest:.0f}"), len(f"{counts.largest:.0f}")
@@ -126,8 +122,6 @@ def _profile(table: OpenTable, field: Field, counts: _Counts) -> Profile:
 
 def _levels(table: OpenTable, field: Field, limit: int, *, is_few: bool) -> tuple[tuple[str, int], ...]:
     """Return distinct texts with their counts: the most frequent first, or of whichever rows stand first."""
-    if field.is_nested:
-        return ()
     source = table.relation if is_few else f"(SELECT {field.sql} FROM {table.relation} LIMIT {_SAMPLE})"
     grouped = f"SELECT {field.sql} AS t, count(*) AS n FROM {source} GROUP BY ALL"
     rows = table.connection.execute(
@@ -141,7 +135,7 @@ def _finite(table: OpenTable, field: Field, counts: _Counts) -> tuple[int, float
     low, high = counts.smallest, counts.largest
     if low is None or high is None or (math.isfinite(low) and math.isfinite(high)):
         return 0, low, high
-    x = number_sql_of(field)
+    x = field.number
     row = table.connection.execute(
         f"SELECT count_if(isinf(x)), min(x) FILTER (isfinite(x)), max(x) FILTER (isfinite(x)) "
         f"FROM (SELECT {x} AS x FROM {table.relation})"

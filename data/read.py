@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traind.data.cells import is_unclean_sql, text_sql
+from traind.data.cells import is_unclean_sql, number_sql, text_sql
 from traind.data.dialect import MAX_LINE, Dialect, check_names, sniff
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, open_text
@@ -65,6 +65,15 @@ class Field:
         return bool(_NESTED.search(self.type))
 
     @property
+    def number(self) -> str:
+        """Return SQL for the cell as a number, a time in seconds since 1970; NULL where it is none."""
+        if self.is_text:
+            return number_sql(f"replace({self.sql}, ',', '.')" if self.has_decimal_comma else self.sql)
+        if self.is_time:
+            return f"epoch({self.sql})"
+        return f"CAST({self.sql} AS DOUBLE)" if self.is_number else "NULL::DOUBLE"
+
+    @property
     def text(self) -> str:
         """Return SQL for the cell as text."""
         return self.sql if self.is_text else f"CAST({self.sql} AS VARCHAR)"
@@ -76,15 +85,11 @@ class OpenTable:
 
     connection: "duckdb.DuckDBPyConnection"
     relation: str
-    fields: tuple[Field, ...]
+    fields: dict[str, Field]  # by name, in the order of the file
     n_rows: int
     path: Path
     form: Format
     dialect: Dialect | None
-
-    def field(self, name: str) -> Field:
-        """Return the column called `name`, which is there."""
-        return next(field for field in self.fields if field.name == name)
 
 
 @contextmanager
@@ -132,10 +137,10 @@ def _open(connection: "duckdb.DuckDBPyConnection", path: Path, form: Format, scr
     names = dialect.names if dialect else tuple(row[0] for row in described)
     check_names(list(names), None)
     decimal_comma = bool(dialect and dialect.has_decimal_comma)
-    fields = tuple(
-        Field(name, _quoted(row[0]), row[1], has_decimal_comma=decimal_comma)
+    fields = {
+        name: Field(name, _quoted(row[0]), row[1], has_decimal_comma=decimal_comma)
         for name, row in zip(names, described, strict=True)
-    )
+    }
     (n_rows,) = connection.execute("SELECT count(*) FROM t").fetchone() or (0,)
     if not n_rows:
         raise BadTable("the table has a header but no rows" if dialect else "the table has no rows")

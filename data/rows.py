@@ -210,11 +210,11 @@ def _parquet_batches(path: Path, size: int) -> Iterator[Batch]:
     from traind.data.read import open_table
 
     with open_table(path, parse_format("parquet")) as table:
-        fields = ", ".join(field.text for field in table.fields)
+        fields = ", ".join(field.text for field in table.fields.values())
         cursor = table.connection.execute(f"SELECT {fields} FROM {table.relation}")  # noqa: S608 - quoted names
         row = 0
         while some := cursor.fetchmany(size):
-            columns = {field.name: list(c) for field, c in zip(table.fields, zip(*some, strict=True), strict=True)}
+            columns = {name: list(c) for name, c in zip(table.fields, zip(*some, strict=True), strict=True)}
             yield Batch(columns, [*range(row + 1, row + len(some) + 1)])
             row += len(some)
 

@@ -14,7 +14,7 @@ from traind.data.formats import Format, open_bytes
 
 CHUNK_BYTES = 1 << 20
 _FREE_BYTES = 256 << 20  # that any zipped file may hold
-_MAX_RATIO = 200  # of unzipped to zipped bytes, beyond that: tables stay below 100
+_MAX_RATIO = 100  # of unzipped to zipped bytes, beyond that: tables stay below
 
 
 def scan(path: Path, form: Format) -> None:
