@@ -10,6 +10,7 @@ TrainerError            code              what happened
 |- CheckpointDamaged    checkpoint_damaged  no whole checkpoint was left to go on from
 |- ModelDamaged         model_damaged     a model file is not whole, or not one of ours
 |- NoModelYet           model_not_ready   a checkpoint holds no model yet, or its trainer makes it at the end
+|- ExportFailed         export_failed     a model cannot be written in that format, or would predict otherwise
 `- UserCodeError        trainer_error     the trainer's own code raised
 """
 
@@ -81,6 +82,12 @@ class NoModelYet(TrainerError):
     """A checkpoint holds no model yet, or is of a trainer whose models are made at the end."""
 
     code = "model_not_ready"
+
+
+class ExportFailed(TrainerError):
+    """A model cannot be written in that format, or would not predict there what it does here."""
+
+    code = "export_failed"
 
 
 class UserCodeError(TrainerError):
