@@ -21,7 +21,7 @@ from traind.service.endings import after_loss, after_outcome
 from traind.service.errors import DiskLow, StoreFailed
 from traind.service.jobs import ACTIVE, TERMINAL, Job
 from traind.service.journal import Journal
-from traind.service.settings import Layout, Settings
+from traind.service.settings import Layout, Settings, cache_dir
 from traind.service.slots import Ended, Slots, Worker
 from traind.trainer.contract import (
     AnyEvent,
@@ -194,7 +194,7 @@ class Attempts:
             attempt_dir=os.fspath(folder),
             earlier_dirs=tuple(os.fspath(path) for path in earlier if path != folder),
             dataset=job.dataset,
-            cache_dir=os.fspath(Path(job.dataset.path).parent / "encoded") if job.dataset else None,
+            cache_dir=os.fspath(cache_dir(job.dataset)) if job.dataset else None,
             trainer=trainers.get(job.spec.trainer, BUILT_IN),
             ran_s=job.timings.get("running_s", 0.0),
             finish=job.requested == "stop",

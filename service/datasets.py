@@ -14,8 +14,8 @@ from typing import Any
 
 import aiofiles
 import msgspec
-from traind.data.catalog import Catalog, Version
 
+from traind.data.catalog import Catalog, Version
 from traind.data.errors import DatasetTooLarge
 from traind.data.files import TEMPORARY_PREFIX
 from traind.service.answers import Dataset
@@ -81,25 +81,26 @@ class Datasets:
         await asyncio.to_thread(self._catalog.delete, name, in_use)
         self._feed.notify_all({"type": "dataset", "name": name, "action": "deleted"})
 
-    async def resolve(self, spec: TrainSpec) -> DatasetFile | None:
-        """Return the version a spec means now, its column names checked.
+    async def resolve(self, spec: TrainSpec) -> tuple[DatasetFile | None, int]:
+        """Return the version a spec means now and how many columns it has, those that the spec names checked.
 
         Raises `DatasetNotFound`, and `InvalidSpec` naming every column that is not there.
         """
         if spec.dataset is None:
-            return None
+            return None, 0
         version = await asyncio.to_thread(self._catalog.get, spec.dataset)
         names = [column["name"] for column in version.summary.get("columns", [])]
         if names and (details := _missing(spec, names)):
             sentence = "; ".join(f"{problem['loc']}: {problem['msg']}" for problem in details)
             raise InvalidSpec(f"The spec does not fit the data set {spec.dataset!r}: {sentence}.", details=details)
-        return DatasetFile(
+        file = DatasetFile(
             name=version.name,
             digest=version.digest,
             path=os.fspath(version.path),
             format=version.format,
             size_bytes=version.size_bytes,
         )
+        return file, len(names)
 
     async def _receive(self, source: Source, target: Path, format: str | None) -> tuple[str, str | None]:  # noqa: A002
         """Write the source to `target`; return its sha256 and what its format may be."""

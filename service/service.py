@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 
 from traind.service.answers import Dataset, EventPage, JobPage, Prediction
+from traind.service.budget import check_memory
 from traind.service.curves import curve
 from traind.service.datasets import Datasets, Source
 from traind.service.engine import Engine
@@ -26,7 +27,7 @@ from traind.service.forkserver import ForkServer
 from traind.service.jobs import Job
 from traind.service.logs import read_logs
 from traind.service.process import aside
-from traind.service.settings import Layout, Settings
+from traind.service.settings import Layout, Settings, cache_dir
 from traind.service.side import SideWorker
 from traind.service.validate import parse_spec
 from traind.trainer.contract import AnyEvent, Status, TrainSpec
@@ -108,15 +109,21 @@ class TrainingService:
         self._check_open()
         checked = parse_spec(fields if spec is None else spec)
         await self._check_trainer(checked)
-        dataset = await self._datasets.resolve(checked)
+        dataset, columns = await self._datasets.resolve(checked)
+        check_memory(checked, columns, self.settings.memory_budget_bytes)
         return await self.engine.submit(checked, dataset, job_id)
 
     async def dry_run(self, spec: TrainSpec | Mapping[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
         """Tell what a job would do: schema with evidence, warnings, parameters, memory, seconds. Takes no slot."""
         self._check_open()
         checked = parse_spec(fields if spec is None else spec)
-        dataset = await self._datasets.resolve(checked)
-        request = {"spec": msgspec.to_builtins(checked), "dataset": msgspec.to_builtins(dataset)}
+        dataset, columns = await self._datasets.resolve(checked)
+        check_memory(checked, columns, self.settings.memory_budget_bytes)
+        request = {
+            "spec": msgspec.to_builtins(checked),
+            "dataset": msgspec.to_builtins(dataset),
+            "cache_dir": os.fspath(cache_dir(dataset)) if dataset else None,
+        }
         told: dict[str, Any] = await self.side.call("traind.trainer.estimate:estimate_request", request, SLOW_S)
         return told
 

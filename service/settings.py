@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from traind.trainer.contract import DatasetFile
+
 GIGABYTE = 1024**3
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -92,3 +94,8 @@ class Layout:
     def relative(self, path: str | os.PathLike[str]) -> str:
         """Return a path as users see it: relative to the root."""
         return os.path.relpath(path, self.root)
+
+
+def cache_dir(dataset: DatasetFile) -> Path:
+    """Return where encodings of a data set's version are kept: beside it, so that they go with it."""
+    return Path(dataset.path).parent / "encoded"

@@ -279,4 +279,5 @@ def encode_event(event: AnyEvent) -> bytes:
 
 def decode_event(data: bytes | str) -> AnyEvent:
     """Return the event in one JSON object, or raise `msgspec.ValidationError`."""
-    return _decoder.decode(data)
+    event: AnyEvent = _decoder.decode(data)
+    return event
