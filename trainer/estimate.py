@@ -21,6 +21,7 @@ from traind.trainer.tabular import build_step, choose_recipe, plan_of, read, sho
 
 TIMED_S = 0.3
 TIMED_STEPS = 200
+LEAST_STEPS = 20
 COPIES = 3  # of the training rows: as encoded, as tensors, as this epoch's permutation
 STATES = 7  # numbers a parameter costs: itself, gradient, two moments, average, best, snapshot
 ACTIVATIONS = 4  # numbers a parameter's row of activations costs, forward and back
@@ -70,7 +71,7 @@ def _step_seconds(step: Step, batches: int, seed: int, rows: int) -> float:
     step.begin_epoch(permutation(seed, 0, rows))
     took: list[float] = []
     deadline = time.perf_counter() + TIMED_S
-    while len(took) < min(TIMED_STEPS, batches) and (not took or time.perf_counter() < deadline):
+    while len(took) < min(TIMED_STEPS, batches) and (len(took) < LEAST_STEPS or time.perf_counter() < deadline):
         started = time.perf_counter()
         step.run(len(took))
         took.append(time.perf_counter() - started)
