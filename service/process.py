@@ -87,18 +87,17 @@ class WorkerProcess:
         """Let it leave, kill it if it does not, and release everything it held. Not to be cancelled."""
         if self._pool is None:
             return
-        self._pool.shutdown(wait=False)
-        self._pool = None
+        leaving = asyncio.create_task(aside(self._pool.shutdown, False))  # not wait: but its lock may be held
         await asyncio.wait({self.gone}, timeout=grace_s)
         self.kill()
         await asyncio.wait({self.gone}, timeout=LEAVE_S)
+        await asyncio.wait({leaving}, timeout=LEAVE_S)
         if self._manager is not None:
             await aside(self._manager.join, LEAVE_S)
-            self._manager = None
-        if self._process is not None:
-            with contextlib.suppress(ValueError):  # it could not even be killed
+        if self._manager is None or not self._manager.is_alive():  # else letting go of the pool would block too
+            if self._process is not None:
                 self._process.close()
-            self._process = None
+            self._pool = self._process = self._manager = None
         if self._pidfd is not None:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)

@@ -1,7 +1,7 @@
 """What tests of worker processes need: one fork server for all, and slots to run misbehaving jobs on."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Rig:
         self.slots = Slots(server, self.inbox, **{"count": 1, "run": "jobs_for_slots:run"} | options)
         self.folder = folder
         self.said: defaultdict[Worker, list[AnyEvent | Ended]] = defaultdict(list)
+        self._told: Counter[Worker] = Counter()
         self.workers: list[Worker] = []
 
     async def job(self, do: str, **options: Any) -> Worker:
@@ -46,18 +47,17 @@ class Rig:
         return worker
 
     async def until(self, worker: Worker, kind: type) -> Any:
-        """Take what jobs say until this one says an event of that kind; return it."""
+        """Take what jobs say until this one has said another event of that kind; return it."""
         while True:
+            while self._told[worker] < len(self.said[worker]):
+                self._told[worker] += 1
+                if isinstance(event := self.said[worker][self._told[worker] - 1], kind):
+                    return event
             who, event = await self.inbox.get()
             self.said[who].append(event)
-            if who is worker and isinstance(event, kind):
-                return event
 
     async def end(self, worker: Worker) -> Ended:
         """Take what jobs say until this one has ended; return how."""
-        for event in self.said[worker]:
-            if isinstance(event, Ended):
-                return event
         ended: Ended = await self.until(worker, Ended)
         return ended
 
