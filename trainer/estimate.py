@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import msgspec
+import torch
 
 from traind.data.prepare import Prepared
 from traind.trainer.contract import DatasetFile, Place, TrainSpec
@@ -33,6 +34,7 @@ def estimate_request(request: dict[str, Any]) -> dict[str, Any]:
     Raises `DataError` and `SpecError` as the job would.
     """
     spec = msgspec.convert(request["spec"], TrainSpec)
+    torch.set_num_threads(spec.threads)
     dataset = msgspec.convert(request["dataset"], DatasetFile | None)
     with tempfile.TemporaryDirectory(prefix="traind-") as folder:
         place = Place(
