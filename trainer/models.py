@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from msgspec import Struct
 from numpy.typing import NDArray
-from rtdl_num_embeddings import PeriodicEmbeddings, PiecewiseLinearEmbeddings
+from rtdl_num_embeddings import PeriodicEmbeddings
 from tabm import EnsembleView, LinearBatchEnsemble, LinearEnsemble
 from torch import Tensor, nn
 
+from traind.trainer.piecewise import PiecewiseLinear, fit_edges
 from traind.trainer.recipe import Recipe
 
 ONE_HOT_LEVELS = 100  # categories with more levels, missing and unseen included, are embedded
 EMBEDDING_STD = 0.1  # of a new category's vector: as small as what a layer's weights begin with
-BIN_CELLS = 2_000_000  # enough of a table for quantiles
 
 
 class Table(Protocol):
@@ -73,7 +73,7 @@ def build(recipe: Recipe, cardinalities: tuple[int, ...], train: Table, seed: in
     """Return a new network for `recipe`, its bins fitted on `train`, its weights drawn from `seed`."""
     shape = recipe.network
     numeric = int(train.numeric.shape[1])
-    bins = _bins(train.numeric, shape.bins) if shape.embedding == "piecewise_linear" else []
+    bins = fit_edges(train.numeric, shape.bins) if shape.embedding == "piecewise_linear" else []
     architecture = Architecture(
         kind=shape.kind,
         outputs=recipe.outputs,
@@ -249,9 +249,7 @@ def _embedding(architecture: Architecture, places: tuple[int, ...], bins: list[T
         periodic: nn.Module = PeriodicEmbeddings(len(places), dim, lite=False)
         return periodic
     edges = bins or [torch.arange(float(count)) for count in architecture.edges]
-    chosen = [edges[place] for place in places]
-    piecewise: nn.Module = PiecewiseLinearEmbeddings(chosen, dim, activation=False, version="B")
-    return piecewise
+    return PiecewiseLinear([edges[place] for place in places], dim)
 
 
 def _body(architecture: Architecture, widths: list[int]) -> nn.Module:
@@ -259,36 +257,3 @@ def _body(architecture: Architecture, widths: list[int]) -> nn.Module:
     if architecture.kind == "tabm":
         return _Ensemble(architecture, widths)
     return _Perceptron(architecture, sum(widths))
-
-
-def _bins(numeric: NDArray[np.float32], count: int) -> list[Tensor]:
-    """Return the edges of at most `count` bins of each feature; one or two edges where it has no more values."""
-    step = max(1, numeric.size // BIN_CELLS)
-    return [torch.from_numpy(_edges(column, count)) for column in numeric[::step].T]
-
-
-def _edges(column: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Return the distinct values if they are few; else quantiles, and where these coincide, quantiles of the rest.
-
-    A feature that is mostly one value (a capital gain of 0) has few distinct quantiles, and what matters is in the
-    others: their values are given the bins that are left.
-    """
-    values = np.unique(column)
-    if len(values) > count + 1:
-        edges = np.unique(np.quantile(column, np.linspace(0.0, 1.0, count + 1)).astype(np.float32))
-        left = count + 1 - len(edges)
-        if left > 2:
-            rest = np.setdiff1d(values, edges, assume_unique=True)
-            more = np.quantile(rest, np.linspace(0.0, 1.0, left + 2)[1:-1]).astype(np.float32)
-            edges = np.union1d(edges, more)
-        values = edges
-    return _apart(values)
-
-
-def _apart(edges: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the ascending edges without those closer than float32 can tell apart in a bin's slope."""
-    kept = [edges[0]]
-    for edge in edges[1:]:
-        if edge - kept[-1] > 1e-5:
-            kept.append(edge)
-    return np.array(kept, np.float32)

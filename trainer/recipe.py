@@ -109,13 +109,14 @@ class _Size(Struct, frozen=True):
     embedding: Literal["none", "piecewise_linear"] = "piecewise_linear"
     embedding_dim: int = 32
     bins: int = 128
-    epochs: int = 20
+    epochs: int = 14
 
 
+_BATCHES = ((2_000, 32), (5_000, 64), (10_000, 128), (60_000, 256), (200_000, 512), (math.inf, 1024))
 _SIZES: dict[type[Model], _Size] = {
     AutoModel: _Size(),
-    FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=10),
-    BestModel: _Size("tabm", heads=8, epochs=32),
+    FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=8),
+    BestModel: _Size("tabm", heads=8, epochs=28),
     LinearModel: _Size("linear", hidden=(), embedding="none"),
     TabmModel: _Size("tabm"),
 }
@@ -206,9 +207,9 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
     """Return the recipe for a real table, before the spec's own values."""
     size = _SIZES.get(type(model), _SIZES[AutoModel])
     is_regression = facts.task == "regression"
-    batch_size = min(1024, max(32, 2 ** round(math.log2(max(1, facts.rows) / 100))))
+    batch_size = next(size for rows, size in _BATCHES if facts.rows < rows)
     per_epoch = math.ceil(facts.rows / batch_size)
-    epochs = min(100, max(size.epochs, math.ceil(2_000 / per_epoch)))
+    epochs = min(100, max(size.epochs, math.ceil(1_000 / per_epoch)))
     steps = epochs * per_epoch
     return Recipe(
         task=facts.task,
@@ -231,7 +232,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
             "network": f"{facts.numeric} numeric features, {len(facts.cardinalities)} categorical",
             "target_scale": _why_scale(facts),
             "epochs": f"{per_epoch} steps an epoch: enough steps for few rows, few passes over many",
-            "batch_size": f"about a hundredth of {facts.rows} training rows, from 32 to 1024",
+            "batch_size": f"for {facts.rows} training rows",
             "lr": "grows with the batch",
             "weight_decay": "low for numbers, higher for classes, whose loss falls for ever as weights grow",
             "averaging": f"over the last of {steps} steps",
