@@ -11,9 +11,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from traind import Client, Progress, State, Status, load_model
+from traind import Checkpoint, Client, Epoch, Progress, State, Status, load_model
+from traind.service.jobs import TERMINAL
 
 SMALL: dict[str, Any] = {"batch_size": 16, "synthetic": {"rows": 2000}, "checkpoint_every": 0.2}
+UNFINISHED = [status for status in Status if status not in TERMINAL]
 UNENDING: dict[str, Any] = SMALL | {"epochs": 100_000}
 
 
@@ -25,16 +27,19 @@ async def until_progress(client: Client, job_id: str, *, step: int = 1, attempt:
     raise AssertionError("the job ended first")
 
 
-async def until_checkpoint(client: Client, job_id: str) -> None:
+async def until_checkpoint(client: Client, job_id: str, *, after_epochs: int = 0) -> None:
+    """Wait until a checkpoint is written that has seen so many epochs."""
+    epochs = 0
     async for event in client.watch(job_id):
-        if type(event).__name__ == "Checkpoint":
+        epochs += isinstance(event, Epoch)
+        if isinstance(event, Checkpoint) and epochs >= after_epochs:
             return
     raise AssertionError("the job ended first")
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, make_server: Callable[..., Any]) -> Iterator[Any]:
-    """A server with two slots; each test leaves it without a running job."""
+    """A server with two slots."""
     server = make_server(tmp_path_factory.mktemp("story"), "--slots", "2").start()
     yield server
     assert server.stop() == 0
@@ -43,8 +48,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory, make_server: Callable[..., 
 
 @pytest.fixture
 async def client(shared: Any) -> AsyncIterator[Client]:
+    """A client of it. The jobs that a test leaves unfinished are cancelled."""
     async with Client(shared.url) as opened:
         yield opened
+        for job in (await opened.jobs(UNFINISHED)).jobs:
+            await opened.cancel(job.job_id)
+            await opened.wait(job.job_id)
 
 
 async def test_the_promised_files_are_whole_and_true(shared: Any, client: Client, houses: Path) -> None:
@@ -78,9 +87,6 @@ async def test_a_killed_worker_is_resumed_and_another_job_does_not_notice(client
     assert again.step > 0
     unmoved = await client.status(other.job_id)
     assert (unmoved.attempt, unmoved.crashes, unmoved.status) == (1, 0, Status.RUNNING)
-    for job in (killed, other):
-        await client.cancel(job.job_id)
-        assert (await client.wait(job.job_id)).status is Status.CANCELLED
 
 
 async def test_a_third_job_waits_for_one_of_two_slots(client: Client) -> None:
@@ -93,16 +99,13 @@ async def test_a_third_job_waits_for_one_of_two_slots(client: Client) -> None:
     await client.stop(first.job_id)
     assert (await client.wait(first.job_id)).status is Status.STOPPED
     await until_progress(client, third.job_id)
-    for job in (second, third):
-        await client.cancel(job.job_id)
-        await client.wait(job.job_id)
 
 
 async def test_predictions_are_answered_while_every_slot_trains(client: Client) -> None:
     model = await client.wait((await client.submit(SMALL | {"epochs": 1})).job_id)
     busy = [await client.submit(UNENDING) for _ in range(2)]
     for job in busy:
-        await until_progress(client, job.job_id)
+        await until_checkpoint(client, job.job_id, after_epochs=1)
     rows = [{f"x{column}": 0.1 * row for column in range(1, 9)} for row in range(100)]
     prediction = await client.predict(model.job_id, rows)
     assert len(prediction.predictions) == 100
@@ -110,8 +113,6 @@ async def test_predictions_are_answered_while_every_slot_trains(client: Client) 
     assert len(running.predictions) == 100
     for job in busy:
         assert (await client.status(job.job_id)).status is Status.RUNNING
-        await client.cancel(job.job_id)
-        await client.wait(job.job_id)
 
 
 async def test_a_websocket_that_comes_back_sees_every_event_once(shared: Any, client: Client) -> None:
