@@ -28,7 +28,7 @@ from traind.trainer.recipe import Recipe
 from traind.trainer.stream import Prediction, predict_file
 
 FORMAT = 1
-CHUNK_ROWS = 8_192
+CHUNK_ROWS = 2_048  # in cache, and few calls
 MODELS_KEPT = 4
 GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
 Rows = Sequence[Mapping[str, Any]]
@@ -148,12 +148,12 @@ def forward(
     device = next(network.parameters()).device
     parts = []
     with torch.no_grad():
-        for start in range(0, len(rows), CHUNK_ROWS):
+        for start in range(0, max(1, len(rows)), CHUNK_ROWS):  # of no rows, the right shape
             beat()
             numeric = torch.from_numpy(rows.numeric[start : start + CHUNK_ROWS].copy())
             categorical = torch.from_numpy(rows.categorical[start : start + CHUNK_ROWS].copy())
             parts.append(predictions(recipe, network(numeric.to(device), categorical.to(device))).cpu())
-    return torch.cat(parts) if parts else torch.empty(0)
+    return torch.cat(parts)
 
 
 def write_model(path: Path, model: dict[str, Any], head: dict[str, Any]) -> str:

@@ -103,6 +103,19 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], DatasetFi
     return make
 
 
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory, table: Callable[[str], DatasetFile]) -> dict[str, Any]:
+    """A finished model of each task, made once: target -> (path, data set)."""
+    made = {}
+    for target in ("value", "flag", "kind"):
+        fields = {"dataset": target, "epochs": 6, "batch_size": 16, "validation": {"test_fraction": 0.1}}
+        job = Job(tmp_path_factory.mktemp(target), msgspec.convert(fields, TrainSpec), table(target))
+        last = job.attempt()
+        assert last.result is not None, last
+        made[target] = (Path(str(last.result.model_path)), table(target))
+    return made
+
+
 def _rows(target: str, rows: int) -> Iterator[list[Any]]:
     draw = random.Random(1)
     for _ in range(rows):
