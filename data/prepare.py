@@ -135,15 +135,16 @@ def _prepare_synthetic(request: Synthetic, asked: Request) -> Prepared:
     schema = Schema(
         n_rows=request.rows, target=TARGET, task="regression", task_reason="synthetic", columns=tuple(columns)
     )
-    return _finish(schema, table, asked.validation)
+    return _finish(schema, table, asked.validation, may_leak=False)
 
 
-def _finish(schema: Schema, table: Table, how: Split) -> Prepared:
+def _finish(schema: Schema, table: Table, how: Split, *, may_leak: bool = True) -> Prepared:
     """Split the table, fit the encoder on the training rows and encode every part."""
     labels = class_indices(table.columns[schema.target], schema.labels) if schema.labels else None
     parts = split(how, table.n_rows, labels, table.columns.get(how.column) if how.column else None)
     train = table.take(parts.train)
-    schema = replace(schema, warnings=(*schema.warnings, *find_leaks(schema, train)))
+    if may_leak:
+        schema = replace(schema, warnings=(*schema.warnings, *find_leaks(schema, train)))
     encoder = fit(schema, train)
     return Prepared(
         schema,

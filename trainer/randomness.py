@@ -12,7 +12,9 @@ import torch
 
 def seed_all(seed: int) -> None:
     """Seed the global random streams, for training code that draws from them."""
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed takes milliseconds over devices that are not there
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  the global stream it is
 
