@@ -211,6 +211,9 @@ class TrainingService:
         path = await self.model_path(model, or_best=True)
         request: dict[str, Any] = {"model_path": os.fspath(path)}
         request |= {"columns": dict(columns)} if columns is not None else {"rows": [dict(row) for row in rows or ()]}
+        trainer = (await self.engine.job(await self._job_of(model))).spec.trainer
+        if trainer != "tabular":
+            request["trainer"] = self.settings.all_trainers().get(trainer)
         answer = await self.side.call("traind.trainer.bundle:predict_request", request, QUICK_S)
         return msgspec.convert(answer, Prediction)
 
