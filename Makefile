@@ -57,5 +57,5 @@ $(RUN): constraints.txt pyproject.toml | .venv/bin/python
 	@touch $@
 
 $(DEV): $(RUN)
-	$(PIP) --no-build-isolation --editable '.[test,check,e2e]'
+	$(PIP) --no-build-isolation --editable '.[test,check,e2e,examples]'
 	@touch $@
