@@ -23,6 +23,7 @@ from traind.trainer.errors import DiskFailed, DiskFull, UserCodeError
 
 FORMAT = 1
 KEPT = 2
+_PLAIN = frozenset({torch.Tensor, int, float, bool, str, bytes, type(None)})
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -99,13 +100,24 @@ def packed(content: dict[str, Any]) -> bytes:
     try:
         torch.save(content, buffer)
         data = buffer.getvalue()
-        unpacked(data)
+        if not _is_plain(content):
+            unpacked(data)
     except Exception as error:
         raise UserCodeError(
             f"The state cannot be saved so that it can be loaded again: {_first_line(error)}",
             hint="Save tensors and plain values (numbers, strings, lists, dicts): state_dict() of what you have.",
         ) from error
     return data
+
+
+def _is_plain(tree: Any) -> bool:
+    """Whether there is nothing in a tree that is not known to load again; what else there is must be tried."""
+    kind = type(tree)
+    if kind in _PLAIN:
+        return True
+    if kind is dict:
+        return all(type(key) in _PLAIN for key in tree) and all(map(_is_plain, tree.values()))
+    return kind in (list, tuple) and all(map(_is_plain, tree))
 
 
 def unpacked(data: bytes) -> dict[str, Any]:
