@@ -156,7 +156,7 @@ class CreateView {
     try {
       const answer = await api.post("api/train", this.#read(), { dry_run: true }, mine.signal);
       this.#complain([]);
-      showDryRun(this.outlook, answer.dry_run ?? answer);
+      showDryRun(this.outlook, answer);
     } catch (error) {
       if (error.name === "AbortError") return;
       this.#complain(error.details ?? []);

@@ -2,8 +2,9 @@
 
 import { Chart, ChartGroup } from "./chart.js";
 import { Curves } from "./curves.js";
-import { h } from "./dom.js";
+import { h, say } from "./dom.js";
 import { brief, count, title, value } from "./format.js";
+import { isOver } from "./store.js";
 
 export class CurvePanel {
   #curves = new Curves();
@@ -13,7 +14,7 @@ export class CurvePanel {
 
   constructor() {
     this.grid = h("div.charts");
-    this.empty = h("p.nothing", {}, "Curves appear with the first step.");
+    this.empty = h("p.nothing");
     this.element = h("section.curves", { "aria-label": "Curves" }, this.empty, this.grid);
   }
 
@@ -36,6 +37,7 @@ export class CurvePanel {
     this.#isStale = false;
     const curves = this.#curves;
     this.empty.hidden = curves.lastStep > 0;
+    say(this.empty, isOver(job) ? "It took no step, so there are no curves." : "Curves appear with the first step.");
     this.#draw("loss", "Loss", this.#lossSeries(job));
     for (const metric of curves.names("metrics.")) {
       if (metric === this.#lossMetric()) continue;

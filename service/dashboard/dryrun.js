@@ -16,18 +16,21 @@ export function showDryRun(root, answer) {
   const facts = [
     schema.target && ["Predicts", schema.target],
     schema.task && ["Task", `${schema.task}${schema.labels?.length ? `, ${count(schema.labels.length)} classes` : ""}`],
-    schema.n_rows !== undefined && ["Rows", count(schema.n_rows)],
+    ["Rows to learn from", count(answer.rows?.train)],
+    ["Rows to check with", count(answer.rows?.validation)],
+    answer.rows?.test && ["Rows to test with", count(answer.rows.test)],
     columns.length > 0 && ["Columns used", count(features.length)],
-    answer.parameters !== undefined && ["Parameters", brief(answer.parameters)],
-    memoryOf(answer) !== undefined && ["Memory, about", bytes(memoryOf(answer))],
-    secondsOf(answer) !== undefined && ["Time, at most about", duration(secondsOf(answer))],
+    ["Epochs, at most", count(answer.epochs)],
+    ["Parameters", brief(answer.parameters)],
+    ["Memory, about", bytes(answer.memory_bytes)],
+    ["Time, at most about", duration(answer.seconds)],
   ].filter(Boolean);
   fill(
     root,
     h("h2", {}, "What will happen"),
     h("dl.settings", {}, facts.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text)))),
     schema.task_reason && h("p.muted.note", {}, schema.task_reason),
-    warnings(schema.warnings ?? answer.warnings ?? []),
+    warnings(answer.warnings ?? []),
     recipe(answer.recipe),
     columnList("Columns it learns from", features, false),
     columnList("Left out", ignored, true),
@@ -45,15 +48,13 @@ export function showRefusal(root, error) {
   );
 }
 
-const memoryOf = ({ memory_bytes: memory, estimate }) => memory ?? estimate?.memory_bytes;
-const secondsOf = ({ seconds, estimate }) => seconds ?? estimate?.seconds;
-
 function warnings(list) {
   if (!list.length) return null;
-  return h("ul.stack", {}, list.map((warning) => h("li.warning", {}, icon("alert"), h("span", {}, warning.message ?? String(warning)))));
+  return h("ul.stack", {}, list.map((warning) => h("li.warning", {}, icon("alert"), h("span", {}, warning.message))));
 }
 
-function recipe(chosen) {
+/** Return what the recipe chose with its reasons, folded away; null where it chose nothing. */
+export function recipe(chosen) {
   const reasons = Object.entries(chosen?.reasons ?? {});
   if (!reasons.length) return null;
   const rows = reasons.map(([name, reason]) => h("li", {}, h("b", {}, title(name)), ` ${name in chosen && typeof chosen[name] !== "object" ? written(chosen[name]) : ""} `, h("span.muted", {}, reason)));

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { CurvePanel } from "./curve-panel.js";
 import { report } from "./dialog.js";
 import { fill, h, say } from "./dom.js";
+import { recipe } from "./dryrun.js";
 import { count, dateOf, duration, share, title, value } from "./format.js";
 import { History } from "./history.js";
 import { stateIcon } from "./icons.js";
@@ -14,6 +15,8 @@ import { isActive, isOver, scores } from "./store.js";
 import { showTimings } from "./timings.js";
 import { usagePanel } from "./usage.js";
 import { verbButton, verbsOf } from "./verbs.js";
+
+const DETAILS = 8; // bad cells shown
 
 /** Put one job into `root`; returns what ends it. */
 export function showJob(root, { store, stream, id }) {
@@ -46,6 +49,7 @@ class JobView {
       usage: h("div"),
       timings: h("div"),
       settings: h("dl.settings"),
+      recipe: h("div"),
     };
     this.element = this.#layout();
   }
@@ -63,7 +67,7 @@ class JobView {
       "aside",
       {},
       h("section.panel", {}, h("h2", {}, "Time"), parts.timings),
-      h("section.panel", {}, h("h2", {}, "Settings"), parts.settings),
+      h("section.panel", {}, h("h2", {}, "Settings"), parts.settings, parts.recipe),
       this.history.element,
     );
     return h("article.job", {}, head, parts.error, standing, h("div.job-columns", {}, h("div.job-main", {}, parts.model, this.curves.element, parts.usage), aside));
@@ -154,17 +158,10 @@ class JobView {
   }
 
   #drawFacts(job) {
-    const facts = [
-      ["Epoch", job.epochs ? `${count(job.epoch)} / ${count(job.epochs)}` : count(job.epoch)],
-      ["Step", job.total_steps ? `${count(job.step)} / ${count(job.total_steps)}` : count(job.step)],
-      ["Loss", job.diverged ? "not finite" : value(job.loss)],
-      ...Object.entries(scores(job)).slice(0, 4).map(([name, number]) => [title(name), value(number)]),
-      ["Rows a second", count(job.samples_per_s)],
-      job.best_epoch && ["Best epoch", count(job.best_epoch)],
-      job.attempt > 1 && ["Attempt", job.resumed_from_step ? `${job.attempt}, from step ${count(job.resumed_from_step)}` : count(job.attempt)],
-    ].filter(Boolean);
+    const facts = job.step > 0 ? factsOf(job) : [];
     const names = facts.map(([name]) => name).join("\n");
     const { facts: list } = this.parts;
+    list.hidden = !facts.length;
     if (list.dataset.names !== names) {
       list.dataset.names = names;
       fill(list, facts.map(([name]) => h("div", {}, h("dt", {}, name), h("dd"))));
@@ -182,7 +179,7 @@ class JobView {
       error,
       h("p", {}, h("strong", {}, message), " ", h("code", {}, code)),
       hint && h("p", {}, hint),
-      details.length > 0 && h("ul", {}, details.slice(0, 20).map(writtenDetail)),
+      details.length > 0 && h("ul", {}, details.slice(0, DETAILS).map(writtenDetail), details.length > DETAILS && h("li.muted", {}, `and ${count(details.length - DETAILS)} more`)),
       output && h("pre", { tabindex: 0 }, output),
     );
   }
@@ -224,7 +221,20 @@ class JobView {
       h("div.settings-rule", {}, h("dt", {}, changed.length ? "Other than the default" : "All else as by default"), h("dd")),
       words.map(entry),
     );
+    fill(this.parts.recipe, recipe(job.report?.recipe));
   }
+}
+
+function factsOf(job) {
+  return [
+    ["Epoch", job.epochs ? `${count(job.epoch)} / ${count(job.epochs)}` : count(job.epoch)],
+    ["Step", job.total_steps ? `${count(job.step)} / ${count(job.total_steps)}` : count(job.step)],
+    ["Loss", job.diverged ? "not finite" : value(job.loss)],
+    ...Object.entries(scores(job)).slice(0, 4).map(([name, number]) => [title(name), value(number)]),
+    ["Rows a second", count(job.samples_per_s)],
+    job.best_epoch && ["Best epoch", count(job.best_epoch)],
+    job.attempt > 1 && ["Attempt", job.resumed_from_step ? `${job.attempt}, from step ${count(job.resumed_from_step)}` : count(job.attempt)],
+  ].filter(Boolean);
 }
 
 const entry = ([name, content]) => h("div", {}, h("dt", {}, name), h("dd", {}, content));

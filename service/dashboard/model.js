@@ -63,34 +63,28 @@ function gain(name, { validation = {}, baseline = {} }) {
   return h("span.gain", {}, h("span.gain-bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(Math.max(0, Math.min(1, part))) } })), h("span.muted", {}, words));
 }
 
-function importancePanel(about) {
-  const found = entriesOf(about?.importance);
+function importancePanel({ importance } = {}) {
+  const found = importance?.columns ?? [];
   if (!found.length) return null;
-  const most = Math.max(...found.map(([, number]) => number), 1e-12);
-  const rows = (some) => some.map(([name, number]) =>
-    h("li", {}, h("span.clip", { title: name }, name), h("span.bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(Math.max(0, number) / most) } })), h("span.number", {}, value(number, 3))),
+  const most = Math.max(...found.map(({ rise }) => rise), 1e-12);
+  const rows = (some) => some.map(({ column, rise }) =>
+    h("li", {}, h("span.clip", { title: column }, column), h("span.bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(Math.max(0, rise) / most) } })), h("span.number", {}, value(rise, 3))),
   );
   const rest = found.slice(MOST_COLUMNS);
   return h(
     "section.panel",
     {},
     h("h2", {}, "What it looks at"),
-    h("p.muted.note", {}, "How much worse the validation rows are predicted when a column is shuffled."),
+    h("p.muted.note", {}, `How much the ${title(importance.metric)} rises on ${count(importance.rows)} validation rows when a column is shuffled.`),
     h("ol.importance", {}, rows(found.slice(0, MOST_COLUMNS))),
     rest.length > 0 && h("details", {}, h("summary", {}, `${count(rest.length)} more columns`), h("ol.importance", {}, rows(rest))),
   );
 }
 
-/** Take importances as a list of objects or as a mapping; the largest first. */
-function entriesOf(importance) {
-  const list = Array.isArray(importance) ? importance.map((one) => [one.column ?? one.name, one.importance ?? one.value]) : Object.entries(importance ?? {});
-  return list.filter(([, number]) => Number.isFinite(number)).sort((one, other) => other[1] - one[1]);
-}
-
 function confusionPanel(about) {
-  const counts = about?.confusion?.counts ?? about?.confusion;
-  const labels = about?.confusion?.labels ?? about?.schema?.labels;
-  if (!Array.isArray(counts) || !labels) return null;
+  const counts = about?.confusion;
+  const labels = about?.schema?.labels;
+  if (!counts || !labels) return null;
   const size = Math.min(counts.length, MOST_CLASSES);
   const shown = labels.slice(0, size);
   const head = h("tr", {}, h("td", {}), shown.map((label) => h("th", { scope: "col" }, label)));
@@ -106,7 +100,7 @@ function confusionPanel(about) {
 }
 
 function residualPanel(about) {
-  const quantiles = Object.entries(about?.residuals?.quantiles ?? about?.residuals ?? {}).map(([at, error]) => [Number(at), error]).filter(([at, error]) => Number.isFinite(at) && Number.isFinite(error));
+  const quantiles = Object.entries(about?.residuals ?? {}).map(([at, error]) => [Number(at), error]).filter(([at, error]) => Number.isFinite(at) && Number.isFinite(error));
   if (quantiles.length < 3) return null;
   quantiles.sort((one, other) => one[0] - other[0]);
   const [low, high] = [quantiles[0][1], quantiles.at(-1)[1]];
@@ -126,7 +120,7 @@ function residualPanel(about) {
 }
 
 function warningsPanel(about) {
-  const warnings = about?.schema?.warnings ?? about?.warnings ?? [];
+  const warnings = about?.schema?.warnings ?? [];
   if (!warnings.length) return null;
-  return h("section.panel", {}, h("h2", {}, "About the data"), h("ul.stack", {}, warnings.map((warning) => h("li.warning", {}, icon("alert"), h("span", {}, warning.message ?? String(warning))))));
+  return h("section.panel", {}, h("h2", {}, "About the data"), h("ul.stack", {}, warnings.map((warning) => h("li.warning", {}, icon("alert"), h("span", {}, warning.message)))));
 }

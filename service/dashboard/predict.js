@@ -19,6 +19,7 @@ export function predictPanel(job, onRow) {
 class PredictForm {
   #examples = [];
   #next = 0;
+  #isTouched = false; // then what is in the form is the user's
 
   constructor(job, columns, onRow) {
     Object.assign(this, { job, columns, onRow });
@@ -30,7 +31,7 @@ class PredictForm {
     const rest = fields.splice(SHOWN);
     const form = h(
       "form.predict-form",
-      { on: { submit: (event) => this.#predict(event) } },
+      { on: { submit: (event) => this.#predict(event), input: () => (this.#isTouched = true) } },
       h("div.predict-fields", {}, fields),
       rest.length > 0 && h("details", {}, h("summary", {}, `${rest.length} more columns`), h("div.predict-fields", {}, rest)),
       h("div.predict-go", {}, h("button.button.primary", {}, "Predict"), this.answer),
@@ -54,13 +55,14 @@ class PredictForm {
       this.#examples = [Object.fromEntries(this.columns.map(({ name }, index) => [name, Math.round(Math.sin(index + 1) * 100) / 100]))];
     }
     this.another.hidden = this.#examples.length < 2;
-    if (this.#examples.length) this.#fillIn();
+    if (this.#examples.length && !this.#isTouched) this.#fillIn();
   }
 
   #fillIn() {
     const row = this.#examples[this.#next % this.#examples.length];
     this.#next += 1;
     for (const [name, input] of this.inputs) input.value = row[name] ?? "";
+    this.example = row; // of tables too wide for a form, the columns that are not in it
     this.actual = row[this.target];
     fill(this.answer);
     this.onRow(this.#row());
@@ -68,16 +70,18 @@ class PredictForm {
 
   /** The row as the API takes it: numbers as numbers, an empty field as a missing value, all else as its text. */
   #row() {
+    const unseen = this.job.report.schema.n_columns > this.job.report.schema.columns.length ? this.example : {};
     const cells = this.columns.map(({ name, kind }) => {
       const text = this.inputs.get(name).value.trim();
       if (text === "") return [name, null];
       return [name, kind === "numeric" && Number.isFinite(Number(text)) ? Number(text) : text];
     });
-    return Object.fromEntries(cells);
+    return { ...unseen, ...Object.fromEntries(cells) };
   }
 
   async #predict(event) {
     event.preventDefault();
+    this.#isTouched = true;
     const row = this.#row();
     this.onRow(row);
     try {

@@ -6,7 +6,7 @@ import { svg } from "./dom.js";
 const WIDTH = 96;
 const HEIGHT = 24;
 const POINTS = 40;
-const AT_ONCE = 3; // fetches under way
+const AT_ONCE = 6; // fetches under way
 
 export class Sparks {
   #curves = new Map(); // job id -> {attempt, points: [[step, loss], ...]}

@@ -26,8 +26,9 @@ export function showTimings(root, job) {
   );
 }
 
+/** Return the seconds of a phase; of the one that is under way those up to now. */
 function secondsOf(job, key, status) {
-  const seconds = job.timings?.[key];
-  if (seconds !== undefined) return seconds;
-  return job.status === status ? 0 : null;
+  const earlier = key === "running_s" ? job.ran_s : job.timings?.[key];
+  if (job.status !== status) return job.timings?.[key] ?? null;
+  return (earlier ?? 0) + Math.max(0, Date.now() / 1000 - job.entered_at);
 }

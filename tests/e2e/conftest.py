@@ -1,10 +1,13 @@
 """A visitor with a real browser, who notices what goes wrong behind the page's back."""
 
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, Self
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
@@ -23,6 +26,49 @@ OUTAGE = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"
 PATIENCE_MS = 60_000  # the machine may be busy with other tests
 
 expect.set_options(timeout=PATIENCE_MS)
+
+
+class Talk:
+    """What another program says to the server meanwhile."""
+
+    def __init__(self, url: str) -> None:
+        self._session = aiohttp.ClientSession(url)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Register a table."""
+        async with self._session.put(f"/api/datasets/{name}", data=data) as response:
+            assert response.status < 300, await response.text()
+
+    async def submit(self, **spec: Any) -> str:
+        """Return the id of an accepted job."""
+        async with self._session.post("/api/train", json=spec) as response:
+            assert response.status == 202, await response.text()
+            return (await response.json())["job_id"]
+
+    async def ask(self, verb: str, job_id: str) -> None:
+        """Say a verb."""
+        async with self._session.post(f"/api/train/{verb}", json={"job_id": job_id}) as response:
+            assert response.status == 200, await response.text()
+
+    async def until(self, job_id: str, epoch: float = math.inf) -> str:
+        """Wait until the job is in that epoch, or over; return its id."""
+        async with self._session.ws_connect("/api/train/ws", params={"job_id": job_id}) as ws:
+            async for message in ws:
+                if message.json().get("epoch", 0) >= epoch:
+                    break
+        return job_id
+
+
+@pytest.fixture
+def talk() -> type[Talk]:
+    """`async with talk(server.url) as program:`."""
+    return Talk
 
 
 @dataclass
@@ -81,4 +127,4 @@ async def visitor() -> AsyncIterator[Visitor]:
         one = Visitor(browser)
         yield one
         await browser.close()
-    assert one.problems == []
+    assert not one.problems, "\n".join(one.problems)

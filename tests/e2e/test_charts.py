@@ -1,6 +1,5 @@
 """The charts: zoom, log scale, the pointer, the keyboard, the values as a table; and the data set's page."""
 
-import aiohttp
 import pytest
 from playwright.async_api import expect
 
@@ -8,17 +7,12 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-async def finished(serve):
+async def finished(serve, talk):
     """A server and the id of a job that is completed on it."""
     server = serve("--slots", "1")
-    spec = {"epochs": 6, "batch_size": 64, "synthetic": {"rows": 4_000}, "patience": None}
-    async with aiohttp.ClientSession(server.url) as session:
-        async with session.post("/api/train", json=spec) as response:
-            job_id = (await response.json())["job_id"]
-        async with session.ws_connect("/api/train/ws", params={"job_id": job_id}) as ws:
-            async for _ in ws:
-                pass
-    return server, job_id
+    async with talk(server.url) as program:
+        job_id = await program.submit(epochs=6, batch_size=64, synthetic={"rows": 4_000}, patience=None)
+        return server, await program.until(job_id)
 
 
 async def test_a_part_is_zoomed_into_and_out_of(finished, visitor):
@@ -71,13 +65,10 @@ async def test_values_are_read_by_keyboard(finished, visitor):
     await expect(page.get_by_role("button", name="Show all steps").first).to_be_hidden()
 
 
-async def test_a_changed_kind_goes_into_the_job(serve, visitor, houses):
+async def test_a_changed_kind_goes_into_the_job(serve, visitor, talk, houses):
     server = serve("--slots", "1")
-    async with (
-        aiohttp.ClientSession(server.url) as session,
-        session.put("/api/datasets/houses", data=houses.read_bytes()) as response,
-    ):
-        assert response.status < 300
+    async with talk(server.url) as program:
+        await program.put("houses", houses.read_bytes())
     page = await visitor.open(f"{server.url}/#/dataset/houses")
     await page.get_by_label("Kind of grade").select_option("categorical")
     await expect(page.get_by_text("1 column changed")).to_be_visible()

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import aiohttp
 import pytest
 from playwright.async_api import expect
 
@@ -10,26 +9,18 @@ pytestmark = pytest.mark.e2e
 MANY = 2_000
 
 
-async def submit_many(server, number):
+async def submit_many(program, number):
     """Submit jobs that wait behind a long one, some at a time."""
-    busy = {"epochs": 100_000, "name": "The long one", "patience": None}
-    async with aiohttp.ClientSession(server.url) as session:
-
-        async def submit(spec):
-            async with session.post("/api/train", json=spec) as response:
-                assert response.status == 202, await response.text()
-                return (await response.json())["job_id"]
-
-        first = await submit(busy)
-        for start in range(0, number - 1, 50):
-            ends = range(start, min(start + 50, number - 1))
-            await asyncio.gather(*(submit({"epochs": 1, "name": f"Waiting {place:04}"}) for place in ends))
-        return first
+    await program.submit(epochs=100_000, name="The long one", patience=None)
+    for start in range(0, number - 1, 50):
+        ends = range(start, min(start + 50, number - 1))
+        await asyncio.gather(*(program.submit(epochs=1, name=f"Waiting {place:04}") for place in ends))
 
 
-async def test_two_thousand_jobs_stay_smooth(serve, visitor):
+async def test_two_thousand_jobs_stay_smooth(serve, visitor, talk):
     server = serve("--slots", "1", "--max-queued", str(MANY))
-    await submit_many(server, MANY)
+    async with talk(server.url) as program:
+        await submit_many(program, MANY)
     page = await visitor.open(server.url)
     await expect(page.locator(".chip[data-filter=all] .chip-count")).to_have_text("2,000")
     await expect(page.get_by_role("table", name="Jobs")).to_have_attribute("aria-rowcount", str(MANY + 1))
@@ -69,9 +60,10 @@ async () => {
 """
 
 
-async def test_the_list_is_walked_by_keys(serve, visitor):
+async def test_the_list_is_walked_by_keys(serve, visitor, talk):
     server = serve("--slots", "1")
-    await submit_many(server, 60)
+    async with talk(server.url) as program:
+        await submit_many(program, 60)
     page = await visitor.open(server.url)
     await page.get_by_label("Sort").select_option("name")
     await page.get_by_role("link", name="The long one").focus()

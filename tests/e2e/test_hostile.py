@@ -1,6 +1,5 @@
 """Names and cells of anybody's are text: nothing in them is ever markup, script or address."""
 
-import aiohttp
 import pytest
 from playwright.async_api import expect
 
@@ -20,20 +19,16 @@ def hostile_table():
     return "\n".join(",".join(f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in row) for row in [names, *rows])
 
 
-async def test_payloads_are_shown_as_they_are(serve, visitor):
+async def test_payloads_are_shown_as_they_are(serve, visitor, talk):
     server = serve("--slots", "1")
-    async with aiohttp.ClientSession(server.url) as session:
-        async with session.put("/api/datasets/hostile?format=csv", data=hostile_table().encode()) as response:
-            assert response.status < 300, await response.text()
-        specs = [
-            {"dataset": "hostile", "target": "target", "epochs": 2, "name": MARKUP, "tags": [BREAKING, SCRIPT]},
-            {"dataset": "hostile", "target": MARKUP, "epochs": 2, "name": BREAKING},
-            {"dataset": "hostile", "target": LONG_WORD, "columns": {MARKUP: "numeric"}, "name": LONG_WORD},
-        ]
-        jobs = []
-        for spec in specs:
-            async with session.post("/api/train", json=spec) as response:
-                jobs.append((await response.json())["job_id"])
+    specs = [
+        {"dataset": "hostile", "target": "target", "epochs": 2, "name": MARKUP, "tags": [BREAKING, SCRIPT]},
+        {"dataset": "hostile", "target": MARKUP, "epochs": 2, "name": BREAKING},
+        {"dataset": "hostile", "target": LONG_WORD, "columns": {MARKUP: "numeric"}, "name": LONG_WORD},
+    ]
+    async with talk(server.url) as program:
+        await program.put("hostile", hostile_table().encode())
+        jobs = [await program.submit(**spec) for spec in specs]
 
     page = await visitor.open(server.url)
     page.on("dialog", lambda dialog: visitor.problems.append(f"dialog: {dialog.message}"))

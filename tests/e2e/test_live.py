@@ -2,19 +2,11 @@
 
 import asyncio
 
-import aiohttp
 import pytest
 from playwright.async_api import expect
 
 pytestmark = pytest.mark.e2e
 LONG = {"epochs": 400, "batch_size": 64, "synthetic": {"rows": 4_000}, "patience": None, "checkpoint_every": 0.5}
-
-
-async def post(server, path, body):
-    async with aiohttp.ClientSession() as session, session.post(f"{server.url}/{path}", json=body) as response:
-        answer = await response.json()
-        assert response.status < 300, answer
-        return answer
 
 
 async def steps(page):
@@ -25,11 +17,12 @@ async def steps(page):
     return [int(text.replace(",", "")) for text in await cells.all_inner_texts()]
 
 
-async def test_a_killed_server_is_survived(serve, visitor):
+async def test_a_killed_server_is_survived(serve, visitor, talk):
     """The page says that it is cut off, comes back by itself, and its curve has no gap and no step twice."""
     server = serve("--slots", "1")
-    job = await post(server, "api/train", {**LONG, "name": "Survivor"})
-    page = await visitor.open(f"{server.url}/#/job/{job['job_id']}")
+    async with talk(server.url) as program:
+        job_id = await program.submit(**LONG, name="Survivor")
+    page = await visitor.open(f"{server.url}/#/job/{job_id}")
     await expect(page.get_by_role("progressbar")).to_be_visible()
     await expect(page.locator(".facts")).to_contain_text("RMSE")
 
@@ -49,13 +42,14 @@ async def test_a_killed_server_is_survived(serve, visitor):
     await expect(page.get_by_role("heading", name="The model")).to_be_visible()
 
 
-async def test_two_tabs_agree(serve, visitor):
+async def test_two_tabs_agree(serve, visitor, talk):
     server = serve("--slots", "1")
     first = await visitor.open(server.url)
     second = await visitor.tab(server.url)
     await expect(first.get_by_text("Train a model on your table")).to_be_visible()
-    job = await post(server, "api/train", {**LONG, "name": "Shared"})
-    await post(server, "api/train", {**LONG, "name": "Behind it"})
+    async with talk(server.url) as program:
+        job_id = await program.submit(**LONG, name="Shared")
+        await program.submit(**LONG, name="Behind it")
     for tab in (first, second):
         await expect(tab.get_by_role("row", name="Shared")).to_contain_text("Training epoch")
         await expect(tab.get_by_role("row", name="Behind it")).to_contain_text("Next in line")
@@ -64,7 +58,7 @@ async def test_two_tabs_agree(serve, visitor):
     await first.get_by_role("button", name="Stop Behind it").click()
     for tab in (first, second):
         await expect(tab.get_by_role("row", name="Behind it")).to_contain_text("Cancelled")
-    await second.goto(f"{server.url}/#/job/{job['job_id']}")
+    await second.goto(f"{server.url}/#/job/{job_id}")
     await second.get_by_role("button", name="Pause", exact=True).click()
     await expect(first.get_by_role("row", name="Shared")).to_contain_text("Paused")
     await second.get_by_role("button", name="Resume", exact=True).click()
@@ -73,17 +67,18 @@ async def test_two_tabs_agree(serve, visitor):
     await second.get_by_role("button", name="Stop Shared").click()
     for tab in (first, second):
         await expect(tab.get_by_role("row", name="Shared")).to_contain_text("Stopped")
-    await first.goto(f"{server.url}/#/job/{job['job_id']}")
+    await first.goto(f"{server.url}/#/job/{job_id}")
     await first.get_by_role("button", name="Delete", exact=True).click()
     await first.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(first.get_by_role("row", name="Behind it")).to_be_visible()
     await expect(second.get_by_role("row", name="Shared")).to_have_count(0)
 
 
-async def test_a_reload_shows_the_whole_curve_and_it_goes_on(serve, visitor):
+async def test_a_reload_shows_the_whole_curve_and_it_goes_on(serve, visitor, talk):
     server = serve("--slots", "1")
-    job = await post(server, "api/train", LONG)
-    page = await visitor.open(f"{server.url}/#/job/{job['job_id']}")
+    async with talk(server.url) as program:
+        job_id = await program.submit(**LONG)
+    page = await visitor.open(f"{server.url}/#/job/{job_id}")
     await expect(page.locator(".facts")).to_contain_text("RMSE")
     before = await steps(page)
     await page.reload()
@@ -94,14 +89,16 @@ async def test_a_reload_shows_the_whole_curve_and_it_goes_on(serve, visitor):
     newest = page.locator("figure").first.locator(".key b")
     shown = await newest.inner_text()
     await expect(newest).not_to_have_text(shown)
-    await post(server, "api/train/cancel", {"job_id": job["job_id"]})
+    async with talk(server.url) as program:
+        await program.ask("cancel", job_id)
     await expect(page.locator(".badge")).to_have_text("Cancelled")
 
 
-async def test_a_finished_job_trains_on_before_ones_eyes(serve, visitor):
+async def test_a_finished_job_trains_on_before_ones_eyes(serve, visitor, talk):
     server = serve("--slots", "1")
-    job = await post(server, "api/train", {"epochs": 2, "synthetic": {"rows": 2_000}, "name": "Short"})
-    page = await visitor.open(f"{server.url}/#/job/{job['job_id']}")
+    async with talk(server.url) as program:
+        job_id = await program.submit(epochs=2, synthetic={"rows": 2_000}, name="Short")
+    page = await visitor.open(f"{server.url}/#/job/{job_id}")
     await expect(page.locator(".badge")).to_have_text("Completed")
     await page.get_by_role("button", name="More epochs").click()
     await page.get_by_label("Epochs in all").fill("4")
