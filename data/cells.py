@@ -72,10 +72,10 @@ def canonical_number(text: str) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
 
 
-def is_unclean_sql(cell: str) -> str:
-    """Return SQL that is true where the VARCHAR column `cell` has space around it or says that it is missing."""
+def is_plain_sql(cell: str) -> str:
+    """Return SQL that is true where `text_sql` would change nothing and a plain cast to a number would do."""
     patterns = "|".join(re.escape(word) for word in sorted(MISSING))
-    return f"regexp_matches({cell}, '^\\s|\\s$|^(?i:{patterns})$')"
+    return f"NOT regexp_matches({cell}, '^\\s|\\s$|_|^\\+-|^(?i:{patterns})$')"
 
 
 def text_sql(cell: str) -> str:
@@ -83,13 +83,15 @@ def text_sql(cell: str) -> str:
     words = ", ".join(f"'{word}'" for word in sorted(MISSING))
     stripped = f"trim({cell}, e'{_escaped(STRIPPED)}')"
     return (
-        f"CASE WHEN {is_unclean_sql(cell)} THEN "
-        f"CASE WHEN lower({stripped}) IN ({words}) THEN NULL ELSE {stripped} END ELSE {cell} END"
+        f"CASE WHEN {is_plain_sql(cell)} THEN {cell} "
+        f"WHEN lower({stripped}) IN ({words}) THEN NULL ELSE {stripped} END"
     )
 
 
-def number_sql(text: str) -> str:
+def number_sql(text: str, *, is_plain: bool = False) -> str:
     """Return SQL for the number in the stripped text expression `text`; NULL where `number_of` finds none."""
+    if is_plain:
+        return f"TRY_CAST({text} AS DOUBLE)"
     odd = f"contains({text}, '_') OR starts_with({text}, '+-')"
     return f"CASE WHEN {odd} THEN NULL ELSE TRY_CAST({text} AS DOUBLE) END"
 

@@ -6,12 +6,18 @@ Imports neither numpy nor duckdb.
 import csv
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from io import StringIO
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, open_text
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 MAX_COLUMNS = 10_000
 MAX_LINE = 4_000_000  # characters; a longer line is no table's
@@ -27,25 +33,40 @@ class Dialect:
     """How a CSV file is written. `skip` counts blank lines above the header."""
 
     delimiter: str
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
     skip: int = 0
     has_decimal_comma: bool = False
+    has_backslash: bool = False  # a quote within quotes is written \\" instead of ""
 
 
 def sniff(path: Path, form: Format) -> Dialect:
     """Return the dialect of a CSV or TSV file that was scanned; raise `BadTable` where it has no usable header."""
     text, is_whole = _sample(path, form)
-    lines = text.splitlines(keepends=True)
+    lines = list(StringIO(text, newline=""))
     skip = next((i for i, line in enumerate(lines) if line.strip("\r\n")), len(lines))
     body = "".join(lines[skip:])
     if not body.strip():
         raise BadTable("the file is empty", hint="the first line must hold the names of the columns")
-    delimiter = "\t" if form.kind == "tsv" else _delimiter(body)
-    records = _records(body, delimiter, is_whole=is_whole)
+    dialect = Dialect(",", has_backslash='\\"' in body and '""' not in body)
+    dialect = replace(dialect, delimiter="\t" if form.kind == "tsv" else _delimiter(body, dialect))
+    records = _first_records(body, dialect, is_whole=is_whole)
     if not records:
-        raise BadTable(f"line {skip + 1} is longer than {MAX_LINE:,} characters", hint="is this a CSV file?")
-    names = _names(records[0], skip + 1)
-    return Dialect(delimiter, names, skip, _has_decimal_comma(records[1:], delimiter))
+        raise BadTable(f"line {skip + 1} begins a row that does not end", hint="is a quote left open?")
+    has_comma = dialect.delimiter != "," and _has_decimal_comma(records[1:])
+    return replace(dialect, names=_names(records[0], skip + 1), skip=skip, has_decimal_comma=has_comma)
+
+
+def read_records(lines: Iterable[str], dialect: Dialect, *, is_strict: bool = False) -> "Reader":
+    """Return a reader of the lines' records; a strict one raises `csv.Error` where quotes are out of place."""
+    csv.field_size_limit(MAX_LINE)
+    return csv.reader(
+        lines,
+        delimiter=dialect.delimiter,
+        doublequote=not dialect.has_backslash,
+        escapechar="\\" if dialect.has_backslash else None,
+        skipinitialspace=True,
+        strict=is_strict,
+    )
 
 
 def _sample(path: Path, form: Format) -> tuple[str, bool]:
@@ -57,11 +78,14 @@ def _sample(path: Path, form: Format) -> tuple[str, bool]:
         return text, not file.read(1)
 
 
-def _delimiter(body: str) -> str:
+def _delimiter(body: str, dialect: Dialect) -> str:
     """Return the delimiter under which most records have as many fields as the header, more fields preferred."""
     best, best_score = ",", (0.0, 0)
     for delimiter in _DELIMITERS:
-        records = _records(body, delimiter, is_whole=False) or _records(body, delimiter, is_whole=True)
+        tried = replace(dialect, delimiter=delimiter)
+        records = _first_records(body, tried, is_whole=False) or _first_records(body, tried, is_whole=True)
+        if not records:
+            continue
         counts = Counter(len(record) for record in records[1:]) or Counter({len(records[0]): 1})
         width = len(records[0])
         score = (round(counts[width] / counts.total(), 1), width)
@@ -70,10 +94,9 @@ def _delimiter(body: str) -> str:
     return best
 
 
-def _records(body: str, delimiter: str, *, is_whole: bool) -> list[list[str]]:
+def _first_records(body: str, dialect: Dialect, *, is_whole: bool) -> list[list[str]]:
     """Return the first records of the text, without the last one, unless the text is the whole file."""
-    csv.field_size_limit(MAX_LINE)
-    reader = csv.reader(body.splitlines(keepends=True), delimiter=delimiter)
+    reader = read_records(StringIO(body, newline=""), dialect)
     try:
         records = list(islice((record for record in reader if record), _SAMPLE_RECORDS + 1))
     except csv.Error:
@@ -120,9 +143,7 @@ def _is_count(names: list[str]) -> bool:
     return names in ([str(i) for i in range(len(names))], [str(i + 1) for i in range(len(names))])
 
 
-def _has_decimal_comma(records: list[list[str]], delimiter: str) -> bool:
+def _has_decimal_comma(records: list[list[str]]) -> bool:
     """Tell whether numbers are written `3,14`: some cells look so, none has a point."""
-    if delimiter == ",":
-        return False
     cells = [cell for record in records for cell in record]
     return any(map(_COMMA_NUMBER.match, cells)) and not any(map(_POINT_NUMBER.match, cells))

@@ -145,7 +145,7 @@ def _fit_numbers(column: Column, cells: Numbers) -> list[Feature]:
     if column.kind == "datetime":
         parts = [part for part in _TIME_PARTS if _varies(_time_part(cells, part))]
         return [Feature(column.name, part, _fit_scale(_time_part(cells, part))) for part in parts] + found
-    return [Feature(column.name, "value", _fit_scale(cells)), *found]
+    return [Feature(column.name, "value", _fit_scale(cells)), *found] if _varies(cells) else found
 
 
 def _varies(values: Numbers) -> bool:

@@ -42,6 +42,7 @@ def decide(facts: Profile, override: Kind | None = None, *, is_target: bool = Fa
         missing=facts.missing,
         distinct=facts.distinct,
         day_order="mdy" if choice.day_order == "mdy" else "dmy",
+        has_decimal_comma=facts.field.has_decimal_comma,
     )
 
 

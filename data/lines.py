@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from traind.data.dialect import MAX_LINE, Dialect
+from traind.data.dialect import Dialect, read_records
 from traind.data.formats import Format, open_text
 
 
@@ -18,11 +18,10 @@ def locate(
     wanted = set(records)
     found: dict[int, tuple[int, list[str]]] = {}
     is_counting = count_blank or len(dialect.names) == 1
-    csv.field_size_limit(MAX_LINE)
     with open_text(path, form) as file:
         for _ in range(dialect.skip):
             file.readline()
-        reader = csv.reader(file, delimiter=dialect.delimiter)
+        reader = read_records(file, dialect)
         record, line = 0, 1
         while len(found) < len(wanted):
             try:

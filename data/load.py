@@ -17,7 +17,7 @@ from traind.data.read import LISTED, Field, OpenTable
 from traind.data.schema import Column
 from traind.data.table import Cells, Codes, Numbers
 
-_AT_ONCE = 64  # columns a query
+_AT_ONCE = 256  # columns a query
 _CELLS_AT_ONCE = 4_000_000
 
 
@@ -36,7 +36,8 @@ def load_columns(table: OpenTable, columns: Iterable[Column]) -> dict[str, Cells
         if column.role == "target":
             bad |= np.isinf(found[0])
         if bad.any():
-            errors.append(bad_cells(table, column.name, np.flatnonzero(bad), "not a finite number"))
+            what = "not a finite number" if np.isinf(found[0]).any() else "not a number"
+            errors.append(bad_cells(table, column.name, np.flatnonzero(bad), what))
     for column in wanted:
         if column.name not in loaded:
             try:

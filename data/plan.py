@@ -76,7 +76,7 @@ def _check_names(names: list[str], request: Request) -> None:
 
 def _column(facts: Profile, request: Request, target: str) -> Column:
     if facts.name == target:
-        return decide(facts, is_target=True)
+        return decide(facts, request.columns.get(target), is_target=True)
     chosen = request.features is not None and facts.name in request.features
     override = request.columns.get(facts.name)
     column = decide(facts, override)
@@ -87,19 +87,23 @@ def _column(facts: Profile, request: Request, target: str) -> Column:
     if request.validation.kind == "group" and facts.name == request.validation.column and not chosen:
         return replace(column, role="ignored", role_reason="names the groups of the split")
     if chosen and override is None and column.kind == "text":
-        return replace(column, kind="categorical", role="feature", role_reason="", evidence="a requested feature")
+        kind: Kind = "numeric" if facts.numbers == facts.present else "categorical"
+        return replace(column, kind=kind, role="feature", role_reason="", evidence="requested as a feature")
     return column
 
 
 def _task(facts: Profile, column: Column, request: Request) -> tuple[Task, str, tuple[str, ...]]:
     """Return the task, the reason for it, and the labels of its classes."""
+    if facts.field.is_nested:
+        raise BadTable(f"the target {facts.name!r} holds lists, objects or bytes")
     if not facts.present:
         raise BadTable(f"the target {facts.name!r} is missing in every row")
     if facts.distinct == 1:
         raise BadTable(f"the target {facts.name!r} is {facts.levels[0][0]!r} in every row: nothing can be learned")
-    if request.task == "regression":
+    override = request.columns.get(facts.name)
+    if request.task == "regression" or (request.task == "auto" and override == "numeric"):
         return "regression", "as set by the request", ()
-    if request.task == "auto" and (reason := _is_regression(facts, column)):
+    if request.task == "auto" and override is None and (reason := _is_regression(facts, column)):
         return "regression", reason, ()
     labels = _labels(facts)
     task: Task = "binary" if len(labels) == 2 else "multiclass"

@@ -12,7 +12,7 @@ from traind.data.read import Field, OpenTable
 FEW = 2_000  # distinct values up to which they are all counted
 _FEW_FRACTIONS = 50  # distinct values up to which those of a column of fractions are counted
 _SAMPLE = 1_000  # distinct texts looked at, where there are more
-_AT_ONCE = 64  # columns a query
+_AT_ONCE = 256  # columns a query
 
 
 @dataclass(frozen=True, slots=True)

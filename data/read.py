@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traind.data.cells import is_unclean_sql, number_sql, text_sql
+from traind.data.cells import is_plain_sql, number_sql, text_sql
 from traind.data.dialect import MAX_LINE, Dialect, check_names, sniff
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, open_text
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     import duckdb
 
 LISTED = 100  # bad cells named in one error
-MEMORY = "1GB"  # what duckdb may hold before it spills to disk
+MEMORY_MB = 1_000  # what duckdb may hold before it spills to disk
+COLUMN_MEMORY_KB = 256  # more for each column: buffers that are reserved, mostly not touched
 _COPY = "-copy"
-_AT_ONCE = 64  # columns a query
+_AT_ONCE = 256  # columns a query
 _NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|BLOB|ARRAY")
 _NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL")
 _TIMES = re.compile(r"DATE|TIMESTAMP")
@@ -43,6 +44,7 @@ class Field:
     sql: str  # the column as an SQL identifier
     type: str  # as duckdb has it
     has_decimal_comma: bool = False
+    is_plain: bool = False  # every cell is stripped, and none looks like a number to duckdb alone
 
     @property
     def is_text(self) -> bool:
@@ -68,7 +70,8 @@ class Field:
     def number(self) -> str:
         """Return SQL for the cell as a number, a time in seconds since 1970; NULL where it is none."""
         if self.is_text:
-            return number_sql(f"replace({self.sql}, ',', '.')" if self.has_decimal_comma else self.sql)
+            text = f"replace({self.sql}, ',', '.')" if self.has_decimal_comma else self.sql
+            return number_sql(text, is_plain=self.is_plain)
         if self.is_time:
             return f"epoch({self.sql})"
         return f"CAST({self.sql} AS DOUBLE)" if self.is_number else "NULL::DOUBLE"
@@ -104,7 +107,7 @@ def open_table(path: Path, form: Format, threads: int = 1) -> Iterator[OpenTable
     with tempfile.TemporaryDirectory(prefix="traind-") as scratch:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "threads": threads,
-            "memory_limit": MEMORY,
+            "memory_limit": f"{MEMORY_MB}MB",
             "temp_directory": scratch,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
@@ -113,7 +116,7 @@ def open_table(path: Path, form: Format, threads: int = 1) -> Iterator[OpenTable
         try:
             yield _open(connection, path, form, Path(scratch))
         except duckdb.OutOfMemoryException as error:
-            raise BadTable(f"the table does not fit in memory: {error}") from None
+            raise BadTable(f"the table does not fit in memory: {_first_line(error)}") from None
         finally:
             connection.close()
 
@@ -121,24 +124,25 @@ def open_table(path: Path, form: Format, threads: int = 1) -> Iterator[OpenTable
 def _open(connection: "duckdb.DuckDBPyConnection", path: Path, form: Format, scratch: Path) -> OpenTable:
     plain = scratch / "table"
     dialect = None
+    cells: set[str] = set()
     if form.kind != "parquet":
         scan(path, form)
     if form.kind == "jsonl":
         dialect = to_csv(path, form, plain)
-        _load_csv(connection, plain, Format("csv"), dialect)
+        cells = _load_csv(connection, plain, Format("csv"), dialect)
     else:
         plain.symlink_to(path.resolve())  # a path is a glob to duckdb: one of ours holds no * ? [
         if form.kind == "parquet":
             _view_parquet(connection, plain)
         else:
             dialect = sniff(path, form)
-            _load_csv(connection, plain, form, dialect)
+            cells = _load_csv(connection, plain, form, dialect)
     described = connection.execute("DESCRIBE t").fetchall()
     names = dialect.names if dialect else tuple(row[0] for row in described)
     check_names(list(names), None)
     decimal_comma = bool(dialect and dialect.has_decimal_comma)
     fields = {
-        name: Field(name, _quoted(row[0]), row[1], has_decimal_comma=decimal_comma)
+        name: Field(name, _quoted(row[0]), row[1], has_decimal_comma=decimal_comma, is_plain=row[0] in cells)
         for name, row in zip(names, described, strict=True)
     }
     (n_rows,) = connection.execute("SELECT count(*) FROM t").fetchone() or (0,)
@@ -166,10 +170,11 @@ def _present_sql(cell: str, kind: str) -> str:
     return f"CASE WHEN isnan({cell}) THEN NULL ELSE {cell} END" if kind in {"FLOAT", "DOUBLE"} else cell
 
 
-def _load_csv(connection: "duckdb.DuckDBPyConnection", plain: Path, form: Format, dialect: Dialect) -> None:
-    """Load the file's cells as text into the table `t`."""
+def _load_csv(connection: "duckdb.DuckDBPyConnection", plain: Path, form: Format, dialect: Dialect) -> set[str]:
+    """Load the file's cells as text into the table `t`; return the columns that are plain."""
     import duckdb
 
+    connection.execute(f"SET memory_limit='{MEMORY_MB + len(dialect.names) * COLUMN_MEMORY_KB // 1_000}MB'")
     try:
         connection.execute(_csv_query(plain, form, dialect))
     except duckdb.OutOfMemoryException:
@@ -178,22 +183,23 @@ def _load_csv(connection: "duckdb.DuckDBPyConnection", plain: Path, form: Format
         if "invalid state" not in str(error) or plain.name.endswith(_COPY):
             raise BadTable(f"the file cannot be read as CSV: {_first_line(error)}") from None
         copy = _with_equal_line_ends(plain, form)  # the parser takes one kind only, joined files have two
-        _load_csv(connection, copy, Format("csv"), dialect)
-        return
+        return _load_csv(connection, copy, Format("csv"), dialect)
     rejects = connection.execute(
         "SELECT line, error_type, error_message FROM reject_errors ORDER BY line LIMIT ?", [LISTED]
     ).fetchall()
     if rejects:
         raise _ragged(plain, form, dialect, rejects)
-    _clean(connection, [f"c{i}" for i in range(len(dialect.names))])
+    return _clean(connection, [f"c{i}" for i in range(len(dialect.names))])
 
 
 def _csv_query(plain: Path, form: Format, dialect: Dialect) -> str:
     columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(dialect.names)))
+    escape = "\\" if dialect.has_backslash else '"'
     return (
         f"CREATE TABLE t AS SELECT * FROM read_csv({_literal(plain)}, auto_detect=false, header=true, "
-        f"skip={dialect.skip}, columns={{{columns}}}, delim={_literal(dialect.delimiter)}, quote='\"', escape='\"', "
-        f"compression='{'gzip' if form.is_gzip else 'none'}', encoding='{form.charset}', "
+        f"skip={dialect.skip}, columns={{{columns}}}, delim={_literal(dialect.delimiter)}, "
+        f"quote='\"', escape='{escape}', encoding='{form.charset}', "
+        f"compression='{'gzip' if form.is_gzip else 'none'}', "
         f"max_line_size={MAX_LINE}, store_rejects=true, rejects_limit={LISTED})"
     )
 
@@ -207,15 +213,19 @@ def _with_equal_line_ends(plain: Path, form: Format) -> Path:
     return copy
 
 
-def _clean(connection: "duckdb.DuckDBPyConnection", cells: list[str]) -> None:
-    """Strip the columns that need it: rewriting them all would cost more than reading them did."""
+def _clean(connection: "duckdb.DuckDBPyConnection", cells: list[str]) -> set[str]:
+    """Strip the columns that need it, and return the others: rewriting them all would cost more than reading did."""
+    plain = set()
     for start in range(0, len(cells), _AT_ONCE):
         some = cells[start : start + _AT_ONCE]
-        counts = ", ".join(f"count_if({is_unclean_sql(cell)})" for cell in some)
+        counts = ", ".join(f"count_if(NOT {is_plain_sql(cell)})" for cell in some)
         row = connection.execute(f"SELECT {counts} FROM t").fetchone() or ()
         for cell, count in zip(some, row, strict=True):
             if count:
                 connection.execute(f"ALTER TABLE t ALTER COLUMN {cell} TYPE VARCHAR USING ({text_sql(cell)})")
+            else:
+                plain.add(cell)
+    return plain
 
 
 def _ragged(plain: Path, form: Format, dialect: Dialect, rejects: list[tuple[int, str, str]]) -> BadTable:

@@ -15,10 +15,10 @@ import numpy as np
 
 from traind.data.cells import number_of, text_of
 from traind.data.dates import seconds_of
-from traind.data.dialect import MAX_LINE, sniff
+from traind.data.dialect import read_records, sniff
 from traind.data.encode import Encoder
 from traind.data.errors import BadCell, BadTable
-from traind.data.formats import Format, open_text, parse_format
+from traind.data.formats import Format, detect, open_text, parse_format
 from traind.data.jsonl import objects
 from traind.data.scan import scan
 from traind.data.schema import Column, Kind
@@ -140,12 +140,10 @@ def _bad(column: Column, i: int, lines: Sequence[int | None] | None, value: Any,
 
 
 def format_of(path: Path) -> str:
-    """Return the format that the file's name says."""
-    name = path.name.lower()
-    gz = name.endswith(".gz")
-    ending = name.removesuffix(".gz").rpartition(".")[2]
-    kind = {"ndjson": "jsonl", "txt": "csv", "pq": "parquet"}.get(ending, ending)
-    return f"{kind}.gz" if gz else kind
+    """Return the format of a file by its content and its name, or raise `BadTable`."""
+    if not path.is_file():
+        raise BadTable(f"there is no file {str(path)!r}")
+    return str(detect(path, path.name))
 
 
 def batches_of(path: Path, form: str, size: int) -> Iterator[Batch]:
@@ -169,11 +167,10 @@ def batches_of(path: Path, form: str, size: int) -> Iterator[Batch]:
 
 def _csv_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
     dialect = sniff(path, form)
-    csv.field_size_limit(MAX_LINE)
     with open_text(path, form) as file:
         for _ in range(dialect.skip):
             file.readline()
-        records = _records(csv.reader(file, delimiter=dialect.delimiter), len(dialect.names), dialect.skip)
+        records = _records(read_records(file, dialect, is_strict=True), len(dialect.names), dialect.skip)
         next(records, None)
         while some := list(islice(records, size)):
             cells = zip(*(record for _, record in some), strict=True)

@@ -7,6 +7,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from traind.data.cells import number_of
 from traind.data.errors import BadTable
 from traind.data.table import Cells, Codes
 
@@ -97,9 +98,19 @@ def _spread(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.f
 
 def _by_time(by: Cells) -> NDArray[np.float64]:
     """Order rows by the column, the missing first, equal ones as they stand in the file."""
-    values = by.codes.astype(np.float64) if isinstance(by, Codes) else by
+    values = _places(by) if isinstance(by, Codes) else by
     order = np.argsort(np.where(np.isnan(values), -np.inf, values), kind="stable")
     return _ranks(order) / len(values)
+
+
+def _places(by: Codes) -> NDArray[np.float64]:
+    """Return texts as numbers in their order: by size where all are numbers, else by the alphabet."""
+    numbers = [number_of(level) for level in by.levels]
+    if all(number is not None for number in numbers):
+        places = np.array(numbers, np.float64)
+    else:
+        places = _ranks(np.argsort(np.array(by.levels, dtype=object), kind="stable"))
+    return np.asarray(np.append(places, np.nan)[by.codes])
 
 
 def _by_group(by: Cells, rng: np.random.Generator) -> NDArray[np.float64]:
