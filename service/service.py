@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
@@ -233,9 +234,13 @@ class TrainingService:
         )
 
     async def export(self, model: str, format: str) -> Path:  # noqa: A002 - the public word for it
-        """Return a verified `onnx` or `safetensors` export of a job's model, made now."""
+        """Return a verified `onnx` or `safetensors` export of a job's model, made now, in a folder of its own.
+
+        Move it away or remove the folder; what is left there is gone when the service closes.
+        """
         path = await self.model_path(model)
-        request = {"model_path": os.fspath(path), "format": format, "out_dir": os.fspath(self.layout.side_dir)}
+        out_dir = await asyncio.to_thread(tempfile.mkdtemp, "", "export-", self.layout.side_dir)
+        request = {"model_path": os.fspath(path), "format": format, "out_dir": out_dir}
         answer = await self.side.call("traind.trainer.export:export_request", request, SLOW_S)
         return Path(answer["path"])
 

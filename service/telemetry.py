@@ -4,7 +4,9 @@ The library only logs to loggers below `traind`; nobody's logging is configured 
 `configure_logging`.
 """
 
+import itertools
 import logging
+import secrets
 import shutil
 import sys
 import time
@@ -30,6 +32,9 @@ class Telemetry:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self._steps: dict[str, int] = {}
+        self._calls: dict[tuple[str, int], Counter] = {}
+        self._started = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
         self._make_job_figures()
         self._make_server_figures()
         ProcessCollector(registry=self.registry)
@@ -60,6 +65,19 @@ class Telemetry:
         self.watchers = Gauge("traind_watchers", "Subscriptions to events", registry=own)
         self.dropped = Gauge("traind_watchers_dropped_total", "Watchers that did not keep up", registry=own)
         self.disk = Gauge("traind_disk_free_bytes", "Free space below the root", registry=own)
+
+    def new_id(self) -> str:
+        """Return an id for a request, which no other request has."""
+        return f"{self._started}-{next(self._numbers):x}"
+
+    def answered(self, call: str, status: int, seconds: float | None) -> None:
+        """Count a request; `seconds` it took to answer, None for a stream."""
+        counter = self._calls.get((call, status))
+        if counter is None:
+            counter = self._calls[call, status] = self.requests.labels(call, status)
+        counter.inc()
+        if seconds is not None:
+            self.seconds.observe(seconds)
 
     def observe(self, job: Job, event: AnyEvent) -> None:
         """Count one committed event; `job` is as the event left it."""

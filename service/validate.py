@@ -46,7 +46,7 @@ def parse(value: Any, type_: type[T], *, what: str = "The request", strict: bool
 
     `strict=False` also takes numbers that are written as strings, as those of a query are.
     """
-    if too_deep(value):
+    if strict and too_deep(value):
         raise refusal([Problem("", f"is nested more than {MAX_DEPTH} deep")], what)
     try:
         return msgspec.convert(value, type_, strict=strict)

@@ -14,18 +14,18 @@ from traind.service.answers import Dataset
 from traind.service.jobs import Job
 from traind.trainer.contract import AnyEvent, ColumnName, DatasetName, Status, TrainSpec
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 AnyJobId = Annotated[str, Meta(min_length=1, max_length=200, description="id of a job")]
 
 
 def answer(struct: Struct, status: int = 200) -> web.Response:
     """Return an answer as JSON."""
-    return web.Response(status=status, body=_encode(struct), content_type="application/json")
+    return web.Response(status=status, body=encode(struct), content_type="application/json")
 
 
 def facts(values: Mapping[str, Any]) -> web.Response:
     """Return an answer of the service that is a mapping already."""
-    return web.Response(body=_encode({"ok": True, **values}), content_type="application/json")
+    return web.Response(body=encode({"ok": True, **values}), content_type="application/json")
 
 
 _STATE = "|".join(Status)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from traind.service.http import docs, openapi
 from traind.service.http.bodies import expect_later
-from traind.service.http.context import LIMITS, SERVICE, STREAMS, TELEMETRY, Limits, Streams
+from traind.service.http.context import ENCODED, LIMITS, SERVICE, STREAMS, TELEMETRY, Encoded, Limits, Streams
 from traind.service.http.errors import answer_errors
 from traind.service.http.guard import (
     LOOPBACK_NAMES,
@@ -62,6 +62,7 @@ def build_app(
     openings = Openings(without_token=frozenset(open_handlers), from_links=frozenset(entries.values()))
     app = web.Application(middlewares=(follow, answer_errors, make_guard(policy, openings)))
     app[SERVICE], app[LIMITS] = service, limits
+    app[ENCODED] = Encoded()
     app[STREAMS], app[TELEMETRY] = Streams(limits.streams), Telemetry()
     for path, handler in {**entries, **assets, openapi.PATH: openapi.make_handler(OPERATIONS)}.items():
         app.router.add_route("GET", path, handler, expect_handler=expect_later)

@@ -1,12 +1,15 @@
 """What every handler of one app can reach: the service, the limits, the open streams. Typed keys, no globals."""
 
 import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from traind import __version__
 from traind.service.http.errors import TooManyStreams
+from traind.service.jobs import Job
 from traind.service.service import TrainingService
 from traind.service.telemetry import Telemetry
 
@@ -54,7 +57,27 @@ class Streams:
             task.cancel()
 
 
+class Encoded:
+    """The answers to GET status that were asked for last: a job that has not changed is not written out again."""
+
+    def __init__(self, limit: int = 256) -> None:
+        self._limit = limit
+        self._known: OrderedDict[str, tuple[Job, bytes]] = OrderedDict()
+
+    def get(self, job: Job, encode: Callable[[Job], bytes]) -> bytes:
+        """Return the answer for this very record."""
+        known = self._known.get(job.job_id)
+        if known is not None and known[0] is job:
+            return known[1]
+        body = encode(job)
+        self._known[job.job_id] = (job, body)
+        if len(self._known) > self._limit:
+            self._known.popitem(last=False)
+        return body
+
+
 SERVICE = web.AppKey("traind_service", TrainingService)
 LIMITS = web.AppKey("traind_limits", Limits)
 STREAMS = web.AppKey("traind_streams", Streams)
 TELEMETRY = web.AppKey("traind_telemetry", Telemetry)
+ENCODED = web.AppKey("traind_encoded", Encoded)

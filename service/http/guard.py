@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -109,9 +110,11 @@ def make_guard(policy: Policy, openings: Openings) -> Middleware:
 
 def _check_host(request: web.Request, policy: Policy) -> None:
     names = request.headers.getall(hdrs.HOST, [])
+    if len(names) == 1 and names[0] == request.host and _is_ours(request, names[0], policy):
+        return
     if names:
         names.append(request.host)  # of an absolute target (RFC 9112, 3.2.2), where there is one
-    if not names or not all(_is_ours(request, name.lower(), policy) for name in names):
+    if not names or not all(_is_ours(request, name, policy) for name in names):
         shown = names[0][:100] if names else "none"
         hint = "Start the server with --allow-host and the name by which it is reached."
         raise HostNotAllowed(f"This server does not answer to the host {shown!r}.", hint=hint)
@@ -119,13 +122,20 @@ def _check_host(request: web.Request, policy: Policy) -> None:
 
 def _is_ours(request: web.Request, host: str, policy: Policy) -> bool:
     assert policy.hosts is not None
-    name = _PORT.sub("", host)
-    if name not in ANY_ADDRESS and (host in policy.hosts or name in policy.hosts):
+    if _is_listed(host, policy.hosts):
         return True
     if not policy.hosts & ANY_ADDRESS or request.transport is None:
         return False
     address = request.transport.get_extra_info("sockname")[0]
-    return name == (f"[{address}]" if ":" in address else address)
+    return _PORT.sub("", host) == (f"[{address}]" if ":" in address else address)
+
+
+@lru_cache(maxsize=256)
+def _is_listed(host: str, allowed: frozenset[str]) -> bool:
+    """Tell whether a Host header stands in the allow-list, as it is or without its port."""
+    whole = host.lower()
+    name = _PORT.sub("", whole)
+    return name not in ANY_ADDRESS and (whole in allowed or name in allowed)
 
 
 def _check_site(request: web.Request, policy: Policy, openings: Openings) -> None:
@@ -179,20 +189,25 @@ def cors_headers(request: web.Request, policy: Policy) -> dict[str, str]:
 def _authenticate(request: web.Request, tokens: Tokens, attempts: FailedAttempts) -> str:
     """Return the caller's name, or raise `Unauthorized` or `TooManyAttempts`."""
     token = _token_of(request)
+    if token is None:
+        raise _unauthorized("This server wants a token.")
     address = request.remote or ""
-    wait_s = attempts.wait_s(address)
-    if token is not None and wait_s and not attempts.is_proven(address, token):
+    if (proven := attempts.proven(address, token)) is not None:
+        return proven
+    if wait_s := attempts.wait_s(address):
         headers = {"Retry-After": str(int(wait_s) + 1)}
         raise TooManyAttempts("Too many wrong tokens came from this address.", headers=headers)
-    name = None if token is None else tokens.name_of(token)
-    if token is not None and name is None:
+    name = tokens.name_of(token)
+    if name is None:
         attempts.failed(address)
-    if token is None or name is None:
-        said = "That token is not one of this server's." if token else "This server wants a token."
-        hint = "Send it as `Authorization: Bearer <token>`."
-        raise Unauthorized(said, hint=hint, headers={"WWW-Authenticate": "Bearer"})
-    attempts.succeeded(address, token)
+        raise _unauthorized("That token is not one of this server's.")
+    attempts.succeeded(address, token, name)
     return name
+
+
+def _unauthorized(said: str) -> Unauthorized:
+    hint = "Send it as `Authorization: Bearer <token>`."
+    return Unauthorized(said, hint=hint, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _token_of(request: web.Request) -> bytes | None:

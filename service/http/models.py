@@ -1,8 +1,11 @@
 """The calls about finished models: download, predict, export, aliases."""
 
+import asyncio
+import shutil
 from pathlib import Path
 
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 from msgspec import UNSET
 
 from traind.service.errors import ModelNotReady
@@ -25,7 +28,7 @@ from traind.service.validate import parse, refusal
 async def download(request: web.Request) -> web.StreamResponse:
     """Send a finished model's file; ranges and conditional requests work."""
     path = await request.app[SERVICE].model_path(request.match_info["job_id"])
-    return _file(path, f"{path.stem}.pt")
+    return _send(path, f"{path.stem}.pt")
 
 
 async def predict(request: web.Request) -> web.Response:
@@ -43,23 +46,28 @@ async def predict(request: web.Request) -> web.Response:
 async def export(request: web.Request) -> web.StreamResponse:
     """Make an export and send it; the file is gone afterwards."""
     query = read_query(request, ExportQuery)
-    job_id = request.match_info["job_id"]
-    path = await request.app[SERVICE].export(job_id, query.format)
-    response = _file(path, f"{job_id}{path.suffix}")
-    try:
-        await response.prepare(request)
-    finally:
-        path.unlink(missing_ok=True)
-    return response
+    path = await request.app[SERVICE].export(request.match_info["job_id"], query.format)
+    return _send(path, path.name, FileOnce)
 
 
-def _file(path: Path, name: str) -> web.FileResponse:
+class FileOnce(web.FileResponse):
+    """Sends a file and removes the folder that was made for it."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send it; it is gone then, sent or not."""
+        try:
+            return await super().prepare(request)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self._path.parent, ignore_errors=True)
+
+
+def _send(path: Path, name: str, kind: type[web.FileResponse] = web.FileResponse) -> web.FileResponse:
     """Return a response that sends a file of ours; a link that somebody planted there is not followed."""
     if path.is_symlink():
         raise ModelNotReady("The model's file is a link, and is not sent.")
     disposition = f'attachment; filename="{name}"'
     headers = {hdrs.CONTENT_TYPE: "application/octet-stream", hdrs.CONTENT_DISPOSITION: disposition}
-    return web.FileResponse(path, headers=headers)
+    return kind(path, headers=headers)
 
 
 async def aliases(request: web.Request) -> web.Response:

@@ -96,7 +96,7 @@ class FailedAttempts:
         self._addresses = addresses
         self._clock = clock
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address: (failures, when)
-        self._proven: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        self._proven: OrderedDict[tuple[str, bytes], str] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
         """Return how long the address has to wait for its next try; 0 where it need not."""
@@ -110,15 +110,15 @@ class FailedAttempts:
         if len(self._spent) > self._addresses:
             self._spent.popitem(last=False)
 
-    def succeeded(self, address: str, token: bytes) -> None:
-        """Remember a right token of an address."""
-        self._proven[(address, _digest(token))] = None
+    def succeeded(self, address: str, token: bytes, name: str) -> None:
+        """Remember a right token of an address, and whose it is."""
+        self._proven[address, token] = name
         if len(self._proven) > self._addresses:
             self._proven.popitem(last=False)
 
-    def is_proven(self, address: str, token: bytes) -> bool:
-        """Tell whether the token was right from this address before."""
-        return (address, _digest(token)) in self._proven
+    def proven(self, address: str, token: bytes) -> str | None:
+        """Return whose token this is, if it was right from this address before."""
+        return self._proven.get((address, token))
 
     def _failures(self, address: str) -> float:
         spent, when = self._spent.get(address, (0.0, 0.0))

@@ -5,7 +5,6 @@ Paths are logged without their query, and headers not at all.
 
 import logging
 import re
-import secrets
 import time
 
 from aiohttp import web
@@ -35,7 +34,7 @@ _HARDENING = {
 async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id, then log and count how it was answered."""
     given = request.headers.get(ID_HEADER, "")
-    request[ID] = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
+    request[ID] = given if given and _GIVEN_ID.fullmatch(given) else request.app[TELEMETRY].new_id()
     REQUEST_ID.set(request[ID])
     job_id = request.query.get("job_id") or request.match_info.get("job_id")
     if job_id is not None:
@@ -48,11 +47,9 @@ async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _tell(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
     resource = request.match_info.route.resource
-    call = f"{request.method} {resource.canonical if resource else '(nothing)'}"
-    telemetry = request.app[TELEMETRY]
-    telemetry.requests.labels(call if resource else "(nothing)", response.status).inc()
-    if isinstance(response, web.Response):
-        telemetry.seconds.observe(seconds)
+    call = f"{request.method} {resource.canonical}" if resource else "(nothing)"
+    is_stream = not isinstance(response, web.Response)
+    request.app[TELEMETRY].answered(call, response.status, None if is_stream else seconds)
     if LOG.isEnabledFor(logging.INFO):
         facts = {"call": call, "status": response.status, "seconds": round(seconds, 6), "remote": request.remote}
         said = (request.method, shown_path(request), response.status, seconds * 1_000)

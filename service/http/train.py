@@ -22,10 +22,11 @@ from traind.service.http.answers import (
     SubmitRequest,
     TrainQuery,
     answer,
+    encode,
     facts,
 )
 from traind.service.http.bodies import no_body, read_as, read_json, read_query
-from traind.service.http.context import SERVICE
+from traind.service.http.context import ENCODED, SERVICE
 from traind.service.jobs import Job
 from traind.service.service import TrainingService
 from traind.service.validate import parse, parse_spec
@@ -47,7 +48,13 @@ async def create(request: web.Request) -> web.Response:
 async def status(request: web.Request) -> web.Response:
     """Answer one job."""
     query = read_query(request, JobQuery)
-    return answer(StatusAnswer(status=await request.app[SERVICE].status(query.job_id)))
+    job = await request.app[SERVICE].status(query.job_id)
+    body = request.app[ENCODED].get(job, _status)
+    return web.Response(body=body, content_type="application/json")
+
+
+def _status(job: Job) -> bytes:
+    return encode(StatusAnswer(status=job))
 
 
 async def jobs(request: web.Request) -> web.Response:

@@ -73,7 +73,7 @@ def test_addresses_are_forgotten_before_they_fill_the_memory():
     attempts = FailedAttempts(addresses=10)
     for place in range(100):
         attempts.failed(str(place))
-        attempts.succeeded(str(place), b"token")
+        attempts.succeeded(str(place), b"token", "alice")
     assert len(attempts._spent) == len(attempts._proven) == 10
 
 
