@@ -18,7 +18,7 @@ import msgspec
 import torch
 from msgspec import Struct
 
-from traind.data.files import write_atomically
+from traind.data.files import sweep_temporaries, write_atomically
 from traind.trainer.errors import DiskFailed, DiskFull, UserCodeError
 
 FORMAT = 1
@@ -53,6 +53,7 @@ class Checkpoints:
     def __init__(self, folder: Path, earlier: tuple[Path, ...] = ()) -> None:
         self._folder = folder
         self._searched = (folder, *earlier)
+        sweep_temporaries(folder)
         self._number = max((_number(path) for path in _found(folder)), default=0)
 
     def write(self, content: dict[str, Any], *, step: int, epoch: int | None, is_best: bool = False) -> Saved:

@@ -154,7 +154,8 @@ def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], at: Fit, st
     """Make the model of the best epoch, or of the weights reached in the first one, and measure it on every split."""
     if not (at.step and run.wants_model):
         return
-    weights = at.best_weights or step.weights(averaged=True)
+    best = at.best_weights or step.weights(averaged=True)
+    weights = {name: tensor.cpu() for name, tensor in best.items()}
     model = Model({**about, "weights": weights})
     golden = [dict(row) for row in prepared.samples]
     found, report = evaluate(run, model, prepared)
