@@ -8,16 +8,21 @@ import msgspec
 
 from traind.trainer.contract import Assignment, Place, State, Status
 
-SPEC = {"synthetic": {"rows": 2_000}, "batch_size": 16, "epochs": 6, "checkpoint_every": 0.0}
+SPEC = {"synthetic": {"rows": 2_000}, "batch_size": 16, "epochs": 8, "checkpoint_every": 0.0}
 PROGRAM = """
-import sys
+import signal, sys
 import msgspec
 from traind.trainer.contract import Assignment, Checkpoint
 from traind.trainer.run import run
 
+said = []
+
 def say(event):
     if isinstance(event, Checkpoint):
+        said.append(event)
         print(event.step, flush=True)
+        if len(said) == 3:
+            signal.pause()  # the end comes until here
 
 asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Assignment)
 run(asked.spec, say, asked.place)
