@@ -47,7 +47,7 @@ LOG = logging.getLogger(__name__)
 INBOX_FRAMES = 1_000  # what workers said and is not yet folded; beyond it their pipes fill, and progress is thinned
 NOTICE_EVERY_S = 0.1  # how often those who watch all jobs hear of the queue
 SHOWN_WAITING = 200  # jobs named in that
-PAST_EVENTS = 1_000  # read from the store at once for a watcher who comes late
+PAST_EVENTS = 100  # read from the store at once for a watcher who comes late; each may keep them for long
 _VERBS = {"stop": Verb.STOP, "pause": Verb.PAUSE, "cancel": Verb.CANCEL}
 _ENDS = {"stop": Status.STOPPED, "pause": Status.PAUSED, "cancel": Status.CANCELLED}
 

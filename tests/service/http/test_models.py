@@ -64,7 +64,7 @@ async def test_an_export_is_sent_and_leaves_no_file(call, done):
     assert len(answered.body) > 100
     async with asyncio.timeout(30):
         while list(call.service.layout.side_dir.rglob("export-*")):
-            await asyncio.sleep(0.01)
+            await call.get("/health")
     wrong = await call.get(f"/api/models/{done}/export?format=pickle")
     assert (wrong.status, wrong.error["details"][0]["loc"]) == (422, "format")
 
