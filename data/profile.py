@@ -54,11 +54,11 @@ class _Counts:
     present: int
     distinct: int
     numbers: int
-    integers: int
+    integers: int | None  # None: of none
     smallest: float | None
     largest: float | None
-    shortest: int
-    longest: int
+    shortest: int | None
+    longest: int | None
 
 
 def profile(table: OpenTable, names: Sequence[str] | None = None) -> dict[str, Profile]:
@@ -83,20 +83,20 @@ def _counts(table: OpenTable, fields: list[Field]) -> list[_Counts]:
 
 
 def _aggregates(field: Field, t: str, x: str) -> str:
-    lengths = f"coalesce(min(strlen({t})), 0), coalesce(max(strlen({t})), 0)" if field.is_text else "0, 0"
+    lengths = f"min(strlen({t})), max(strlen({t}))" if field.is_text else "0, 0"
     if field.is_nested:
         return f"count({t}), 0, 0, 0, NULL, NULL, 0, 0"
-    numbers = f"count({x}), coalesce(count_if({x} = trunc({x})), 0), min({x}), max({x})"
+    numbers = f"count({x}), count_if({x} = trunc({x})), min({x}), max({x})"
     return f"count({t}), approx_count_distinct({t}), {numbers}, {lengths}"
 
 
 def _profile(table: OpenTable, field: Field, counts: _Counts) -> Profile:
     is_few = counts.distinct <= FEW
-    is_fraction = counts.numbers == counts.present and counts.integers < counts.numbers
+    is_fraction = counts.numbers == counts.present and (counts.integers or 0) < counts.numbers
     has_levels = not field.is_nested and not (is_fraction and counts.distinct > _FEW_FRACTIONS)
     levels = _levels(table, field, FEW * 2, is_few=is_few) if has_levels else ()
     is_counted = has_levels and is_few and len(levels) < FEW * 2
-    shortest, longest = counts.shortest, counts.longest
+    shortest, longest = counts.shortest or 0, counts.longest or 0
     if not field.is_text and counts.smallest is not None and counts.largest is not None:
         shortest, longest = len(f"{counts.smallest:.0f}"), len(f"{counts.largest:.0f}")
     infinite, smallest, largest = _finite(table, field, counts)
@@ -106,7 +106,7 @@ def _profile(table: OpenTable, field: Field, counts: _Counts) -> Profile:
         missing=table.n_rows - counts.present,
         numbers=counts.numbers,
         no_numbers=_no_numbers(table, field, counts),
-        integers=counts.integers - infinite,
+        integers=(counts.integers or 0) - infinite,
         infinite=infinite,
         leading_zeros=_leading_zeros(table, field, counts),
         round_numbers=sum(n for text, n in levels if text.endswith("0") and number_of(text) is not None),
@@ -153,7 +153,7 @@ def _no_numbers(table: OpenTable, field: Field, counts: _Counts) -> int:
 
 
 def _leading_zeros(table: OpenTable, field: Field, counts: _Counts) -> int:
-    if not field.is_text or not counts.numbers or counts.integers < counts.numbers:
+    if not field.is_text or not counts.numbers or (counts.integers or 0) < counts.numbers:
         return 0
     query = f"SELECT count_if(regexp_matches({field.sql}, '^0[0-9]+$')) FROM {table.relation}"
     (count,) = table.connection.execute(query).fetchone() or (0,)
