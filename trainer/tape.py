@@ -13,7 +13,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from traind.trainer.forms import BY_SHAPE, EMPTY, Form, Methods, find_form
+from traind.trainer.forms import Form, Methods, find_form
 
 Result = TypeVar("Result")
 
@@ -68,9 +68,14 @@ class Call:
         return self.changed + self.made
 
     def tensors(self) -> Iterator[Tensor]:
-        """Yield the tensors among its arguments whose numbers it needs."""
-        is_filled = isinstance(self.form, Methods) and self.name in EMPTY | BY_SHAPE
-        return iter(()) if is_filled else tensors_in((self.args, self.kwargs))
+        """Yield the tensors that it reads, in the form that it will have."""
+        match self.form:
+            case None:
+                return tensors_in((self.args, self.kwargs))
+            case Methods(calls):
+                return tensors_in(calls)
+            case form:
+                return tensors_in((form.args, form.kwargs))
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -104,6 +109,11 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self.obstacle: str | None = None
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say no: being hidden from torch.compile loads the compiler, which takes a second and 70 MB."""
+        return False
 
     def __torch_dispatch__(
         self,
