@@ -61,11 +61,11 @@ class Lines:
 
 
 class EpochLines(Lines):
-    """One line an event, progress left out."""
+    """One line an event, progress and checkpoints left out."""
 
     def show(self, event: AnyEvent) -> None:
         """Print one event as a line."""
-        if not isinstance(event, Progress):
+        if not isinstance(event, Progress | Checkpoint):
             super().show(event)
 
 
