@@ -6,6 +6,7 @@ worker had go back to the queue (or to what was asked of them), and folders that
 
 import asyncio
 import logging
+import os
 import shutil
 
 import msgspec
@@ -27,7 +28,7 @@ async def rescue(journal: Journal, layout: Layout) -> None:
         if await asyncio.to_thread(kill_leftover, msgspec.json.decode(identity, type=Identity)):
             LOG.warning("a worker of job %s outlived its server and was killed", job_id)
         await journal.store.worker_ended(job_id, attempt)
-    if journal.store.was_damaged:
+    if journal.store.is_new:
         await _rebuild(journal)
     async with journal.turn:
         for job in await journal.store.unfinished():
@@ -37,25 +38,28 @@ async def rescue(journal: Journal, layout: Layout) -> None:
                 await journal.record(job, after_restart(job, has_place=has_place))
             else:
                 journal.snapshots.entered(job)
-    await asyncio.to_thread(_sweep, layout, set(journal.live))
+    layout.models_dir.mkdir(parents=True, exist_ok=True)
+    layout.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+    folders = await asyncio.to_thread(os.listdir, layout.checkpoints_dir)
+    nobodys = set() if journal.store.is_new else await journal.store.unknown(folders)
+    await asyncio.to_thread(_sweep, layout, nobodys)
 
 
 async def _rebuild(journal: Journal) -> None:
-    """Fill an empty database from the status files; the events before are gone, and the first new one says so."""
-    lost = Log(message="The database was damaged; this job was rebuilt from its status file.", level="warning")
+    """Fill an empty database from the status files there are; the events are gone, and the next one says so."""
+    lost = Log(message="The database was lost; this job was rebuilt from its status file.", level="warning")
+    jobs = await journal.snapshots.read_all()
     async with journal.turn:
-        for job in await journal.snapshots.read_all():
+        for job in jobs:
             await journal.record(job, lost)
             if job.status in TERMINAL:
                 journal.live.pop(job.job_id, None)
-    LOG.warning("the jobs were rebuilt from the status files")
+    if jobs:
+        LOG.warning("there was no whole database; %d jobs were rebuilt from their status files", len(jobs))
 
 
-def _sweep(layout: Layout, live: set[str]) -> None:
-    """Remove half-made files, and the checkpoints of jobs whose record says that nothing is kept."""
-    layout.models_dir.mkdir(parents=True, exist_ok=True)
-    layout.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+def _sweep(layout: Layout, nobodys: set[str]) -> None:
+    """Remove half-made models, and the checkpoints that belong to no job."""
     sweep_temporaries(layout.models_dir)
-    for folder in layout.checkpoints_dir.iterdir():
-        if folder.name not in live and not (layout.jobs_dir / f"{folder.name}.json").exists():
-            shutil.rmtree(folder, ignore_errors=True)
+    for name in nobodys:
+        shutil.rmtree(layout.job_dir(name), ignore_errors=True)

@@ -225,9 +225,11 @@ class TrainingService:
         """
         self._check_open()
         job = await self.engine.job(await self._job_of(model))
-        for made in (job.model, job.checkpoint if or_best else None):
-            if made is not None and (path := self.layout.root / made).exists():
-                return path
+        made = job.model or (job.checkpoint if or_best else None)
+        if made is not None and (path := self.layout.root / made).exists():
+            return path
+        if job.model is not None:
+            raise ModelNotReady(f"The model of the job {job.job_id} is gone: there is no {job.model}.")
         raise ModelNotReady(
             f"The job {job.job_id} is {job.status.lower()} and has no model.",
             hint="Wait until it is completed." if job.finished_at is None else None,

@@ -61,6 +61,7 @@ CREATE TABLE alias_moves (
     ts REAL NOT NULL
 );
 """
+_UNFINISHED = f"SELECT job_id, record FROM jobs WHERE status NOT IN ({_TERMINAL_SQL}) ORDER BY number"  # noqa: S608 - constants
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 
@@ -78,7 +79,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.was_damaged = False  # this start found the database damaged and set it aside
+        self.is_new = False  # this start found no database, or a damaged one that it set aside
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="traind-store")
         self._db: sqlite3.Connection
 
@@ -112,22 +113,34 @@ class Store:
 
     async def job(self, job_id: str) -> Job | None:
         """Return one job, or None."""
-        rows = await self._run(self._rows, "SELECT record FROM jobs WHERE job_id = ?", (job_id,))
-        return _decoder.decode(rows[0][0]) if rows else None
+        rows = await self._run(self._rows, "SELECT job_id, record FROM jobs WHERE job_id = ?", (job_id,))
+        found = _readable(rows)
+        if rows and not found:
+            raise StoreFailed(f"The record of the job {job_id!r} is damaged.", hint="Its status file may be whole.")
+        return found[0] if found else None
 
     async def unfinished(self) -> list[Job]:
         """Return the jobs that are not terminal, oldest first."""
-        sql = f"SELECT record FROM jobs WHERE status NOT IN ({_TERMINAL_SQL}) ORDER BY number"  # noqa: S608 - constants
-        return [_decoder.decode(row[0]) for row in await self._run(self._rows, sql, ())]
+        return _readable(await self._run(self._rows, _UNFINISHED, ()))
+
+    async def unknown(self, job_ids: Iterable[str]) -> set[str]:
+        """Return those of the ids that no job has."""
+        asked = list(job_ids)
+        known: set[str] = set()
+        for first in range(0, len(asked), 500):
+            part = asked[first : first + 500]
+            sql = f"SELECT job_id FROM jobs WHERE job_id IN ({', '.join('?' * len(part))})"  # noqa: S608 - placeholders
+            known.update(job_id for (job_id,) in await self._run(self._rows, sql, tuple(part)))
+        return set(asked) - known
 
     async def page(self, statuses: Iterable[str], limit: int, before: int | None) -> tuple[list[Job], int | None]:
         """Return up to `limit` jobs, newest first, and the cursor of the next page (None: there is none)."""
         wanted = list(statuses)
-        sql = f"""SELECT number, record FROM jobs WHERE number < ?
+        sql = f"""SELECT number, job_id, record FROM jobs WHERE number < ?
             {f"AND status IN ({', '.join('?' * len(wanted))})" if wanted else ""}
             ORDER BY number DESC LIMIT ?"""  # noqa: S608 - placeholders only
         rows = await self._run(self._rows, sql, (before or 2**62, *wanted, limit + 1))
-        jobs = [_decoder.decode(row[1]) for row in rows[:limit]]
+        jobs = _readable([row[1:] for row in rows[:limit]])
         return jobs, rows[limit - 1][0] if len(rows) > limit else None
 
     async def counts(self) -> dict[str, int]:
@@ -222,9 +235,13 @@ class Store:
                 f"The root was written in format {version}; this traind reads up to {FORMAT}.",
                 hint="Run the newer traind, or use another root.",
             )
-        if version == 0:
+        self.is_new = version == 0
+        if self.is_new:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
         (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        unfinished = self._rows(_UNFINISHED, ())
+        if verdict == "ok" and len(_readable(unfinished)) < len(unfinished):
+            verdict = "the record of an unfinished job cannot be read"
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
 
@@ -235,7 +252,6 @@ class Store:
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
-        self.was_damaged = True
 
     def _rows(self, sql: str, args: tuple[object, ...]) -> list[tuple[Any, ...]]:
         return self._db.execute(sql, args).fetchall()
@@ -284,3 +300,14 @@ class Store:
         finally:
             if is_synced:
                 self._db.execute("PRAGMA synchronous = NORMAL")
+
+
+def _readable(rows: Iterable[tuple[Any, ...]]) -> list[Job]:
+    """Return the jobs of `(job_id, record)` rows; a damaged record is left out, and said."""
+    jobs = []
+    for job_id, record in rows:
+        try:
+            jobs.append(_decoder.decode(record))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            LOG.warning("the record of job %s in the database is damaged: %s", job_id, error)
+    return jobs

@@ -92,7 +92,7 @@ async def test_a_damaged_database_is_set_aside_and_an_empty_one_made(tmp_path: P
     path = tmp_path / "traind.db"
     path.write_bytes(b"SQLite format 3\0" + b"\x07" * 8000)
     store = await Store.open(path)
-    assert store.was_damaged
+    assert store.is_new
     assert await store.unfinished() == []
     await store.close()
     assert [found.read_bytes()[:6] for found in tmp_path.glob("traind.db.damaged-*")] == [b"SQLite"]
