@@ -14,11 +14,13 @@ import inspect
 import io
 import os
 import pkgutil
+import select
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import (
     connection,
@@ -160,8 +162,29 @@ class ForkServer:
 
 def serve(listener: int, alive: int, boot: str) -> None:
     """Be the fork server: boot, then fork a child for each request until the host is gone."""
-    Named(boot)()
+    with _leaving_with_the_host(alive):
+        Named(boot)()
     forkserver.main(listener, alive, [])
+
+
+@contextlib.contextmanager
+def _leaving_with_the_host(alive: int) -> Iterator[None]:
+    """Leave at once if the host dies meanwhile. The thread that watches is gone before anything is forked."""
+    waker, wake = os.pipe()
+
+    def watch() -> None:
+        readable, _, _ = select.select([alive, waker], [], [])
+        if alive in readable:
+            os._exit(0)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        os.write(wake, b"x")
+        watcher.join()
+        _close(waker, wake)
 
 
 def _sys_path() -> list[str]:
