@@ -11,6 +11,7 @@ import os
 import pkgutil
 import resource
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -63,13 +64,15 @@ def initialise(
     _settle(control)
     _seat = _Seat(Outbox(os.dup(pipe.fileno())), control, pkgutil.resolve_name(run))
     pipe.close()
+    if (boot := sys.modules.get("traind.trainer.boot")) is not None:  # the fork server's doing: torch is loaded
+        boot.warm()
     if memory_bytes is not None:
         _limit_memory(memory_bytes)
 
 
 def initialise_side() -> None:
     """Settle in as a side worker, which answers requests."""
-    _settle(None)
+    _settle(None, "traind-side")
 
 
 def work(assignment_path: str) -> dict[str, Any]:
@@ -114,7 +117,7 @@ def answer(function: str, request_path: str, answer_path: str) -> dict[str, Any]
         _busy.clear()
 
 
-def _settle(control: SharedControl | None) -> None:
+def _settle(control: SharedControl | None, name: str = "traind-worker") -> None:
     """Let go of the terminal, the server's signals and its fate."""
     os.setsid()
     signal.set_wakeup_fd(-1)
@@ -123,7 +126,7 @@ def _settle(control: SharedControl | None) -> None:
     signal.signal(STACKS_SIGNAL, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJ), encoding="ascii")
-        Path("/proc/self/comm").write_text("traind-worker", encoding="ascii")
+        Path("/proc/self/comm").write_text(name, encoding="ascii")
     threading.Thread(target=_leave_with_server, args=(control,), name="orphan", daemon=True).start()
 
 
