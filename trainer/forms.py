@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload, OpOverloadPacket
 
+from traind.trainer.gemm import product_for
+
 
 @dataclass(frozen=True, slots=True)
 class Into:
@@ -22,6 +24,18 @@ class Into:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     keyword: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """An argument that is itself a call."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+
+    def value(self) -> Any:
+        """Call it."""
+        return self.function(*self.args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +77,34 @@ def find_form(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
     """Return the cheapest form of a call whose result was `expected`."""
     if op.overloadpacket.__name__ in EMPTY:
         return Methods(())
+    product = None if kwargs else product_for(op, args)
+    if product is not None and _is_same(product(*args), expected):
+        return Fresh(product, args, kwargs)
     for form in (*_rewritten(op, args), *_into(op, args, kwargs)):
         if _gives(form, expected):
             return form
-    return Fresh(plain_function(op, args, kwargs, expected), args, kwargs, _in_place(op, args, kwargs, expected))
+    return plain_form(op, args, kwargs, expected)
 
 
-def plain_function(
-    op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], expected: Tensor
-) -> Callable[..., Any]:
-    """Return the cheapest function that does what `op` does."""
+def plain_form(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], expected: Tensor) -> Fresh:
+    """Return the cheapest form that gives the result in memory of its own."""
+    in_place = _in_place(op, args, kwargs, expected)
     binding = binding_of(op.overloadpacket)
-    if binding is None or torch.Tag.nondeterministic_seeded in op.tags:
-        return direct(op)
-    try:
-        result = binding(*args, **kwargs)
-    except (TypeError, RuntimeError, ValueError):
-        return direct(op)
-    return binding if isinstance(result, Tensor) and _is_same(result, expected) else direct(op)
+    if binding is not None and torch.Tag.nondeterministic_seeded not in op.tags:
+        for given in (args, _completed(op, args)):  # a binding may have another default than its operation
+            try:
+                result = binding(*given, **kwargs)
+            except (TypeError, RuntimeError, ValueError):
+                continue
+            if isinstance(result, Tensor) and _is_same(result, expected):
+                return Fresh(binding, given, kwargs, in_place)
+    return Fresh(direct(op), args, kwargs, in_place)
+
+
+def _completed(op: OpOverload, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return `args` with the defaults of the positional arguments after them."""
+    rest = op._schema.arguments[len(args) :]  # noqa: SLF001 - there is no public schema
+    return (*args, *(argument.default_value for argument in rest if not argument.kwarg_only))
 
 
 def direct(op: OpOverload) -> Callable[..., Any]:
@@ -125,7 +149,8 @@ def _rewritten(op: OpOverload, args: tuple[Any, ...]) -> Iterator[Form]:
         case "embedding":
             yield Into(torch.index_select, (args[0], 0, args[1]), {}, "out")
         case "embedding_dense_backward":
-            yield Methods((("zero_", ()), ("index_add_", (0, args[1], args[0]))))
+            rows = Inner(torch.reshape, (args[0], (-1, args[0].shape[-1])))
+            yield Methods((("zero_", ()), ("index_add_", (0, Inner(torch.flatten, (args[1],)), rows))))
 
 
 def _in_place(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], expected: Tensor) -> str | None:
@@ -149,7 +174,7 @@ def _apply(form: Form, buffer: Tensor) -> None:
         form.function(*form.args, **form.kwargs, **{form.keyword: buffer})
     elif isinstance(form, Methods):
         for name, args in form.calls:
-            getattr(buffer, name)(*args)
+            getattr(buffer, name)(*(arg.value() if isinstance(arg, Inner) else arg for arg in args))
 
 
 def _is_same(left: Tensor, right: Tensor) -> bool:

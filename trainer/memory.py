@@ -21,6 +21,7 @@ class Memory:
 
     fixed: dict[int, tuple[UntypedStorage, int]] = field(default_factory=dict)  # with the offset in bytes
     fresh: set[int] = field(default_factory=set)  # results that are new tensors at every step
+    heirs: dict[int, int] = field(default_factory=dict)  # of fresh ones: whose tensor they overwrite
     in_place: set[int] = field(default_factory=set)  # calls that leave their result in their first argument
     own_bytes: int = 0
 
@@ -82,7 +83,7 @@ class _Planner:
                 continue
             given_on = self._donor(at, call, place)
             if given_on is not None:
-                self._settle(place.storage, self.used[given_on])
+                self._inherit(place.storage, given_on)
                 if isinstance(call.form, Fresh):
                     self.memory.in_place.add(at)
             elif self._can_be_fresh(call, place.storage):
@@ -93,6 +94,13 @@ class _Planner:
             memory = self.used.pop(storage)
             if storage != given_on:
                 self.free.append(memory)
+
+    def _inherit(self, storage: int, giver: int) -> None:
+        if giver in self.used:
+            self._settle(storage, self.used[giver])
+        else:
+            self.memory.fresh.add(storage)
+            self.memory.heirs[storage] = giver
 
     def _settle(self, storage: int, memory: UntypedStorage) -> None:
         self.used[storage] = memory
@@ -105,8 +113,10 @@ class _Planner:
         return self.memory.take(nbytes)
 
     def _can_be_fresh(self, call: Call, storage: int) -> bool:
-        is_seen_one_way = len(self.needs.places[storage]) == 1 and self.needs.writers[storage] == 1
-        return is_seen_one_way and (call.form is None or isinstance(call.form, Fresh))
+        return self._is_seen_one_way(storage) and (call.form is None or isinstance(call.form, Fresh))
+
+    def _is_seen_one_way(self, storage: int) -> bool:
+        return len(self.needs.places[storage]) == 1 and self.needs.writers[storage] == 1
 
     def _donor(self, at: int, call: Call, place: Place) -> int | None:
         """Return the storage of an argument that the result of an elementwise call can overwrite, if there is one."""
@@ -123,7 +133,10 @@ class _Planner:
                 place.stride,
                 place.dtype,
             )
-            if same and candidate.storage in self.used and self._is_spent(at, call, candidate):
+            is_ours = candidate.storage in self.used or (
+                candidate.storage in self.memory.fresh and self._is_seen_one_way(place.storage)
+            )
+            if same and is_ours and self._is_spent(at, call, candidate):
                 return candidate.storage
         return None
 

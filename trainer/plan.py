@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from traind.trainer.forms import Fresh, Into, Methods, direct, plain_function
+from traind.trainer.forms import Fresh, Inner, Into, Methods, direct, plain_form
 from traind.trainer.memory import Memory, plan_memory
 from traind.trainer.needs import Borders, Needs, needs_of
 from traind.trainer.tape import Call, Place, Tape, place_of
@@ -52,8 +52,7 @@ def _keep_loss(needs: Needs, loss: Tensor) -> None:
     """Let the loss be a new tensor at every step, so that it can be looked at later."""
     for at, call in enumerate(needs.calls):
         if isinstance(call.form, Into | Methods) and place_of(loss) in map(place_of, call.made):
-            form = Fresh(plain_function(call.op, call.args, call.kwargs, loss), call.args, call.kwargs)
-            needs.calls[at] = replace(call, form=form)
+            needs.calls[at] = replace(call, form=plain_form(call.op, call.args, call.kwargs, loss))
 
 
 class _Writer:
@@ -81,6 +80,8 @@ class _Writer:
 
     def write(self, at: int, call: Call) -> None:
         """Write the lines of one call."""
+        for storage in {place_of(tensor).storage for tensor in call.made} & self.memory.heirs.keys():
+            self._locals[storage] = self._locals[self.memory.heirs[storage]]
         if not call.made:
             self._write_change(call)
         elif call.form is None:
@@ -120,9 +121,13 @@ class _Writer:
             self._line(f"{self._name(self._tensor(place).copy_)}({result})")
 
     def _write_methods(self, target: Tensor, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
+        place = place_of(target)
         for name, args in calls:
-            method = getattr(self._tensor(place_of(target)), name)
-            self._line(self._call(method, args, {}))
+            if place.storage in self._locals:
+                given = ", ".join(self._literal(value) for value in args)
+                self._line(f"{self._locals[place.storage]}.{name}({given})")
+            else:
+                self._line(self._call(getattr(self._tensor(place), name), args, {}))
 
     def _write_change(self, call: Call) -> None:
         target = call.args[0] if call.args else None
@@ -171,6 +176,8 @@ class _Writer:
         if isinstance(value, tuple | list):
             parts = ", ".join(self._literal(part) for part in value)
             return f"({parts},)" if isinstance(value, tuple) and value else f"[{parts}]"
+        if isinstance(value, Inner):
+            return self._call(value.function, value.args, {})
         if isinstance(value, float) and math.isfinite(value):
             return repr(value)
         return repr(value) if value is None or isinstance(value, bool | int | str) else self._name(value)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from traind.trainer.forms import Form, Methods, find_form
+from traind.trainer.forms import Form, Inner, Methods, find_form
 
 Result = TypeVar("Result")
 
@@ -87,6 +87,8 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
             yield from tensors_in(part)
     elif isinstance(value, dict):
         yield from tensors_in(tuple(value.values()))
+    elif isinstance(value, Inner):
+        yield from tensors_in(value.args)
 
 
 def frozen(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The eager step against plain PyTorch: the same weights bit for bit, and a state from which it goes on exactly."""
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -24,6 +25,14 @@ OPTIMIZERS = {
         "adamw", lr=3e-3, weight_decay=0.1, tuning={"0.bias": Tuning(2.0, 0.0), "3.bias": Tuning(0.5)}
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def module() -> nn.Module:

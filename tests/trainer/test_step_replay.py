@@ -299,6 +299,20 @@ def test_a_plan_checks_the_last_bit() -> None:
     assert not replay._reproduces(plan, batch, expected)
 
 
+def test_large_products_have_the_same_bits() -> None:
+    wide = lambda: Numbers(nn.Linear(5, 130), nn.ReLU(), nn.Linear(130, 520), nn.ReLU(), nn.Linear(520, 200))  # noqa: E731
+    rows = torch.randn(400, 5), torch.zeros(400, 1), torch.randn(400, 200)
+    steps = []
+    for kind in (EagerStep, ReplayStep):
+        torch.manual_seed(1)
+        steps.append(kind(wide(), nn.functional.mse_loss, rows, ADAMW, batch_size=400))
+        steps[-1].begin_epoch(torch.arange(400))
+        for _ in range(EAGER_STEPS + CHECKS + 3):
+            steps[-1].run(0)
+    assert 400 in steps[1].plans
+    assert_same(*steps)
+
+
 def test_memory_is_used_again() -> None:
     deep = [layer for _ in range(6) for layer in (nn.Linear(5, 5), nn.ReLU())]
     _, replay = both(lambda: numeric(lambda: Numbers(*deep, nn.Linear(5, 1))))
