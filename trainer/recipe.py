@@ -209,7 +209,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
     is_regression = facts.task == "regression"
     batch_size = next(size for rows, size in _BATCHES if facts.rows < rows)
     per_epoch = math.ceil(facts.rows / batch_size)
-    epochs = min(100, max(size.epochs, math.ceil(1_000 / per_epoch)))
+    epochs = min(100, max(size.epochs, math.ceil(120_000 / facts.rows)))
     steps = epochs * per_epoch
     return Recipe(
         task=facts.task,
@@ -231,7 +231,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
         reasons={
             "network": f"{facts.numeric} numeric features, {len(facts.cardinalities)} categorical",
             "target_scale": _why_scale(facts),
-            "epochs": f"{per_epoch} steps an epoch: enough steps for few rows, few passes over many",
+            "epochs": f"{facts.rows} training rows: many passes over few, few over many",
             "batch_size": f"for {facts.rows} training rows",
             "lr": "grows with the batch",
             "weight_decay": "low for numbers, higher for classes, whose loss falls for ever as weights grow",
