@@ -36,11 +36,10 @@ def load(entry: Path) -> tuple[bytes, dict[str, np.ndarray[Any, Any]]] | None:
 
 
 def save(entry: Path, meta: bytes, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-    """Store the entry; where another process was first, its entry stays."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
+    """Store the entry, if the disk lets us; where another process was first, its entry stays."""
     made = entry.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-    made.mkdir()
     try:
+        made.mkdir(parents=True)
         for name, array in arrays.items():
             np.save(made / f"{name}.npy", array, allow_pickle=False)
         (made / "arrays.json").write_bytes(msgspec.json.encode(list(arrays)))

@@ -158,7 +158,10 @@ def _fit_scale(values: Numbers) -> Scale:
     present = values[np.isfinite(values)]
     if not len(present):
         return Scale(0.0, 0.0)
-    low, first, median, third, high = np.quantile(present, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist()
+    with np.errstate(invalid="ignore", over="ignore"):
+        low, first, median, third, high = np.quantile(present, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist()
+    if not np.isfinite(median):  # numbers near the largest there is
+        return Scale(0.0, 0.0)
     if third > first:
         return Scale(median, 1.0 / (third - first))
     return Scale(median, 2.0 / (high - low) if high > low else 0.0)
@@ -170,7 +173,8 @@ def _numbers(cells: Cells, feature: Feature) -> NDArray[Any]:
         return np.isnan(cells)
     values = cells if feature.part == "value" else _time_part(cells, feature.part)
     assert feature.scale is not None
-    return smooth_clip((values - feature.scale.center) * feature.scale.factor)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite cells
+        return smooth_clip((values - feature.scale.center) * feature.scale.factor)
 
 
 def smooth_clip(z: Numbers) -> Numbers:

@@ -42,8 +42,10 @@ class Source:
 
     def key(self) -> str:
         """Return what stands for the file's content."""
+        if self.digest:
+            return self.digest
         stat = self.path.stat()
-        return self.digest or f"{self.path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+        return f"{self.path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def prepare(
         return _prepare_synthetic(source, request)
     if isinstance(source, tuple):
         source = Source(Path(source[0]), source[1])
-    if cache_dir is None:
+    if cache_dir is None or not (source.digest or source.path.is_file()):
         return _prepare_file(source, request, threads)
     entry = Path(cache_dir) / key_of(source.key(), source.format, request)
     if found := load(entry):

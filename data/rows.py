@@ -95,6 +95,7 @@ def parse(columns: Columns, encoder: Encoder, lines: Sequence[int | None] | None
     n_rows = len(next(iter(columns.values()), ()))
     table = {column.name: _cells(column, columns[column.name], lines, bad) for column in wanted}
     if bad:
+        bad.sort(key=lambda cell: cell.line or 0)
         where = "line" if lines is not None else "row"
         raise BadTable(
             f"{where} {bad[0].line}, column {bad[0].column!r}: {bad[0].value!r} is {bad[0].message}",
@@ -147,7 +148,7 @@ def format_of(path: Path) -> str:
 
 
 def batches_of(path: Path, form: str, size: int) -> Iterator[Batch]:
-    """Yield the file's rows in batches of `size`, in bounded memory.
+    """Yield the file's rows in batches of `size`, in bounded memory; a header alone is one batch of none.
 
     Raises:
         BadTable: the file is no table, or a row has not as many cells as the header.
@@ -172,10 +173,14 @@ def _csv_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
             file.readline()
         records = _records(read_records(file, dialect, is_strict=True), len(dialect.names), dialect.skip)
         next(records, None)
-        while some := list(islice(records, size)):
+        some = list(islice(records, size))
+        if not some:
+            yield Batch({name: [] for name in dialect.names}, [])
+        while some:
             cells = zip(*(record for _, record in some), strict=True)
             columns = {name: list(column) for name, column in zip(dialect.names, cells, strict=True)}
             yield Batch(columns, [line for line, _ in some])
+            some = list(islice(records, size))
 
 
 def _records(reader: Any, width: int, skipped: int) -> Iterator[tuple[int, list[str]]]:
@@ -191,7 +196,8 @@ def _records(reader: Any, width: int, skipped: int) -> Iterator[tuple[int, list[
                 yield line, record[:width] or [""]
             line = skipped + reader.line_num + 1
     except csv.Error as error:
-        raise BadTable(f"line {line} cannot be read: {error}") from None
+        cell = BadCell(line, None, None, str(error))
+        raise BadTable(f"line {line} cannot be read: {error}", cells=(cell,)) from None
 
 
 def _jsonl_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:

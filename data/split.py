@@ -49,7 +49,7 @@ def split(request: Split, n_rows: int, labels: NDArray[np.int64] | None, by: Cel
     elif kind == "time":
         place = _by_time(_required(by, request))
     elif kind == "group":
-        place = _by_group(_required(by, request), rng)
+        place = _by_group(_required(by, request), request, rng)
     else:
         place = _ranks(rng.permutation(n_rows)) / n_rows
     return _cut(place, request)
@@ -113,16 +113,20 @@ def _places(by: Codes) -> NDArray[np.float64]:
     return np.asarray(np.append(places, np.nan)[by.codes])
 
 
-def _by_group(by: Cells, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Put whole groups side by side in random order, each group at the place of its first row."""
-    keys = by.codes if isinstance(by, Codes) else by
-    _, group = np.unique(keys, return_inverse=True)
+def _by_group(by: Cells, request: Split, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Put whole groups side by side in random order; however large they are, each part gets one where it can."""
+    _, group = np.unique(by.codes if isinstance(by, Codes) else by, return_inverse=True)
     counts = np.bincount(group)
     order = rng.permutation(len(counts))
-    ends = np.cumsum(counts[order])
-    middle = np.empty(len(counts))
-    middle[order] = (ends - counts[order] / 2) / len(keys)
-    return np.asarray(middle[group])
+    middle = (np.cumsum(counts[order]) - counts[order] / 2) / len(group)
+    middle[0], middle[-1] = 0.0, 1.0
+    test_from = 1.0 - request.test_fraction
+    validation_from = test_from - request.fraction
+    if request.test_fraction and len(counts) > 2 and not ((middle >= validation_from) & (middle < test_from)).any():
+        middle[-2] = validation_from
+    place = np.empty(len(counts))
+    place[order] = middle
+    return np.asarray(place[group])
 
 
 def _required(by: Cells | None, request: Split) -> Cells:

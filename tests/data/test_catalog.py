@@ -1,0 +1,159 @@
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from traind.data.catalog import Catalog, Version
+from traind.data.errors import DatasetInUse, DatasetNotFound, InvalidName
+from traind.data.files import TEMPORARY_PREFIX
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "datasets"
+
+
+@pytest.fixture
+def catalog(root: Path) -> Catalog:
+    opened = Catalog(root)
+    opened.open()
+    return opened
+
+
+def put(catalog: Catalog, root: Path, name: str, content: bytes, form: str = "csv") -> Version:
+    digest = hashlib.sha256(content).hexdigest()
+    upload = root / f"{TEMPORARY_PREFIX}{name}-{digest[:8]}"
+    upload.write_bytes(content)
+    return catalog.register(upload, name, digest, form, {"n_rows": len(content)})
+
+
+def files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def test_a_data_set_is_where_its_digest_says(catalog: Catalog, root: Path) -> None:
+    version = put(catalog, root, "houses", b"a,b\n", "csv.gz")
+    assert version.path == root / "houses" / version.digest / "data.csv.gz"
+    assert version.path.read_bytes() == b"a,b\n"
+    assert (version.format, version.size_bytes, version.summary) == ("csv.gz", 4, {"n_rows": 4})
+    assert catalog.get("houses") == version
+    assert Catalog(root).get("houses") == version
+    assert not list(root.glob(TEMPORARY_PREFIX + "*"))
+
+
+def test_putting_again_makes_a_new_version(catalog: Catalog, root: Path) -> None:
+    one, two = put(catalog, root, "d", b"1"), put(catalog, root, "d", b"2")
+    assert catalog.get("d").digest == two.digest
+    assert two.versions == (two.digest, one.digest)
+    assert catalog.get("d", one.digest).path.read_bytes() == b"1"
+
+
+def test_the_same_content_again_is_the_newest_again(catalog: Catalog, root: Path) -> None:
+    one = put(catalog, root, "d", b"1")
+    put(catalog, root, "d", b"2")
+    (one.cache_dir).mkdir()
+    again = put(catalog, root, "d", b"1", "csv;charset=latin-1")
+    assert (again.digest, again.path, again.format) == (one.digest, one.path, "csv;charset=latin-1")
+    assert again.versions[0] == one.digest
+    assert len(again.versions) == 2
+    assert one.cache_dir.exists()
+
+
+def test_data_sets_are_listed_by_name(catalog: Catalog, root: Path) -> None:
+    for name in ("b", "a", "c"):
+        put(catalog, root, name, name.encode())
+    assert [version.name for version in catalog.list()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", ".hidden", "a" * 65, "a\n", "-a", "ä", "a b", "a\0"])
+def test_names_that_could_leave_the_folder_are_refused(catalog: Catalog, root: Path, name: str) -> None:
+    with pytest.raises(InvalidName):
+        catalog.check_name(name)
+    with pytest.raises(DatasetNotFound):
+        catalog.get(name)
+    upload = root / f"{TEMPORARY_PREFIX}x"
+    upload.write_bytes(b"1")
+    with pytest.raises(InvalidName):
+        catalog.register(upload, name, "0" * 64, "csv")
+
+
+def test_what_is_not_there_is_not_found(catalog: Catalog, root: Path) -> None:
+    put(catalog, root, "d", b"1")
+    for name, digest in (("e", None), ("d", "0" * 64)):
+        with pytest.raises(DatasetNotFound):
+            catalog.get(name, digest)
+    with pytest.raises(DatasetNotFound):
+        catalog.delete("e")
+
+
+def test_a_version_in_use_is_not_deleted(catalog: Catalog, root: Path) -> None:
+    one, two = put(catalog, root, "d", b"1"), put(catalog, root, "d", b"2")
+    for used in (one, two):
+        with pytest.raises(DatasetInUse, match=used.digest[:12]):
+            catalog.delete("d", {used.digest, "0" * 64})
+    catalog.delete("d", {"0" * 64})
+    assert files(root) == []
+    assert catalog.list() == []
+
+
+def test_a_crash_at_any_moment_leaves_the_old_or_the_new(
+    catalog: Catalog, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = put(catalog, root, "d", b"1")
+    steps = ("sync_file", "rename_durably", "write_atomically")
+    for step in steps:
+        for call in range(3):
+            with monkeypatch.context() as patch:
+                _fail_at(patch, step, call)
+                try:
+                    put(catalog, root, "d", b"2")
+                except KeyboardInterrupt:
+                    pass
+            opened = Catalog(root)
+            opened.open()
+            found = opened.get("d")
+            assert found.path.read_bytes() in {b"1", b"2"}
+            assert not list(root.rglob(TEMPORARY_PREFIX + "*"))
+            assert {path.parent.name for path in root.glob("d/*/meta.json")} == set(found.versions)
+            if found.digest != one.digest:
+                opened.delete("d")
+                one = put(opened, root, "d", b"1")
+
+
+def _fail_at(patch: pytest.MonkeyPatch, step: str, call: int) -> None:
+    """Make the given call of a step be the last thing that happens."""
+    from traind.data import catalog
+
+    real = getattr(catalog, step)
+    left = [call]
+
+    def failing(*args: object) -> None:
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(*args)
+
+    patch.setattr(catalog, step, failing)
+
+
+def test_leftovers_are_swept(catalog: Catalog, root: Path) -> None:
+    version = put(catalog, root, "d", b"1")
+    (root / f"{TEMPORARY_PREFIX}upload").write_bytes(b"torn")
+    (version.cache_dir / f"{TEMPORARY_PREFIX}arrays").mkdir(parents=True)
+    (root / "d" / ("f" * 64)).mkdir()
+    (root / "empty").mkdir()
+    before = files(root)
+    Catalog(root).open()
+    assert files(root) == [name for name in before if "upload" not in name]
+    assert not (root / "empty").exists()
+    assert catalog.get("d") == version
+
+
+def test_threads_may_put_at_once(catalog: Catalog, root: Path) -> None:
+    threads = [threading.Thread(target=put, args=(catalog, root, "d", str(i).encode())) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(catalog.get("d").versions)) == 8
