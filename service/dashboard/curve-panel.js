@@ -11,6 +11,7 @@ export class CurvePanel {
   #group = new ChartGroup();
   #charts = new Map();
   #isStale = true;
+  #model = null; // the digest of the weights that the baselines were drawn for
 
   constructor() {
     this.grid = h("div.charts");
@@ -33,8 +34,9 @@ export class CurvePanel {
 
   /** Draw what came since the last time. */
   draw(job) {
-    if (!this.#isStale) return;
+    if (!this.#isStale && this.#model === job.weights_digest) return;
     this.#isStale = false;
+    this.#model = job.weights_digest;
     const curves = this.#curves;
     this.empty.hidden = curves.lastStep > 0;
     say(this.empty, isOver(job) ? "It took no step, so there are no curves." : "Curves appear with the first step.");

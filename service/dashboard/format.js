@@ -35,7 +35,9 @@ export function share(fraction) {
   if (!isNumber(fraction)) return NONE;
   const percent = fraction * 100;
   if (percent > 0 && percent < 0.1) return "<0.1%";
-  return `${percent < 10 && percent > 0 && percent % 1 ? percent.toFixed(1) : Math.round(percent)}%`;
+  if (percent > 99.9 && percent < 100) return ">99.9%";
+  const isNearAnEnd = (percent < 10 || percent > 99) && percent % 1 !== 0;
+  return `${isNearAnEnd ? percent.toFixed(1) : Math.round(percent)}%`;
 }
 
 /** Seconds -> "340 ms", "12.4 s", "3 min 20 s", "1 h 4 min", "2 d 3 h". */

@@ -62,7 +62,7 @@ class JobView {
       h("div.job-title", {}, h("p.crumbs", {}, h("a", { href: "#/jobs" }, "Jobs"), " / ", h("span.mono", {}, this.id)), h("div.job-name", {}, parts.name, parts.badge), parts.subject),
       parts.verbs,
     );
-    const standing = h("section.panel.job-state", { "aria-label": "Where it is" }, h("div.job-line", {}, parts.standing, parts.why), parts.bar, parts.facts);
+    parts.state = h("section.panel.job-state", { "aria-label": "Where it is" }, h("div.job-line", {}, parts.standing, parts.why), parts.bar, parts.facts);
     const aside = h(
       "aside",
       {},
@@ -70,7 +70,7 @@ class JobView {
       h("section.panel", {}, h("h2", {}, "Settings"), parts.settings, parts.recipe),
       this.history.element,
     );
-    return h("article.job", {}, head, parts.error, standing, h("div.job-columns", {}, h("div.job-main", {}, parts.model, this.curves.element, parts.usage), aside));
+    return h("article.job", {}, head, parts.error, parts.state, h("div.job-columns", {}, h("div.job-main", {}, parts.model, this.curves.element, parts.usage), aside));
   }
 
   async open() {
@@ -162,6 +162,7 @@ class JobView {
     const names = facts.map(([name]) => name).join("\n");
     const { facts: list } = this.parts;
     list.hidden = !facts.length;
+    this.parts.state.hidden = job.status === "FAILED" && !facts.length; // the error says it all
     if (list.dataset.names !== names) {
       list.dataset.names = names;
       fill(list, facts.map(([name]) => h("div", {}, h("dt", {}, name), h("dd"))));

@@ -59,7 +59,7 @@ function gain(name, { validation = {}, baseline = {} }) {
   const way = UP.has(name) ? ours - theirs : theirs - ours;
   if (!(room > 0)) return "";
   const part = way / room;
-  const words = part >= 0 ? `${share(part)} of the error gone` : "worse than the baseline";
+  const words = part >= 0 ? `${share(part)} of the way to perfect` : "worse than the baseline";
   return h("span.gain", {}, h("span.gain-bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(Math.max(0, Math.min(1, part))) } })), h("span.muted", {}, words));
 }
 

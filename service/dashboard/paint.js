@@ -30,7 +30,7 @@ function grid(pen, { x, y, area, marks, format, colors }) {
     pen.fillText(format(mark), area.left - 8, at);
   }
   pen.textBaseline = "alphabetic";
-  const steps = ticks(x.invert(area.left), x.invert(area.right), (area.right - area.left) / 96);
+  const steps = ticks(x.invert(area.left), x.invert(area.right), (area.right - area.left) / 80);
   for (const step of steps.filter(Number.isInteger)) {
     const at = x(step);
     pen.textAlign = at > area.right - 16 ? "right" : at < area.left + 8 ? "left" : "center";

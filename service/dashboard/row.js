@@ -18,6 +18,7 @@ export function makeRow(job) {
     subject: h("span.row-sub"),
     bar: h("progress", { max: 100, "aria-label": "Progress" }),
     text: h("span.row-text"),
+    why: h("span.row-why"),
     spark: sparkline(),
     score: h("span.row-score", { role: "cell" }),
     time: h("span.row-time", { role: "cell" }),
@@ -29,7 +30,7 @@ export function makeRow(job) {
     { role: "row" },
     parts.state,
     h("span.row-title", { role: "cell" }, parts.name, parts.subject),
-    h("span.row-progress", { role: "cell" }, parts.bar, parts.text),
+    h("span.row-progress", { role: "cell" }, parts.bar, parts.text, parts.why),
     h("span.row-spark", { role: "cell" }, parts.spark),
     parts.score,
     parts.time,
@@ -51,8 +52,9 @@ export function updateRow(row, job, { store, sparks }) {
   parts.name.title = nameOf(job);
   say(parts.subject, subjectOf(job));
   const { text, why } = standingOf(job, store);
-  say(parts.text, why ? `${text} · ${why}` : isActive(job) ? `${text} · ${share(job.progress / 100)}` : text);
-  parts.text.title = why ?? "";
+  say(parts.text, isActive(job) && job.step ? `${text} · ${share(job.progress / 100)}` : text);
+  say(parts.why, why ?? "");
+  parts.why.title = why ?? "";
   parts.bar.hidden = !isActive(job) && job.status !== "PAUSED";
   parts.bar.value = job.progress;
   const [metric, number] = Object.entries(scores(job)).find(([, number]) => Number.isFinite(number)) ?? [];

@@ -4,6 +4,7 @@ import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -128,3 +129,11 @@ async def visitor() -> AsyncIterator[Visitor]:
         yield one
         await browser.close()
     assert not one.problems, "\n".join(one.problems)
+
+
+@pytest.fixture(scope="session")
+def album() -> Path:
+    """The folder of the pictures."""
+    folder = Path(__file__).parent / "screenshots"
+    folder.mkdir(exist_ok=True)
+    return folder

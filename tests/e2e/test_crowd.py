@@ -17,7 +17,7 @@ async def submit_many(program, number):
         await asyncio.gather(*(program.submit(epochs=1, name=f"Waiting {place:04}") for place in ends))
 
 
-async def test_two_thousand_jobs_stay_smooth(serve, visitor, talk):
+async def test_two_thousand_jobs_stay_smooth(serve, visitor, talk, album):
     server = serve("--slots", "1", "--max-queued", str(MANY))
     async with talk(server.url) as program:
         await submit_many(program, MANY)
@@ -41,6 +41,11 @@ async def test_two_thousand_jobs_stay_smooth(serve, visitor, talk):
     await page.get_by_role("button", name="Running").click()
     await expect(page.get_by_role("link", name="The long one")).to_be_visible()
     await expect(page.locator(".rows .row")).to_have_count(1)
+    for scheme in ("light", "dark"):
+        for width in (1440, 820, 390):
+            page = await visitor.open(server.url, width=width, scheme=scheme)
+            await expect(page.locator(".chip[data-filter=all] .chip-count")).to_have_text("2,000")
+            await page.screenshot(path=album / f"full-{scheme}-{width}.png")
 
 
 # Scrolls through the whole list and back, a jump a frame, and counts the frames and the rows that were blank.

@@ -17,7 +17,7 @@ async def steps(page):
     return [int(text.replace(",", "")) for text in await cells.all_inner_texts()]
 
 
-async def test_a_killed_server_is_survived(serve, visitor, talk):
+async def test_a_killed_server_is_survived(serve, visitor, talk, album):
     """The page says that it is cut off, comes back by itself, and its curve has no gap and no step twice."""
     server = serve("--slots", "1")
     async with talk(server.url) as program:
@@ -29,12 +29,14 @@ async def test_a_killed_server_is_survived(serve, visitor, talk):
     with visitor.outage():
         server.kill()
         await expect(page.get_by_text("The connection is lost")).to_be_visible()
+        await page.screenshot(path=album / "lost-light-1440.png")
         server.start()
         await expect(page.get_by_text("The connection is lost")).to_be_hidden()
         await expect(page.locator("#connection")).to_have_text("Live")
 
     await expect(page.locator(".facts")).to_contain_text("Attempt")
     await expect(page.get_by_label("Events, newest first")).to_contain_text("server restart")
+    await page.screenshot(path=album / "resumed-light-1440.png", full_page=True)
     shown = await steps(page)
     assert shown == sorted(set(shown))
     await page.get_by_role("button", name="Stop", exact=True).click()

@@ -1,6 +1,6 @@
 """How it looks, for people to judge: every view, at three widths, in both colour schemes; and what axe finds in it.
 
-The pictures lie in `tests/e2e/screenshots`; `docs/page.png` of the README is one of them, `running-light-1440`.
+The pictures lie in `tests/e2e/screenshots`; `docs/page.png` of the README is one of them, `page.png`.
 """
 
 import math
@@ -16,14 +16,6 @@ WIDTHS = {1440: 900, 820: 1180, 390: 844}
 SCHEMES = ("light", "dark")
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 FIRST_VIEW_BYTES = 150_000
-
-
-@pytest.fixture(scope="module")
-def album() -> Path:
-    """The folder of the pictures."""
-    folder = Path(__file__).parent / "screenshots"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def customers() -> bytes:
@@ -117,11 +109,13 @@ async def test_a_busy_server(serve, visitor, talk, houses, album):
                     await page.get_by_role("button", name="Predict").click()
                     await expect(page.locator("output")).not_to_be_empty()
                 await page.wait_for_load_state("networkidle")
-                await page.screenshot(path=album / f"{view}-{scheme}-{width}.png")
-                await page.screenshot(path=album / f"{view}-{scheme}-{width}-whole.png", full_page=True)
+                await page.screenshot(path=album / f"{view}-{scheme}-{width}.png", full_page=True)
                 await check_with_axe(page, f"{view} {scheme} {width}", visitor)
                 assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{view} {width}"
             await page.close()
+    page = await visitor.open(f"{server.url}/{job['running']}", width=1280, height=800)
+    await page.wait_for_load_state("networkidle")
+    await page.screenshot(path=album / "page.png")
 
 
 async def test_the_first_view_is_light(serve, visitor):
