@@ -156,6 +156,10 @@ class Slots:
             async with contextlib.aclosing(worker.work(assignment_path)) as events:
                 async for event in events:
                     await self._inbox.put((worker, event))
+        except asyncio.CancelledError:
+            self._closing.set()  # the loop ends, with or without `close`
+            worker.kill()
+            raise
         finally:
             self._busy.discard(worker)
             self._refill()
