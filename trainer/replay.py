@@ -17,7 +17,11 @@ from traind.trainer.needs import Borders, Unplannable
 from traind.trainer.plan import Plan, make_plan
 from traind.trainer.tape import record
 
-EAGER_STEPS = 32  # of one shape, before it is recorded: a shorter job would not earn back what planning takes
+# Planning takes as long as some fifty small steps, or four large ones, so a shape must first show that it comes often.
+EAGER_STEPS = 8
+EAGER_STEPS_LARGE = 64  # where a step is mostly arithmetic, of which a plan saves less
+EAGER_STEPS_SHORT = 32  # of the last batch, which comes once an epoch
+LARGE = 10_000_000  # rows times weights
 CHECKS = 2  # batches on which a plan must reproduce eager PyTorch before it is trusted
 
 
@@ -59,15 +63,22 @@ class ReplayStep(EagerStep):
     def _run_without_plan(self, batch: Sequence[Tensor], rows: int) -> None:
         taken = self._taken[rows]
         self._taken[rows] += 1
-        if rows in self.refusals or taken < EAGER_STEPS:
+        patience = self._patience(rows)
+        if rows in self.refusals or taken < patience:
             with self.stream:
                 loss, gradients = self.differentiate(batch)
             self._keep(gradients)
         else:
             loss = self._compare(batch, rows)
-            if taken == EAGER_STEPS + CHECKS - 1 and rows in self._candidates:
+            if taken == patience + CHECKS - 1 and rows in self._candidates:
                 self.plans[rows] = self._candidates.pop(rows)
         self._finish(loss, rows)
+
+    def _patience(self, rows: int) -> int:
+        if rows != self.batches.batch_size:
+            return EAGER_STEPS_SHORT
+        is_large = rows * sum(group.values.numel() for group in self.groups) > LARGE
+        return EAGER_STEPS_LARGE if is_large else EAGER_STEPS
 
     def _compare(self, batch: Sequence[Tensor], rows: int) -> Tensor:
         """Take the step eagerly and by plan; without the same bits there is no plan. Return the loss."""

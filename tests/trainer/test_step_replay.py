@@ -14,12 +14,12 @@ from traind.trainer.eager import EagerStep
 from traind.trainer.models import build
 from traind.trainer.optimizers import Optimizer, Tuning
 from traind.trainer.recipe import choose, facts_of
-from traind.trainer.replay import CHECKS, EAGER_STEPS, ReplayStep
+from traind.trainer.replay import CHECKS, EAGER_STEPS, EAGER_STEPS_SHORT, ReplayStep
 from traind.trainer.schedules import Schedule
 
 ROWS, BATCH = 200, 24  # nine batches an epoch, the last of eight rows
 BATCHES = -(-ROWS // BATCH)
-EPOCHS = EAGER_STEPS + CHECKS + 6  # the short batch, once an epoch, is replayed too
+EPOCHS = EAGER_STEPS_SHORT + CHECKS + 6  # the short batch, once an epoch, is replayed too
 CARDINALITIES = (3, 12, 40)
 ADAMW = Optimizer("adamw", lr=3e-3, weight_decay=0.01, averaging=0.95)
 
@@ -256,14 +256,14 @@ def test_replay_draws_from_eagers_random_stream() -> None:
     assert_same(eager, replay)
 
 
-@pytest.mark.parametrize("at", [10, EAGER_STEPS + CHECKS, 90])
+@pytest.mark.parametrize("at", [3, EAGER_STEPS + CHECKS, 40])
 def test_resuming_need_not_know_which_steps_were_replayed(at: int) -> None:
-    whole, before = both(lambda: tabular(AutoModel()))
-    after = both(lambda: tabular(AutoModel()))[1]
-    train(whole, last=200)
+    whole, before = both(lambda: tabular(ARCHITECTURES["periodic"]))
+    after = both(lambda: tabular(ARCHITECTURES["periodic"]))[1]
+    train(whole, last=70)
     train(before, last=at)
     after.restore(before.state())
-    train(after, at, 200)
+    train(after, at, 70)
     assert BATCH in after.plans
     assert_same(whole, after)
 
@@ -300,16 +300,16 @@ def test_a_plan_checks_the_last_bit() -> None:
 
 
 def test_large_products_have_the_same_bits() -> None:
-    wide = lambda: Numbers(nn.Linear(5, 130), nn.ReLU(), nn.Linear(130, 520), nn.ReLU(), nn.Linear(520, 200))  # noqa: E731
-    rows = torch.randn(400, 5), torch.zeros(400, 1), torch.randn(400, 200)
+    rows = torch.randn(256, 5), torch.randn(256, 1)
     steps = []
     for kind in (EagerStep, ReplayStep):
         torch.manual_seed(1)
-        steps.append(kind(wide(), nn.functional.mse_loss, rows, ADAMW, batch_size=400))
-        steps[-1].begin_epoch(torch.arange(400))
+        model = nn.Sequential(nn.Linear(5, 164), nn.ReLU(), nn.Linear(164, 200), nn.ReLU(), nn.Linear(200, 1))
+        steps.append(kind(model, nn.functional.mse_loss, rows, ADAMW, batch_size=256))
+        steps[-1].begin_epoch(torch.arange(256))
         for _ in range(EAGER_STEPS + CHECKS + 3):
             steps[-1].run(0)
-    assert 400 in steps[1].plans
+    assert 256 in steps[1].plans
     assert_same(*steps)
 
 
