@@ -7,6 +7,7 @@ from traind.data.schema import Column, Remark, Task
 
 MANY = 1_000  # distinct values of a category from which it is remarked on
 
+_ASKED_FOR = {"as set by the request", "not among the requested features", "names the groups of the split"}
 _CODES = {"constant": "constant", "identifier": "identifier", "every cell is missing": "empty"}
 
 
@@ -20,7 +21,7 @@ def remarks_on(columns: Iterable[Column], profiles: dict[str, Profile]) -> list[
 
 def _remarks(column: Column, facts: Profile) -> list[Remark]:
     name, left_out = column.name, f"{column.name!r} is left out: {column.evidence}"
-    if column.role == "target" or column.role_reason == "as set by the request":
+    if column.role == "target" or column.role_reason in _ASKED_FOR:
         return []
     if column.role == "ignored":
         is_mixed = column.kind == "text" and _is_mixed(facts)

@@ -114,7 +114,9 @@ def test_a_kind_can_be_set(schema_of: Callable[..., Schema]) -> None:
     assert column(schema_of(lambda i: i % 5, ignore=("x",))).role_reason == "as set by the request"
     found = column(schema_of(lambda i: i + 1, "id", features=("id",)))
     assert (found.kind, found.role) == ("numeric", "feature")
-    assert schema_of(lambda i: i / 7, features=("x",)).columns[1].role_reason == "not among the requested features"
+    chosen = schema_of(lambda i: i / 7, features=("x",))
+    assert chosen.columns[1].role_reason == "not among the requested features"
+    assert chosen.warnings == ()
 
 
 def test_a_kind_that_does_not_fit_is_refused_with_the_cells(schema_of: Callable[..., Schema]) -> None:

@@ -177,7 +177,7 @@ def test_a_table_with_spaces_and_question_marks_is_understood() -> None:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real data sets are not here")
 def test_a_large_table_is_understood() -> None:
-    found = prepare((REAL / "flights.parquet", "parquet"), Request(target="arr_delay"))
+    found = prepare((REAL / "flights.parquet", "parquet"), Request(target="arr_delay", ignore=("arr_time",)))
     assert found.schema.n_rows == 435_352 - 12_534
     assert {remark.code: remark.column for remark in found.schema.warnings} == {
         "missing_target": "arr_delay",
