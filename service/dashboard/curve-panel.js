@@ -86,6 +86,13 @@ export class CurvePanel {
     chart.element.classList.add("panel");
     if (key === "loss") chart.element.classList.add("wide");
     this.#charts.set(key, chart);
-    this.grid.append(chart.element);
+    chart.element.dataset.rank = rankOf(key);
+    const next = [...this.grid.children].find((other) => other.dataset.rank > chart.element.dataset.rank) ?? null;
+    this.grid.insertBefore(chart.element, next);
   }
+}
+
+/** The order of the charts is the same whichever numbers come first. */
+function rankOf(key) {
+  return ["loss", "metrics.", "custom.", "lr", "samples_per_s"].findIndex((start) => key.startsWith(start));
 }

@@ -42,7 +42,7 @@ class DatasetView {
   async open() {
     const path = api.datasetPath(this.name);
     const [{ dataset }, preview, { properties, find }] = await Promise.all([api.get(path), api.get(`${path}/preview`, { rows: ROWS }), trainSpec()]);
-    this.kinds = find(find(properties.columns).additionalProperties).enum;
+    this.choices = find(find(properties.columns).additionalProperties).enum;
     this.dataset = dataset;
     this.summary = { ...preview, ...dataset.summary };
     this.preview = preview;
@@ -91,7 +91,7 @@ class DatasetView {
   #column({ name, kind, evidence, missing, distinct, sketch: about }) {
     const rows = this.summary.n_rows;
     const warnings = (this.summary.warnings ?? []).filter(({ column }) => column === name);
-    const select = h("select", { "aria-label": `Kind of ${name}` }, this.kinds.map((one) => h("option", { value: one }, one)));
+    const select = h("select", { "aria-label": `Kind of ${name}` }, this.choices.map((one) => h("option", { value: one }, one)));
     select.value = this.#kinds.get(name) ?? kind;
     select.classList.toggle("changed", this.#kinds.has(name));
     select.addEventListener("change", () => {

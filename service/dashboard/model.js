@@ -108,12 +108,12 @@ function residualPanel(about) {
   const find = (at) => quantiles.find(([quantile]) => quantile === at)?.[1] ?? null;
   const box = find(0.25) !== null && find(0.75) !== null && h("i.box", { vars: { from: place(find(0.25)), to: place(find(0.75)) } });
   const zero = low < 0 && high > 0 && h("i.zero", { vars: { at: place(0) } });
-  const marks = quantiles.map(([at, error]) => h("div", {}, h("dt", {}, at === 0.5 ? "Median" : share(at)), h("dd", {}, value(error, 3))));
+  const marks = quantiles.filter(([at]) => at >= 0.05 && at <= 0.95).map(([at, error]) => h("div", {}, h("dt", {}, at === 0.5 ? "Median" : share(at)), h("dd", {}, value(error, 3))));
   return h(
     "section.panel",
     {},
     h("h2", {}, "How far off it is"),
-    h("p.muted.note", {}, "Predicted minus actual on the validation rows; the box holds the middle half."),
+    h("p.muted.note", {}, "Predicted minus actual on the validation rows. The box holds the middle half, the line all but the outermost 2%."),
     h("div.residuals", { "aria-hidden": "true" }, h("i.whisker"), box, zero, find(0.5) !== null && h("i.median", { vars: { at: place(find(0.5)) } })),
     h("dl.quantiles", {}, marks),
   );
