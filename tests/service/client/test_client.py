@@ -16,7 +16,7 @@ from traind.service.errors import CursorAhead, IdTaken, InvalidSpec, JobFinished
 
 SMALL: dict[str, Any] = {"epochs": 2, "batch_size": 256, "lr": 0.01, "synthetic": {"rows": 2000}}
 LONG: dict[str, Any] = {"epochs": 100_000, "batch_size": 16, "synthetic": {"rows": 2000}, "checkpoint_every": 1.0}
-ROWS = [{"a": number, "b": number % 5, "y": 3 * number} for number in range(200)]
+ROWS = [{"a": number % 60, "b": number % 5, "y": 3 * (number % 60)} for number in range(240)]
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ async def test_a_job_is_submitted_watched_and_predicts(client: Client) -> None:
     assert events[-1].status is Status.COMPLETED
     done = await client.wait(job.job_id)
     assert (done.status, done.seq, done.progress) == (Status.COMPLETED, events[-1].seq, 100.0)
-    prediction = await client.predict(job.job_id, [{"a": 50, "b": 0}, {"a": 150, "b": 0}])
-    by_columns = await client.predict(job.job_id, columns={"a": [50, 150], "b": [0, 0]})
+    prediction = await client.predict(job.job_id, [{"a": 10, "b": 0}, {"a": 50, "b": 0}])
+    by_columns = await client.predict(job.job_id, columns={"a": [10, 50], "b": [0, 0]})
     assert prediction == by_columns
     assert prediction.predictions[0] < prediction.predictions[1]
 
