@@ -5,7 +5,10 @@ in a fresh worker of an idle server. In turn with them the peer runs: a script p
 first step, with the same network and data. Memory is of the server's tree while it waits with workers ahead.
 """
 
+import argparse
 import json
+import os
+import platform
 import socket
 import statistics
 import subprocess
@@ -15,11 +18,10 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-REPEATS = 30
-COLD_REPEATS = 5
 SAMPLE = Path(__file__).parent.parent / "data" / "samples" / "house_prices.csv.gz"
 NETWORK = {
     "model": {"kind": "mlp", "hidden": [64, 64], "embedding": "none", "dropout": 0.0},
@@ -102,7 +104,7 @@ def serving(slots: int = 2) -> Iterator[Server]:
             server.stop()
 
 
-def measure() -> dict[str, list[float]]:
+def measure(repeats: int, cold_repeats: int) -> dict[str, list[float]]:
     """Return every repeat of every figure: seconds, and MB of memory."""
     taken: dict[str, list[float]] = {}
 
@@ -113,7 +115,7 @@ def measure() -> dict[str, list[float]]:
         server.call("/api/datasets/houses?format=csv.gz", SAMPLE.read_bytes(), "PUT", "application/octet-stream")
         spec = {"dataset": "houses", "target": "price", "ignore": ["id"], "model": {"kind": "auto"}}
         server.job(**spec)
-        for repeat in range(REPEATS):
+        for repeat in range(repeats):
             made, cached = server.job(seed=repeat), server.job(**spec)
             for name, status in (("made data", made), ("cached table", cached)):
                 for phase in ("queued_s", "starting_s", "loading_s", "submit_to_first_step_s"):
@@ -123,7 +125,7 @@ def measure() -> dict[str, list[float]]:
         time.sleep(2)
         for name, size in memory(server.process.pid).items():
             note(name, size)
-    for _ in range(COLD_REPEATS):
+    for _ in range(cold_repeats):
         note("import torch", imported())
         with serving() as server:
             note("serve typed to answering", time.time() - server.typed_at)
@@ -179,8 +181,13 @@ def _size(pid: int, what: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) / 1024
 
 
-def main() -> None:
-    taken = measure()
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=30, help="jobs of each kind")
+    parser.add_argument("--cold-repeats", type=int, default=5, help="starts of the server")
+    parser.add_argument("--out", help="file for every repeat, as JSON")
+    asked = parser.parse_args(arguments)
+    taken = measure(asked.repeats, asked.cold_repeats)
     for name, values in taken.items():
         worst = sorted(values)[min(len(values) - 1, int(len(values) * 0.99))]
         print(f"{name:40} {statistics.median(values):10.4f} {min(values):10.4f} {worst:10.4f} {len(values):4}")
@@ -188,6 +195,11 @@ def main() -> None:
         taken["made data: submit_to_first_step_s"]
     )
     print(f"a script per job takes {ratio:.0f} times as long")
+    if asked.out:
+        machine = {"python": platform.python_version(), "torch": version("torch"), "cores": os.cpu_count()}
+        Path(asked.out).write_text(
+            json.dumps({"machine": machine, "load": os.getloadavg(), "repeats": taken}, indent=1)
+        )
 
 
 if __name__ == "__main__":
