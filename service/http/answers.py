@@ -114,7 +114,22 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """The format of an upload, where neither its content type nor its content tells."""
 
-    format: Literal["csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "parquet"] | UnsetType = UNSET
+    format: (
+        Literal[
+            "csv",
+            "csv.gz",
+            "tsv",
+            "tsv.gz",
+            "jsonl",
+            "jsonl.gz",
+            "parquet",
+            "csv;charset=latin-1",
+            "csv.gz;charset=latin-1",
+            "tsv;charset=latin-1",
+            "tsv.gz;charset=latin-1",
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class PreviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
