@@ -35,15 +35,35 @@ class Server:
         self.log = root.with_name(root.name + ".log")
         self._flags = flags
 
-    def start(self, *wrapper: str) -> None:
-        """Start the server, under a tracer if one is given; `wait_up` waits until it answers."""
+    def start(self) -> None:
+        """Start the server; `wait_up` waits until it answers."""
         name, _, value = self.mark.partition("=")
-        command = [*wrapper, sys.executable, "-m", "traind", "serve", "--root", str(self.root)]
+        command = [sys.executable, "-m", "traind", "serve", "--root", str(self.root)]
         command += ["--port", str(self.port), "--slots", "2", *self._flags]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, env={**os.environ, name: value}, start_new_session=True
             )
+
+    def trace(self, output: Path, *expressions: str) -> "subprocess.Popen[bytes]":
+        """Put every process under strace, whose expressions may inject faults; return once it holds them."""
+        pids = [str(pid) for pid in self.pids()]
+        flags = [flag for expression in expressions for flag in ("-e", expression)]
+        held = [flag for pid in pids for flag in ("-p", pid)]
+        # Not --seccomp-bpf: with it strace 6.1 injects nothing into threads.
+        tracer = subprocess.Popen(["strace", "-f", "-q", "-o", str(output), *flags, *held], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while any(b"TracerPid:\t0\n" in _read(f"/proc/{pid}/status") for pid in pids):
+            assert time.monotonic() < deadline, "strace did not attach"
+            time.sleep(0.01)
+        return tracer
+
+    def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """Wait until a job would get a worker at once."""
+        deadline = time.monotonic() + timeout_s
+        while len(self.pids()) < 4 or self.call("GET", "/api/health?ready=true")[0] != 200:
+            assert time.monotonic() < deadline, self.tail()
+            time.sleep(0.05)
 
     def wait_up(self, timeout_s: float = 60.0) -> bool:
         """Wait until the server answers; False where it died first."""
@@ -58,7 +78,7 @@ class Server:
         raise TimeoutError(f"the server did not answer:\n{self.tail()}")
 
     def has_left(self) -> bool:
-        """Tell whether the server (or its tracer) is gone."""
+        """Tell whether the server is gone."""
         return self.process is None or self.process.poll() is not None
 
     def kill(self) -> None:
@@ -84,7 +104,7 @@ class Server:
         return code
 
     def server_pids(self) -> list[int]:
-        """Return the pid of the server itself, also under a tracer."""
+        """Return the pid of the server itself."""
         return [pid for pid in self.pids() if b"traind\0serve" in _read(f"/proc/{pid}/cmdline")]
 
     def pids(self) -> list[int]:

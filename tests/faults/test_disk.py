@@ -124,9 +124,10 @@ def test_a_disk_that_turns_read_only_stops_nothing_for_good(
 def test_a_sync_that_fails_is_never_taken_for_done(tmp_path: Path, digests: list[str], number: int) -> None:
     server = Server(tmp_path / "root")
     work = workload(2, seed=6, epochs=60)
-    inject = ["-e", "trace=fsync,fdatasync", "-e", f"inject=fsync,fdatasync:error=EIO:when={number}"]
-    server.start("strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", *inject)
+    server.start()
     assert server.wait_up(), server.tail()
+    server.wait_ready()
+    tracer = server.trace(tmp_path / "trace", "trace=fsync,fdatasync", f"inject=fsync,fdatasync:error=EIO:when={number}")
     for place, spec in enumerate(work.specs):
         code, _ = server.call("POST", "/api/train", {**spec, "job_id": f"e_{place}"})
         if code == 202:
@@ -134,6 +135,7 @@ def test_a_sync_that_fails_is_never_taken_for_done(tmp_path: Path, digests: list
     time.sleep(3)
     server.kill()
     assert server.left_behind() == []
+    tracer.wait(20)
     server.start()
     assert server.wait_up(), server.tail()
     for job in server.jobs():
