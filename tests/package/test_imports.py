@@ -93,6 +93,19 @@ def test_the_server_side_loads_nothing_heavy(statement: str) -> None:
     assert not set(ROOMS) & set(loaded), "a bare name makes different classes"
 
 
+@pytest.mark.parametrize("arguments", ["['--help']", "['status', 'j', '--server', 'http://127.0.0.1:9']"])
+def test_quick_commands_load_no_http_framework(arguments: str) -> None:
+    """What keeps `traind --help` and `traind status` under 300 ms."""
+    code = (
+        "import contextlib, io, sys\n"
+        "from traind.service.cli.entry import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
+        f"    run({arguments})\n"
+        "print(*({'aiohttp', 'torch', 'numpy', 'duckdb', 'prometheus_client', 'sqlite3'} & set(sys.modules)))"
+    )
+    assert run_python(code) == "\n"
+
+
 def test_importing_starts_nothing() -> None:
     code = (
         "import logging, signal, sys, threading, traind\n"

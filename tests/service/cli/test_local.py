@@ -1,0 +1,84 @@
+"""`traind train` without a server, and what a terminal shows."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from traind import TrainSpec
+from traind.service.cli.spec import SpecFlags
+
+UNENDING = ("train", "--job-id", "long", "--epochs", "100000", "--batch-size", "16", "--synthetic", '{"rows": 2000}')
+
+
+def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "traind", *arguments]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_every_field_of_a_spec_has_its_flag() -> None:
+    assert {field.name for field in fields(SpecFlags)} == {field.name for field in msgspec.structs.fields(TrainSpec)}
+
+
+def test_flags_become_the_values_that_json_would_have() -> None:
+    flags = SpecFlags(
+        dataset="5", target="2024", epochs="3", lr="auto", model="mlp", patience="null", tags=("a", "b"), seed="7"
+    )
+    assert flags.values() == {
+        "dataset": "5",
+        "target": "2024",
+        "epochs": 3,
+        "lr": "auto",
+        "model": {"kind": "mlp"},
+        "patience": None,
+        "tags": ("a", "b"),
+        "seed": 7,
+    }
+
+
+def test_an_interrupted_train_goes_on_with_the_same_command(tmp_path: Path) -> None:
+    for number, again in ((signal.SIGINT, False), (signal.SIGTERM, True)):
+        with start(*UNENDING, folder=tmp_path) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if "resumed from step" in line:
+                    assert again
+                if re.search(r"step \d{3,}/", line):
+                    break
+            process.send_signal(number)
+            _, told = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "--job-id long goes on" in told
+        job = json.loads((tmp_path / "artifacts/jobs/long.json").read_bytes())
+        assert (job["status"], job["attempt"]) == ("QUEUED", 1 + again)
+        assert job["checkpoint"] is not None
+
+
+def test_a_terminal_shows_a_live_bar(server: Any) -> None:
+    command = [sys.executable, "-m", "traind", "train", "--server", server.url, "--epochs", "2"]
+    shown = b""
+    main, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environment) as process:
+        os.close(terminal)
+        while True:
+            try:
+                part = os.read(main, 65_536)
+            except OSError:  # the other end is closed
+                break
+            shown += part
+    os.close(main)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    assert process.returncode == 0, text
+    assert "100%" in text
+    assert "epoch 2/2 ended" in text
+    assert re.search(r"loss \d", text)
+    assert "validation  baseline" in text
