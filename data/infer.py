@@ -8,9 +8,7 @@ from traind.data.dates import order_of, way_of
 from traind.data.profile import Profile
 from traind.data.schema import Column, Kind, Role
 
-_ID_NAME = re.compile(
-    r"(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$|[a-z](Id|ID)$|^(ID|column_1)$", re.IGNORECASE
-)
+_ID_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$)|[a-z](Id|ID)$|^column_1$")
 _CODE_NAME = re.compile(r"zip|postal|post_?code|plz|area_?code|(^|_)(code|fips|naics|sic|icd)s?(_|$)", re.IGNORECASE)
 _MOSTLY = 0.98  # share from which the rest of a column counts as wrong cells, not as values of another kind
 _UNIQUE = 0.95  # share of distinct values from which a column names rows

@@ -3,7 +3,6 @@
 # ruff: noqa: S608 - SQL is made of quoted identifiers and literals of ours
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from traind.data.cells import no_number_sql, number_of
@@ -61,9 +60,9 @@ class _Counts:
     longest: int | None
 
 
-def profile(table: OpenTable, names: Sequence[str] | None = None) -> dict[str, Profile]:
-    """Return the profiles of the named columns, or of all."""
-    fields = [field for field in table.fields.values() if names is None or field.name in names]
+def profile(table: OpenTable) -> dict[str, Profile]:
+    """Return the profile of every column, by name."""
+    fields = list(table.fields.values())
     profiles: dict[str, Profile] = {}
     for start in range(0, len(fields), _AT_ONCE):
         some = fields[start : start + _AT_ONCE]

@@ -68,6 +68,8 @@ KINDS: dict[str, tuple[str, Cell, str, str]] = {
     ),
     "row numbers": ("x", lambda i: i + 1, "text", "distinct whole numbers"),
     "ids": ("house_id", lambda i: 10**9 + i * 7, "text", "distinct whole numbers"),
+    "ids in camel case": ("houseId", lambda i: 10**9 + i * 7, "text", "distinct whole numbers"),
+    "amounts that only end like an id": ("paid", lambda i: 10**4 + i * 7, "numeric", "distinct whole numbers"),
     "words of their own": ("x", word, "text", "400 distinct texts"),
     "one value": ("x", lambda _: "same", "ignore", "every cell is 'same'"),
     "nothing": ("x", lambda _: "", "ignore", "every cell is missing"),
