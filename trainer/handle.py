@@ -143,11 +143,14 @@ class Run(Generic[Options]):
         if self._running_since is None:
             self.start(total=total)
         self._meter.count(loss, rows)
-        if step != self._total:
-            is_counted = is_epoch_end or step % self.spec.report_every == 0
-            if not is_counted or not self._pace.is_due():
-                return None
+        is_counted = is_epoch_end or step % self.spec.report_every == 0
+        if step != self._total and not (is_counted and self._pace.take()):
+            return None
         return self._tell(loss, metrics)
+
+    def is_due(self, step: int) -> bool:
+        """Whether the clock lets a report of `step` through: a trainer in a hurry asks before it makes one."""
+        return step == self._total or self._pace.is_due()
 
     def beat(self) -> None:
         """Show that the job is alive: for work that takes long between two reports."""

@@ -59,6 +59,10 @@ class Fit:
     history: list[dict[str, Any]] = field(default_factory=list)
     good: dict[str, Any] | None = None  # fit and step when the last epoch ended well: the way back
 
+    def rows(self, plan: Plan) -> int:
+        """How many training rows have been taken."""
+        return self.epoch * plan.rows + min(self.batch * plan.batch_size, plan.rows)
+
     def is_over(self, plan: Plan) -> bool:
         """Whether all epochs are done, or too many brought nothing."""
         return self.epoch >= plan.epochs or (plan.patience is not None and self.waited >= plan.patience)
@@ -81,44 +85,49 @@ def begin(step: Step, plan: Plan, state: dict[str, Any] | None) -> Fit:
     return at
 
 
-def fit(run: Run[Any], step: Step, plan: Plan, at: Fit, judge: Judge, about: dict[str, Any]) -> None:
+def fit(  # noqa: C901 - the one straight line
+    run: Run[Any], step: Step, plan: Plan, at: Fit, judge: Judge, about: dict[str, Any]
+) -> None:
     """Train until the plan is done or the run is told to leave, and save: `at` is then where that is.
 
     `judge` gives a score (lower is better) and metrics, on rows that are not trained on. `about` is what makes a
     model of the weights, saved beside them. Raises `Diverged`, with `at` back at the last good epoch.
     """
     every, batches, total = run.spec.report_every, plan.batches, plan.epochs * plan.batches
+    schedule, should_stop, told_rows = plan.schedule, run.should_stop, at.rows(plan)
     run.start(total=total, epochs=plan.epochs)
-    while not at.is_over(plan) and not run.should_stop():
+    while not at.is_over(plan) and not should_stop():
         step.begin_epoch(permutation(plan.seed, at.epoch, plan.rows))
-        reported = at.batch
+        lr = None
         for batch in range(at.batch, batches):
-            lr = plan.schedule.at(at.step) * at.lr_scale
-            step.set_lr(lr)
+            if lr is None or schedule.kind != "constant":
+                lr = schedule.at(at.step) * at.lr_scale
+                step.set_lr(lr)
             step.run(batch)
-            at.batch += 1
+            at.batch = batch + 1
             at.step += 1
             loss = None
-            if at.step % every == 0 or at.batch == batches:
-                rows = min(at.batch * plan.batch_size, plan.rows) - reported * plan.batch_size
-                reported = at.batch
+            if (at.step % every == 0 or at.batch == batches) and run.is_due(at.step):
+                rows, told_rows = at.rows(plan) - told_rows, at.rows(plan)
                 loss = run.report(
                     step=at.step,
                     total=total,
                     loss=step.take_loss,
                     epoch=at.epoch + 1,
-                    rows=rows,
+                    rows=max(0, rows),  # after going back, until there are new ones
                     is_epoch_end=at.batch == batches,
                     lr=lr,
                 )
-            is_leaving, is_saving = run.should_stop(), at.step % LOOK_EVERY == 0 and run.should_save()
-            if not _is_sound(step, loss, is_looking=is_leaving or is_saving):
-                _go_back(run, step, at)
-                break
-            if is_leaving:
-                break
-            if is_saving:
-                _save(run, step, at, about)
+            is_leaving = should_stop()
+            is_saving = at.step % LOOK_EVERY == 0 and run.should_save()
+            if is_leaving or is_saving or loss is not None:
+                if not _is_sound(step, loss, is_looking=is_leaving or is_saving):
+                    _go_back(run, step, at)
+                    break
+                if is_leaving:
+                    break
+                if is_saving:
+                    _save(run, step, at, about)
         else:
             _end_epoch(run, step, plan, at, judge)
             if run.should_save(is_epoch_end=True):

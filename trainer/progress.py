@@ -29,6 +29,10 @@ class Pace:
         self._next = 0.0
 
     def is_due(self) -> bool:
+        """Whether a report may go now."""
+        return time.perf_counter() >= self._next
+
+    def take(self) -> bool:
         """Whether a report may go now; if so, it counts as gone."""
         now = time.perf_counter()
         if now < self._next:

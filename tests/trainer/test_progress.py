@@ -30,7 +30,7 @@ def told(clock, pace, seconds, step_s=0.001):
     """Return when reports went in so many seconds of steps."""
     end, times = clock.now + seconds, []
     while clock.now < end:
-        if pace.is_due():
+        if pace.take():
             times.append(clock.now)
         clock.now += step_s
     return times
