@@ -118,6 +118,7 @@ class TrainingService:
         """Tell what a job would do: schema with evidence, warnings, parameters, memory, seconds. Takes no slot."""
         self._check_open()
         checked = parse_spec(fields if spec is None else spec)
+        await self._check_trainer(checked)
         dataset, columns = await self._datasets.resolve(checked)
         check_memory(checked, columns, self.settings.memory_budget_bytes)
         request = {

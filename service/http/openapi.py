@@ -48,6 +48,15 @@ CONFLICTS: Final = [  # what `validate` finds between fields, as far as a schema
         "then": {"properties": {"validation": {"properties": {"column": NOT_NULL}, "required": ["column"]}}},
     },
 ]
+JOB_LINKS: Final = (
+    "get /api/train/status",
+    "get /api/train/events",
+    "get /api/train/logs",
+    "get /api/train/curve",
+    "delete /api/train/jobs/{job_id}",
+    "post /api/models/{job_id}/predict",
+)
+SET_LINKS: Final = ("get /api/datasets/{name}", "get /api/datasets/{name}/preview", "delete /api/datasets/{name}")
 DESCRIPTION: Final = (
     "Trains PyTorch models for other programs. Every error has one shape: "
     '`{"ok": false, "error": {"code", "message", "hint", "details"}}`.'
@@ -127,7 +136,7 @@ def errors_of(one: Operation) -> list[type[Exception]]:
 def _describe(one: Operation, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     """Return one operation's object."""
     described: dict[str, Any] = {
-        "operationId": re.sub(r"[^a-z]+", "_", f"{one.method} {one.path}".lower()).strip("_"),
+        "operationId": _id_of(f"{one.method} {one.path}"),
         "summary": one.summary,
         "tags": [one.group],
         "parameters": [*_path_parameters(one), *_query_parameters(one, components), *_header_parameters(one)],
@@ -145,7 +154,25 @@ def _describe(one: Operation, schemas: dict[str, Any], components: dict[str, Any
         }
     if one.is_open:
         described["security"] = [{}]
+    for status, links in LINKS.get(described["operationId"], {}).items():
+        described["responses"][status]["links"] = links
     return described
+
+
+def _id_of(call: str) -> str:
+    """Return the id of an operation: `GET /api/models/{job_id}` is `get_api_models_job_id`."""
+    return re.sub(r"[^a-z]+", "_", call.lower()).strip("_")
+
+
+def _links() -> dict[str, dict[str, Any]]:
+    """Return what can be done next with what a call answered: operation, status, link."""
+    job, name = "$response.body#/job_id", "$response.body#/dataset/name"
+    asked = {_id_of(call): {"operationId": _id_of(call), "parameters": {"job_id": job}} for call in JOB_LINKS}
+    kept = {_id_of(call): {"operationId": _id_of(call), "parameters": {"name": name}} for call in SET_LINKS}
+    return {"post_api_train": {"202": asked}, "put_api_datasets_name": {"200": kept}}
+
+
+LINKS: Final = _links()
 
 
 def _path_parameters(one: Operation) -> list[dict[str, Any]]:

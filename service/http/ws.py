@@ -115,6 +115,10 @@ class Connection:
 
     async def _send(self, body: bytes) -> None:
         """Send one message within the deadline, or raise `TimeoutError`."""
+        transport = self._transport
+        if transport is not None and len(body) < BUFFER_BYTES and transport.get_write_buffer_size() == 0:
+            await self._ws.send_frame(body, WSMsgType.TEXT)  # fits into the buffer: nothing to wait for
+            return
         async with asyncio.timeout(self._limits.send_s):
             await self._ws.send_frame(body, WSMsgType.TEXT)
 
