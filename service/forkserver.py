@@ -136,9 +136,10 @@ class ForkServer:
                 f"import sys; sys.path[:] = {_sys_path()!r}; from traind.service.forkserver import serve; "
                 f"serve({listener.fileno()}, {alive_r}, {self._boot!r})"
             )
+            flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-                    [spawn.get_executable(), *_flags(), "-c", code],
+                    [spawn.get_executable(), *flags, "-c", code],
                     stdin=subprocess.DEVNULL,
                     stdout=self._log,
                     stderr=self._log,
@@ -191,11 +192,6 @@ def _sys_path() -> list[str]:
     return [entry or process.ORIGINAL_DIR for entry in sys.path]  # type: ignore[attr-defined]
 
 
-def _flags() -> list[str]:
-    flags: list[str] = util._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
-    return flags
-
-
 def _close(*fds: int) -> None:
     for fd in fds:
         os.close(fd)
@@ -203,21 +199,17 @@ def _close(*fds: int) -> None:
 
 def is_supported() -> bool:
     """Tell whether this Python has what this file leans on."""
+    leaned_on = (
+        (forkserver, "read_signed"),
+        (popen_forkserver.Popen, "duplicate_for_child"),
+        (reduction, "sendfds"),
+        (util, "_args_from_interpreter_flags"),
+    )
+    parameters = list(inspect.signature(forkserver.main).parameters)[:3]
     return (
         sys.platform == "linux"
-        and list(inspect.signature(forkserver.main).parameters)[:3] == ["listener_fd", "alive_r", "preload"]
-        and all(
-            hasattr(module, name)
-            for module, name in (
-                (os, "pidfd_open"),
-                (forkserver, "read_signed"),
-                (popen_forkserver.Popen, "duplicate_for_child"),
-                (reduction, "sendfds"),
-                (spawn, "get_executable"),
-                (util, "_args_from_interpreter_flags"),
-                (process, "ORIGINAL_DIR"),
-            )
-        )
+        and parameters == ["listener_fd", "alive_r", "preload"]
+        and all(hasattr(module, name) for module, name in leaned_on)
     )
 
 
@@ -249,7 +241,6 @@ class _Popen(popen_forkserver.Popen):
         preparation = {
             "name": process_obj.name,
             "authkey": process.current_process().authkey,
-            "log_to_stderr": False,
             "sys_path": _sys_path(),
         }
         buffer = io.BytesIO()
@@ -272,8 +263,7 @@ class _Popen(popen_forkserver.Popen):
     def _read_status(self) -> int:
         with contextlib.suppress(OSError, EOFError):
             if connection.wait([self._status], EXIT_STATUS_S):
-                status: int = forkserver.read_signed(self._status)
-                return status
+                return int(forkserver.read_signed(self._status))
         return 255
 
 

@@ -33,6 +33,20 @@ def test_this_python_has_the_internals_that_the_fork_server_leans_on() -> None:
     assert is_supported()
 
 
+class SpawningServer(ForkServer):
+    """What a fork server is where there are no internals to lean on."""
+
+    def context(self) -> Any:
+        return multiprocessing.get_context("spawn")
+
+
+async def test_workers_can_be_spawned_where_there_is_no_fork_server(rig: Any) -> None:
+    rig = await rig(server=SpawningServer())
+    assert (await rig.done("nothing"))[1] == Ended("done")
+    assert (await rig.done("segfault"))[1].signal == signal.SIGSEGV
+    assert (await rig.done("half_result"))[1].signal == signal.SIGKILL
+
+
 async def test_jobs_outlive_the_fork_server_and_the_next_ones_get_another(
     rig: Any, light_server: ForkServer, until: Any
 ) -> None:
