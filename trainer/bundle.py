@@ -194,6 +194,8 @@ def predict_request(request: dict[str, Any]) -> dict[str, Any]:
     `trainer` is the `module:function` of a trainer that is not the built-in one.
     """
     path = Path(request["model_path"])
+    if not path.exists():  # a running job replaces its checkpoints
+        path = max(path.parent.glob("checkpoint-*.pt"), default=path)
     stat = path.stat()
     model = _loaded(path, stat.st_mtime_ns, stat.st_size, request.get("trainer"))
     data = request["columns"] if "columns" in request else request["rows"]

@@ -47,6 +47,10 @@ class Saved:
     seconds: float  # what writing it took
 
 
+class _OtherFormat(ValueError):
+    """Written by another version of traind: whole, and not ours to set aside."""
+
+
 class Checkpoints:
     """The checkpoints of one attempt, numbered as they are written, and those of earlier ones to go on from."""
 
@@ -72,11 +76,13 @@ class Checkpoints:
         return Saved(path, manifest, time.perf_counter() - started)
 
     def newest(self, on_damaged: Callable[[Path, str], None]) -> tuple[Path, dict[str, Any]] | None:
-        """Return the newest whole checkpoint. Damaged ones are set aside as `.damaged` and told to `on_damaged`."""
+        """Return the newest whole checkpoint. Damaged ones are set aside as `.damaged` and told."""
         for folder in self._searched:
             for path in _found(folder):
                 try:
                     return path, _read_whole(path)
+                except _OtherFormat as error:
+                    on_damaged(path, str(error))
                 except (OSError, ValueError) as error:
                     _set_aside(path)
                     on_damaged(path, str(error))
@@ -179,7 +185,7 @@ def _read_whole(path: Path) -> dict[str, Any]:
     """Return a checkpoint's content. Raises `ValueError` or `OSError` where it is not what its manifest says."""
     manifest = _manifest(path)
     if manifest.format != FORMAT:
-        raise ValueError(f"format {manifest.format}, this version reads {FORMAT}")
+        raise _OtherFormat(f"format {manifest.format}, this version reads {FORMAT}")
     data = path.read_bytes()
     if len(data) != manifest.size_bytes:
         raise ValueError(f"{len(data)} bytes, its manifest says {manifest.size_bytes}")

@@ -91,7 +91,7 @@ class Run(Generic[Options]):
         Build everything first and restore just before the first step: the global random streams (torch, numpy,
         random) are put back as well. Raises `BadTable` where the data is not what the state was trained on.
         """
-        found = self._checkpoints.newest(lambda path, why: self.log(f"{path.name} is damaged: {why}", "warning"))
+        found = self._checkpoints.newest(lambda path, why: self.log(f"{path.name} is not used: {why}", "warning"))
         if found is None:
             if self.place.earlier_dirs:
                 self.log("There is no whole checkpoint to go on from: starting over.", "warning")

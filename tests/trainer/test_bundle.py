@@ -237,3 +237,10 @@ def test_a_model_says_its_metrics(models):
     assert isinstance(model, Model)
     assert set(model.metrics) == {"train", "validation", "test", "baseline"}
     assert set(model.metrics["validation"]) == {"rmse", "mae", "r2"}
+
+
+def test_a_checkpoint_that_was_replaced_meanwhile_is_followed(new_job, table):
+    job = new_job(table("flag"), dataset="flag", epochs=6, batch_size=16, model={"kind": "linear"})
+    job.attempt(Verb.LEAVE, 14)
+    gone = job.attempts[0] / "checkpoint-000000.pt"
+    assert predict_request({"model_path": str(gone), "rows": [ROW]})["predictions"][0] in ("yes", "no")

@@ -112,6 +112,16 @@ def test_a_manifest_that_matches_a_foreign_file_runs_no_code(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
+def test_a_checkpoint_of_another_version_is_left_alone(tmp_path):
+    _, last = write(tmp_path, 1, 2)
+    manifest = json.loads(manifest_path(last).read_text()) | {"format": 99}
+    manifest_path(last).write_text(json.dumps(manifest))
+    at, told = newest(tmp_path)
+    assert at == 1
+    assert "format 99" in told[0]
+    assert last.exists()
+
+
 def test_earlier_attempts_are_searched_newest_first(tmp_path):
     own, before, first = (tmp_path / name for name in ("3", "2", "1"))
     for folder, step in ((own, None), (before, 20), (first, 10)):
@@ -183,7 +193,7 @@ def test_a_job_whose_newest_checkpoint_is_damaged_makes_the_same_model(new_job):
     flip(max(job.attempts[0].glob("checkpoint-*.pt")))
     last = job.attempt()
     assert last.result.weights_digest == expected
-    assert any("is damaged" in log.message for log in job.told(Log))
+    assert any("is not used" in log.message for log in job.told(Log))
     assert job.told(State)[-2].resumed_from_step < 11
 
 
