@@ -1,0 +1,164 @@
+"""How fast a gradient step is: python -m bench.steps [repeats].
+
+Everything runs in this process, on one thread and in turns, so that the ratios hold on a busy machine. Peers that
+are not installed are left out, with a word: pip install lightning skorch scikit-learn.
+"""
+
+import statistics
+import sys
+
+import numpy as np
+import torch
+from bench import loops
+from bench.records import Repeats, in_turns, ratio, show, write
+from torch import nn
+
+from traind.trainer import objective
+from traind.trainer.contract import AutoModel, TrainSpec
+from traind.trainer.models import build
+from traind.trainer.optimizers import Optimizer
+from traind.trainer.recipe import choose, facts_of
+from traind.trainer.step import Step, make_step
+
+BATCHES = (16, 256, 4096)
+GRID_BATCHES, GRID_WIDTHS, GRID_DEPTHS = (8, 64, 512, 4096, 16384), (16, 128, 1024), (1, 3, 6)
+TOO_LARGE = 3e10  # multiplications a step
+TABLE_ROWS, CARDINALITIES = 8_192, (3, 9, 24, 70)
+
+
+def main() -> None:
+    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    torch.set_num_threads(1)
+    write(
+        "steps",
+        {"bare": bare(repeats), "grid": grid(repeats), "default": default(repeats), "around": around(repeats)},
+    )
+
+
+def bare(repeats: int) -> dict[int, Repeats]:
+    """Compare everybody on the bare network."""
+    results = {}
+    for batch in BATCHES:
+        makers = {
+            "plain loop": loops.plain,
+            "best eager loop": loops.eager,
+            "lightning": loops.lightning,
+            "skorch": loops.skorch,
+            "scikit-learn": loops.scikit_learn,
+            "plain C": loops.limit,
+            "traind, the step": loops.step,
+            "traind, a job": loops.job,
+        }
+        made = {name: make(batch) for name, make in makers.items()}
+        contenders = {name: loop for name, loop in made.items() if loop is not None}
+        for name in made.keys() - contenders.keys():
+            print(f"{name} is not installed, and left out")
+        measured = in_turns(contenders, repeats)
+        rows = [
+            (name, f"{statistics.median(measured[name]):.1f}", f"{ratio(measured, name, 'traind, a job'):.2f}")
+            for name in contenders
+        ]
+        show(f"8-64-64-1, Adam, batch {batch}", ("", "us a step", "times a job of traind"), rows)
+        results[batch] = measured
+    return results
+
+
+def grid(repeats: int) -> list[dict[str, object]]:
+    """Compare the step with the best eager loop over sizes: it must never be slower."""
+    results, rows = [], []
+    for batch in GRID_BATCHES:
+        for width in GRID_WIDTHS:
+            for depth in GRID_DEPTHS:
+                if 3 * batch * (depth * width * width) > TOO_LARGE:
+                    continue
+                makers = {"eager": loops.eager, "step": loops.step}
+                contenders = {name: make(batch, loops.network(width, depth)) for name, make in makers.items()}
+                measured = in_turns(contenders, repeats)
+                gain = ratio(measured, "eager", "step")
+                rows.append((f"batch {batch}, {depth} x {width}", f"{gain:.2f}"))
+                results.append({"batch": batch, "width": width, "depth": depth, "gain": gain, **measured})
+    show("best eager loop over step", ("", "ratio"), rows)
+    return results
+
+
+def default(repeats: int) -> dict[int, Repeats]:
+    """Compare the step with the best eager loop on the default model of a table with numbers and categories."""
+    results, rows = {}, []
+    for batch in (64, 256, 1024):
+        measured = in_turns({"eager": _default_eager(batch), "step": _default_step(batch)}, repeats)
+        times = [f"{statistics.median(measured[name]):.0f}" for name in ("eager", "step")]
+        rows.append((f"batch {batch}", *times, f"{ratio(measured, 'eager', 'step'):.2f}"))
+        results[batch] = measured
+    show("default model, AdamW, averaged weights", ("", "best eager, us", "step, us", "ratio"), rows)
+    return results
+
+
+def around(repeats: int) -> dict[int, Repeats]:
+    """Compare a job that reports and checkpoints with one that hardly does either."""
+    results, rows = {}, []
+    for batch in (16, 256):
+        contenders = {
+            "reporting": loops.job(batch, epochs=10),
+            "silent": loops.job(batch, epochs=10, report_every=1_000_000, checkpoint_every=86_400.0),
+        }
+        results[batch] = in_turns(contenders, repeats)
+        rows.append((f"batch {batch}", f"{100 * (ratio(results[batch], 'reporting', 'silent') - 1):+.1f} %"))
+    show("reports every 5 steps, against none", ("", "cost"), rows)
+    return results
+
+
+def _default_model() -> tuple[nn.Module, objective.Loss, list[torch.Tensor], Optimizer]:
+    rng = np.random.default_rng(0)
+    numeric = rng.normal(size=(TABLE_ROWS, 8)).astype(np.float32)
+    categorical = np.stack([rng.integers(0, count, TABLE_ROWS) for count in CARDINALITIES], axis=1)
+
+    class Table:
+        def __init__(self) -> None:
+            self.numeric = numeric
+            self.categorical = categorical
+            self.target = np.sin(numeric.sum(axis=1)) + categorical[:, 3] / 70
+
+    recipe = choose(TrainSpec(model=AutoModel()), facts_of("regression", 0, CARDINALITIES, Table()))
+    tensors = [torch.from_numpy(numeric), torch.from_numpy(categorical)]
+    tensors.append(objective.training_target(recipe, Table().target))
+    optimizer = Optimizer("adamw", recipe.lr, recipe.weight_decay, recipe.betas, averaging=recipe.averaging or None)
+    return build(recipe, CARDINALITIES, Table(), 0), objective.loss_function(recipe), tensors, optimizer
+
+
+def _default_step(batch: int) -> loops.Loop:
+    step: Step = make_step(*_default_model(), batch_size=batch)
+
+    def loop() -> float:
+        return loops.timed(lambda: step.begin_epoch(torch.randperm(TABLE_ROWS)), step.run, TABLE_ROWS // batch)
+
+    for _ in range(1 + 128 * batch // TABLE_ROWS):
+        loop()
+    return loop
+
+
+def _default_eager(batch: int) -> loops.Loop:
+    model, loss, tensors, settings = _default_model()
+    parameters = list(model.parameters())
+    average = [parameter.detach().clone() for parameter in parameters]
+    own = {"lr": settings.lr, "weight_decay": settings.weight_decay, "betas": settings.betas}
+    optimizer = torch.optim.AdamW(parameters, fused=True, **own)
+    batches: list[tuple[torch.Tensor, ...]] = []
+
+    def permute() -> None:
+        order = torch.randperm(TABLE_ROWS)
+        batches[:] = zip(*(tensor[order].split(batch) for tensor in tensors), strict=True)
+
+    def step(number: int) -> None:
+        *inputs, target = batches[number]
+        optimizer.zero_grad()
+        loss(model(*inputs), target).backward()
+        optimizer.step()
+        if settings.averaging is not None:
+            with torch.no_grad():
+                torch._foreach_lerp_(average, parameters, 1.0 - settings.averaging)
+
+    return lambda: loops.timed(permute, step, TABLE_ROWS // batch)
+
+
+if __name__ == "__main__":
+    main()
