@@ -17,7 +17,7 @@ from traind.trainer.needs import Borders, Unplannable
 from traind.trainer.plan import Plan, make_plan
 from traind.trainer.tape import record
 
-# Planning takes as long as some fifty small steps, or four large ones, so a shape must first show that it comes often.
+# Planning takes as long as some fifty small steps or four large ones: a shape must first show that it comes often.
 EAGER_STEPS = 8
 EAGER_STEPS_LARGE = 64  # where a step is mostly arithmetic, of which a plan saves less
 EAGER_STEPS_SHORT = 32  # of the last batch, which comes once an epoch
