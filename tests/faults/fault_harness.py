@@ -16,6 +16,7 @@ import sys
 import time
 import uuid
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,9 @@ class Workload:
             code, answer = server.call("POST", "/api/train", {**spec, "job_id": job_id})
             assert code == 202, answer
             self.accepted[job_id] = place
+
+
+Calm = Callable[[Workload], list[str]]  # the fixture `calm`
 
 
 def workload(count: int, seed: int, epochs: int = 30) -> Workload:

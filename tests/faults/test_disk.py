@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fault_harness import Server, judge, undisturbed, workload
+from fault_harness import Calm, Server, judge, workload
 
 MIB = 2**20
 
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk
 
 
 @pytest.fixture(scope="module")
-def digests(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def digests(calm: Calm) -> list[str]:
     """What the jobs' weights must be."""
-    return undisturbed(workload(2, seed=6, epochs=60), tmp_path_factory.mktemp("calm") / "root")
+    return calm(workload(2, seed=1, epochs=60))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 def filled_and_freed(disk: Path, digests: list[str], left_bytes: int, floor_bytes: int) -> None:
     """Fill the disk in mid-training up to `left_bytes`, wait until jobs pause, free it; the same models come out."""
     server = Server(disk / "root", "--disk-floor-bytes", str(floor_bytes))
-    work = workload(2, seed=6, epochs=60)
+    work = workload(2, seed=1, epochs=60)
     server.start()
     assert server.wait_up(), server.tail()
     work.submit(server, "d")
@@ -95,7 +95,7 @@ def test_a_disk_that_turns_read_only_stops_nothing_for_good(
 ) -> None:
     disk = small_disk(64 * MIB)
     server = Server(disk / "root", "--disk-floor-bytes", str(MIB))
-    work = workload(2, seed=6, epochs=60)
+    work = workload(2, seed=1, epochs=60)
     server.start()
     assert server.wait_up(), server.tail()
     work.submit(server, "r")
@@ -123,11 +123,13 @@ def test_a_disk_that_turns_read_only_stops_nothing_for_good(
 )
 def test_a_sync_that_fails_is_never_taken_for_done(tmp_path: Path, digests: list[str], number: int) -> None:
     server = Server(tmp_path / "root")
-    work = workload(2, seed=6, epochs=60)
+    work = workload(2, seed=1, epochs=60)
     server.start()
     assert server.wait_up(), server.tail()
     server.wait_ready()
-    tracer = server.trace(tmp_path / "trace", "trace=fsync,fdatasync", f"inject=fsync,fdatasync:error=EIO:when={number}")
+    tracer = server.trace(
+        tmp_path / "trace", "trace=fsync,fdatasync", f"inject=fsync,fdatasync:error=EIO:when={number}"
+    )
     for place, spec in enumerate(work.specs):
         code, _ = server.call("POST", "/api/train", {**spec, "job_id": f"e_{place}"})
         if code == 202:

@@ -5,15 +5,15 @@ import time
 from pathlib import Path
 
 import pytest
-from fault_harness import Server, judge, undisturbed, workload
+from fault_harness import Calm, Server, judge, workload
 
 JOBS = 6
 
 
 @pytest.fixture(scope="module")
-def digests(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def digests(calm: Calm) -> list[str]:
     """What the jobs' weights must be."""
-    return undisturbed(workload(JOBS, seed=1), tmp_path_factory.mktemp("calm") / "root")
+    return calm(workload(JOBS, seed=1))
 
 
 def killed_again_and_again(root: Path, digests: list[str], seed: int, kills: int, *, in_recovery: bool) -> None:

@@ -5,11 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
-from fault_harness import Server, Workload, judge, undisturbed, workload
+from fault_harness import Calm, Server, Workload, judge, workload
 
 
 def running(root: Path) -> tuple[Server, Workload]:
-    server, work = Server(root), workload(3, seed=8, epochs=40)
+    server, work = Server(root), workload(6, seed=1)
     server.start()
     assert server.wait_up(), server.tail()
     work.submit(server, "t")
@@ -20,8 +20,8 @@ def running(root: Path) -> tuple[Server, Workload]:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]])
-def test_a_server_that_is_told_to_leave_loses_nothing(tmp_path: Path, numbers: list[int]) -> None:
-    digests = undisturbed(workload(3, seed=8, epochs=40), tmp_path / "calm")
+def test_a_server_that_is_told_to_leave_loses_nothing(tmp_path: Path, calm: Calm, numbers: list[int]) -> None:
+    digests = calm(workload(6, seed=1))
     server, work = running(tmp_path / "root")
     for number in numbers:
         server.signal(number)

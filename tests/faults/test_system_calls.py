@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fault_harness import TERMINAL, Server, Workload, judge, undisturbed, workload
+from fault_harness import TERMINAL, Calm, Server, Workload, judge, workload
 
 CALLS = "rename,renameat,renameat2,fsync,fdatasync,unlink,unlinkat,pwrite64,ftruncate"
 LAST = 400  # no thread makes as many such calls in this workload
@@ -19,16 +19,16 @@ pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace i
 
 
 @pytest.fixture(scope="module")
-def digests(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def digests(calm: Calm) -> list[str]:
     """What the jobs' weights must be."""
-    return undisturbed(workload(2, seed=5, epochs=4), tmp_path_factory.mktemp("calm") / "root")
+    return calm(workload(2, seed=1, epochs=4))
 
 
 def killed_at(root: Path, number: int, digests: list[str]) -> bool:
     """Run two jobs under a kill at call `number`, then again without; judge. Return whether anyone was killed."""
     trace = root.with_name("trace")
     server = Server(root)
-    work = workload(2, seed=5, epochs=4)
+    work = workload(2, seed=1, epochs=4)
     server.start()
     assert server.wait_up(), server.tail()
     server.wait_ready()

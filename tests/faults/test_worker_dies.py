@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_harness import Server, Workload, judge, undisturbed, workload
+from fault_harness import Calm, Server, Workload, judge, workload
 
 HERE = Path(__file__).parent
 WAYS = {  # how it goes wrong -> how the job ends, and with which code
@@ -85,11 +85,11 @@ def test_a_trainer_that_ignores_stop_is_killed_and_its_model_made_from_the_last_
     assert (server.root / job["model"]).exists()
 
 
-def killed_workers(root: Path, seed: int, count: int, number: int) -> None:
+def killed_workers(root: Path, calm: Calm, seed: int, count: int, number: int) -> None:
     """Send running workers a deadly signal `count` times; the models must be those of an undisturbed run."""
     chance = random.Random(seed)
-    work = workload(4, seed=3)
-    digests = undisturbed(work, root.with_name("calm"))
+    work = workload(6, seed=1)
+    digests = calm(work)
     server = Server(root, "--hang-s", "1", "--grace-s", "5")
     server.start()
     assert server.wait_up(), server.tail()
@@ -110,13 +110,13 @@ def killed_workers(root: Path, seed: int, count: int, number: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_killed_workers_are_followed_by_ones_that_make_the_same_models(tmp_path: Path) -> None:
-    killed_workers(tmp_path / "root", seed=21, count=6, number=signal.SIGKILL)
+def test_killed_workers_are_followed_by_ones_that_make_the_same_models(tmp_path: Path, calm: Calm) -> None:
+    killed_workers(tmp_path / "root", calm, seed=21, count=6, number=signal.SIGKILL)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(300, 320))
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_two_hundred_dead_or_frozen_workers(tmp_path: Path, seed: int, number: int) -> None:
-    killed_workers(tmp_path / "root", seed=seed, count=5, number=number)
+def test_two_hundred_dead_or_frozen_workers(tmp_path: Path, calm: Calm, seed: int, number: int) -> None:
+    killed_workers(tmp_path / "root", calm, seed=seed, count=5, number=number)
