@@ -75,7 +75,8 @@ def run_trainer(
 
     Returns the last state. What the trainer raises is raised here, so that a debugger stops where it happened.
     """
-    spec = msgspec.convert({"options": options or {}, **fields}, TrainSpec)
+    name = "tabular" if train.__module__ == "traind.trainer.tabular" else "local"
+    spec = msgspec.convert({"trainer": name, "options": options or {}, **fields}, TrainSpec)
     where = Path(folder or tempfile.mkdtemp(prefix="traind-")).resolve()
     where.mkdir(parents=True, exist_ok=True)
     file = _file_of(Path(dataset)) if dataset is not None else None

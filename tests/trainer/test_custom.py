@@ -287,6 +287,7 @@ def test_one_call_runs_it_here_and_goes_on_where_it_was(tmp_path, capsys):
     last = run_trainer(train, {"width": 2}, folder=tmp_path, report_every=3)
     assert last.status is Status.COMPLETED
     assert "step 12/12" in capsys.readouterr().out
+    assert len(load_model(last.result.model_path, trainer=train).predict([{"x": 1.0}])) == 1
     events = []
     again = run_trainer(train, {"width": 2}, folder=tmp_path, emit=events.append)
     assert next(event for event in events if isinstance(event, State)).resumed_from_step == 8
