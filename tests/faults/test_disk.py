@@ -102,6 +102,7 @@ def test_a_disk_that_turns_read_only_stops_nothing_for_good(
     while not any(job["checkpoint"] for job in server.jobs()):
         time.sleep(0.02)
     server.kill()
+    assert server.left_behind() == []  # nobody writes any more
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     server.start()
     assert server.process is not None
