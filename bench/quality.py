@@ -13,6 +13,7 @@ import io
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -35,6 +36,8 @@ KNOWN = {
 def main(arguments: list[str] | None = None) -> None:
     asked = _arguments(arguments)
     names = [name for name in asked.models.split(",") if is_installed(name)]
+    if not (names and asked.tables):
+        sys.exit("there is nothing to compare: no such table, or no model that is installed")
     context = multiprocessing.get_context("spawn")
     workers = {name: ProcessPoolExecutor(1, mp_context=context) for name in names}
     records: list[dict[str, Any]] = []
@@ -144,6 +147,8 @@ def summary(table: str, records: list[dict[str, Any]]) -> str:
 
 def _paired(scores: Floats, ours: Floats) -> str:
     """Return the mean relative difference in percent, its standard error, and on how many splits it is positive."""
+    if not ours.all():
+        return f"{'-':>24} {int((scores > ours).sum()):>8} of {len(ours):<2}"
     difference = 100.0 * (scores / ours - 1.0)
     error = difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else float("nan")
     return f" {difference.mean():+13.2f}% {error:6.2f}% {int((difference > 0).sum()):>3} of {len(difference):<2}"
