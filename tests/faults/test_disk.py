@@ -91,10 +91,11 @@ def test_a_sweep_of_free_space(
 
 @pytest.mark.timeout(180)
 def test_a_disk_that_turns_read_only_stops_nothing_for_good(
-    small_disk: Callable[[int], Path], digests: list[str]
+    tmp_path: Path, small_disk: Callable[[int], Path], digests: list[str]
 ) -> None:
     disk = small_disk(64 * MIB)
     server = Server(disk / "root", "--disk-floor-bytes", str(MIB))
+    server.log = tmp_path / "server.log"
     work = workload(2, seed=1, epochs=60)
     server.start()
     assert server.wait_up(), server.tail()
