@@ -87,6 +87,9 @@ async def test_a_busy_server(serve, visitor, talk, houses, album):
     async with talk(server.url) as program:
         jobs = await make_busy(program, houses)
     job = {name: f"#/job/{job_id}" for name, job_id in jobs.items()}
+    page = await visitor.open(f"{server.url}/{job['running']}", width=1280, height=800)
+    await page.wait_for_load_state("networkidle")
+    await page.screenshot(path=album / "page.png")
     views = {
         "jobs": ("#/jobs", ".rows .row"),
         "running": (job["running"], "figure canvas"),
@@ -114,9 +117,6 @@ async def test_a_busy_server(serve, visitor, talk, houses, album):
                     await check_with_axe(page, f"{view} {scheme} {width}", visitor)
                 assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{view} {width}"
             await page.close()
-    page = await visitor.open(f"{server.url}/{job['running']}", width=1280, height=800)
-    await page.wait_for_load_state("networkidle")
-    await page.screenshot(path=album / "page.png")
 
 
 async def test_the_first_view_is_light(serve, visitor):
