@@ -61,8 +61,7 @@ def build_app(
     open_handlers = [*entries.values(), *assets.values(), *(one.handler for one in OPERATIONS if one.is_open)]
     openings = Openings(without_token=frozenset(open_handlers), from_links=frozenset(entries.values()))
     app = web.Application(middlewares=(follow, answer_errors, make_guard(policy, openings)))
-    app[SERVICE], app[LIMITS] = service, limits
-    app[ENCODED] = Encoded()
+    app[SERVICE], app[LIMITS], app[ENCODED] = service, limits, Encoded()
     app[STREAMS], app[TELEMETRY] = Streams(limits.streams), Telemetry()
     for path, handler in {**entries, **assets, openapi.PATH: openapi.make_handler(OPERATIONS)}.items():
         app.router.add_route("GET", path, handler, expect_handler=expect_later)
