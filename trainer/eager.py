@@ -35,7 +35,7 @@ class EagerStep:
         self.loss = loss
         self.batches = Batches(tensors, batch_size)
         self.groups = flatten(model, optimizer)
-        self.update = Update(self.groups, optimizer)
+        self.update = Update(self.groups, optimizer, is_on_device=tensors[0].device.type == "cuda")
         self.stream = Stream(seed, tensors[0].device)
         self._trained = [parameter for group in self.groups for parameter in group.parameters]
         self.losses = Losses()

@@ -7,11 +7,12 @@ handful of calls however many parameters there are. Bit for bit what `torch.nn.u
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+Rate = Any  # float | Tensor: the kernels are overloaded for either, not for both
 OptimizerKind = Literal["adam", "adamw", "sgd"]
 ALIGNED = 16  # numbers; whole cache lines and vectors, as in a tensor of its own: BLAS rounds by alignment
 
@@ -118,25 +119,43 @@ def point_to(group: Group, flat: Tensor) -> None:
 
 
 class Update:
-    """One optimizer step on all groups, from the gradients that lie in their buffers."""
+    """One optimizer step on all groups, from the gradients that lie in their buffers.
 
-    def __init__(self, groups: Sequence[Group], optimizer: Optimizer) -> None:
+    Where it `is_on_device`, all that changes from step to step is read there, so that a CUDA graph of it holds good.
+    """
+
+    def __init__(self, groups: Sequence[Group], optimizer: Optimizer, *, is_on_device: bool = False) -> None:
         self.groups = groups
         self.optimizer = optimizer
-        self.lr = optimizer.lr
         self.taken = 0
+        self._lr = optimizer.lr
+        device = groups[0].values.device
+        self._device_lr = torch.tensor(optimizer.lr, device=device) if is_on_device else None
+        self._device_taken = torch.zeros((), device=device)
         self._counts = [torch.zeros((), dtype=torch.float32, device=group.values.device) for group in groups]
         self._one = torch.ones(())
         self.gradients = [view for group in groups for view in group.views(group.gradients)]
         steps = {"adam": self._adam, "adamw": self._adam, "sgd": self._sgd}
         self._steps = [steps[optimizer.kind](group, count) for group, count in zip(groups, self._counts, strict=True)]
 
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next update."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        self._lr = lr
+        if self._device_lr is not None:
+            self._device_lr.fill_(lr)
+
     def apply(self) -> None:
         """Clip the gradients, move the weights, follow with the average."""
         if self.optimizer.grad_clip is not None:
             self._clip(self.optimizer.grad_clip)
+        lr = self._lr if self._device_lr is None else self._device_lr
         for step in self._steps:
-            step(self.lr)
+            step(lr)
         self.taken += 1
         if self.optimizer.averaging is not None:
             self._average(self.optimizer.averaging)
@@ -144,7 +163,7 @@ class Update:
     def counted(self, taken: int) -> None:
         """Go on as if `taken` updates had been made."""
         self.taken = taken
-        for count in self._counts:
+        for count in (*self._counts, self._device_taken):
             count.fill_(taken)
 
     def _clip(self, largest: float) -> None:
@@ -156,19 +175,23 @@ class Update:
             group.gradients.mul_(factor.to(group.gradients.device))
 
     def _average(self, decay: float) -> None:
-        weight = max(1.0 - decay, 1.0 / self.taken)  # the mean of all so far, until there are enough to forget
+        # The mean of all so far, until there are enough to forget the first.
+        weight: float | Tensor = max(1.0 - decay, 1.0 / self.taken)
+        if self._device_lr is not None:
+            self._device_taken.add_(1)
+            weight = self._device_taken.reciprocal().clamp(min=1.0 - decay)
         for group in self.groups:
             assert group.average is not None
             group.average.lerp_(group.values, weight)
 
-    def _adam(self, group: Group, count: Tensor) -> Callable[[float], None]:
+    def _adam(self, group: Group, count: Tensor) -> Callable[[Rate], None]:
         kernel = torch._fused_adamw_ if self.optimizer.kind == "adamw" else torch._fused_adam_
         values, gradients, means, squares = _cut(group)
         counts, (beta1, beta2), eps = [count] * len(values), self.optimizer.betas, self.optimizer.eps
         decay, scale = self._decay(group), group.tuning.lr_scale
         one = self._one.to(count.device)
 
-        def step(lr: float) -> None:
+        def step(lr: Rate) -> None:
             count.add_(one)
             kernel(
                 values,
@@ -188,13 +211,13 @@ class Update:
 
         return step
 
-    def _sgd(self, group: Group, count: Tensor) -> Callable[[float], None]:
+    def _sgd(self, group: Group, count: Tensor) -> Callable[[Rate], None]:
         del count
         values, gradients, *moments = _cut(group)
         momenta, momentum = (moments[0] if moments else []), self.optimizer.momentum
         decay, scale = self._decay(group), group.tuning.lr_scale
 
-        def step(lr: float) -> None:
+        def step(lr: Rate) -> None:
             torch._fused_sgd_(
                 values,
                 gradients,

@@ -1,8 +1,8 @@
 """One gradient step: what the loop sees of it, and which way of taking it a job gets.
 
 A `Step` owns the parameters, the optimizer, the weight average and the random stream of a training run. The loop
-does not know which one it has: `EagerStep` runs the module as anybody would, `ReplayStep` replays it without
-autograd or Python overhead, and both give the same weights bit for bit.
+does not know which one it has: `EagerStep` runs the module as anybody would, `ReplayStep` (on CPUs) and `GraphStep`
+(on GPUs) replay it without autograd or Python overhead, and give the same weights bit for bit.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from traind.trainer.cuda_graph import GraphStep
 from traind.trainer.eager import EagerStep
 from traind.trainer.optimizers import Optimizer
 from traind.trainer.replay import ReplayStep
@@ -21,7 +22,7 @@ Loss = Callable[[Any, Tensor], Tensor]
 class Step(Protocol):
     """Gradient steps on the batches of an epoch. Nothing here waits for the device but what says so."""
 
-    kind: str  # "eager" or "replay"
+    kind: str  # "eager", "replay" or "graph"
 
     def begin_epoch(self, permutation: Tensor) -> None:
         """Take the epoch's order of the training rows: int64 row numbers."""
@@ -69,5 +70,6 @@ def make_step(
     `loss(model(*inputs), target)` is the mean over the rows of a batch. The parameters of `model` become views of
     buffers that the step owns.
     """
-    way = ReplayStep if tensors[0].device.type == "cpu" else EagerStep
+    ways: dict[str, type[EagerStep]] = {"cpu": ReplayStep, "cuda": GraphStep}
+    way = ways.get(tensors[0].device.type, EagerStep)
     return way(model, loss, tensors, optimizer, batch_size=batch_size, seed=seed)

@@ -1,5 +1,6 @@
 """The eager step against plain PyTorch: the same weights bit for bit, and a state from which it goes on exactly."""
 
+import dataclasses
 import math
 from collections.abc import Iterator
 
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from traind.trainer.errors import CheckpointDamaged
-from traind.trainer.optimizers import Optimizer, Tuning
+from traind.trainer.optimizers import Optimizer, Tuning, Update, flatten
 from traind.trainer.step import Step, make_step
 
 Weights = dict[str, torch.Tensor]
@@ -111,6 +112,24 @@ def test_average_is_the_mean_at_first_and_exponential_later() -> None:
         expected = {n: (now[n] if expected is None else expected[n].lerp(now[n], max(1 - 0.9, weight))) for n in now}
     assert equal(step.weights(), expected)
     assert not equal(step.weights(), step.weights(averaged=False))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_updates_that_read_their_rate_on_the_device_are_the_same(name: str) -> None:
+    optimizer = dataclasses.replace(OPTIMIZERS[name], averaging=0.75)
+    states = []
+    for is_on_device in (False, True):
+        groups = flatten(module(), optimizer)
+        update = Update(groups, optimizer, is_on_device=is_on_device)
+        noise = torch.Generator().manual_seed(4)
+        for number in range(40):
+            update.lr = 0.25 ** (1 + number % 3)
+            for group in groups:
+                group.gradients.normal_(generator=noise)
+            update.apply()
+        states.append([tensor for group in groups for tensor in (group.values, *group.moments, group.average)])
+    for here, there in zip(*states, strict=True):
+        torch.testing.assert_close(here, there, rtol=1e-5, atol=1e-6)
 
 
 def test_loss_is_the_mean_over_rows_since_taken() -> None:
