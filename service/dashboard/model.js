@@ -24,14 +24,14 @@ export function showModel(root, job, onRow) {
 }
 
 function downloads(job, isTabular) {
-  const file = (format) => (format ? `${job.job_id}.${format === "onnx" ? "onnx" : "zip"}` : `${job.job_id}.pt`);
+  const file = (ending) => `${job.job_id}.${ending}`;
   const save = (path, query, name) => async (event) => {
     const pressed = event.currentTarget;
     pressed.disabled = true;
     await api.download(path, query, name).catch(report);
     pressed.disabled = false;
   };
-  const made = [button([icon("download"), "Model"], save(api.modelPath(job.job_id), {}, file(null)), { kind: "tiny" })];
+  const made = [button([icon("download"), "Model"], save(api.modelPath(job.job_id), {}, file("pt")), { kind: "tiny" })];
   for (const [format, label] of isTabular ? [["onnx", "ONNX"], ["safetensors", "safetensors"]] : []) {
     made.push(button(label, save(api.modelPath(job.job_id, "/export"), { format }, file(format)), { kind: "tiny", label: `Export as ${label}` }));
   }

@@ -41,6 +41,9 @@ async def test_a_file_becomes_a_model_that_predicts(serve, visitor, houses, tmp_
     async with page.expect_download() as download:
         await page.get_by_role("button", name="Model", exact=True).click()
     assert (await (await download.value).path()).stat().st_size > 1_000
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Export as safetensors").click()
+    assert (await download.value).suggested_filename.endswith(".safetensors")
     curl = await page.get_by_label("Code", exact=True).inner_text()
     asked = await asyncio.create_subprocess_exec("bash", "-c", curl, stdout=asyncio.subprocess.PIPE)
     assert b'"predictions"' in (await asked.communicate())[0]
