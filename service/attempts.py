@@ -187,14 +187,15 @@ class Attempts:
         folder = self._layout.attempt_dir(job.job_id, number)
         earlier = _attempt_dirs(folder.parent)
         folder.mkdir(parents=True, exist_ok=True)
+        dataset = self._layout.located(job.dataset) if job.dataset else None
         trainers = {} if job.spec.trainer == "tabular" else self._settings.all_trainers()
         place = Place(
             job_id=job.job_id,
             attempt=number,
             attempt_dir=os.fspath(folder),
             earlier_dirs=tuple(os.fspath(path) for path in earlier if path != folder),
-            dataset=job.dataset,
-            cache_dir=os.fspath(cache_dir(job.dataset)) if job.dataset else None,
+            dataset=dataset,
+            cache_dir=cache_dir(dataset) if dataset else None,
             trainer=trainers.get(job.spec.trainer, BUILT_IN),
             ran_s=job.timings.get("running_s", 0.0),
             finish=job.requested == "stop",

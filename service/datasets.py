@@ -37,6 +37,7 @@ class Datasets:
     def __init__(self, layout: Layout, settings: Settings, side: SideWorker, feed: Feed) -> None:
         self._catalog = Catalog(layout.datasets_dir)
         self._folder = layout.datasets_dir
+        self._relative = layout.relative
         self._limit = settings.max_upload_bytes
         self._side = side
         self._feed = feed
@@ -96,7 +97,7 @@ class Datasets:
         file = DatasetFile(
             name=version.name,
             digest=version.digest,
-            path=os.fspath(version.path),
+            path=self._relative(version.path),
             format=version.format,
             size_bytes=version.size_bytes,
         )

@@ -161,7 +161,7 @@ class Engine:
         return msgspec.structs.replace(job, queue_position=place)
 
     async def jobs(self, statuses: Iterable[str] = (), limit: int = 100, after: int | None = None) -> JobPage:
-        """Return jobs, newest first, of the given states (none given: of all)."""
+        """Return jobs, newest first, of the given states (none given: of all); their reports are left out."""
         jobs, cursor = await self.journal.store.page(statuses, limit, after)
         places = {job.job_id: place for place, job in enumerate(self.attempts.queue(), 1)}
         newest = [self.journal.live.get(job.job_id, job) for job in jobs]

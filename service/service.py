@@ -121,10 +121,11 @@ class TrainingService:
         await self._check_trainer(checked)
         dataset, columns = await self._datasets.resolve(checked)
         check_memory(checked, columns, self.settings.memory_budget_bytes)
+        located = self.layout.located(dataset) if dataset else None
         request = {
             "spec": msgspec.to_builtins(checked),
-            "dataset": msgspec.to_builtins(dataset),
-            "cache_dir": os.fspath(cache_dir(dataset)) if dataset else None,
+            "dataset": msgspec.to_builtins(located),
+            "cache_dir": cache_dir(located) if located else None,
         }
         told: dict[str, Any] = await self.side.call("traind.trainer.estimate:estimate_request", request, SLOW_S)
         return told

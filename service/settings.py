@@ -95,7 +95,11 @@ class Layout:
         """Return a path as users see it: relative to the root."""
         return os.path.relpath(path, self.root)
 
+    def located(self, dataset: DatasetFile) -> DatasetFile:
+        """Return a data set's file with its absolute path: jobs show it relative to the root."""
+        return msgspec.structs.replace(dataset, path=os.fspath(self.root / dataset.path))
 
-def cache_dir(dataset: DatasetFile) -> Path:
+
+def cache_dir(dataset: DatasetFile) -> str:
     """Return where encodings of a data set's version are kept: beside it, so that they go with it."""
-    return Path(dataset.path).parent / "encoded"
+    return os.fspath(Path(dataset.path).parent / "encoded")

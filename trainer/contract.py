@@ -118,7 +118,7 @@ class DatasetFile(Struct, frozen=True):
 
     name: str
     digest: str  # sha256 of the bytes as uploaded, hex
-    path: str  # absolute
+    path: str  # absolute in a worker; in a job, relative to the root
     format: str  # csv, csv.gz, tsv, tsv.gz, jsonl, jsonl.gz, parquet
     size_bytes: int
 

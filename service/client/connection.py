@@ -27,6 +27,9 @@ class Connection:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
+        self._answers: set[aiohttp.ClientResponse] = (
+            set()
+        )  # being read; a watch that was left early may be among them
 
     async def open(self) -> None:
         """Make the session; nothing is sent yet."""
@@ -35,6 +38,8 @@ class Connection:
 
     async def close(self) -> None:
         """Close every connection."""
+        for answer in self._answers:
+            answer.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -111,15 +116,23 @@ class Connection:
                 allow_redirects=False,
             ) as response:
                 if response.status >= 300:
-                    answer = await response.read()
-                    if is_away(response.status, answer):
-                        raise Away(f"it answered {response.status}", may_have_arrived=False)
-                    raise refusal(response.status, answer, self.base_url + call.path)
-                yield response
+                    raise await self._refused(call, response)
+                self._answers.add(response)
+                try:
+                    yield response
+                finally:
+                    self._answers.discard(response)
         except aiohttp.ClientConnectorError as error:
             raise Away(str(error.os_error), may_have_arrived=False) from error
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
             raise Away(str(error) or type(error).__name__, may_have_arrived=True) from error
+
+    async def _refused(self, call: Call[T], response: aiohttp.ClientResponse) -> Exception:
+        """Return what an answer that is none tells of."""
+        answer = await response.read()
+        if is_away(response.status, answer):
+            return Away(f"it answered {response.status}", may_have_arrived=False)
+        return refusal(response.status, answer, self.base_url + call.path)
 
 
 class _Body:
