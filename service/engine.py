@@ -165,9 +165,8 @@ class Engine:
         jobs, cursor = await self.journal.store.page(statuses, limit, after)
         places = {job.job_id: place for place, job in enumerate(self.attempts.queue(), 1)}
         newest = [self.journal.live.get(job.job_id, job) for job in jobs]
-        return JobPage(
-            [msgspec.structs.replace(job, queue_position=places.get(job.job_id)) for job in newest], cursor
-        )
+        shown = [msgspec.structs.replace(job, queue_position=places.get(job.job_id), report={}) for job in newest]
+        return JobPage(shown, cursor)
 
     async def events(self, job_id: str, after: int = 0, limit: int = 1_000) -> EventPage:
         """Return up to `limit` events after `after`; raises `JobNotFound`, `CursorAhead`."""
