@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from traind import Checkpoint, Client, Progress, Status, SyncClient
 from traind.service.client.errors import ServerUnreachable
@@ -128,34 +130,34 @@ async def test_wrong_options_are_refused_at_submit(with_trainers: Any) -> None:
         assert isinstance(refused.value, ServiceError) or refused.value.code == "invalid_spec"  # type: ignore[attr-defined]
 
 
-async def test_the_aiohttp_host_decides_who_may_do_what(tmp_path: Path) -> None:
-    from aiohttp import web
+async def ask(session: aiohttp.ClientSession, method: str, path: str, **options: Any) -> tuple[int, str]:
+    """Return the status and the whole body of an answer."""
+    async with session.request(method, path, **options) as answer:
+        return answer.status, await answer.text()
 
+
+async def test_the_aiohttp_host_decides_who_may_do_what(tmp_path: Path, free_port: int) -> None:
     runner = web.AppRunner(load("aiohttp_host").make_app(tmp_path))
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    url = str(site.name).removesuffix("/") if "://" in str(site.name) else ""
-    assert site._server is not None
-    url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
+    await web.TCPSite(runner, "127.0.0.1", free_port).start()
     spec = {"epochs": 1, "synthetic": {"rows": 200}}
-    behind_a_proxy = {"Host": "models.example.org"}
+    train = {"json": spec, "headers": {"Host": "models.example.org"}}  # as a proxy may hand it on
+    cookies = aiohttp.CookieJar(unsafe=True)  # those of an address, too
     try:
-        async with aiohttp.ClientSession(base_url=url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-            assert (await session.post("/training/api/train", json=spec)).status == 401
-            await session.get("/login?user=bob")
-            assert (await session.get("/training/api/train/jobs", headers=behind_a_proxy)).status == 200
-            refused = await session.post("/training/api/train", json=spec)
-            assert (refused.status, (await refused.json())["error"]["code"]) == (403, "forbidden")
-            await session.get("/login?user=ada")
-            assert await (await session.get("/")).text() == "The app itself, for ada."
-            accepted = await session.post("/training/api/train", json=spec, headers=behind_a_proxy)
-            assert accepted.status == 202
-            job_id = (await accepted.json())["job_id"]
-            async with session.ws_connect(f"/training/api/train/ws?job_id={job_id}") as live:
+        async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{free_port}", cookie_jar=cookies) as session:
+            assert (await ask(session, "POST", "/training/api/train", **train))[0] == 401
+            await ask(session, "GET", "/login?user=bob")
+            assert (await ask(session, "GET", "/training/api/train/jobs"))[0] == 200
+            status, body = await ask(session, "POST", "/training/api/train", **train)
+            assert (status, json.loads(body)["error"]["code"]) == (403, "forbidden")
+            await ask(session, "GET", "/login?user=ada")
+            assert await ask(session, "GET", "/") == (200, "The app itself, for ada.")
+            status, body = await ask(session, "POST", "/training/api/train", **train)
+            assert status == 202
+            async with session.ws_connect(f"/training/api/train/ws?job_id={json.loads(body)['job_id']}") as live:
                 events = [message.json() async for message in live]
             assert events[-1]["status"] == "COMPLETED"
-            assert (await session.get("/training/")).status == 200
+            assert (await ask(session, "GET", "/training/"))[0] == 200
     finally:
         await runner.cleanup()
 
@@ -174,17 +176,17 @@ async def test_the_fastapi_host_streams_in_its_own_words(tmp_path: Path, free_po
     ]
     with running(command, free_port, TRAIND_ROOT=str(tmp_path)) as url:
         async with aiohttp.ClientSession(base_url=url) as session:
-            refused = await session.post("/fits", json={"epochs": 0})
-            assert (refused.status, (await refused.json())["detail"][0]["loc"]) == (422, "epochs")
-            accepted = await session.post("/fits", json={"epochs": 1, "synthetic": {"rows": 500}})
-            fit = (await accepted.json())["fit"]
+            status, body = await ask(session, "POST", "/fits", json={"epochs": 0})
+            assert (status, json.loads(body)["detail"][0]["loc"]) == (422, "epochs")
+            _, body = await ask(session, "POST", "/fits", json={"epochs": 1, "synthetic": {"rows": 500}})
+            fit = json.loads(body)["fit"]
             async with session.ws_connect(f"/fits/{fit}/live") as live:
                 told = [message.json() async for message in live]
             assert told[-1] == {"state": "COMPLETED"}
             assert any("loss" in one for one in told)
-            found = await (await session.get(f"/fits/{fit}")).json()
+            found = json.loads((await ask(session, "GET", f"/fits/{fit}"))[1])
             assert (found["state"], found["done"]) == ("COMPLETED", 100.0)
-            assert (await session.get("/fits/nobody")).status == 404
+            assert (await ask(session, "GET", "/fits/nobody"))[0] == 404
 
 
 def test_several_web_workers_speak_to_one_server(server: Any, free_port: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import inspect
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -166,6 +167,20 @@ def test_the_blocking_client_does_all_of_it(blocking: SyncClient) -> None:
     assert blocking.curve(job.job_id)["last_seq"] == done.seq
     assert blocking.health()["slots"]["total"] >= 1
     blocking.delete(job.job_id)
+
+
+async def test_a_watch_that_is_left_early_holds_nothing(server: Any) -> None:
+    """Unclosed connections are warnings, and warnings are errors here."""
+    async with Client(server.url) as client:
+        job = await client.submit(LONG)
+        watches = [client.watch(job.job_id) for _ in range(3)]
+        for watch in watches:
+            assert (await anext(watch)).seq == 1
+    del watch, watches
+    gc.collect()
+    async with Client(server.url) as client:
+        await client.cancel(job.job_id)
+        await client.wait(job.job_id)
 
 
 async def test_a_job_is_paused_and_resumed(client: Client) -> None:
