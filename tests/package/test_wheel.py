@@ -1,6 +1,7 @@
 """What people install: the wheel holds everything and trains, away from the repository."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -64,13 +65,16 @@ def test_the_wheel_holds_every_module_and_file(repository: Path, wheel: Path) ->
 
 
 def test_the_wheel_trains_away_from_the_repository(bare: Path, tmp_path: Path) -> None:
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     train = [bare / "bin/traind", "train", "--epochs", "2", "--batch-size", "256", "--lr", "0.01", "--job_id", "j"]
-    done = subprocess.run(train, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(train, check=False, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads((tmp_path / "artifacts/jobs/j.json").read_bytes())["status"] == "COMPLETED"
     code = "import traind; print(traind.__file__); print(type(traind.load_model('models/j.pt')).__module__)"
     ask = [bare / "bin/python", "-c", code]
-    told = subprocess.run(ask, check=True, cwd=tmp_path, capture_output=True, text=True, timeout=60).stdout.split()
+    told = subprocess.run(
+        ask, check=True, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=60
+    ).stdout.split()
     assert Path(told[0]).is_relative_to(bare)
     assert told[1].startswith("traind.")
 
