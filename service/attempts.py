@@ -117,7 +117,10 @@ class Attempts:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while not self.is_closing and (job := self._next()) is not None:
+            while not self.is_closing and self._next() is not None:
+                await self._slots.wait_ready()  # a job that starts has a worker; until then it waits in line
+                if (job := self._next()) is None or self.is_closing:
+                    break
                 try:
                     await self._start(job)
                 except (DiskLow, StoreFailed, OSError) as error:

@@ -23,7 +23,7 @@ from traind.service.errors import InvalidSpec
 from traind.service.feed import Feed
 from traind.service.settings import Layout, Settings
 from traind.service.side import SideWorker
-from traind.trainer.contract import DatasetFile, TrainSpec
+from traind.trainer.contract import DatasetFile, Synthetic, TrainSpec
 
 Row = Mapping[str, Any]
 Source = str | os.PathLike[str] | bytes | AsyncIterable[bytes] | AsyncIterable[Row] | Iterable[Row]
@@ -88,12 +88,12 @@ class Datasets:
         Raises `DatasetNotFound`, and `InvalidSpec` naming every column that is not there.
         """
         if spec.dataset is None:
-            return None, 0
+            made = spec.synthetic or Synthetic()
+            _check_columns(spec, [*(f"x{place}" for place in range(1, made.columns + 1)), "target"])
+            return None, made.columns
         version = await asyncio.to_thread(self._catalog.get, spec.dataset)
         names = [column["name"] for column in version.summary.get("columns", [])]
-        if names and (details := _missing(spec, names)):
-            sentence = "; ".join(f"{problem['loc']}: {problem['msg']}" for problem in details)
-            raise InvalidSpec(f"The spec does not fit the data set {spec.dataset!r}: {sentence}.", details=details)
+        _check_columns(spec, names)
         file = DatasetFile(
             name=version.name,
             digest=version.digest,
@@ -143,6 +143,14 @@ async def _chunks(source: Source) -> AsyncIterator[bytes]:
     else:
         for row in source:
             yield msgspec.json.encode(row) + b"\n"
+
+
+def _check_columns(spec: TrainSpec, names: list[str]) -> None:
+    """Raise `InvalidSpec` naming every column that the spec names and the table does not have."""
+    if spec.trainer == "tabular" and (details := _missing(spec, names)):
+        what = f"the data set {spec.dataset!r}" if spec.dataset else "synthetic data"
+        sentence = "; ".join(f"{problem['loc']}: {problem['msg']}" for problem in details)
+        raise InvalidSpec(f"The spec does not fit {what}: {sentence}.", details=details)
 
 
 def _missing(spec: TrainSpec, names: list[str]) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from traind.service.errors import (
 )
 from traind.service.feed import Feed
 from traind.service.forkserver import ForkServer
-from traind.service.jobs import ACTIVE, TERMINAL, Job
+from traind.service.jobs import ACTIVE, TERMINAL, Job, submitted
 from traind.service.journal import Journal
 from traind.service.rescue import rescue
 from traind.service.settings import Layout, Settings
@@ -133,10 +133,8 @@ class Engine:
         now = time.time()
         self.watchdog.check_disk()
         async with self.journal.turn:
-            if job_id is not None and (known := await self._known(job_id)) is not None:
-                if known.spec == spec:
-                    return known
-                raise IdTaken(f"The job {job_id!r} exists and has another spec.", hint="Choose another job_id.")
+            if job_id is not None and (known := await self.submitted_before(job_id, spec)) is not None:
+                return known
             if len(self.journal.live) - len(self.attempts.running) >= self.settings.max_queued:
                 raise QueueFull(f"{self.settings.max_queued} jobs wait already.", hint="Try again later.")
             job_id = job_id or f"job_{int(now * 1000)}_{secrets.token_hex(3)}"
@@ -151,6 +149,16 @@ class Engine:
             job = await self.journal.record(job, State(status=Status.QUEUED, ts=now))
         self.attempts.wake()
         return job
+
+    async def submitted_before(self, job_id: str, spec: TrainSpec) -> Job | None:
+        """Return the job of that id, if there is one; raises `IdTaken` where it was submitted with another spec."""
+        try:
+            known = await self.journal.job(job_id)
+        except JobNotFound:
+            return None
+        if submitted(known) != spec:
+            raise IdTaken(f"The job {job_id!r} exists and has another spec.", hint="Choose another job_id.")
+        return known
 
     async def job(self, job_id: str) -> Job:
         """Return a job as it is now, its place in the queue filled in; raises `JobNotFound`."""
@@ -184,7 +192,10 @@ class Engine:
         with self.feed.watch(job_id) as watcher:
             job = await self._at_cursor(job_id, after)
             while seq < job.seq:
-                for row in await self.journal.store.events(job_id, seq, PAST_EVENTS):
+                rows = await self.journal.store.events(job_id, seq, PAST_EVENTS)
+                if not rows:
+                    raise JobNotFound(f"The job {job_id!r} was deleted.")
+                for row in rows:
                     if row[0] > job.seq:  # written but not told yet: it comes live
                         break
                     yield row
@@ -284,12 +295,6 @@ class Engine:
                 await self.attempts.clean(job)
         self.attempts.wake()
         return job
-
-    async def _known(self, job_id: str) -> Job | None:
-        try:
-            return await self.journal.job(job_id)
-        except JobNotFound:
-            return None
 
     async def _at_cursor(self, job_id: str, after: int) -> Job:
         job = await self.journal.job(job_id)

@@ -27,7 +27,6 @@ from traind.trainer.contract import (
 
 TERMINAL = frozenset({Status.COMPLETED, Status.STOPPED, Status.CANCELLED, Status.FAILED})
 ACTIVE = frozenset({Status.STARTING, Status.LOADING, Status.RUNNING})  # a worker has it
-RESUMABLE = frozenset({Status.PAUSED, Status.STOPPED, Status.FAILED, Status.COMPLETED})
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -73,6 +72,7 @@ class Job(Struct, frozen=True, kw_only=True):
     report: dict[str, Any] = {}
     dataset: DatasetFile | None = None
     spec: TrainSpec
+    submitted_epochs: int | Literal["auto"] | None = None  # what the spec said before `resume` gave more
 
 
 _SHOWN_IN_LISTS = (
@@ -93,6 +93,11 @@ def summary(job: Job) -> dict[str, Any]:
         "tags": job.spec.tags,
         "priority": job.spec.priority,
     }
+
+
+def submitted(job: Job) -> TrainSpec:
+    """Return the spec as it was submitted."""
+    return msgspec.structs.replace(job.spec, epochs=job.submitted_epochs or job.spec.epochs)
 
 
 def apply(job: Job, event: AnyEvent) -> Job:
@@ -235,5 +240,6 @@ def _asked(job: Job, event: ControlAsked) -> dict[str, Any]:
     return {
         "requested": None,
         "spec": msgspec.structs.replace(job.spec, epochs=event.epochs),
+        "submitted_epochs": job.submitted_epochs or job.spec.epochs,
         "epochs": event.epochs,
     }

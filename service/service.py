@@ -109,6 +109,8 @@ class TrainingService:
         """
         self._check_open()
         checked = parse_spec(fields if spec is None else spec)
+        if job_id is not None and (known := await self.engine.submitted_before(job_id, checked)) is not None:
+            return known
         await self._check_trainer(checked)
         dataset, columns = await self._datasets.resolve(checked)
         check_memory(checked, columns, self.settings.memory_budget_bytes)
@@ -299,7 +301,7 @@ class TrainingService:
             "queued": len(attempts.queue()),
             "watchers": self.engine.feed.count(),
             "uptime_s": round(time.time() - self.started_at, 3),
-            "is_ready": not problems,
+            "is_ready": not problems and (self.engine.slots.is_ready or attempts.slots_busy() > 0),
             "problems": problems,
         }
 

@@ -68,6 +68,12 @@ class Slots:
         """Start the first workers; returns at once."""
         self._refill()
 
+    async def wait_ready(self) -> None:
+        """Wait until a job would get a worker at once."""
+        self._refill()
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: self._ahead)
+
     async def run(self, assignment_path: str | Path, threads: int = 1) -> Worker:
         """Hand the assignment to a fresh worker, once one is ready.
 

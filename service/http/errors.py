@@ -197,8 +197,6 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     trainer.CheckpointDamaged: HTTPStatus.CONFLICT,
     trainer.NoModelYet: HTTPStatus.CONFLICT,
     trainer.DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
-    trainer.DiskFailed: HTTPStatus.SERVICE_UNAVAILABLE,
-    trainer.NoModelYet: HTTPStatus.CONFLICT,
     trainer.DiskFailed: HTTPStatus.INSUFFICIENT_STORAGE,
     trainer.TrainerError: HTTPStatus.UNPROCESSABLE_ENTITY,
 }

@@ -18,7 +18,6 @@ from traind.service import errors as service
 from traind.service.http import errors as http
 from traind.service.http.answers import ErrorAnswer, ErrorBody, NoQuery, PredictRequest, SubmitRequest
 from traind.service.http.context import SERVICE, VERSION
-from traind.service.http.datasets import FORMATS
 from traind.service.http.operations import JSON, Operation
 from traind.trainer import errors as trainer
 
@@ -37,7 +36,6 @@ ALWAYS: Final = (
 )
 NOT_NULL: Final = {"not": {"type": "null"}}
 WITH_BODY: Final = (http.InvalidJson, http.BodyTooLarge, http.BodyTooSlow, service.InvalidSpec)
-UPLOADS: Final = (*FORMATS, "application/gzip", "application/octet-stream")
 CONFLICTS: Final = [  # what `validate` finds between fields, as far as a schema can say it
     {"not": {"properties": {"dataset": NOT_NULL, "synthetic": NOT_NULL}, "required": ["dataset", "synthetic"]}},
     {

@@ -86,6 +86,7 @@ class Connection:
         self._limits = request.app[LIMITS]
         self._outbox: asyncio.Queue[bytes | ServiceError] = asyncio.Queue(self._limits.outbox)
         self._streams: dict[str | None, asyncio.Task[None]] = {}
+        self._greeted = asyncio.Event()  # the snapshot comes before any answer
 
     async def serve(self, query: SocketQuery) -> None:
         """Send what was asked for until the job is over or either side leaves; leaves no task behind."""
@@ -142,6 +143,7 @@ class Connection:
         try:
             await asyncio.sleep(0)  # the subscription stands: nothing falls between it and the snapshot
             await self._outbox.put(await overview.snapshot(self._service))
+            self._greeted.set()
             await self._outbox.put(await first)
             async for body in stream:
                 await self._outbox.put(body)
@@ -165,6 +167,8 @@ class Connection:
 
     async def _read(self, *, can_subscribe: bool) -> None:
         """Do what the client says until it leaves; what cannot be understood is answered, not punished."""
+        if can_subscribe:
+            await self._greeted.wait()
         with contextlib.suppress(ConnectionError, TimeoutError):
             async for message in self._ws:
                 try:
@@ -173,17 +177,20 @@ class Connection:
                     wish = parse(decode(message.data.encode()), Wish, what="The message")
                     await self._grant(wish, can_subscribe=can_subscribe)
                 except ServiceError as error:
-                    await self._send(_refusal(error))
+                    await self._answer(_refusal(error), is_merged=can_subscribe)
+
+    async def _answer(self, body: bytes, *, is_merged: bool) -> None:
+        """Answer the client: in line with the streams, or beside the one stream of a job's own socket."""
+        await (self._outbox.put(body) if is_merged else self._send(body))
 
     async def _grant(self, wish: Wish, *, can_subscribe: bool) -> None:
-        if wish.older is not None:
-            await self._outbox.put(await overview.older(self._service, wish.older))
-            return
-        if wish.subscribe is None and wish.unsubscribe is None:
-            await self._send(_encode({"type": "pong", "ping": wish.ping}))
+        if wish.older is None and wish.subscribe is None and wish.unsubscribe is None:
+            await self._answer(_encode({"type": "pong", "ping": wish.ping}), is_merged=can_subscribe)
             return
         if not can_subscribe:
             raise BadRequest("This socket is one job's.", hint="Connect without job_id to subscribe to several.")
+        if wish.older is not None:
+            await self._outbox.put(await overview.older(self._service, wish.older))
         if wish.unsubscribe is not None:
             await self._stop(wish.unsubscribe)
         if wish.subscribe is not None:

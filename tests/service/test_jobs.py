@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from traind.service.jobs import Job, apply
+from traind.service.jobs import Job, apply, submitted
 from traind.trainer.contract import (
     AnyEvent,
     Checkpoint,
@@ -133,3 +133,8 @@ def test_resume_with_more_epochs_changes_the_spec() -> None:
 def test_a_status_file_reads_back_as_the_same_job() -> None:
     job = folded(*RUNNING, progress(5))
     assert msgspec.json.decode(msgspec.json.encode(job), type=Job) == job
+
+
+def test_a_job_that_was_given_more_epochs_is_still_the_one_that_was_submitted() -> None:
+    job = folded(*RUNNING, State(status=Status.COMPLETED), ControlAsked(verb="resume", epochs=9))
+    assert submitted(job) == TrainSpec(epochs=3)
