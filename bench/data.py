@@ -2,8 +2,9 @@
 
 From a file in the page cache to tensors of training, validation rows: traind (which also infers every column's kind
 and looks for odd ones, with nothing cached) against pandas.read_csv with scikit-learn's ColumnTransformer, which is
-told the kinds. All fit on the training rows only and fill in what is missing. Peers that are not installed are left
-out, with a word: pip install pandas scikit-learn, and pyarrow for its reader.
+told which columns are numbers; its reader is told, too, or guesses. All fit on the training rows only and fill in
+what is missing. Peers that are not installed are left out, with a word: pip install pandas scikit-learn, and pyarrow
+for its reader.
 """
 
 import argparse
@@ -83,19 +84,22 @@ def traind(path: Path, threads: int) -> Contender:
 
 def peers(path: Path) -> dict[str, Contender]:
     """Return the peers that are installed; say which are not."""
-    needed = {"pandas + scikit-learn": ("pandas", "sklearn")}
-    needed["pandas + scikit-learn, pyarrow's reader"] = ("pandas", "sklearn", "pyarrow")
+    ways: dict[str, tuple[str, ...]] = {
+        "pandas + scikit-learn": ("pandas", "sklearn"),
+        "the same, kinds not told": ("pandas", "sklearn"),
+        "the same, pyarrow's reader": ("pandas", "sklearn", "pyarrow"),
+    }
     found: dict[str, Contender] = {}
-    for name, modules in needed.items():
+    for name, modules in ways.items():
         if absent := [module for module in modules if importlib.util.find_spec(module) is None]:
             print(f"{name} is left out: {', '.join(absent)} not installed")
         else:
-            found[name] = pandas(path, "pyarrow" if "pyarrow" in modules else "c")
+            found[name] = pandas(path, "pyarrow" if "pyarrow" in modules else "c", is_told="not told" not in name)
     return found
 
 
-def pandas(path: Path, engine: str) -> Contender:
-    """Return the usual way: kinds told, split, impute and scale, ordinal codes."""
+def pandas(path: Path, engine: str, *, is_told: bool) -> Contender:
+    """Return the usual way: read, with the columns' kinds or without, split, impute and scale, ordinal codes."""
     from pandas import read_csv
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
@@ -106,7 +110,7 @@ def pandas(path: Path, engine: str) -> Contender:
     def run() -> float:
         began = time.perf_counter()
         kinds = dict.fromkeys((*NUMERIC, "y"), "float32") | dict.fromkeys(CATEGORIES, "category")
-        table = read_csv(path, engine=engine, dtype=kinds)
+        table = read_csv(path, engine=engine, dtype=kinds if is_told else None)
         train, validation = train_test_split(table, test_size=0.2, random_state=0)
         codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2)
         numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
@@ -115,7 +119,7 @@ def pandas(path: Path, engine: str) -> Contender:
             encoded = encode(part)
             numeric = torch.from_numpy(encoded[:, : len(NUMERIC)].astype(np.float32))
             categorical = torch.from_numpy(encoded[:, len(NUMERIC) :].astype(np.int64) + 2)
-            check(numeric, categorical, torch.from_numpy(part["y"].to_numpy(np.float32)))
+            check(numeric, categorical, torch.from_numpy(np.array(part["y"], np.float32)))
         return time.perf_counter() - began
 
     return run

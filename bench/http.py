@@ -94,7 +94,7 @@ def compare(port: int, pid: int, job_id: str, asked: argparse.Namespace) -> dict
         }
         rates = in_turns(contenders, asked.repeats)
     costs = {name: values[1:] for name, values in costs.items()}  # the round that is not counted
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             name,
             f"{median(rates[name]):.0f}",
