@@ -84,9 +84,13 @@ def preview(
 
 
 @app.command
-def delete(name: Name, *, remote: Remote = ANYWHERE) -> None:
+def delete(name: Name, *, as_json: Json = False, remote: Remote = ANYWHERE) -> None:
     """Remove a data set that no unfinished job uses."""
     remote.client().delete_dataset(name)
+    if as_json:
+        from traind.service.cli.show import print_json
+
+        print_json({"ok": True, "deleted": name})
 
 
 def print_summary(summary: dict[str, Any]) -> None:

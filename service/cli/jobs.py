@@ -101,19 +101,30 @@ def cancel(job_id: JobId, *, remote: Remote = ANYWHERE, as_json: Json = False) -
     _show_asked(remote.client().cancel(job_id), as_json=as_json)
 
 
-def delete(job_id: JobId, *, remote: Remote = ANYWHERE) -> None:
+def delete(job_id: JobId, *, as_json: Json = False, remote: Remote = ANYWHERE) -> None:
     """Remove a finished job with its files and its model."""
     remote.client().delete(job_id)
+    if as_json:
+        from traind.service.cli.show import print_json
+
+        print_json({"ok": True, "deleted": job_id})
 
 
 def logs(
     job_id: JobId,
     *,
     limit_bytes: Annotated[int, Parameter(help="how much of the end")] = 65_536,
+    as_json: Json = False,
     remote: Remote = ANYWHERE,
 ) -> None:
     """Print the end of what a job itself wrote."""
-    print(remote.client().logs(job_id, limit_bytes), end="")
+    written = remote.client().logs(job_id, limit_bytes)
+    if as_json:
+        from traind.service.cli.show import print_json
+
+        print_json({"job_id": job_id, "logs": written})
+    else:
+        print(written, end="")
 
 
 def _show_asked(job: "Job", *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from traind.service.cli.entry import Failed
+from traind.service.cli.flags import Json
 
 Root = Annotated[Path, Parameter(env_var="TRAIND_ROOT", help="folder that holds everything")]
 Server = Annotated[str | None, Parameter(env_var="TRAIND_SERVER", help="take the model from this server")]
@@ -22,6 +23,7 @@ def predict(
     file: Annotated[Path, Parameter(help="rows to predict, of any kind that can be trained on")],
     *,
     out: Out,
+    as_json: Json = False,
     root: Root = Path(),
     server: Server = None,
 ) -> None:
@@ -32,7 +34,12 @@ def predict(
         raise Failed(f"{file} is not a file.")
     with _model_file(model, root, server) as path:
         rows = load_model(path).predict_file(file, out)
-    print(f"{out}  {rows:,} rows")
+    if as_json:
+        from traind.service.cli.show import print_json
+
+        print_json({"out": str(out), "rows": rows})
+    else:
+        print(f"{out}  {rows:,} rows")
 
 
 def export(
