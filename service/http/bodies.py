@@ -5,6 +5,8 @@ says so, and as soon as it passes the limit where it does not.
 """
 
 import asyncio
+import json
+import math
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
@@ -45,7 +47,32 @@ def decode(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except MALFORMED as error:
         hint = "Send an object such as {}." if not body.strip() else None
-        raise InvalidJson(f"The body is not valid JSON: {reason(error)}.", hint=hint) from None
+        told = reason(error)
+        details = [{"loc": loc, "msg": "is not a finite number, and JSON has no other"} for loc in _not_finite(body)]
+        if details:
+            told = "; ".join(f"{problem['loc']} {problem['msg']}" for problem in details[:5])
+        refused = InvalidJson(f"The body is not valid JSON: {told}.", hint=hint)
+        refused.details = details[:100]
+        raise refused from None
+
+
+def _not_finite(body: bytes) -> list[str]:
+    """Return where a text that is JSON but for them has NaN or infinities: Python and JavaScript write those."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return []
+    found: list[str] = []
+    waiting: list[tuple[str, Any]] = [("", value)]
+    while waiting:
+        loc, inner = waiting.pop()
+        if isinstance(inner, float) and not math.isfinite(inner):
+            found.append(loc or "the body")
+        elif isinstance(inner, dict):
+            waiting += [(f"{loc}.{name}".lstrip("."), part) for name, part in inner.items()]
+        elif isinstance(inner, list):
+            waiting += [(f"{loc}.{place}".lstrip("."), part) for place, part in enumerate(inner)]
+    return sorted(found)
 
 
 async def read_body(request: web.Request, *, limit: int | None = None) -> bytes:
