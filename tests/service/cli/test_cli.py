@@ -100,7 +100,8 @@ def test_the_verbs_reach_the_job(cli: Cli, server: Any) -> None:
     for event in client.watch(job_id, client.status(job_id).seq - 1):
         if getattr(event, "status", None) == "PAUSED":
             break
-    assert any(state in cli("resume", job_id) for state in ("QUEUED", "STARTING", "LOADING", "RUNNING"))
+    resumed = cli("resume", job_id)
+    assert any(state in resumed for state in ("QUEUED", "STARTING", "LOADING", "RUNNING"))
     assert job_id in cli("stop", job_id)
     assert client.wait(job_id).status == "STOPPED"
     assert "stopped" in cli("cancel", job_id, code=1)
