@@ -175,6 +175,7 @@ class Attempts:
             except BaseException:
                 self._gone(attempt)
                 raise
+        self.on_change()
         worker = await self._slots.run(path, threads)
         attempt.worker = worker
         self._by_worker[worker] = attempt

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 pytestmark = pytest.mark.e2e
-LONG = {"epochs": 400, "batch_size": 64, "synthetic": {"rows": 4_000}, "patience": None, "checkpoint_every": 0.5}
+LONG = {"epochs": 50_000, "batch_size": 64, "synthetic": {"rows": 4_000}, "patience": None, "checkpoint_every": 0.5}
 
 
 async def steps(page):
