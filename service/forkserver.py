@@ -15,11 +15,13 @@ import io
 import os
 import pkgutil
 import select
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import (
@@ -36,7 +38,12 @@ from multiprocessing import (
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
+from traind.service.identity import kill_group
+
 EXIT_STATUS_S = 1.0  # the fork server reports a child's exit status sooner, unless it is gone itself
+ORPHANS_S = (
+    4.5  # what workers have to leave by themselves when the host is gone: their job's checkpoint, and some more
+)
 LOG_TAIL_BYTES = 4_000
 
 
@@ -162,10 +169,12 @@ class ForkServer:
 
 
 def serve(listener: int, alive: int, boot: str) -> None:
-    """Be the fork server: boot, then fork a child for each request until the host is gone."""
+    """Be the fork server: boot, then fork a child for each request until the host is gone, and the children too."""
     with _leaving_with_the_host(alive):
         Named(boot)()
-    forkserver.main(listener, alive, [])
+    with contextlib.suppress(SystemExit):  # the host is gone; in a child this is never reached
+        forkserver.main(listener, alive, [])
+    _outlive_the_children()
 
 
 @contextlib.contextmanager
@@ -186,6 +195,21 @@ def _leaving_with_the_host(alive: int) -> Iterator[None]:
         os.write(wake, b"x")
         watcher.join()
         _close(waker, wake)
+
+
+def _outlive_the_children() -> None:
+    """Wait for the workers, and kill those that cannot leave: stopped ones, and ones that hold the interpreter."""
+    signal.set_wakeup_fd(-1)
+    deadline = time.monotonic() + ORPHANS_S
+    with contextlib.suppress(ChildProcessError):  # there is none any more
+        while True:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                if time.monotonic() >= deadline:
+                    break
+                time.sleep(0.02)
+    for pid in map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()):
+        kill_group(pid)
+        os.kill(pid, signal.SIGKILL)  # one that is not its group's leader yet; a child stays until it is waited for
 
 
 def _sys_path() -> list[str]:

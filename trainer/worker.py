@@ -30,7 +30,7 @@ from traind.trainer.errors import TrainerError
 from traind.trainer.frames import Outbox
 from traind.trainer.output import redirected
 
-ORPHAN_S = 5.0  # what a job has for its checkpoint when its server died
+ORPHAN_S = 4.0  # what a job has for its checkpoint when its server died: after 5 s nothing of it is left
 OOM_SCORE_ADJ = 800  # out of 1,000: the kernel shall take a worker before the server
 STACKS_SIGNAL = signal.SIGUSR2
 MESSAGE_CHARS = 500  # results stay under 1 kB: a larger one can be torn

@@ -15,6 +15,8 @@ from traind.service.side import SideWorker
 from traind.service.slots import Slots, Worker
 from traind.trainer.contract import Assignment, Log, Place, TrainSpec
 
+JOBS = {"obedient": "checkpoint_when_left", "deaf": "deaf", "frozen": "deaf", "stuck": "deaf_holding_the_interpreter"}
+
 
 async def _job(slots: Slots, inbox: "asyncio.Queue[Any]", folder: Path, do: str) -> Worker:
     folder.mkdir()
@@ -31,12 +33,12 @@ async def main(folder: Path) -> None:
     server = ForkServer("jobs_for_slots:boot_nothing")
     server.start()
     inbox: asyncio.Queue[Any] = asyncio.Queue(100)
-    slots = Slots(server, inbox, count=4, run="jobs_for_slots:run")
+    slots = Slots(server, inbox, count=len(JOBS) + 1, run="jobs_for_slots:run")
     await slots.start()
     side = SideWorker(server, folder / "side")
     await side.start()
     workers = {}
-    for name, do in (("obedient", "checkpoint_when_left"), ("deaf", "deaf"), ("frozen", "deaf")):
+    for name, do in JOBS.items():
         workers[name] = (await _job(slots, inbox, folder / name, do)).identity
     async with slots._arrived:
         await slots._arrived.wait_for(lambda: slots.is_ready)

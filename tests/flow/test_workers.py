@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from traind.service.identity import Identity, is_alive, kill_leftover
+from traind.service.identity import Identity, is_alive
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def environment(repository: Path) -> dict[str, str]:
 def test_workers_leave_when_their_server_is_killed(
     repository: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """F10: jobs save their place, idle processes leave, a deaf job is made to; the next server kills the rest."""
+    """F10: jobs save their place, idle processes leave, and who is deaf, stopped or stuck in C is made to."""
     program = [sys.executable, str(repository / "tests/flow/dying_host.py"), str(tmp_path)]
     with subprocess.Popen(program, stdout=subprocess.PIPE, env=environment) as host:
         assert host.stdout is not None
@@ -34,13 +34,9 @@ def test_workers_leave_when_their_server_is_killed(
         host.kill()
         host.wait()
         host.stdout.read()  # nothing holds the server's output any more
-    frozen = workers.pop("frozen")
     while [name for name, worker in workers.items() if is_alive(worker)]:
         time.sleep(0.02)  # the test's timeout bounds it
     assert (tmp_path / "obedient/checkpoint").read_text() == "LEAVE"
-    assert is_alive(frozen)
-    assert kill_leftover(frozen)
-    assert not is_alive(frozen)
 
 
 def test_a_program_that_embeds_workers_stays_as_it_was(
