@@ -41,7 +41,21 @@ class Task:
     is_raw: bool
 
 
-Fitted = tuple[Floats, list[str], float]  # predictions of the test rows, labels in their order, seconds
+@dataclass(frozen=True)
+class Spent:
+    """What training took: time on the clock, and of all cores together, which other work disturbs less."""
+
+    wall_s: float
+    cpu_s: float
+
+
+Fitted = tuple[Floats, list[str], Spent]  # predictions of the test rows, labels in their order
+
+
+def timed(train: Callable[[], Any]) -> tuple[Any, Spent]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = train()
+    return found, Spent(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def fit_traind(task: Task, model: str = "auto") -> Fitted:
@@ -58,18 +72,17 @@ def fit_traind(task: Task, model: str = "auto") -> Fitted:
     fields = {"dataset": "bench", "target": task.table.target, "seed": task.seed, "model": {"kind": model}}
     spec = msgspec.convert({**fields, "validation": {"seed": task.seed}}, TrainSpec)
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        last = run(spec, lambda _event: None, Place(job_id="bench", attempt=1, attempt_dir=folder, dataset=file))
-        seconds = time.perf_counter() - start
+        place = Place(job_id="bench", attempt=1, attempt_dir=folder, dataset=file)
+        last, spent = timed(lambda: run(spec, lambda _event: None, place))
         if last.result is None or last.result.model_path is None:
             raise RuntimeError(f"traind did not train: {last}")
         trained = load_model(Path(folder) / last.result.model_path)
         found = trained.predict(task.folder / "test.csv")
     if found.probabilities is None:
-        return np.array(found, dtype=np.float64), [], seconds
+        return np.array(found, dtype=np.float64), [], spent
     labels = list(found.probabilities[0])
     rows = [[row[label] for label in labels] for row in found.probabilities]
-    return np.array(rows), [label.strip() for label in labels], seconds
+    return np.array(rows), [label.strip() for label in labels], spent
 
 
 def fit_peer(task: Task, make: Callable[[bool, int], Any], *, categories: str = "category") -> Fitted:
@@ -92,11 +105,10 @@ def fit_peer(task: Task, make: Callable[[bool, int], Any], *, categories: str = 
     parts = split(Split(seed=task.seed), len(train), np.array(target) if is_classes else None, None)
     rows, held = parts.train, parts.validation
     model = make(is_classes, task.threads)
-    start = time.perf_counter()
-    _fit(model, train.iloc[rows], target.iloc[rows], (train.iloc[held], target.iloc[held]))
-    seconds = time.perf_counter() - start
+    held_rows = (train.iloc[held], target.iloc[held])
+    _, spent = timed(lambda: _fit(model, train.iloc[rows], target.iloc[rows], held_rows))
     predicted = np.asarray(model.predict_proba(test) if is_classes else model.predict(test), dtype=np.float64)
-    return np.exp(predicted) if is_log else predicted, labels, seconds
+    return np.exp(predicted) if is_log else predicted, labels, spent
 
 
 def _frame(task: Task, name: str, categories: str) -> Any:

@@ -3,7 +3,8 @@
 Every model sees the same rows: a fifth of a table is the test, a fifth of the rest is for early stopping (traind,
 CatBoost and RealMLP use it), what remains is trained on. Peers that are not installed are left out, with a word:
 pip install lightgbm catboost xgboost scikit-learn pandas pytabkit. Each model has a process of its own and has
-trained something small before its time is taken; models take turns within a split.
+trained something small before its time is taken; models take turns within a split. With --out a run can be cut into
+pieces (--minutes, --only, --models) and continued, and single models can be measured again (--again).
 """
 
 import argparse
@@ -11,10 +12,12 @@ import csv
 import gzip
 import io
 import json
+import math
 import multiprocessing
 import os
 import sys
 import tempfile
+import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -38,24 +41,63 @@ def main(arguments: list[str] | None = None) -> None:
     names = [name for name in asked.models.split(",") if is_installed(name)]
     if not (names and asked.tables):
         sys.exit("there is nothing to compare: no such table, or no model that is installed")
-    context = multiprocessing.get_context("spawn")
-    workers = {name: ProcessPoolExecutor(1, mp_context=context) for name in names}
-    records: list[dict[str, Any]] = []
+    chosen = [(table, seed, name) for table in asked.tables for seed in range(asked.splits) for name in names]
+    kept = Kept(Path(asked.out) if asked.out else None)
+    if asked.again:
+        kept.drop({_key(table.name, name, seed) for table, seed, name in chosen})
+    missing = [one for one in chosen if _key(one[0].name, one[2], one[1]) not in kept.records]
+    run(missing, asked, kept)
+    for table in asked.tables:
+        found = [record for record in kept.records.values() if record["table"] == table.name]
+        print(summary(table.name, found) if found else f"{table.name}: nothing yet", flush=True)
+
+
+def run(missing: list[tuple[Table, int, str]], asked: argparse.Namespace, kept: "Kept") -> None:
+    """Train what is missing, each model in its own process, until all is there or the time is over."""
+    context, workers = multiprocessing.get_context("spawn"), {}
+    over = time.monotonic() + 60.0 * asked.minutes
     with tempfile.TemporaryDirectory(prefix="traind-bench-") as folder:
-        for name in names:
-            workers[name].submit(warm_up, name, asked.threads).result()
-        for table in asked.tables:
-            for seed in range(asked.splits):
-                task = Task(table, write_split(table, seed, Path(folder)), seed, asked.threads, asked.raw)
-                for name in names:
-                    record = workers[name].submit(measure, name, task).result()
-                    records.append(record)
-                    print(json.dumps(record), flush=True) if asked.verbose else None
-            print(summary(table.name, [one for one in records if one["table"] == table.name]), flush=True)
+        for table, seed, name in missing:
+            if time.monotonic() > over:
+                break
+            if name not in workers:
+                workers[name] = ProcessPoolExecutor(1, mp_context=context)
+                workers[name].submit(warm_up, name, asked.threads).result()
+            task = Task(table, write_split(table, seed, Path(folder)), seed, asked.threads, asked.raw)
+            record = workers[name].submit(measure, name, task).result()
+            kept.add(record)
+            print(json.dumps(record), flush=True) if asked.verbose else None
     for worker in workers.values():
         worker.shutdown()
-    if asked.out:
-        Path(asked.out).write_text(json.dumps(records, indent=1))
+
+
+class Kept:
+    """What has been measured, by table, model and split; in a JSON file, if any, so that a run can be continued."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        known = json.loads(path.read_text()) if path and path.exists() else []
+        self.records = {_key(one["table"], one["model"], one["split"]): one for one in known}
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Keep one more, in place of an older one of the same key."""
+        self.records[_key(record["table"], record["model"], record["split"])] = record
+        self._write()
+
+    def drop(self, keys: set[tuple[str, str, int]]) -> None:
+        """Forget those of these keys."""
+        self.records = {key: record for key, record in self.records.items() if key not in keys}
+        self._write()
+
+    def _write(self) -> None:
+        if self.path:
+            part = self.path.with_suffix(".part")
+            part.write_text(json.dumps(list(self.records.values()), indent=1))
+            part.replace(self.path)
+
+
+def _key(table: str, model: str, split: int) -> tuple[str, str, int]:
+    return table, model, split
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -71,7 +113,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--raw", action="store_true", help="peers are given no logarithms")
-    parser.add_argument("--out", help="a JSON file for all scores and times")
+    parser.add_argument("--out", help="a JSON file of all scores and times: what is in it is not measured again")
+    parser.add_argument("--again", action="store_true", help="measure what is asked for also where it is in --out")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing new after these")
     parser.add_argument("--verbose", action="store_true", help="a line for each fit")
     asked = parser.parse_args(arguments)
     folder = Path(asked.data or os.environ.get("TRAIND_BENCH_DATA") or SAMPLE_DIR)
@@ -88,6 +132,8 @@ def write_split(table: Table, seed: int, folder: Path) -> Path:
     order = np.random.default_rng(seed).permutation(len(rows))
     cut = len(rows) // 5
     place = folder / f"{table.name}-{seed}"
+    if place.exists():
+        return place
     place.mkdir()
     for name, chosen in (("test", order[:cut]), ("train", np.sort(order[cut:]))):
         with (place / f"{name}.csv").open("w", newline="") as file:
@@ -105,9 +151,10 @@ def measure(name: str, task: Task) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     with (task.folder / "test.csv").open(newline="") as file:
         truth = [row[task.table.target].strip() for row in csv.DictReader(file)]
-    predicted, labels, seconds = MODELS[name](task)
+    predicted, labels, spent = MODELS[name](task)
     scores = scores_of(predicted, truth, labels, is_log=task.table.is_log)
-    return {"table": task.table.name, "model": name, "split": task.seed, "seconds": seconds, "scores": scores}
+    about = {"table": task.table.name, "model": name, "split": task.seed, "threads": task.threads}
+    return {**about, "seconds": spent.wall_s, "cpu_s": spent.cpu_s, "scores": scores}
 
 
 def scores_of(predicted: Floats, truth: list[str], labels: list[str], *, is_log: bool) -> dict[str, float]:
@@ -126,22 +173,22 @@ def scores_of(predicted: Floats, truth: list[str], labels: list[str], *, is_log:
 
 
 def summary(table: str, records: list[dict[str, Any]]) -> str:
-    """Return the table's figures: mean error, by how much it is above traind's (paired), and seconds."""
+    """Return the table's figures: mean error, by how much it is above traind's on the same splits, and seconds."""
     lines = []
-    by_model = {name: [one for one in records if one["model"] == name] for name in MODELS}
+    by_model = {name: {one["split"]: one for one in records if one["model"] == name} for name in MODELS}
     by_model = {name: found for name, found in by_model.items() if found}
+    traind = by_model.get("traind", {})
+    head = f"{'model':22} {'splits':>6} {'mean':>10} {'spread':>9} {'above traind':>14} {'+-':>7} {'worse on':>9}"
     for metric in records[0]["scores"]:
-        lines += ["", f"{table}, {metric}, {max(map(len, by_model.values()))} splits"]
-        lines.append(
-            f"{'model':22} {'mean':>10} {'spread':>9} {'above traind':>14} {'+-':>7} {'worse on':>9} {'s':>7}"
-        )
-        ours = np.array([one["scores"][metric] for one in by_model.get("traind", [])])
+        lines += ["", f"{table}, {metric}", f"{head} {'s':>7} {'cpu s':>7}"]
         for name, found in by_model.items():
-            scores = np.array([one["scores"][metric] for one in found])
-            seconds = np.mean([one["seconds"] for one in found])
-            line = f"{name:22} {scores.mean():10.5g} {scores.std():9.2g}"
-            line += _paired(scores, ours[: len(scores)]) if len(ours) else ""
-            lines.append(f"{line} {seconds:7.1f}")
+            scores = np.array([one["scores"][metric] for one in found.values()])
+            line = f"{name:22} {len(scores):>6} {scores.mean():10.5g} {scores.std():9.2g}"
+            if both := [split for split in found if split in traind]:
+                theirs, ours = ([of[split]["scores"][metric] for split in both] for of in (found, traind))
+                line += _paired(np.array(theirs), np.array(ours))
+            spent = [np.mean([one[kind] for one in found.values()]) for kind in ("seconds", "cpu_s")]
+            lines.append(f"{line:87} {spent[0]:7.1f} {spent[1]:7.1f}")
     return "\n".join(lines)
 
 
