@@ -37,7 +37,7 @@ class CreateView {
     this.query = query;
     this.dataset = h("select", { id: "field-dataset" });
     this.target = h("select", { id: "field-target" });
-    this.form = h("form.panel.create-form", { novalidate: true, on: { submit: (event) => this.#submit(event) } });
+    this.form = h("form.panel.create-form", { novalidate: true, hidden: true, on: { submit: (event) => this.#submit(event) } });
     this.outlook = h("aside.panel.outlook", { "aria-live": "polite", "aria-label": "What will happen" });
     this.start = h("button.button.primary.large", { type: "submit" }, "Start training");
     this.note = h("p.muted");
@@ -58,6 +58,7 @@ class CreateView {
     if (this.query.has("columns")) spec.columns = JSON.parse(this.query.get("columns"));
     if (earlier) say(this.note, `Filled in as ${earlier.name ?? earlier.job_id} was.`);
     await this.#write(spec);
+    this.form.hidden = false; // not before: what is typed must not be written over
     this.form.addEventListener("input", () => this.#changed());
     this.#changed(0);
   }
@@ -110,6 +111,7 @@ class CreateView {
     this.#fields.get("synthetic").element.hidden = Boolean(name);
     if (!name) return void fill(this.target, h("option", { value: "" }, ""));
     const { dataset } = await api.get(api.datasetPath(name));
+    if (this.dataset.value !== name) return; // another was chosen meanwhile
     const columns = dataset.summary?.columns ?? [];
     const last = h("option", { value: "" }, `The last column${columns.length ? `: ${columns.at(-1).name}` : ""}`);
     fill(this.target, last, columns.map((column) => h("option", { value: column.name }, column.name)));

@@ -62,7 +62,9 @@ async def test_synthetic_data_is_one_click_away(serve, visitor):
 async def test_what_is_wrong_stands_beside_its_field(serve, visitor):
     visitor.tolerated = ["status of 422"]
     server = serve("--slots", "1")
-    page = await visitor.open(f"{server.url}/#/new")
+    page = await visitor.open(server.url)
+    await page.route("**/api/datasets", late)  # what is typed meanwhile must not be written over
+    await page.goto(f"{server.url}/#/new")
     await page.get_by_label("Epochs").fill("-3")
     await expect(page.locator("#field-epochs-problem")).not_to_be_empty()
     await page.get_by_role("button", name="Start training").click()
@@ -70,3 +72,8 @@ async def test_what_is_wrong_stands_beside_its_field(serve, visitor):
     assert "#/new" in page.url
     await page.get_by_label("Epochs").fill("2")
     await expect(page.locator("#field-epochs-problem")).to_be_hidden()
+
+
+async def late(route):
+    await asyncio.sleep(0.5)
+    await route.continue_()
