@@ -159,12 +159,24 @@ def _fit_scale(values: Numbers) -> Scale:
     if not len(present):
         return Scale(0.0, 0.0)
     with np.errstate(invalid="ignore", over="ignore"):
-        low, first, median, third, high = np.quantile(present, [0.0, 0.25, 0.5, 0.75, 1.0]).tolist()
+        low, first, median, third, high = _quartiles(present)
     if not np.isfinite(median):  # numbers near the largest there is
         return Scale(0.0, 0.0)
     if third > first:
         return Scale(median, 1.0 / (third - first))
     return Scale(median, 2.0 / (high - low) if high > low else 0.0)
+
+
+def _quartiles(values: Numbers) -> list[float]:
+    """Return minimum, quartiles and maximum as `np.quantile` does, which is several times slower than sorting."""
+    ordered = np.sort(values)
+    places = np.array([0.0, 0.25, 0.5, 0.75, 1.0]) * (len(ordered) - 1)
+    below = places.astype(np.int64)
+    share = places - below
+    left, right = ordered[below], ordered[np.minimum(below + 1, len(ordered) - 1)]
+    step = right - left
+    found: list[float] = np.where(share < 0.5, left + step * share, right - step * (1.0 - share)).tolist()
+    return found
 
 
 def _numbers(cells: Cells, feature: Feature) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from traind.trainer.optimizers import ALIGNED
 
 BLOCK_BYTES = 1 << 20
+BLOCK_BATCHES = 128  # more would share the calls' cost no better, and keep a job's first step waiting
 
 
 class Batches:
@@ -27,7 +28,7 @@ class Batches:
         self.batch_size = batch_size
         row_bytes = sum(tensor.element_size() * tensor[0].numel() for tensor in self.tensors)
         step = ALIGNED // math.gcd(batch_size, ALIGNED)  # batches are aligned as in one whole permuted table
-        per_block = max(1, BLOCK_BYTES // max(1, row_bytes * batch_size * step)) * step
+        per_block = min(BLOCK_BATCHES, max(1, BLOCK_BYTES // max(1, row_bytes * batch_size * step)) * step)
         self._block_batches = min(per_block, -(-self.rows // batch_size))
         block_rows = min(self._block_batches * batch_size, self.rows)
         self._blocks = tuple(tensor.new_empty((block_rows, *tensor.shape[1:])) for tensor in self.tensors)

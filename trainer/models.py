@@ -87,7 +87,7 @@ def build(recipe: Recipe, cardinalities: tuple[int, ...], train: Table, seed: in
         dropout=shape.dropout,
     )
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed thinks of every device first, for a millisecond
         return Network(architecture, bins)
 
 

@@ -14,11 +14,12 @@ from torch import Tensor
 
 Loss = float | Tensor | Callable[[], float] | None
 
-SHORTEST_S = 0.1
+SHORTEST_S = 0.05  # 20 events a second, which is what a job is held to in any second
 LONGEST_S = 10.0
-BURST_S = 1.0  # unused intervals that may be made up for at once: with the rate, at most 20 events in any second
+AGE_PER_INTERVAL = 1_200.0  # the interval grows after a minute, and is the longest after three hours
+OPENING_S = 1.0  # half as many events a second for the first second, so that ...
+AHEAD_S = 0.8  # ... as many of them may go before their time: a short job shall be seen too
 LOSSES_KEPT = 1_024  # losses not looked at yet; then their mean is kept instead
-AGE_PER_INTERVAL = 360.0  # after an hour the interval is the longest
 
 
 class Pace:
@@ -37,8 +38,10 @@ class Pace:
         now = time.perf_counter()
         if now < self._next:
             return False
-        interval = min(LONGEST_S, max(SHORTEST_S, (now - self._started) / AGE_PER_INTERVAL))
-        self._next = max(self._next, now - BURST_S) + interval
+        age = now - self._started
+        shortest = SHORTEST_S if age >= OPENING_S else 2.0 * SHORTEST_S
+        self._next = max(self._next, now - max(0.0, AHEAD_S - age))
+        self._next += min(LONGEST_S, max(shortest, age / AGE_PER_INTERVAL))
         return True
 
 
