@@ -5,6 +5,7 @@ versions, newest first. What a crash leaves in between is swept at the next star
 nor duckdb: the server calls it, in a thread.
 """
 
+import logging
 import re
 import shutil
 import threading
@@ -27,6 +28,7 @@ from traind.data.files import (
     write_atomically,
 )
 
+LOG = logging.getLogger(__name__)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _VERSIONS = "versions.json"  # of a data set: digests, newest first
@@ -74,7 +76,7 @@ class Catalog:
         sweep_temporaries(self._root)
         for folder in self._folders():
             sweep_temporaries(folder)
-            versions = self._versions(folder.name)
+            versions = self._versions(folder.name) or self._adopted(folder)
             if not versions:
                 shutil.rmtree(folder)
                 continue
@@ -162,6 +164,15 @@ class Catalog:
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise
+
+    def _adopted(self, folder: Path) -> tuple[str, ...]:
+        """Make the list of versions anew of what is there: it was damaged, or never written."""
+        found = [version for version in folder.iterdir() if version.is_dir() and _DIGEST.match(version.name)]
+        versions = tuple(one.name for one in sorted(found, key=lambda one: one.stat().st_mtime, reverse=True))
+        if versions:
+            LOG.warning("the data set %s had no list of its versions; %d were found", folder.name, len(versions))
+            write_atomically(folder / _VERSIONS, msgspec.json.encode(versions))
+        return versions
 
     def _folders(self) -> tuple[Path, ...]:
         return tuple(path for path in self._root.iterdir() if path.is_dir() and NAME.match(path.name))

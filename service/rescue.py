@@ -1,7 +1,8 @@
 """Start-up: settle what the last server left, before anything runs.
 
-In this order: processes that outlived it are killed, a lost database is rebuilt from the status files, jobs that a
-worker had go back to the queue (or to what was asked of them), and folders that belong to no job are swept.
+In this order: processes that outlived it are killed, a lost database or record is rebuilt from the status files,
+jobs that a worker had go back to the queue (or to what was asked of them), and folders that belong to no job are
+swept.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from traind.service.settings import Layout
 from traind.trainer.contract import Log
 
 LOG = logging.getLogger(__name__)
+AT_ONCE = 100  # finished jobs looked at together
 
 
 async def rescue(journal: Journal, layout: Layout) -> None:
@@ -30,6 +32,7 @@ async def rescue(journal: Journal, layout: Layout) -> None:
         await journal.store.worker_ended(job_id, attempt)
     if journal.store.is_new:
         await _rebuild(journal)
+    await _mend(journal)
     async with journal.turn:
         for job in await journal.store.unfinished():
             journal.live[job.job_id] = job
@@ -45,6 +48,20 @@ async def rescue(journal: Journal, layout: Layout) -> None:
     await asyncio.to_thread(_sweep, layout, nobodys)
 
 
+async def mend_status_files(journal: Journal) -> None:
+    """Write the status files of finished jobs anew that are missing or damaged."""
+    jobs, cursor = await journal.store.page(TERMINAL, AT_ONCE, None)
+    while jobs:
+        async with journal.turn:
+            for job in await journal.snapshots.unlike(jobs):
+                if not await journal.store.unknown([job.job_id]) and job.job_id not in journal.live:
+                    LOG.warning("the status file of job %s was not whole and is written anew", job.job_id)
+                    await journal.snapshots.entered(job)
+        if cursor is None:
+            return
+        jobs, cursor = await journal.store.page(TERMINAL, AT_ONCE, cursor)
+
+
 async def _rebuild(journal: Journal) -> None:
     """Fill an empty database from the status files there are; the events are gone, and the next one says so."""
     lost = Log(message="The database was lost; this job was rebuilt from its status file.", level="warning")
@@ -56,6 +73,21 @@ async def _rebuild(journal: Journal) -> None:
                 journal.live.pop(job.job_id, None)
     if jobs:
         LOG.warning("there was no whole database; %d jobs were rebuilt from their status files", len(jobs))
+
+
+async def _mend(journal: Journal) -> None:
+    """Put status files in the place of damaged records: the other jobs, and all events, are as they were."""
+    said = Log(message="The record of this job was damaged; it is rebuilt from its status file.", level="warning")
+    for job_id, seq in (await journal.store.damaged()).items():
+        job = await journal.snapshots.read(job_id)
+        if job is None:
+            LOG.error("the record of job %s is damaged, and so is its status file: it cannot be shown", job_id)
+            continue
+        LOG.warning("the record of job %s is damaged; it is rebuilt from its status file", job_id)
+        async with journal.turn:
+            job = await journal.record(msgspec.structs.replace(job, seq=max(seq, job.seq)), said)
+            if job.status in TERMINAL:
+                journal.live.pop(job_id, None)
 
 
 def _sweep(layout: Layout, nobodys: set[str]) -> None:

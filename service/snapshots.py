@@ -7,6 +7,7 @@ only caller. Never the truth: that is the store.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from traind.service.jobs import Job
 PROGRESS_EVERY_S = 0.2
 LOG = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Job)
 
 
 class Snapshots:
@@ -50,6 +52,14 @@ class Snapshots:
         path = self._path(job_id)
         await asyncio.get_running_loop().run_in_executor(self._thread, lambda: path.unlink(missing_ok=True))
 
+    async def read(self, job_id: str) -> Job | None:
+        """Return the job in its file; None where there is none, or a damaged one, which is set aside with a word."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, self._path(job_id))
+
+    async def unlike(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return those of the jobs whose file is missing, damaged or of another state."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._unlike, jobs)
+
     async def read_all(self) -> list[Job]:
         """Return the jobs in every readable file, oldest first; damaged files are set aside with a word."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read_all)
@@ -80,12 +90,20 @@ class Snapshots:
         except OSError as error:
             LOG.warning("the status file of %s could not be written: %s", job.job_id, error)
 
+    def _unlike(self, jobs: Sequence[Job]) -> list[Job]:
+        found = [self._read(self._path(job.job_id)) for job in jobs]
+        return [job for job, kept in zip(jobs, found, strict=True) if kept is None or kept.seq != job.seq]
+
     def _read_all(self) -> list[Job]:
-        jobs = []
-        for path in self._folder.glob("*.json"):
-            try:
-                jobs.append(msgspec.json.decode(path.read_bytes(), type=Job))
-            except (OSError, msgspec.DecodeError) as error:
-                LOG.warning("the status file %s is damaged (%s); it is set aside", path.name, error)
-                path.rename(path.with_suffix(".damaged"))
+        jobs = [job for path in self._folder.glob("*.json") if (job := self._read(path)) is not None]
         return sorted(jobs, key=lambda job: job.created_at)
+
+    def _read(self, path: Path) -> Job | None:
+        try:
+            return _decoder.decode(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            LOG.warning("the status file %s is damaged (%s); it is set aside", path.name, error)
+            path.rename(path.with_suffix(".damaged"))
+            return None

@@ -1,7 +1,8 @@
 """The truth on disk: one SQLite file with jobs, attempts and events.
 
 An event and the job it leads to are written in one transaction. `is_synced` transactions (the ones that decide a
-fate) are on the disk when `commit` returns; the others survive any kill of the process, but not a power cut.
+fate) are on the disk when `commit` returns; the others survive any kill of the process, but not a power cut. Each
+row has a checksum: what a disk has changed is never told as if it were true.
 SQLite runs on one thread of its own; every method here is a coroutine that hands over to it. Called by the engine
 only.
 """
@@ -11,6 +12,7 @@ import contextlib
 import logging
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,49 +21,17 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from traind.service.errors import DiskLow, RootTooNew, StoreFailed
+from traind.service.errors import DiskLow, StoreFailed
 from traind.service.jobs import TERMINAL, Job
+from traind.service.tables import make_tables
+from traind.trainer.contract import Log, encode_event
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FORMAT = 1  # `user_version` of the database: the root's format
 LOG = logging.getLogger(__name__)
 _TERMINAL_SQL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
-_SCHEMA = f"""
-CREATE TABLE jobs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    job_id TEXT NOT NULL UNIQUE,
-    status TEXT NOT NULL,
-    finished_at REAL,
-    record BLOB NOT NULL
-);
-CREATE INDEX jobs_unfinished ON jobs (number) WHERE status NOT IN ({_TERMINAL_SQL});
-CREATE INDEX jobs_by_status ON jobs (status, number);
-CREATE TABLE events (
-    number INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
-    seq INTEGER NOT NULL,
-    body BLOB NOT NULL,
-    PRIMARY KEY (number, seq)
-) WITHOUT ROWID;
-CREATE TABLE workers (
-    job_id TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    identity TEXT NOT NULL,
-    PRIMARY KEY (job_id, attempt)
-) WITHOUT ROWID;
-CREATE TABLE aliases (
-    name TEXT PRIMARY KEY,
-    job_id TEXT NOT NULL,
-    since REAL NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE alias_moves (
-    name TEXT NOT NULL,
-    job_id TEXT,
-    ts REAL NOT NULL
-);
-"""
-_UNFINISHED = f"SELECT job_id, record FROM jobs WHERE status NOT IN ({_TERMINAL_SQL}) ORDER BY number"  # noqa: S608 - constants
+_UNFINISHED = f"SELECT job_id, record, crc FROM jobs WHERE status NOT IN ({_TERMINAL_SQL}) ORDER BY number"  # noqa: S608 - constants
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 
@@ -113,11 +83,15 @@ class Store:
 
     async def job(self, job_id: str) -> Job | None:
         """Return one job, or None."""
-        rows = await self._run(self._rows, "SELECT job_id, record FROM jobs WHERE job_id = ?", (job_id,))
+        rows = await self._run(self._rows, "SELECT job_id, record, crc FROM jobs WHERE job_id = ?", (job_id,))
         found = _readable(rows)
         if rows and not found:
             raise StoreFailed(f"The record of the job {job_id!r} is damaged.", hint="Its status file may be whole.")
         return found[0] if found else None
+
+    async def damaged(self) -> dict[str, int]:
+        """Return the jobs whose records cannot be read, each with the number of its last event."""
+        return await self._run(self._damaged)
 
     async def unfinished(self) -> list[Job]:
         """Return the jobs that are not terminal, oldest first."""
@@ -136,7 +110,7 @@ class Store:
     async def page(self, statuses: Iterable[str], limit: int, before: int | None) -> tuple[list[Job], int | None]:
         """Return up to `limit` jobs, newest first, and the cursor of the next page (None: there is none)."""
         wanted = list(statuses)
-        sql = f"""SELECT number, job_id, record FROM jobs WHERE number < ?
+        sql = f"""SELECT number, job_id, record, crc FROM jobs WHERE number < ?
             {f"AND status IN ({', '.join('?' * len(wanted))})" if wanted else ""}
             ORDER BY number DESC LIMIT ?"""  # noqa: S608 - placeholders only
         rows = await self._run(self._rows, sql, (before or 2**62, *wanted, limit + 1))
@@ -148,10 +122,14 @@ class Store:
         return dict(await self._run(self._rows, "SELECT status, count(*) FROM jobs GROUP BY status", ()))
 
     async def events(self, job_id: str, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return up to `limit` events with `seq` above `after`, in order, as `(seq, encoded event)`."""
-        sql = """SELECT seq, body FROM events WHERE number = (SELECT number FROM jobs WHERE job_id = ?)
+        """Return up to `limit` events with `seq` above `after`, in order, as `(seq, encoded event)`.
+
+        A damaged one is replaced by a word about it.
+        """
+        sql = """SELECT seq, body, crc FROM events WHERE number = (SELECT number FROM jobs WHERE job_id = ?)
             AND seq > ? ORDER BY seq LIMIT ?"""
-        return await self._run(self._rows, sql, (job_id, after, limit))
+        rows = await self._run(self._rows, sql, (job_id, after, limit))
+        return [(seq, body if _is_whole(body, crc) else _damaged_event(job_id, seq)) for seq, body, crc in rows]
 
     async def delete(self, job_id: str) -> None:
         """Forget a job and its events, durably."""
@@ -223,27 +201,22 @@ class Store:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._db.execute("PRAGMA journal_size_limit = 16777216")
-            self._check_format()
+            self._check()
         except BaseException:
             self._db.close()
             raise
 
-    def _check_format(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > FORMAT:
-            raise RootTooNew(
-                f"The root was written in format {version}; this traind reads up to {FORMAT}.",
-                hint="Run the newer traind, or use another root.",
-            )
-        self.is_new = version == 0
-        if self.is_new:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+    def _check(self) -> None:
+        self.is_new = make_tables(self._db)
         (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-        unfinished = self._rows(_UNFINISHED, ())
-        if verdict == "ok" and len(_readable(unfinished)) < len(unfinished):
-            verdict = "the record of an unfinished job cannot be read"
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
+
+    def _damaged(self) -> dict[str, int]:
+        rows = self._db.execute("SELECT job_id, record, crc FROM jobs")
+        damaged = [job_id for job_id, record, crc in rows if not _is_whole(record, crc)]
+        last = "SELECT coalesce(max(seq), 0) FROM events JOIN jobs USING (number) WHERE job_id = ?"
+        return {job_id: self._db.execute(last, (job_id,)).fetchone()[0] for job_id in damaged}
 
     def _set_aside(self, error: Exception) -> None:
         """Keep a damaged database for inspection, out of the way."""
@@ -273,15 +246,15 @@ class Store:
         with self._transaction(is_synced=is_synced):
             for change in changes:
                 job = change.job
+                record = _encoder.encode(job)
                 (number,) = self._db.execute(
-                    """INSERT INTO jobs (job_id, status, finished_at, record) VALUES (?, ?, ?, ?)
+                    """INSERT INTO jobs (job_id, status, finished_at, record, crc) VALUES (?, ?, ?, ?, ?)
                     ON CONFLICT (job_id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at,
-                    record = excluded.record RETURNING number""",
-                    (job.job_id, job.status, job.finished_at, _encoder.encode(job)),
+                    record = excluded.record, crc = excluded.crc RETURNING number""",
+                    (job.job_id, job.status, job.finished_at, record, zlib.crc32(record)),
                 ).fetchone()
-                self._db.executemany(
-                    "INSERT INTO events VALUES (?, ?, ?)", [(number, seq, body) for seq, body in change.events]
-                )
+                events = [(number, seq, body, zlib.crc32(body)) for seq, body in change.events]
+                self._db.executemany("INSERT INTO events (number, seq, body, crc) VALUES (?, ?, ?, ?)", events)
 
     @contextlib.contextmanager
     def _transaction(self, *, is_synced: bool) -> Iterator[None]:
@@ -303,11 +276,24 @@ class Store:
 
 
 def _readable(rows: Iterable[tuple[Any, ...]]) -> list[Job]:
-    """Return the jobs of `(job_id, record)` rows; a damaged record is left out, and said."""
+    """Return the jobs of `(job_id, record, crc)` rows; a damaged record is left out, and said."""
     jobs = []
-    for job_id, record in rows:
+    for job_id, record, crc in rows:
         try:
+            if not _is_whole(record, crc):
+                raise msgspec.DecodeError("its checksum is another one")  # noqa: TRY301 - as a record that is no JSON
             jobs.append(_decoder.decode(record))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             LOG.warning("the record of job %s in the database is damaged: %s", job_id, error)
     return jobs
+
+
+def _is_whole(content: bytes, crc: int | None) -> bool:
+    """Tell whether a row is what was written; rows from before there were checksums are taken as they are."""
+    return crc is None or (isinstance(content, bytes) and zlib.crc32(content) == crc)
+
+
+def _damaged_event(job_id: str, seq: int) -> bytes:
+    LOG.warning("event %d of job %s in the database is damaged", seq, job_id)
+    message = "This event is damaged on the disk and cannot be shown."
+    return encode_event(Log(seq=seq, job_id=job_id, message=message, level="error"))

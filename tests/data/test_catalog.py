@@ -155,3 +155,14 @@ def test_threads_may_put_at_once(catalog: Catalog, root: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(set(catalog.get("d").versions)) == 8
+
+
+def test_a_lost_list_of_versions_is_made_anew_of_what_is_there(catalog: Catalog, root: Path) -> None:
+    one, two = put(catalog, root, "d", b"1"), put(catalog, root, "d", b"2")
+    for damage in (b"", b"{", None):
+        path = root / "d" / "versions.json"
+        path.unlink() if damage is None else path.write_bytes(damage)
+        opened = Catalog(root)
+        opened.open()
+        assert set(opened.get("d").versions) == {one.digest, two.digest}
+        assert opened.get("d", one.digest).path.read_bytes() == b"1"

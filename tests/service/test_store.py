@@ -8,8 +8,9 @@ import pytest
 
 from traind.service.errors import RootTooNew, StoreFailed
 from traind.service.jobs import Job
-from traind.service.store import FORMAT, Change, Store
-from traind.trainer.contract import Status, TrainSpec
+from traind.service.store import Change, Store
+from traind.service.tables import FORMAT
+from traind.trainer.contract import Log, Status, TrainSpec, decode_event
 
 
 def job(job_id: str, status: Status = Status.QUEUED, **fields: object) -> Job:
@@ -105,3 +106,41 @@ async def test_a_root_of_a_newer_traind_is_refused(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(RootTooNew, match=f"format {FORMAT + 1}"):
         await Store.open(path)
+
+
+async def test_a_root_of_an_older_traind_is_brought_up_and_reads_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "traind.db"
+    store = await Store.open(path)
+    await store.commit([Change(job("old", seq=1), [(1, b"{1}")])], is_synced=True)
+    await store.close()
+    db = sqlite3.connect(path)
+    db.executescript("ALTER TABLE jobs DROP COLUMN crc; ALTER TABLE events DROP COLUMN crc; PRAGMA user_version = 1;")
+    db.close()
+    for _ in range(2):
+        store = await Store.open(path)
+        assert not store.is_new
+        assert await store.unfinished() == [job("old", seq=1)]
+        assert await store.events("old", 0, 10) == [(1, b"{1}")]
+        await store.close()
+
+
+@pytest.mark.parametrize("damage", [b"{2", b"{3}", b"", "{2}"])
+async def test_a_damaged_event_is_replaced_by_a_word_about_it(store: Store, damage: object) -> None:
+    await store.commit([Change(job("a", seq=3), [(1, b"{1}"), (2, b"{2}"), (3, b"{3}")])], is_synced=True)
+    await store._run(store._change, "UPDATE events SET body = ? WHERE seq = 2", (damage,))
+    first, second, third = await store.events("a", 0, 10)
+    assert (first, third) == ((1, b"{1}"), (3, b"{3}"))
+    told = decode_event(second[1])
+    assert isinstance(told, Log)
+    assert (told.seq, told.level, "damaged" in told.message) == (2, "error", True)
+
+
+async def test_a_damaged_record_is_named_and_the_others_are_read(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.commit([Change(job(name, seq=1), [(1, b"{}")])], is_synced=True)
+    assert await store.damaged() == {}
+    await store._run(store._change, "UPDATE jobs SET record = replace(record, '1.0', '2.0') WHERE job_id = 'a'", ())
+    assert await store.damaged() == {"a": 1}
+    assert [found.job_id for found in await store.unfinished()] == ["b"]
+    with pytest.raises(StoreFailed, match="damaged"):
+        await store.job("a")
