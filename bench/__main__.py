@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-PARTS = ("steps", "start", "feed", "http", "history", "data")
+PARTS = ("steps", "start", "feed", "http", "guard", "history", "data")
 LONG = ("quality",)  # half an hour and more: only where it is named
 
 

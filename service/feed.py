@@ -71,7 +71,8 @@ class Feed:
     def __init__(self) -> None:
         self._watchers: defaultdict[str | None, set[Watcher]] = defaultdict(set)
         self._shown: dict[str, float] = {}  # when a job's progress last went to those who watch all
-        self.dropped = 0  # watchers that were too slow
+        self.dropped = 0  # events at which a watcher was too slow, and was cut off
+        self.thinned = 0  # progress that those who watch all jobs were not shown
 
     def watch(self, topic: str | None, limit: int = WATCHER_EVENTS) -> Watcher:
         """Return a subscription to one job's events, or (None) to states and thinned progress of all jobs."""
@@ -87,6 +88,7 @@ class Feed:
             return
         if now is not None:
             if now - self._shown.get(job_id, 0.0) < PROGRESS_EVERY_S:
+                self.thinned += 1
                 return
             self._shown[job_id] = now
         elif item.is_last:

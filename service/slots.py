@@ -46,6 +46,7 @@ class Slots:
             memory_bytes: what one job may allocate; None: no limit.
         """
         self.problem: str | None = None  # why no worker can be started, while that lasts
+        self.lost = {"starting": 0, "waiting": 0}  # workers that died before they had a job
         self._server = server
         self._count = count
         self._inbox = inbox
@@ -141,6 +142,7 @@ class Slots:
             try:
                 worker = await Worker.start(self._server, self._run, self._memory_bytes)
             except BootFailed as error:
+                self.lost["starting"] += 1
                 self.problem = str(error)
             else:
                 self.problem = None
@@ -153,6 +155,7 @@ class Slots:
 
     def _died_waiting(self, worker: Worker) -> None:
         if worker in self._ahead:
+            self.lost["waiting"] += 1
             self._ahead.remove(worker)
             self._spawn(worker.retire(), f"retire {worker.pid}")
             self._refill()

@@ -3,6 +3,7 @@
 It runs by itself (`http.server`) or below any prefix of another app, and any number of times in one process.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
@@ -24,7 +25,7 @@ from traind.service.http.guard import (
 from traind.service.http.operations import OPERATIONS
 from traind.service.http.pages import add_slash, load_assets, show
 from traind.service.http.tokens import Tokens
-from traind.service.http.trace import follow, harden
+from traind.service.http.trace import harden, make_follower
 from traind.service.service import TrainingService
 from traind.service.telemetry import Telemetry
 
@@ -60,9 +61,10 @@ def build_app(
     entries = {"/": assets.pop("/page/index.html"), "": add_slash, **docs.make_pages(OPERATIONS)}
     open_handlers = [*entries.values(), *assets.values(), *(one.handler for one in OPERATIONS if one.is_open)]
     openings = Openings(without_token=frozenset(open_handlers), from_links=frozenset(entries.values()))
-    app = web.Application(middlewares=(follow, answer_errors, make_guard(policy, openings)))
+    telemetry = Telemetry()
+    app = web.Application(middlewares=(make_follower(telemetry), answer_errors, make_guard(policy, openings)))
     app[SERVICE], app[LIMITS], app[ENCODED] = service, limits, Encoded()
-    app[STREAMS], app[TELEMETRY] = Streams(limits.streams), Telemetry()
+    app[STREAMS], app[TELEMETRY] = Streams(limits.streams), telemetry
     for path, handler in {**entries, **assets, openapi.PATH: openapi.make_handler(OPERATIONS)}.items():
         app.router.add_route("GET", path, handler, expect_handler=expect_later)
     for operation in OPERATIONS:
@@ -81,7 +83,9 @@ def _add_signals(app: web.Application, policy: Policy) -> None:
             await service.__aenter__()
         observers = service.engine.journal.observers
         observers.append(telemetry.observe)
+        lag = asyncio.create_task(telemetry.measure_lag(), name="traind-lag")
         yield
+        lag.cancel()
         observers.remove(telemetry.observe)
         if is_ours:
             await service.close()
@@ -91,7 +95,8 @@ def _add_signals(app: web.Application, policy: Policy) -> None:
 
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
         harden(request, response)
-        response.headers.update(cors_headers(request, policy))
+        if policy.origins:
+            response.headers.update(cors_headers(request, policy))
 
     app.cleanup_ctx.append(run)
     app.on_shutdown.append(end_streams)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
+from multidict import istr
 
 from traind.service.errors import Forbidden
 from traind.service.http.errors import (
@@ -29,6 +30,7 @@ from traind.service.http.errors import (
 )
 from traind.service.http.tokens import FailedAttempts, Tokens
 from traind.service.problems import Problem
+from traind.service.telemetry import CALLER
 from traind.service.validate import refusal
 
 Authorize = Callable[[web.Request], bool | Awaitable[bool]]
@@ -37,7 +39,7 @@ ANY_ADDRESS: Final = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - as a host: t
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 SUBPROTOCOL: Final = "traind"
 TOKEN_SUBPROTOCOL: Final = "traind.token."  # noqa: S105 - followed by the token, base64url without padding
-CALLER = web.RequestKey("traind_caller", str)  # the name of the token that came with the request
+SITE: Final = istr("Sec-Fetch-Site")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _PREFLIGHT = {  # what a page of an allowed origin may send
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, DELETE",
@@ -87,50 +89,56 @@ def make_origins(names: Iterable[str]) -> frozenset[str]:
 
 
 def make_guard(policy: Policy, openings: Openings) -> Middleware:
-    """Return the middleware that lets a request through, or raises what is wrong with it."""
+    """Return the middleware that lets a request through, or raises what is wrong with it.
+
+    What follows from a few headers alone is decided once for each of their values and remembered: this runs before
+    every answer.
+    """
+    hosts, tokens, attempts, authorize = policy.hosts, policy.tokens, policy.attempts, policy.authorize
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if policy.hosts is not None:
-            _check_host(request, policy)
-        if hdrs.ORIGIN in request.headers or "Sec-Fetch-Site" in request.headers:
-            _check_site(request, policy, openings)
-            if request.method == hdrs.METH_OPTIONS and "Access-Control-Request-Method" in request.headers:
+        headers = request.headers
+        host = headers.get(hdrs.HOST)  # one at most: two are no HTTP
+        if hosts is not None and not (host == request.host and _is_listed(host, hosts)):
+            _check_host(request, hosts)
+        origin, site = headers.get(hdrs.ORIGIN), headers.get(SITE)
+        if origin is not None or site is not None:
+            if not _is_welcome(origin, site, host, policy.origins):
+                _check_link(request, openings)
+            if hdrs.ACCESS_CONTROL_REQUEST_METHOD in headers and request.method == hdrs.METH_OPTIONS:
                 return web.Response(status=204, headers=_PREFLIGHT)
-        if hdrs.CONTENT_ENCODING in request.headers:
+        if hdrs.CONTENT_ENCODING in headers:
             raise UnsupportedMedia("Compressed bodies are not taken.", hint="Send it without Content-Encoding.")
-        if policy.tokens is not None and request.match_info.handler not in openings.without_token:
-            request[CALLER] = _authenticate(request, policy.tokens, policy.attempts)
-        if policy.authorize is not None:
-            await _ask_host(request, policy.authorize)
+        if tokens is not None and handler not in openings.without_token:
+            caller = attempts.proven(request.remote, headers.get(hdrs.AUTHORIZATION))
+            CALLER.set(caller or _authenticate(request, tokens, attempts))
+        if authorize is not None:
+            await _ask_host(request, authorize)
         return await handler(request)
 
     return guard
 
 
-def _check_host(request: web.Request, policy: Policy) -> None:
-    names = request.headers.getall(hdrs.HOST, [])
-    if len(names) == 1 and names[0] == request.host and _is_ours(request, names[0], policy):
+def _check_host(request: web.Request, allowed: frozenset[str]) -> None:
+    """Refuse a name that is not ours, in the Host header or in an absolute target (RFC 9112, 3.2.2)."""
+    named = request.headers.get(hdrs.HOST)
+    if named is not None and all(_is_ours(request, name, allowed) for name in (named, request.host)):
         return
-    if names:
-        names.append(request.host)  # of an absolute target (RFC 9112, 3.2.2), where there is one
-    if not names or not all(_is_ours(request, name, policy) for name in names):
-        shown = names[0][:100] if names else "none"
-        hint = "Start the server with --allow-host and the name by which it is reached."
-        raise HostNotAllowed(f"This server does not answer to the host {shown!r}.", hint=hint)
+    shown = "none" if named is None else named[:100]
+    hint = "Start the server with --allow-host and the name by which it is reached."
+    raise HostNotAllowed(f"This server does not answer to the host {shown!r}.", hint=hint)
 
 
-def _is_ours(request: web.Request, host: str, policy: Policy) -> bool:
-    assert policy.hosts is not None
-    if _is_listed(host, policy.hosts):
+def _is_ours(request: web.Request, host: str, allowed: frozenset[str]) -> bool:
+    if _is_listed(host, allowed):
         return True
-    if not policy.hosts & ANY_ADDRESS or request.transport is None:
+    if not allowed & ANY_ADDRESS or request.transport is None:
         return False
-    address = request.transport.get_extra_info("sockname")[0]
-    return _PORT.sub("", host) == (f"[{address}]" if ":" in address else address)
+    return _is_address(host, request.transport.get_extra_info("sockname")[0])
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _is_listed(host: str, allowed: frozenset[str]) -> bool:
     """Tell whether a Host header stands in the allow-list, as it is or without its port."""
     whole = host.lower()
@@ -138,44 +146,48 @@ def _is_listed(host: str, allowed: frozenset[str]) -> bool:
     return name not in ANY_ADDRESS and (whole in allowed or name in allowed)
 
 
-def _check_site(request: web.Request, policy: Policy, openings: Openings) -> None:
-    """Refuse what a page of another site sent; a link there may open the page, and nothing else."""
-    origins = request.headers.getall(hdrs.ORIGIN, [])
-    is_ours = all(site.lower() in OWN_SITES for site in request.headers.getall("Sec-Fetch-Site", []))
-    if origins:
-        if all(origin.lower() in policy.origins for origin in origins):
-            return
-        is_ours = is_ours and all(_is_same_origin(request, origin) for origin in origins)
-    if is_ours or (not origins and _is_link(request) and request.match_info.handler in openings.from_links):
-        return
-    shown = origins[0][:100] if origins else "another site"
-    hint = "Let it in with --allow-origin, or origins=(...) where traind is embedded."
-    raise OriginNotAllowed(f"Pages of {shown} may not use this server.", hint=hint)
+@lru_cache(maxsize=1024)
+def _is_address(host: str, address: str) -> bool:
+    """Tell whether a Host header is the address that a connection came in on, on any port."""
+    return _PORT.sub("", host) == (f"[{address}]" if ":" in address else address)
 
 
-def _is_same_origin(request: web.Request, origin: str) -> bool:
+@lru_cache(maxsize=1024)
+def _is_welcome(origin: str | None, site: str | None, host: str | None, allowed: frozenset[str]) -> bool:
+    """Tell whether the page that sent this is one of ours, or of an origin that is let in."""
+    if origin is not None and origin.lower() in allowed:
+        return True
+    is_ours = site is None or site.lower() in OWN_SITES
+    return is_ours and (origin is None or _is_same_origin(origin, host or ""))
+
+
+def _is_same_origin(origin: str, host: str) -> bool:
     """Tell whether an Origin is that of our own pages, by the name under which the client reached us."""
     try:
         parts = urlsplit(origin.lower())
         default = {"http": ":80", "https": ":443"}[parts.scheme]
     except (KeyError, ValueError):
         return False
-    host = request.headers.get(hdrs.HOST, "").lower()
-    return bool(host) and parts.netloc.removesuffix(default) == host.removesuffix(default)
+    return bool(host) and parts.netloc.removesuffix(default) == host.lower().removesuffix(default)
 
 
-def _is_link(request: web.Request) -> bool:
-    return (
+def _check_link(request: web.Request, openings: Openings) -> None:
+    """Refuse what a page of another site sent; a link there may open the page, and nothing else."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    is_link = (
         request.method == hdrs.METH_GET
         and request.headers.get("Sec-Fetch-Mode") == "navigate"
         and request.headers.get("Sec-Fetch-Dest") == "document"
     )
+    if is_link and origin is None and request.match_info.handler in openings.from_links:
+        return
+    shown = "another site" if origin is None else origin[:100]
+    hint = "Let it in with --allow-origin, or origins=(...) where traind is embedded."
+    raise OriginNotAllowed(f"Pages of {shown} may not use this server.", hint=hint)
 
 
 def cors_headers(request: web.Request, policy: Policy) -> dict[str, str]:
-    """Return what lets a page of an allowed origin read the answer; nothing for all others."""
-    if not policy.origins:
-        return {}
+    """Return what lets a page of an allowed origin read the answer; only `Vary` for all others."""
     origin = request.headers.get(hdrs.ORIGIN, "").lower()
     if origin not in policy.origins:
         return {hdrs.VARY: hdrs.ORIGIN}
@@ -188,11 +200,12 @@ def cors_headers(request: web.Request, policy: Policy) -> dict[str, str]:
 
 def _authenticate(request: web.Request, tokens: Tokens, attempts: FailedAttempts) -> str:
     """Return the caller's name, or raise `Unauthorized` or `TooManyAttempts`."""
-    token = _token_of(request)
-    if token is None:
+    sent = _token_of(request)
+    if sent is None:
         raise _unauthorized("This server wants a token.")
+    header, token = sent
     address = request.remote or ""
-    if (proven := attempts.proven(address, token)) is not None:
+    if (proven := attempts.proven(address, header)) is not None:
         return proven
     if wait_s := attempts.wait_s(address):
         headers = {"Retry-After": str(int(wait_s) + 1)}
@@ -201,7 +214,7 @@ def _authenticate(request: web.Request, tokens: Tokens, attempts: FailedAttempts
     if name is None:
         attempts.failed(address)
         raise _unauthorized("That token is not one of this server's.")
-    attempts.succeeded(address, token, name)
+    attempts.succeeded(address, header, name)
     return name
 
 
@@ -210,14 +223,17 @@ def _unauthorized(said: str) -> Unauthorized:
     return Unauthorized(said, hint=hint, headers={"WWW-Authenticate": "Bearer"})
 
 
-def _token_of(request: web.Request) -> bytes | None:
-    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+def _token_of(request: web.Request) -> tuple[str, bytes] | None:
+    """Return the header that a token came in, and the token."""
+    said = request.headers.get(hdrs.AUTHORIZATION, "")
+    scheme, _, token = said.partition(" ")
     if scheme.lower() == "bearer" and token.strip():
-        return token.strip().encode("utf-8", "surrogateescape")
-    for name in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(","):
+        return said, token.strip().encode("utf-8", "surrogateescape")
+    said = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "")
+    for name in said.split(","):
         encoded = name.strip()
         if encoded.startswith(TOKEN_SUBPROTOCOL):
-            return _from_base64(encoded.removeprefix(TOKEN_SUBPROTOCOL))
+            return said, _from_base64(encoded.removeprefix(TOKEN_SUBPROTOCOL))
     return None
 
 

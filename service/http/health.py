@@ -1,11 +1,19 @@
 """How the server is: liveness, readiness, figures for Prometheus."""
 
+import shutil
+
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from traind.service.http.answers import HealthAnswer, SlotsInUse, answer
 from traind.service.http.context import SERVICE, STREAMS, TELEMETRY, VERSION
 from traind.service.http.errors import NotReady
+from traind.service.service import TrainingService
+from traind.service.telemetry import Telemetry
+from traind.trainer.contract import Status
+
+_DROPPED = "Points that went as part of a later one, or not to a watcher; a job's events lack none"
+_RESTARTS = "Workers replaced because they died, by what they did then"
 
 
 async def health(request: web.Request) -> web.Response:
@@ -22,8 +30,24 @@ async def health(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     """Answer the figures of this service."""
     service, telemetry = request.app[SERVICE], request.app[TELEMETRY]
-    counts = await service.engine.journal.store.counts()
-    telemetry.gather(service.health(), counts, service.layout.root)
+    _gather(service, telemetry, await service.engine.journal.store.counts())
     telemetry.streams.set(len(request.app[STREAMS]))
-    telemetry.dropped.set(service.engine.feed.dropped)
     return web.Response(body=generate_latest(telemetry.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+def _gather(service: TrainingService, telemetry: Telemetry, counts: dict[str, int]) -> None:
+    """Set the figures that say what is true now, rather than what was counted on the way."""
+    engine, state = service.engine, service.health()
+    for status in Status:
+        telemetry.jobs.labels(status.value).set(counts.get(status.value, 0))
+    telemetry.slots.set(state["slots"]["total"])
+    telemetry.busy.set(state["slots"]["busy"])
+    telemetry.watchers.set(state["watchers"])
+    telemetry.disk.set(shutil.disk_usage(service.layout.root).free)
+    running = [job for job in engine.journal.live.values() if job.status is Status.RUNNING]
+    telemetry.rate.set(sum(job.samples_per_s or 0.0 for job in running))
+    dropped = {"worker": telemetry.coalesced, "overview": engine.feed.thinned, "slow_watcher": engine.feed.dropped}
+    telemetry.totals.tell("traind_points_dropped", _DROPPED, dropped, "at")
+    telemetry.totals.tell(
+        "traind_slot_restarts", _RESTARTS, {"training": telemetry.deaths, **engine.slots.lost}, "while"
+    )

@@ -96,7 +96,7 @@ class FailedAttempts:
         self._addresses = addresses
         self._clock = clock
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address: (failures, when)
-        self._proven: OrderedDict[tuple[str, bytes], str] = OrderedDict()
+        self._proven: OrderedDict[tuple[str | None, str | None], str] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
         """Return how long the address has to wait for its next try; 0 where it need not."""
@@ -110,15 +110,18 @@ class FailedAttempts:
         if len(self._spent) > self._addresses:
             self._spent.popitem(last=False)
 
-    def succeeded(self, address: str, token: bytes, name: str) -> None:
-        """Remember a right token of an address, and whose it is."""
-        self._proven[address, token] = name
+    def succeeded(self, address: str, header: str, name: str) -> None:
+        """Remember whose right token a header of an address held."""
+        self._proven[address, header] = name
         if len(self._proven) > self._addresses:
             self._proven.popitem(last=False)
 
-    def proven(self, address: str, token: bytes) -> str | None:
-        """Return whose token this is, if it was right from this address before."""
-        return self._proven.get((address, token))
+    def proven(self, address: str | None, header: str | None) -> str | None:
+        """Return whose token a header holds, if it came from this address before.
+
+        The look-up tells a guess nothing by its time: it compares hashes that are keyed anew in each process.
+        """
+        return self._proven.get((address, header))
 
     def _failures(self, address: str) -> float:
         spent, when = self._spent.get(address, (0.0, 0.0))

@@ -6,61 +6,74 @@ Paths are logged without their query, and headers not at all.
 import logging
 import re
 import time
+from typing import Final
 
-from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+from multidict import CIMultiDict, istr
 
-from traind.service.http.context import TELEMETRY, VERSION
+from traind.service.http.context import VERSION
 from traind.service.http.errors import shown_path
-from traind.service.http.guard import CALLER
-from traind.service.telemetry import JOB_ID, REQUEST_ID
+from traind.service.telemetry import CALLER, JOB_ID, REQUEST_ID, Telemetry
 
 LOG = logging.getLogger("traind.http")
-ID_HEADER = "X-Request-ID"
+ID_HEADER: Final = istr("X-Request-ID")
 ID = web.RequestKey("traind_request_id", str)
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_HARDENING = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-    "traind-version": VERSION,
-}
+_ALWAYS: Final = CIMultiDict(
+    {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "X-Frame-Options": "DENY",
+        "Server": "traind",  # not which Python and which aiohttp
+        "traind-version": VERSION,
+    }
+)
+_UNLESS_OWN: Final = (
+    (hdrs.CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (hdrs.CACHE_CONTROL, "no-store"),
+)
 
 
-@web.middleware
-async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request its id, then log and count how it was answered."""
-    given = request.headers.get(ID_HEADER, "")
-    request[ID] = given if given and _GIVEN_ID.fullmatch(given) else request.app[TELEMETRY].new_id()
-    REQUEST_ID.set(request[ID])
-    job_id = request.query.get("job_id") or request.match_info.get("job_id")
-    if job_id is not None:
-        JOB_ID.set(job_id[:64])
-    started = time.perf_counter()
-    response = await handler(request)
-    _tell(request, response, time.perf_counter() - started)
-    return response
+def make_follower(telemetry: Telemetry) -> Middleware:
+    """Return the middleware that gives a request its id, then logs and counts how it was answered."""
+
+    @web.middleware
+    async def follow(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get(ID_HEADER)
+        request_id = telemetry.new_id() if given is None or not _GIVEN_ID.fullmatch(given) else given
+        request[ID] = request_id
+        REQUEST_ID.set(request_id)
+        match = request.match_info
+        job_id = request.query.get("job_id") or match.get("job_id")
+        if job_id is not None:
+            JOB_ID.set(job_id[:64])
+        started = time.perf_counter()
+        response = await handler(request)
+        seconds = time.perf_counter() - started
+        resource = match.route.resource
+        call = f"{request.method} {resource.canonical}" if resource else "(nothing)"
+        telemetry.requests.count(call, response.status, seconds if isinstance(response, web.Response) else None)
+        if LOG.isEnabledFor(logging.INFO):
+            _log(request, call, response.status, seconds)
+        return response
+
+    return follow
 
 
-def _tell(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
-    resource = request.match_info.route.resource
-    call = f"{request.method} {resource.canonical}" if resource else "(nothing)"
-    is_stream = not isinstance(response, web.Response)
-    request.app[TELEMETRY].answered(call, response.status, None if is_stream else seconds)
-    if LOG.isEnabledFor(logging.INFO):
-        facts = {"call": call, "status": response.status, "seconds": round(seconds, 6), "remote": request.remote}
-        said = (request.method, shown_path(request), response.status, seconds * 1_000)
-        LOG.info("%s %s %s in %.1f ms", *said, extra={**facts, "caller": request.get(CALLER)})
+def _log(request: web.Request, call: str, status: int, seconds: float) -> None:
+    facts = {"call": call, "status": status, "seconds": round(seconds, 6)}
+    facts |= {"remote": request.remote, "caller": CALLER.get()}
+    LOG.info("%s %s %s in %.1f ms", request.method, shown_path(request), status, seconds * 1_000, extra=facts)
 
 
 def harden(request: web.Request, response: web.StreamResponse) -> None:
-    """Add the headers that every answer of ours has, where it has none of its own; a host's answers are its own."""
+    """Add the headers that every answer of ours has; a host's answers are its own."""
     if ID not in request:
         return
     headers = response.headers
-    for name, value in _HARDENING.items():
+    headers.update(_ALWAYS)
+    for name, value in _UNLESS_OWN:
         headers.setdefault(name, value)
     headers[ID_HEADER] = request[ID]

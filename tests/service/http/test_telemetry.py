@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import os
+import signal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -36,6 +38,28 @@ async def test_figures_count_jobs_events_steps_and_waits(calling_on, tmp_path):
     assert found["traind_disk_free_bytes",] > 0
     assert found["process_resident_memory_bytes",] > 0
     assert found["traind_http_requests_total", "202", "POST /api/train"] == 1
+
+
+async def test_figures_tell_what_was_thinned_and_which_workers_died(calling_on, tmp_path, endless):
+    async with calling_on(tmp_path, slots=1) as call, call.socket("/api/train/ws") as overview:
+        job_id = await call.train(**endless, report_every=1, batch_size=16)
+        async for seen in call.service.watch(job_id):  # at most 20 a second of thousands of steps
+            if seen.seq > 40:
+                break
+        before = figures((await call.get("/metrics")).body.decode())
+        os.kill((await call.service.status(job_id)).pid, signal.SIGKILL)
+        async for event in call.service.watch(job_id, seen.seq):
+            if getattr(event, "reason", None) == "worker_died":
+                break
+        after = figures((await call.get("/metrics")).body.decode())
+        assert not overview.closed
+    assert before["traind_points_dropped_total", "worker"] > 0
+    assert before["traind_points_dropped_total", "overview"] > 0
+    assert before["traind_points_dropped_total", "slow_watcher"] == 0
+    assert before["traind_samples_per_second",] > 0
+    assert before["traind_event_loop_lag_seconds_count",] > 0
+    assert before["traind_slot_restarts_total", "training"] == 0
+    assert after["traind_slot_restarts_total", "training"] == 1
 
 
 @pytest.fixture
