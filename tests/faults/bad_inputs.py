@@ -7,6 +7,7 @@ server only closed). `Target` is `traind serve` as its users run it, watched fro
 import asyncio
 import base64
 import contextlib
+import copy
 import json
 import os
 import random
@@ -181,7 +182,7 @@ def mutated_spec(chance: random.Random) -> Send:
         place = chance.choice([spec, spec["model"], spec["validation"], spec["synthetic"]])
         if isinstance(place, dict):
             name = chance.choice([*place, "epoch", "", "x" * 200, "__class__"])
-            place[name] = chance.choice(VALUES)
+            place[name] = copy.deepcopy(chance.choice(VALUES))  # what is put in may be changed next
         for name in ("model", "validation", "synthetic"):
             if not isinstance(spec.get(name), dict):
                 spec[name] = {}

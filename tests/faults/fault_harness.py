@@ -1,7 +1,7 @@
-"""A real server that can be killed, and the judge of what its clients saw.
+"""A real server that can be killed, and the jobs that it must bring to their end whatever happens.
 
 `Server` is `traind serve` as a subprocess; everything it starts carries a mark in its environment, by which it is
-found again. `Workload` submits jobs and remembers what was answered. `judge` holds the seven invariants.
+found again. `Workload` submits jobs and remembers what was answered; `judge` says what must hold then.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +81,15 @@ class Server:
     def has_left(self) -> bool:
         """Tell whether the server is gone."""
         return self.process is None or self.process.poll() is not None
+
+    def kill_after(self, seconds: float, work: "Workload", prefix: str) -> None:
+        """Kill the server at that moment, whatever it and its clients are doing; return when it is dead."""
+        killer = threading.Timer(seconds, self.kill)
+        killer.start()
+        while killer.is_alive():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                work.keep_busy(self, prefix)
+            killer.join(0.05)
 
     def kill(self) -> None:
         """Kill the server alone, as the OOM killer would: what it started must leave by itself."""
@@ -164,10 +173,9 @@ class Server:
     def wait_over(self, job_ids: list[str], timeout_s: float = 180.0) -> None:
         """Wait until every job is over; raises `TimeoutError` naming those that are not."""
         deadline = time.monotonic() + timeout_s
-        while open_jobs := [job for job in job_ids if self.status(job)["status"] not in TERMINAL]:
+        while open_jobs := [job for job in self.jobs() if job["job_id"] in job_ids and job["status"] not in TERMINAL]:
             if time.monotonic() > deadline:
-                states = {job: self.status(job) for job in open_jobs}
-                raise TimeoutError(f"not over: {json.dumps(states, indent=1)[:4000]}\n{self.tail()}")
+                raise TimeoutError(f"not over: {json.dumps(open_jobs, indent=1)[:4000]}\n{self.tail()}")
             time.sleep(0.05)
 
     def tail(self) -> str:
@@ -189,6 +197,15 @@ class Workload:
             if job_id in self.accepted:
                 continue
             code, answer = server.call("POST", "/api/train", {**spec, "job_id": job_id})
+            assert code == 202, answer
+            self.accepted[job_id] = place
+
+    def keep_busy(self, server: Server, prefix: str, count: int = 6) -> None:
+        """Submit more of the same until that many jobs are open; what was cut off is submitted again."""
+        for _ in range(sum(job["finished_at"] is None for job in server.jobs()), count):
+            number = len(self.accepted)
+            job_id, place = f"{prefix}_{number}", number % len(self.specs)
+            code, answer = server.call("POST", "/api/train", {**self.specs[place], "job_id": job_id})
             assert code == 202, answer
             self.accepted[job_id] = place
 
@@ -234,57 +251,6 @@ def undisturbed(work: Workload, root: Path) -> list[str]:
     server.wait_left()
     assert all(digests), digests
     return digests
-
-
-def judge(server: Server, work: Workload, digests: list[str] | None) -> list[str]:
-    """Return every breach of the invariants, in words. The server runs, and all jobs are over."""
-    breaches = []
-    for job_id, place in work.accepted.items():
-        code, answer = server.call("GET", f"/api/train/status?job_id={job_id}")
-        if code != 200:
-            breaches.append(f"{job_id} was accepted and is lost: {answer}")
-            continue
-        job = answer["status"]
-        breaches += _judge_events(job, server.events(job_id))
-        breaches += _judge_files(job, server.root)
-        if job["status"] == "FAILED" and not (job["error"] or {}).get("code"):
-            breaches.append(f"{job_id} failed without a code")
-        if digests is not None and job["status"] == "COMPLETED" and job["weights_digest"] != digests[place]:
-            breaches.append(f"{job_id} ({work.specs[place]}) has other weights than the undisturbed run")
-        if digests is not None and job["status"] != "COMPLETED":
-            breaches.append(f"{job_id} is {job['status']}: {job['error']}")
-    torn = [path.name for folder in ("artifacts/jobs", "models") for path in (server.root / folder).glob(".tmp-*")]
-    if torn:
-        breaches.append(f"half-written files are left: {torn}")
-    return breaches
-
-
-def _judge_events(job: dict[str, Any], events: list[dict[str, Any]]) -> list[str]:
-    job_id, breaches = job["job_id"], []
-    if [event["seq"] for event in events] != list(range(1, len(events) + 1)):
-        breaches.append(f"{job_id}: seq has gaps")
-    if len(events) != job["seq"]:
-        breaches.append(f"{job_id}: {len(events)} events, the job says {job['seq']}")
-    states = [event["status"] for event in events if event["type"] == "state"]
-    if [state for state in states if state in TERMINAL] != states[-1:]:
-        breaches.append(f"{job_id}: not one terminal state at the end: {states}")
-    attempts = [event["attempt"] for event in events if event.get("attempt") is not None]
-    if attempts != sorted(attempts):
-        breaches.append(f"{job_id}: two attempts at once: {attempts}")
-    return breaches
-
-
-def _judge_files(job: dict[str, Any], root: Path) -> list[str]:
-    job_id, breaches = job["job_id"], []
-    try:
-        kept = json.loads((root / "artifacts/jobs" / f"{job_id}.json").read_bytes())
-        if kept["status"] != job["status"] or kept["seq"] != job["seq"]:
-            breaches.append(f"{job_id}: the status file says {kept['status']} at {kept['seq']}")
-    except (OSError, ValueError) as error:
-        breaches.append(f"{job_id}: the status file is not whole: {error}")
-    if job["status"] == "COMPLETED" and not zipfile.is_zipfile(root / (job["model"] or "absent")):
-        breaches.append(f"{job_id}: the model is not whole")
-    return breaches
 
 
 def _free_port() -> int:

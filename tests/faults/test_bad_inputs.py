@@ -4,24 +4,26 @@ import random
 
 import pytest
 from bad_inputs import TOKEN, endure, running
+from tally import seeds
 
 MEGABYTE = 1024 * 1024
 
 
-async def stand(tmp_path, seed, count):
+async def stand(case, tmp_path, count):
     async with running(tmp_path) as target:
         await endure(target, seed=0, count=100)  # buffers and lazy parts are there from now on
         before = target.resident_bytes()
-        answers, slowest_s = await endure(target, seed, count)
+        answers, slowest_s = await endure(target, case.seed, count)
         grown = target.resident_bytes() - before
         assert target.process.returncode is None
         left = await target.request("GET", "/api/train/jobs")
     log = target.log.read_text()
-    print(f"\n{count} bad inputs, seed {seed}: grown by {grown / MEGABYTE:.1f} MB")
+    print(f"\n{count} bad inputs, seed {case.seed}: grown by {grown / MEGABYTE:.1f} MB")
     print(f"slowest /health meanwhile: {slowest_s * 1_000:.0f} ms")
     print(", ".join(f"{kind}: {times}" for kind, times in sorted(answers.items())))
+    case.asked = sum(answers.values())
     assert left == 200
-    assert sum(answers.values()) == count
+    assert case.asked == count
     assert not [kind for kind in answers if kind.split()[1].startswith("5")]
     assert "Traceback" not in log
     assert '"traceback"' not in log
@@ -29,11 +31,14 @@ async def stand(tmp_path, seed, count):
     assert grown < 50 * MEGABYTE
 
 
-async def test_a_thousand_bad_inputs_change_nothing(tmp_path):
-    await stand(tmp_path, seed=7, count=1_000)
+async def test_a_thousand_bad_inputs_change_nothing(tmp_path, tally):
+    with tally.case("bad input", 7) as case:
+        await stand(case, tmp_path, count=1_000)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(1_800)
-async def test_ten_thousand_bad_inputs_change_nothing(tmp_path):
-    await stand(tmp_path, seed=random.randrange(2**32), count=10_000)
+async def test_ten_thousand_bad_inputs_change_nothing(tmp_path, tally):
+    for seed in seeds([random.randrange(2**32)]):
+        with tally.case("bad input", seed) as case:
+            await stand(case, tmp_path, count=10_000)

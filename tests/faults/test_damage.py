@@ -1,25 +1,31 @@
 """Damaged, foreign and missing files of every kind: a clear word, the rest untouched, the same model if it can be.
 
-One root is made: a finished job, a paused one with checkpoints, a data set. Each case damages a copy of it.
+One root is made, with a victim for every kind of file and every way to damage it. Each case damages a copy of it in
+all of these ways at once, starts a service on it, and looks at every victim.
 """
 
 import asyncio
-import logging
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from tally import Case, Tally, seeds
 
+from traind.data.errors import DatasetNotFound
 from traind.service.errors import ModelNotReady
+from traind.service.jobs import Job
 from traind.service.service import TrainingService
 from traind.trainer.errors import ModelDamaged
 
-SPEC = {"epochs": 6, "batch_size": 32, "seed": 4, "synthetic": {"rows": 2_000, "columns": 3}, "checkpoint_every": 0.0}
-MENDED_BY_TRAINING = {"database", "newest checkpoint", "its manifest"}
-OPTIONS: dict[str, Any] = {"slots": 1}
+SPEC = {"epochs": 6, "batch_size": 32, "seed": 4, "checkpoint_every": 0.0}
+ROWS = [{"rooms": n % 7, "age": n % 13, "price": (n % 7) * 3.0 + n % 13} for n in range(1_000)]
+OPTIONS: dict[str, Any] = {"slots": 2}
 
 
 def truncated(path: Path, chance: random.Random) -> None:
@@ -51,97 +57,198 @@ def oversized(path: Path, chance: random.Random) -> None:
 
 
 WAYS = [truncated, emptied, flipped, foreign, absent, oversized]
-KINDS: dict[str, Callable[[Path], Path]] = {
-    "status of the finished job": lambda root: root / "artifacts/jobs/done.json",
-    "status of the paused job": lambda root: root / "artifacts/jobs/paused.json",
-    "database": lambda root: root / "artifacts/traind.db",
-    "newest checkpoint": lambda root: max(root.glob("artifacts/checkpoints/paused/attempt-1/checkpoint-*.pt")),
-    "its manifest": lambda root: max(root.glob("artifacts/checkpoints/paused/attempt-1/checkpoint-*.json")),
-    "model": lambda root: root / "models/done.pt",
-    "data set's record": lambda root: next(root.glob("artifacts/datasets/houses/*/meta.json")),
+FINISHED: dict[str, Callable[[Path, str], Path]] = {
+    "status": lambda root, job: root / f"artifacts/jobs/{job}.json",
+    "model": lambda root, job: root / f"models/{job}.pt",
+}
+PAUSED: dict[str, Callable[[Path, str], Path]] = {
+    "status": lambda root, job: root / f"artifacts/jobs/{job}.json",
+    "checkpoint": lambda root, job: max(root.glob(f"artifacts/checkpoints/{job}/attempt-1/checkpoint-*.pt")),
+    "manifest": lambda root, job: max(root.glob(f"artifacts/checkpoints/{job}/attempt-1/checkpoint-*.json")),
+}
+DATASET: dict[str, Callable[[Path, str], Path]] = {
+    "record": lambda root, name: next(root.glob(f"artifacts/datasets/{name}/*/meta.json")),
+    "data": lambda root, name: next(root.glob(f"artifacts/datasets/{name}/*/data.*")),
+    "versions": lambda root, name: root / f"artifacts/datasets/{name}/versions.json",
+    "encoding": lambda root, name: max(root.glob(f"artifacts/datasets/{name}/*/encoded/*/train_numeric.npy")),
 }
 
 
-async def made(root: Path) -> tuple[str, str]:
-    """Make the root; return the digests of the finished job's weights, which the paused one's must equal."""
+@dataclass(frozen=True)
+class Whole:
+    """The root as it was, and the digests that its jobs must have."""
+
+    root: Path
+    digests: dict[str, str]
+
+
+def victims(kinds: dict[str, Any], prefix: str) -> list[tuple[str, str, Callable[..., None]]]:
+    """Return name, kind of file and way of damage for each."""
+    return [(f"{prefix}-{kind}-{way.__name__}", kind, way) for kind in kinds for way in WAYS]
+
+
+async def made(root: Path) -> Whole:
+    """Make the root: finished jobs, paused ones, data sets, and undisturbed runs to compare with."""
     async with TrainingService(root=root, **OPTIONS) as service:
-        await service.put_dataset("houses", [{"rooms": n % 7, "price": n * 3.0} for n in range(200)])
-        await service.submit(SPEC, job_id="done")
-        done = await service.wait("done")
-        await service.submit({**SPEC, "epochs": 40}, job_id="paused")
-        async for event in service.watch("paused"):
-            if type(event).__name__ == "Checkpoint" and event.epoch is not None and event.epoch >= 2:
-                break
-        await service.pause("paused")
-        async for event in service.watch("paused"):
-            if getattr(event, "status", None) == "PAUSED":
-                break
-        whole = await service.submit({**SPEC, "epochs": 40}, job_id="whole")
-        whole = await service.wait("whole")
-        assert done.weights_digest
-        assert whole.weights_digest
-        return done.weights_digest, whole.weights_digest
+        await service.put_dataset("houses", ROWS)
+        for name, _, _ in victims(DATASET, "set"):
+            await service.put_dataset(name, [*ROWS, {"rooms": len(name), "age": sum(map(ord, name)), "price": 1.0}])
+        wanted = {
+            name: SPEC | {"synthetic": {"rows": 1_000, "columns": 3}} for name, _, _ in victims(FINISHED, "done")
+        }
+        wanted |= {name: SPEC | {"dataset": name} for name, _, _ in victims(DATASET, "set")}
+        wanted["whole"] = SPEC | {"dataset": "houses", "epochs": 20}
+        for job_id, spec in wanted.items():
+            await service.submit(spec, job_id=job_id)
+        for job_id, _, _ in victims(PAUSED, "paused"):
+            await paused_in_training(service, job_id)
+        digests = {job_id: (await service.wait(job_id)).weights_digest or "" for job_id in wanted}
+        assert all(digests.values())
+    return Whole(root, digests)
+
+
+async def paused_in_training(service: TrainingService, job_id: str) -> None:
+    await service.submit(SPEC | {"dataset": "houses", "epochs": 20}, job_id=job_id)
+    async for event in service.watch(job_id):
+        if type(event).__name__ == "Checkpoint" and (event.epoch or 0) >= 2:
+            break
+    await service.pause(job_id)
+    async for event in service.watch(job_id):
+        if getattr(event, "status", None) == "PAUSED":
+            return
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """A root with something of everything, and the digests that its jobs must have."""
-    path = tmp_path_factory.mktemp("whole") / "root"
-    done, whole = asyncio.run(made(path))
-    return path, done, whole
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """A root with something of everything."""
+    return asyncio.run(made(tmp_path_factory.mktemp("whole") / "root"))
 
 
-async def judged(root: Path, kind: str, done: str, whole: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Start a service on the damaged root; whatever is damaged, the other things are as they were."""
-    caplog.set_level(logging.WARNING)
+def damaged(root: Path, case: Case) -> None:
+    """Damage one file of every victim."""
+    chance = random.Random(case.seed)
+    for kinds, prefix in ((FINISHED, "done"), (PAUSED, "paused"), (DATASET, "set")):
+        for name, kind, way in victims(kinds, prefix):
+            way(kinds[kind](root, name), chance)
+            case.asked += 1
+    with sqlite3.connect(root / "artifacts/traind.db") as database:  # rows inside whole pages
+        number = "(SELECT number FROM jobs WHERE job_id = 'whole')"
+        database.execute(f"UPDATE events SET body = substr(body, 1, 20) WHERE seq = 3 AND number = {number}")
+        database.execute("UPDATE jobs SET record = replace(record, 'COMPLETED', 'CANCELLED') WHERE job_id = 'whole'")
+        case.asked += 2
+    database.close()
+
+
+async def judged(root: Path, whole: Whole) -> None:
+    """Start a service on the damaged root: what is not damaged is as it was, what is has a clear word."""
     async with TrainingService(root=root, **OPTIONS) as service:
-        job = await service.status("done")
-        assert (job.status, job.weights_digest) == ("COMPLETED", done)
-        assert {one.job_id for one in (await service.jobs()).jobs} == {"done", "paused", "whole"}
-        if kind == "database" and service.engine.journal.store.is_new:
-            assert "no whole database" in caplog.text
+        jobs = {job.job_id: job for job in (await service.jobs(limit=500)).jobs}
+        assert set(jobs) == {*whole.digests, *(name for name, _, _ in victims(PAUSED, "paused"))}
+        for job_id, digest in whole.digests.items():
+            assert (jobs[job_id].status, jobs[job_id].weights_digest) == ("COMPLETED", digest)
+        events = [msgspec.json.decode(event) for event in (await service.engine.events("whole")).events]
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+        assert [event["seq"] for event in events if "damaged" in event.get("message", "")] == [3, len(events)]
+        await finished_are_whole(service)
+        await paused_go_on(service, whole)
+        await datasets_are_refused_or_right(service, whole)
+    for name, job in jobs.items():  # a damaged status file is written anew
+        kept = msgspec.json.decode((root / f"artifacts/jobs/{name}.json").read_bytes(), type=Job)
+        assert kept.weights_digest == (job.weights_digest or whole.digests["whole"])
+
+
+async def finished_are_whole(service: TrainingService) -> None:
+    row = {"x1": 1.0, "x2": 0.0, "x3": 0.0}
+    for name, kind, _ in victims(FINISHED, "done"):
         if kind == "model":
             with pytest.raises((ModelDamaged, ModelNotReady)):
-                await service.predict("done", [{"x1": 1.0, "x2": 0.0, "x3": 0.0}])
-        elif kind in MENDED_BY_TRAINING:
-            await service.resume("paused")
-            resumed = await service.wait("paused")
-            assert (resumed.status, resumed.weights_digest) == ("COMPLETED", whole), resumed.error
+                await service.predict(name, [row])
+        else:
+            assert (await service.predict(name, [row])).predictions
 
 
-def damaged_and_judged(
-    base: tuple[Path, str, str],
-    copy: Path,
-    kind: str,
-    way: Callable[..., None],
-    seed: int,
-    log: pytest.LogCaptureFixture,
+async def paused_go_on(service: TrainingService, whole: Whole) -> None:
+    names = [name for name, _, _ in victims(PAUSED, "paused")]
+    for name in names:
+        await service.resume(name)
+    for name in names:
+        resumed = await service.wait(name)
+        assert (resumed.status, resumed.weights_digest) == ("COMPLETED", whole.digests["whole"]), resumed.error
+
+
+async def datasets_are_refused_or_right(service: TrainingService, whole: Whole) -> None:
+    """A job on a damaged data set is refused, fails with a code, or makes the model that it always made."""
+    for name, kind, _ in victims(DATASET, "set"):
+        try:
+            await service.submit(SPEC | {"dataset": name}, job_id=f"again-{name}")
+        except DatasetNotFound:
+            assert kind == "record"  # the data is there, and what is known of it is not
+            continue
+        job = await service.wait(f"again-{name}")
+        if kind == "data":
+            assert (job.status, job.error and job.error.code) == ("FAILED", "data_error"), name
+        else:
+            assert (job.status, job.weights_digest) == ("COMPLETED", whole.digests[name]), (name, job.error)
+
+
+def everything_damaged(case: Case, whole: Whole, copy: Path) -> None:
+    shutil.copytree(whole.root, copy)
+    damaged(copy, case)
+    asyncio.run(judged(copy, whole))
+    shutil.rmtree(copy)
+
+
+@pytest.mark.timeout(120)
+def test_damaged_files_cost_no_others(whole: Whole, tmp_path: Path, tally: Tally) -> None:
+    with tally.case("damaged file", 1) as case:
+        everything_damaged(case, whole, tmp_path / "copy")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1_800)
+def test_three_hundred_damaged_files(whole: Whole, tmp_path: Path, tally: Tally) -> None:
+    for seed in seeds(range(2, 7)):
+        with tally.case("damaged file", seed) as case:
+            everything_damaged(case, whole, tmp_path / str(seed))
+
+
+async def judged_without_database(root: Path, whole: Whole, caplog: pytest.LogCaptureFixture) -> None:
+    """Start a service on the root whose database is damaged: jobs, states, digests are there, the paused go on."""
+    async with TrainingService(root=root, **OPTIONS) as service:
+        if service.engine.journal.store.is_new:
+            assert "no whole database" in caplog.text
+        jobs = {job.job_id: job for job in (await service.jobs(limit=500)).jobs}
+        assert {name: jobs[name].weights_digest for name in whole.digests} == whole.digests
+        await service.resume("paused-status-flipped")
+        resumed = await service.wait("paused-status-flipped")
+        assert (resumed.status, resumed.weights_digest) == ("COMPLETED", whole.digests["whole"])
+
+
+def database_damaged(
+    case: Case, whole: Whole, copy: Path, way: Callable[..., None], log: pytest.LogCaptureFixture
 ) -> None:
-    shutil.copytree(base[0], copy)
-    way(KINDS[kind](copy), random.Random(seed))
-    asyncio.run(judged(copy, kind, base[1], base[2], log))
+    shutil.copytree(whole.root, copy)
+    way(copy / "artifacts/traind.db", random.Random(case.seed))
+    case.asked = 1
+    asyncio.run(judged_without_database(copy, whole, log))
+    shutil.rmtree(copy)
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("way", [truncated, flipped, absent])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_file_costs_no_other(
-    root: tuple[Path, str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, way: Callable[..., None]
+def test_a_damaged_database_costs_no_job(
+    whole: Whole, tmp_path: Path, caplog: pytest.LogCaptureFixture, tally: Tally, way: Callable[..., None]
 ) -> None:
-    damaged_and_judged(root, tmp_path / "copy", kind, way, 1, caplog)
+    with tally.case("damaged database", 1) as case:
+        database_damaged(case, whole, tmp_path / "copy", way, caplog)
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("seed", range(2, 9))
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_three_hundred_damaged_files(
-    root: tuple[Path, str, str],
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    kind: str,
-    way: Callable[..., None],
-    seed: int,
+def test_forty_damaged_databases(
+    whole: Whole, tmp_path: Path, caplog: pytest.LogCaptureFixture, tally: Tally, way: Callable[..., None]
 ) -> None:
-    damaged_and_judged(root, tmp_path / "copy", kind, way, seed, caplog)
+    for seed in seeds(range(2, 9)):
+        with tally.case("damaged database", seed) as case:
+            database_damaged(case, whole, tmp_path / f"{seed}", way, caplog)

@@ -5,9 +5,12 @@ import time
 from pathlib import Path
 
 import pytest
-from fault_harness import Calm, Server, judge, workload
+from fault_harness import Calm, Server, Workload, workload
+from judge import judge, left_behind
+from tally import Case, Tally, seeds, side_by_side
 
 JOBS = 6
+LIFE_S = 6.0  # the longest life: a start takes half of it on a busy machine, and jobs run in the rest
 
 
 @pytest.fixture(scope="module")
@@ -16,48 +19,71 @@ def digests(calm: Calm) -> list[str]:
     return calm(workload(JOBS, seed=1))
 
 
-def killed_again_and_again(root: Path, digests: list[str], seed: int, kills: int, *, in_recovery: bool) -> None:
-    """Kill the server `kills` times while the jobs run; then let them end, and judge."""
-    chance = random.Random(seed)
-    server = Server(root)
-    work = workload(JOBS, seed=1)
+def killed_again_and_again(case: Case, root: Path, digests: list[str], kills: int) -> None:
+    """Kill the server `kills` times while six jobs are open; then let them end, and judge."""
+    chance = random.Random(case.seed)
+    server, work = Server(root), workload(JOBS, seed=1)
+    for _ in range(kills):
+        server.start()
+        server.kill_after(chance.uniform(0.05, LIFE_S), work, f"s{case.seed}")
+        case.asked += 1
+    ended_and_judged(case, server, work, digests)
+
+
+def killed_in_recovery(case: Case, root: Path, digests: list[str], kills: int) -> None:
+    """Kill the server while jobs run, and then `kills` times while it recovers from that."""
+    chance = random.Random(case.seed)
+    server, work = Server(root), workload(JOBS, seed=1)
     server.start()
     assert server.wait_up(), server.tail()
-    work.submit(server, f"s{seed}")
+    work.keep_busy(server, f"r{case.seed}")
+    while not server.worker_pids():
+        time.sleep(0.05)
+    server.kill_after(chance.uniform(0.1, 1.0), work, f"r{case.seed}")
     for _ in range(kills):
-        time.sleep(chance.uniform(0.05, 2.0))
-        server.kill()
         server.start()
-        if in_recovery:
-            time.sleep(chance.uniform(0.1, 1.0))
-            server.kill()
-            server.start()
-        assert server.wait_up(), server.tail()
+        server.kill_after(chance.uniform(0.2, 1.5), work, f"r{case.seed}")
+        case.asked += 1
+    ended_and_judged(case, server, work, digests)
+
+
+def ended_and_judged(case: Case, server: Server, work: Workload, digests: list[str]) -> None:
+    server.start()
+    assert server.wait_up(), server.tail()
+    assert work.accepted
     server.wait_over(list(work.accepted))
-    breaches = judge(server, work, digests)
+    case.breaches += judge(server, work, digests)
     server.kill()
-    assert (breaches, server.left_behind()) == ([], []), f"seed {seed}\n{server.tail()}"
+    case.breaches += left_behind(server)
 
 
 @pytest.mark.timeout(300)
-def test_a_server_killed_at_random_moments_loses_nothing(tmp_path: Path, digests: list[str]) -> None:
-    killed_again_and_again(tmp_path / "root", digests, seed=11, kills=5, in_recovery=False)
+def test_a_server_killed_at_random_moments_loses_nothing(tmp_path: Path, digests: list[str], tally: Tally) -> None:
+    with tally.case("server killed", 11) as case:
+        killed_again_and_again(case, tmp_path / "root", digests, kills=5)
 
 
 @pytest.mark.timeout(300)
-def test_a_server_killed_while_it_recovers_loses_nothing(tmp_path: Path, digests: list[str]) -> None:
-    killed_again_and_again(tmp_path / "root", digests, seed=12, kills=2, in_recovery=True)
+def test_a_server_killed_while_it_recovers_loses_nothing(tmp_path: Path, digests: list[str], tally: Tally) -> None:
+    with tally.case("server killed in recovery", 12) as case:
+        killed_in_recovery(case, tmp_path / "root", digests, kills=2)
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", range(100, 130))
-def test_three_hundred_kills(tmp_path: Path, digests: list[str], seed: int) -> None:
-    killed_again_and_again(tmp_path / "root", digests, seed=seed, kills=10, in_recovery=False)
+@pytest.mark.timeout(3_600)
+def test_three_hundred_kills(tmp_path: Path, digests: list[str], tally: Tally) -> None:
+    def one(seed: int) -> None:
+        with tally.case("server killed", seed) as case:
+            killed_again_and_again(case, tmp_path / str(seed), digests, kills=20)
+
+    side_by_side(one, seeds(range(100, 115)))
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", range(200, 210))
-def test_fifty_kills_during_recovery(tmp_path: Path, digests: list[str], seed: int) -> None:
-    killed_again_and_again(tmp_path / "root", digests, seed=seed, kills=5, in_recovery=True)
+@pytest.mark.timeout(3_600)
+def test_fifty_kills_during_recovery(tmp_path: Path, digests: list[str], tally: Tally) -> None:
+    def one(seed: int) -> None:
+        with tally.case("server killed in recovery", seed) as case:
+            killed_in_recovery(case, tmp_path / str(seed), digests, kills=10)
+
+    side_by_side(one, seeds(range(200, 205)))

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from fault_harness import Calm, Server, Workload, judge, workload
+from fault_harness import Calm, Server, Workload, workload
+from judge import judge
 
 
 def running(root: Path) -> tuple[Server, Workload]:

@@ -5,15 +5,20 @@
 
 import contextlib
 import http.client
+import os
 import shutil
 import time
 from pathlib import Path
 
 import pytest
-from fault_harness import TERMINAL, Calm, Server, Workload, judge, workload
+from fault_harness import TERMINAL, Calm, Server, Workload, workload
+from judge import judge, left_behind
+from tally import Case, Tally, seeds, side_by_side
 
 CALLS = "rename,renameat,renameat2,fsync,fdatasync,unlink,unlinkat,pwrite64,ftruncate"
+AT_ONCE = 8
 LAST = 400  # no thread makes as many such calls in this workload
+FAULT = "killed at a call that writes"
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
@@ -24,8 +29,9 @@ def digests(calm: Calm) -> list[str]:
     return calm(workload(2, seed=1, epochs=4))
 
 
-def killed_at(root: Path, number: int, digests: list[str]) -> bool:
+def killed_at(case: Case, root: Path, number: int, digests: list[str]) -> bool:
     """Run two jobs under a kill at call `number`, then again without; judge. Return whether anyone was killed."""
+    case.asked = 1
     trace = root.with_name("trace")
     server = Server(root)
     work = workload(2, seed=1, epochs=4)
@@ -39,14 +45,14 @@ def killed_at(root: Path, number: int, digests: list[str]) -> bool:
     has_fired = _has_fired(server)
     server.kill()
     tracer.wait(20)
-    left = server.left_behind()
+    case.breaches += left_behind(server)
     server.start()
     assert server.wait_up(), server.tail()
     work.submit(server, "n")
     server.wait_over(list(work.accepted))
-    breaches = judge(server, work, digests)
+    case.breaches += judge(server, work, digests)
     server.kill()
-    assert (breaches, left, server.left_behind()) == ([], [], []), f"call {number}\n{server.tail()}"
+    case.breaches += left_behind(server)
     return has_fired
 
 
@@ -68,20 +74,27 @@ def _until_over_or_dead(server: Server, work: Workload) -> None:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 9, 14, 20, 30, 45])
-def test_a_kill_at_a_call_that_writes_leaves_before_or_after(tmp_path: Path, number: int, digests: list[str]) -> None:
-    assert killed_at(tmp_path / "root", number, digests), "nobody was killed: the test tests nothing"
+def test_a_kill_at_a_call_that_writes_leaves_before_or_after(
+    tmp_path: Path, number: int, digests: list[str], tally: Tally
+) -> None:
+    with tally.case(FAULT, number) as case:
+        assert killed_at(case, tmp_path / "root", number, digests), "nobody was killed: the test tests nothing"
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(7_200)
-def test_a_kill_at_every_call_that_writes(tmp_path: Path, digests: list[str]) -> None:
-    number = 0
-    while True:
-        number += 1
+def test_a_kill_at_every_call_that_writes(tmp_path: Path, digests: list[str], tally: Tally) -> None:
+    fired: dict[int, bool] = {}
+
+    def one(number: int) -> None:
         root = tmp_path / str(number) / "root"
         root.parent.mkdir()
-        if not killed_at(root, number, digests) or number == LAST:
-            break
+        with tally.case(FAULT, number) as case:
+            fired[number] = killed_at(case, root, number, digests)
         shutil.rmtree(root.parent)
-    print(f"survived a kill at each of calls 1 to {number - 1}")
-    assert 20 < number < LAST
+
+    calls = seeds(range(1, AT_ONCE + 1))
+    while not fired or ("SEEDS" not in os.environ and all(fired.values())):  # until none fires
+        assert calls[0] < LAST
+        side_by_side(one, calls)
+        calls = [call + AT_ONCE for call in calls]
