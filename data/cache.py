@@ -1,13 +1,15 @@
 """Encoded tables on disk, as arrays that are mapped, not read: a second job on the same data starts at once.
 
 An entry is a folder, written beside its place and renamed into it, so that it is whole or absent. Whoever else
-made it meanwhile made the same.
+made it meanwhile made the same. It lists its files with their checksums: one that a disk has changed is not used.
 """
 
 import hashlib
+import mmap
 import os
 import secrets
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ import numpy as np
 
 from traind.data.files import TEMPORARY_PREFIX
 
-VERSION = 1  # of what is stored and of the rules that made it: another one is another entry
+VERSION = 2  # of what is stored and of the rules that made it: another one is another entry
 _META = "meta.json"
+_FILES = "files.json"  # each file of the entry and its checksum
 
 
 def key_of(*facts: Any) -> str:
@@ -26,12 +29,18 @@ def key_of(*facts: Any) -> str:
 
 
 def load(entry: Path) -> tuple[bytes, dict[str, np.ndarray[Any, Any]]] | None:
-    """Return the entry's meta and its arrays, read-only and mapped; None if there is none, or not a whole one."""
+    """Return the entry's meta and its arrays, read-only and mapped; None if there is none. A damaged one goes."""
+    if not entry.is_dir():
+        return None
     try:
-        meta = (entry / _META).read_bytes()
-        names: list[str] = msgspec.json.decode((entry / "arrays.json").read_bytes())
-        return meta, {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+        listed = msgspec.json.decode((entry / _FILES).read_bytes(), type=dict[str, int])
+        if any(_checksum(entry / name) != checksum for name, checksum in listed.items()):
+            raise ValueError(f"{entry} is damaged")  # noqa: TRY301 - as a file that cannot be read
+        names = [name.removesuffix(".npy") for name in listed if name != _META]
+        arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+        return (entry / _META).read_bytes(), arrays
     except (OSError, ValueError, msgspec.DecodeError):
+        shutil.rmtree(entry, ignore_errors=True)  # it is made again
         return None
 
 
@@ -42,8 +51,14 @@ def save(entry: Path, meta: bytes, arrays: dict[str, np.ndarray[Any, Any]]) -> N
         made.mkdir(parents=True)
         for name, array in arrays.items():
             np.save(made / f"{name}.npy", array, allow_pickle=False)
-        (made / "arrays.json").write_bytes(msgspec.json.encode(list(arrays)))
         (made / _META).write_bytes(meta)
+        listed = {path.name: _checksum(path) for path in made.iterdir()}
+        (made / _FILES).write_bytes(msgspec.json.encode(listed))
         os.rename(made, entry)  # noqa: PTH104 - must fail where the entry exists and is not empty
     except OSError:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _checksum(path: Path) -> int:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return zlib.crc32(content)

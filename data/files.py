@@ -4,10 +4,13 @@ The order that holds against power loss: write a temporary file in the same fold
 target, fsync the folder. An fsync that failed is never retried: what the kernel dropped is gone.
 """
 
+import hashlib
 import os
 import secrets
 import shutil
 from pathlib import Path
+
+from traind.data.errors import BadTable
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -61,6 +64,30 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_size(path: Path, size_bytes: int) -> None:
+    """Raise `BadTable` where a data set's file is gone or has another size than it was registered with."""
+    try:
+        found = path.stat().st_size
+    except FileNotFoundError:
+        raise BadTable(f"there is no file {str(path)!r}") from None
+    if found != size_bytes:
+        raise _changed(f"{found:,} bytes, not {size_bytes:,}")
+
+
+def check_digest(path: Path, digest: str) -> None:
+    """Raise `BadTable` where a data set's file is not, byte for byte, the one that was registered."""
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            raise _changed("other bytes")
+
+
+def _changed(how: str) -> BadTable:
+    return BadTable(
+        f"the data set's file has changed since it was registered: it has {how}",
+        hint="put the data set again and submit a new job, or put the file back as it was and resume this one",
+    )
 
 
 def sweep_temporaries(folder: Path) -> int:

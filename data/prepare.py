@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from traind.data.cache import key_of, load, save
 from traind.data.encode import Encoded, Encoder, class_indices, fit
 from traind.data.errors import BadTable
+from traind.data.files import check_digest, check_size
 from traind.data.formats import parse_format
 from traind.data.leaks import find_leaks
 from traind.data.load import load_columns
@@ -34,11 +35,15 @@ Sample = dict[str, str | float | None]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file. `digest` (of its bytes) lets its encoded form be found again; without it, path, size and time do."""
+    """A file. `digest` (of its bytes) lets its encoded form be found again; without it, path, size and time do.
+
+    With `size_bytes` the file has to be the one that was registered, and is checked when it is read.
+    """
 
     path: Path
     format: str
     digest: str | None = None
+    size_bytes: int | None = None
 
     def key(self) -> str:
         """Return what stands for the file's content."""
@@ -81,13 +86,15 @@ def prepare(
     """Return the source as arrays, from the cache if it has them.
 
     Raises:
-        BadTable: the file is no table, or cannot serve the request.
+        BadTable: the file is no table, cannot serve the request, or is not the one that was registered.
     """
     request = request or Request()
     if isinstance(source, Synthetic):
         return _prepare_synthetic(source, request)
     if isinstance(source, tuple):
         source = Source(Path(source[0]), source[1])
+    if source.size_bytes is not None:
+        check_size(source.path, source.size_bytes)
     if cache_dir is None or not (source.digest or source.path.is_file()):
         return _prepare_file(source, request, threads)
     entry = Path(cache_dir) / key_of(source.key(), source.format, request)
@@ -118,6 +125,8 @@ def _from_cache(meta: bytes, arrays: dict[str, NDArray[Any]]) -> Prepared:
 def _prepare_file(source: Source, request: Request, threads: int) -> Prepared:
     if not source.path.exists():
         raise BadTable(f"there is no file {str(source.path)!r}")
+    if source.digest is not None and source.size_bytes is not None:
+        check_digest(source.path, source.digest)
     with open_table(source.path, parse_format(source.format), threads) as table:
         schema = plan(table, request)
         by = request.validation.column

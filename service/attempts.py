@@ -101,7 +101,7 @@ class Attempts:
     def queue(self) -> list[Job]:
         """Return the jobs that wait, in the order they will start."""
         waiting = [job for job in self._journal.live.values() if job.status is Status.QUEUED]
-        return sorted(waiting, key=lambda job: (-job.spec.priority, job.created_at, job.job_id))
+        return sorted(waiting, key=lambda job: -job.spec.priority)  # and those of one priority as they came
 
     def slots_busy(self) -> int:
         """Return how many slots' worth is in use."""
@@ -118,11 +118,12 @@ class Attempts:
             await self._wake.wait()
             self._wake.clear()
             while not self.is_closing and self._next() is not None:
-                await self._slots.wait_ready()  # a job that starts has a worker; until then it waits in line
+                worker = await self._slots.take()  # a job that starts has a worker; until then it waits in line
                 if (job := self._next()) is None or self.is_closing:
+                    self._slots.give_back(worker)
                     break
                 try:
-                    await self._start(job)
+                    await self._start(job, worker)
                 except (DiskLow, StoreFailed, OSError) as error:
                     LOG.warning("job %s could not be started: %s", job.job_id, error)
                     asyncio.get_running_loop().call_later(RETRY_S, self._wake.set)
@@ -159,32 +160,33 @@ class Attempts:
                 return job if min(job.spec.threads, self._settings.slot_count) <= free else None
         return None
 
-    async def _start(self, job: Job) -> None:
-        """Give one job to a worker: written down first, then done."""
-        threads = min(job.spec.threads, self._settings.slot_count)
-        async with self._journal.turn:
-            job = self._journal.live.get(job.job_id, job)
-            if job.status is not Status.QUEUED:
-                return
-            attempt = Attempt(job.job_id, job.attempt + 1, threads)
-            path = await asyncio.to_thread(self._write_assignment, job, attempt.number)
-            self.running[job.job_id] = attempt
-            self._idle.clear()
-            try:
-                await self._journal.record(job, State(status=Status.STARTING, attempt=attempt.number))
-            except BaseException:
-                self._gone(attempt)
-                raise
-        self.on_change()
-        worker = await self._slots.run(path, threads)
+    async def _start(self, job: Job, worker: Worker) -> None:
+        """Give one job to a worker: who it is stands in the database before it hears of the job."""
+        attempt = Attempt(job.job_id, job.attempt + 1, min(job.spec.threads, self._settings.slot_count))
+        try:
+            async with self._journal.turn:
+                job = self._journal.live.get(job.job_id, job)
+                if job.status is not Status.QUEUED:
+                    self._slots.give_back(worker)
+                    return
+                path = await asyncio.to_thread(self._write_assignment, job, attempt.number)
+                self.running[job.job_id] = attempt
+                self._idle.clear()
+                identity = msgspec.json.encode(worker.identity).decode()
+                starting = State(status=Status.STARTING, attempt=attempt.number)
+                await self._journal.record(job, starting, worker=identity)
+        except BaseException:
+            self._slots.give_back(worker)
+            self._forget(attempt)
+            raise
         attempt.worker = worker
         self._by_worker[worker] = attempt
+        self._slots.begin(worker, path, attempt.threads)
         if attempt.asked:
             worker.ask(attempt.asked)
         if attempt.killed_for is not None:
             worker.kill()
-        identity = msgspec.json.encode(worker.identity).decode()
-        await self._journal.store.worker_started(job.job_id, attempt.number, identity)
+        self.on_change()
 
     def _write_assignment(self, job: Job, number: int) -> Path:
         """Make the attempt's folder and write what its worker is to do."""
@@ -289,13 +291,16 @@ class Attempts:
         await self.clean(await self._journal.job(attempt.job_id))
 
     def _gone(self, attempt: Attempt) -> None:
+        self._forget(attempt)
+        self.wake()
+
+    def _forget(self, attempt: Attempt) -> None:
         attempt.disarm()
         self.running.pop(attempt.job_id, None)
         if attempt.worker is not None:
             self._by_worker.pop(attempt.worker, None)
         if not self.running:
             self._idle.set()
-        self.wake()
 
     def _clean(self, job: Job) -> None:
         folder = self._layout.job_dir(job.job_id)

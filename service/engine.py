@@ -8,7 +8,6 @@ import asyncio
 import functools
 import logging
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, TypeVar
 
@@ -47,7 +46,7 @@ LOG = logging.getLogger(__name__)
 INBOX_FRAMES = 1_000  # what workers said and is not yet folded; beyond it their pipes fill, and progress is thinned
 NOTICE_EVERY_S = 0.1  # how often those who watch all jobs hear of the queue
 SHOWN_WAITING = 200  # jobs named in that
-PAST_EVENTS = 100  # read from the store at once for a watcher who comes late; each may keep them for long
+PAST_EVENTS = 40  # read from the store at once for a watcher who comes late; each may keep them for long
 _VERBS = {"stop": Verb.STOP, "pause": Verb.PAUSE, "cancel": Verb.CANCEL}
 _ENDS = {"stop": Status.STOPPED, "pause": Status.PAUSED, "cancel": Status.CANCELLED}
 
@@ -131,13 +130,13 @@ class Engine:
         Raises `IdTaken` for the same id with another spec, `QueueFull`, `DiskLow`, `StoreFailed`.
         """
         self._check_open()
-        now = time.time()
         self.watchdog.check_disk()
         async with self.journal.turn:
             if job_id is not None and (known := await self.submitted_before(job_id, spec)) is not None:
                 return known
             if len(self.journal.live) - len(self.attempts.running) >= self.settings.max_queued:
                 raise QueueFull(f"{self.settings.max_queued} jobs wait already.", hint="Try again later.")
+            now = self.journal.clock.now()
             job_id = job_id or f"job_{int(now * 1000)}_{secrets.token_hex(3)}"
             job = Job(
                 job_id=job_id,
@@ -147,7 +146,7 @@ class Engine:
                 dataset=dataset,
                 epochs=None if spec.epochs == "auto" else spec.epochs,
             )
-            job = await self.journal.record(job, State(status=Status.QUEUED, ts=now))
+            job = await self.journal.record(job, State(status=Status.QUEUED))
         self.attempts.wake()
         return job
 

@@ -6,12 +6,12 @@ job, written in one transaction, and only then shown to watchers and status file
 """
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 import msgspec
 
+from traind.service.clock import Clock
 from traind.service.errors import JobNotFound
 from traind.service.feed import Feed, Item
 from traind.service.jobs import TERMINAL, Job, apply
@@ -27,10 +27,11 @@ Told = tuple[AnyEvent, Item]
 class Journal:
     """Live jobs and the way they change."""
 
-    def __init__(self, store: Store, feed: Feed, snapshots: Snapshots) -> None:
+    def __init__(self, store: Store, feed: Feed, snapshots: Snapshots, clock: Clock | None = None) -> None:
         self.store = store
         self.feed = feed
         self.snapshots = snapshots
+        self.clock = clock or Clock()
         self.turn = asyncio.Lock()
         self.live: dict[str, Job] = {}
         self.observers: list[Callable[[Job, AnyEvent], None]] = []  # told of each committed event; for figures
@@ -46,14 +47,18 @@ class Journal:
             self._remember(job)
         return job
 
-    async def record(self, job: Job, *events: AnyEvent, is_synced: bool = True) -> Job:
-        """Return the job after these events, committed and told. The caller holds `turn`."""
-        return (await self.record_many([(job, events)], is_synced=is_synced))[0]
+    async def record(self, job: Job, *events: AnyEvent, worker: str | None = None) -> Job:
+        """Return the job after these events, committed and told, and whose worker it is. The caller holds `turn`."""
+        return (await self.record_many([(job, events)], is_synced=True, worker=worker))[0]
 
-    async def record_many(self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]], *, is_synced: bool) -> list[Job]:
+    async def record_many(
+        self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]], *, is_synced: bool, worker: str | None = None
+    ) -> list[Job]:
         """Return the jobs after their events, all in one transaction. The caller holds `turn`."""
-        folded = [_fold(job, events) for job, events in changes]
-        commits = [Change(job, [(item.seq, item.body) for _, item in told]) for job, told in folded]
+        if not self.live:
+            self.clock.take_up()
+        folded = [self._fold(job, events) for job, events in changes]
+        commits = [Change(job, [(item.seq, item.body) for _, item in told], worker) for job, told in folded]
         await self.store.commit(commits, is_synced=is_synced)
         for job, told in folded:
             await self._tell(job, told)
@@ -65,6 +70,17 @@ class Journal:
         await self.snapshots.remove(job_id)
         self._recent.pop(job_id, None)
         self.feed.notify_all({"type": "deleted", "job_id": job_id})
+
+    def _fold(self, job: Job, events: Iterable[AnyEvent]) -> tuple[Job, list[Told]]:
+        """Number and date the events, fold them into the job, encode each once."""
+        told: list[Told] = []
+        for event in events:
+            ts = self.clock.of(event.ts, job.entered_at or 0.0) if event.ts else self.clock.now()
+            numbered = msgspec.structs.replace(event, seq=job.seq + 1, job_id=job.job_id, ts=ts)
+            job = apply(job, numbered)
+            is_last = isinstance(numbered, State) and numbered.status in TERMINAL
+            told.append((numbered, Item(numbered.seq, encode_event(numbered), is_last)))
+        return job, told
 
     async def _tell(self, job: Job, told: list[Told]) -> None:
         """Show a committed change to everyone; the end of a job stands in its status file before it is told."""
@@ -93,14 +109,3 @@ class Journal:
         self._recent.move_to_end(job.job_id)
         if len(self._recent) > RECENT:
             self._recent.popitem(last=False)
-
-
-def _fold(job: Job, events: Iterable[AnyEvent]) -> tuple[Job, list[Told]]:
-    """Number the events, fold them into the job, encode each once."""
-    told: list[Told] = []
-    for event in events:
-        numbered = msgspec.structs.replace(event, seq=job.seq + 1, job_id=job.job_id, ts=event.ts or time.time())
-        job = apply(job, numbered)
-        is_last = isinstance(numbered, State) and numbered.status in TERMINAL
-        told.append((numbered, Item(numbered.seq, encode_event(numbered), is_last)))
-    return job, told

@@ -85,9 +85,8 @@ async def _mend(journal: Journal) -> None:
             continue
         LOG.warning("the record of job %s is damaged; it is rebuilt from its status file", job_id)
         async with journal.turn:
-            job = await journal.record(msgspec.structs.replace(job, seq=max(seq, job.seq)), said)
-            if job.status in TERMINAL:
-                journal.live.pop(job_id, None)
+            await journal.record(msgspec.structs.replace(job, seq=max(seq, job.seq)), said)
+            journal.live.pop(job_id, None)
 
 
 def _sweep(layout: Layout, nobodys: set[str]) -> None:

@@ -1,6 +1,6 @@
 """Worker slots: which process carries out a job, and the way what it says comes back.
 
-`Slots.run(assignment)` hands a job to a fresh process that was started ahead, and returns its `Worker`. From then
+`Slots.take()` gives a fresh process that was started ahead, and `begin(worker, assignment)` hands it a job. From then
 on everything the job says arrives in the one bounded queue as `(worker, event)`, in order, and last, exactly once,
 `(worker, Ended)`. Knows no job states and decides nothing about a job; called by the engine only. Another way to
 run jobs (Ray, say) would take this file's place.
@@ -69,17 +69,10 @@ class Slots:
         """Start the first workers; returns at once."""
         self._refill()
 
-    async def wait_ready(self) -> None:
-        """Wait until a job would get a worker at once."""
-        self._refill()
-        async with self._arrived:
-            await self._arrived.wait_for(lambda: self._ahead)
+    async def take(self) -> Worker:
+        """Return a fresh worker, once one is ready; it is the caller's to `begin` with, or to `give_back`.
 
-    async def run(self, assignment_path: str | Path, threads: int = 1) -> Worker:
-        """Hand the assignment to a fresh worker, once one is ready.
-
-        Never fails for want of a process: it waits, and `problem` says for what. Cancelling while it waits
-        leaves the assignment untouched.
+        Never fails for want of a process: it waits, and `problem` says for what.
         """
         self._waiting += 1
         self._refill()
@@ -89,11 +82,30 @@ class Slots:
                 worker = self._ahead.popleft()
         finally:
             self._waiting -= 1
+        self._busy.add(worker)
+        return worker
+
+    def begin(self, worker: Worker, assignment_path: str | Path, threads: int = 1) -> None:
+        """Hand the assignment to a worker that was taken; what it says arrives in the inbox."""
         worker.attempt_dir = Path(assignment_path).parent
         worker.threads = threads
-        self._busy.add(worker)
         self._spawn(self._relay(worker, str(assignment_path)), f"relay {worker.pid}")
         self._refill()
+
+    def give_back(self, worker: Worker) -> None:
+        """Let a worker that was taken wait for another job."""
+        self._busy.discard(worker)
+        if self._closing.is_set() or worker.process.gone.done():
+            worker.kill()
+            self._spawn(worker.retire(), f"retire {worker.pid}")
+            self._refill()
+        else:
+            self._ahead.appendleft(worker)
+
+    async def run(self, assignment_path: str | Path, threads: int = 1) -> Worker:
+        """Take a worker and hand it the assignment. Cancelling while it waits leaves the assignment untouched."""
+        worker = await self.take()
+        self.begin(worker, assignment_path, threads)
         return worker
 
     async def close(self) -> None:

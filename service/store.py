@@ -38,10 +38,11 @@ _decoder = msgspec.json.Decoder(Job)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One job after its new events, which are `(seq, encoded event)` in order."""
+    """One job after its new events, which are `(seq, encoded event)` in order; and who carries its attempt out."""
 
     job: Job
     events: Sequence[tuple[int, bytes]]
+    worker: str | None = None  # an identity, so that the next server can find the process
 
 
 class Store:
@@ -143,11 +144,6 @@ class Store:
             ) WHERE place > ? OR finished_at < ?"""  # noqa: S608 - constants
         rows = await self._run(self._rows, sql, (2**62 if keep is None else keep, -1.0 if ts is None else ts))
         return [job_id for (job_id,) in rows]
-
-    async def worker_started(self, job_id: str, attempt: int, identity: str) -> None:
-        """Record which process runs an attempt, so that the next server can find it."""
-        sql = "INSERT OR REPLACE INTO workers VALUES (?, ?, ?)"
-        await self._run(self._change, sql, (job_id, attempt, identity))
 
     async def worker_ended(self, job_id: str, attempt: int) -> None:
         """Forget the process of an attempt."""
@@ -255,6 +251,9 @@ class Store:
                 ).fetchone()
                 events = [(number, seq, body, zlib.crc32(body)) for seq, body in change.events]
                 self._db.executemany("INSERT INTO events (number, seq, body, crc) VALUES (?, ?, ?, ?)", events)
+                if change.worker is not None:
+                    sql = "INSERT OR REPLACE INTO workers VALUES (?, ?, ?)"
+                    self._db.execute(sql, (job.job_id, job.attempt, change.worker))
 
     @contextlib.contextmanager
     def _transaction(self, *, is_synced: bool) -> Iterator[None]:

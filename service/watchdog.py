@@ -84,7 +84,8 @@ class Watchdog:
 
     def _overdue(self, job: Job, attempt: Attempt, silent_s: float) -> str | None:
         """Return why an attempt is to be killed now, or None."""
-        in_state_s = time.time() - (job.entered_at or time.time())
+        now = self._journal.clock.now()
+        in_state_s = now - (job.entered_at or now)
         if job.status is not Status.RUNNING:
             return "loading" if in_state_s > self._settings.loading_s else None
         limit = job.spec.max_seconds
@@ -120,7 +121,7 @@ class Watchdog:
         keep, days = self._settings.keep_finished, self._settings.keep_days
         if keep is None and days is None:
             return
-        before = time.time() - days * 86_400 if days is not None else None
+        before = self._journal.clock.now() - days * 86_400 if days is not None else None
         pinned = {job_id for job_id, _ in (await self._journal.store.aliases()).values()}
         for job_id in await self._journal.store.finished_before(before, keep):
             async with self._journal.turn:

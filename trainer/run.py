@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import torch
 
+from traind.data.files import check_digest, check_size
 from traind.data.rows import format_of
 from traind.trainer import plugins
 from traind.trainer.contract import (
@@ -32,6 +33,7 @@ from traind.trainer.ending import EmitFailed, ended, failed
 from traind.trainer.handle import Emit, Run
 
 __all__ = ["Emit", "Run", "run", "run_trainer"]
+BUILT_IN = Place(job_id="", attempt=0, attempt_dir="").trainer
 
 
 def run(spec: TrainSpec, emit: Emit, place: Place | None = None, control: Control | None = None) -> State:
@@ -91,6 +93,9 @@ def _train(this: Run[Any], trainer: plugins.Trainer) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(this.spec.threads)
     try:
+        if this.dataset is not None and this.place.trainer != BUILT_IN:  # which looks itself, and keeps encodings
+            check_size(Path(this.dataset.path), this.dataset.size_bytes)
+            check_digest(Path(this.dataset.path), this.dataset.digest)
         this.options = trainer.options(this.spec.options)
         trainer.train(this)
     finally:

@@ -1,6 +1,8 @@
+import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -118,15 +120,43 @@ def test_a_warm_cache_loads_no_duckdb_and_no_file(small: Path, tmp_path: Path) -
     assert done.stdout.split() == ["True", "False"]
 
 
-def test_a_torn_cache_entry_is_not_used(small: Path, tmp_path: Path) -> None:
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
+@pytest.mark.parametrize("name", ["train_numeric.npy", "meta.json", "files.json"])
+def test_a_damaged_cache_entry_is_not_used_and_made_again(
+    small: Path, tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
     source, request = Source(small, "csv", "digest"), Request(target="y")
     first = prepare(source, request, tmp_path)
     (entry,) = tmp_path.iterdir()
-    array = entry / "train_numeric.npy"
-    array.write_bytes(array.read_bytes()[:-9])
+    damage(entry / name)
     again = prepare(source, request, tmp_path)
     assert not again.is_cached
     assert same(first, again)
+    assert prepare(source, request, tmp_path).is_cached
+
+
+def test_a_registered_file_that_has_changed_is_refused(small: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    content = small.read_bytes()
+    table.write_bytes(content)
+    source = Source(table, "csv", hashlib.sha256(content).hexdigest(), len(content))
+    prepare(source, Request(target="y"))
+    table.write_bytes(content.replace(b"1", b"2", 1))
+    with pytest.raises(BadTable, match="has changed since it was registered: it has other bytes"):
+        prepare(source, Request(target="y"))
+    table.write_bytes(content + b"\n")
+    with pytest.raises(BadTable, match=r"has changed since it was registered: it has [0-9,]+ bytes"):
+        prepare(source, Request(target="y"), tmp_path / "cache")
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
