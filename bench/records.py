@@ -14,6 +14,12 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("traind", "torch", "numpy", "lightning", "skorch", "scikit-learn", "aiohttp", "duckdb", "pandas")
 Repeats = dict[str, list[float]]
+_began = time.perf_counter()
+
+
+def say(words: str) -> None:
+    """Tell how far the measurement is."""
+    print(f"  {time.perf_counter() - _began:5.0f} s  {words}", flush=True)
 
 
 def in_turns(contenders: Mapping[str, Callable[[], float]], repeats: int) -> Repeats:
@@ -24,6 +30,7 @@ def in_turns(contenders: Mapping[str, Callable[[], float]], repeats: int) -> Rep
             value = measure()
             if turn:
                 measured[name].append(value)
+        say(f"round {turn} of {repeats}" if turn else f"round 0, not counted: {', '.join(contenders)}")
     return measured
 
 

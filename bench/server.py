@@ -22,6 +22,7 @@ NETWORK = {
     "batch_size": 16,
 }
 UNENDING = NETWORK | {"epochs": 100_000, "synthetic": {"rows": 1_000_000}}  # a busy slot: an epoch takes seconds
+LOOK_S = 0.3
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -67,6 +68,19 @@ class Server:
         while (status := self.status(job_id))["status"] in UNDER_WAY:
             time.sleep(0.02)
         assert status["status"] == "COMPLETED", status
+        return status
+
+    def first_step(self, **spec: Any) -> dict[str, Any]:
+        """Submit a job, look at it once it has surely taken steps, discard it; return what was seen."""
+        job_id = self.submit(**{"epochs": 1_000} | spec)
+        time.sleep(LOOK_S)  # asking meanwhile would be work for the server whose haste is measured
+        while not (status := self.status(job_id))["step"]:
+            assert status["status"] in UNDER_WAY, status
+            time.sleep(LOOK_S)
+        self.call("/api/train/cancel", {"job_id": job_id})
+        while self.status(job_id)["status"] in UNDER_WAY:
+            time.sleep(0.02)
+        time.sleep(LOOK_S)  # for the next worker to be ready
         return status
 
     def busy(self) -> str:

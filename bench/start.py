@@ -1,8 +1,9 @@
 """How soon a job takes its first gradient step, and what being ready for it costs: python -m bench.start.
 
 A real server is asked over HTTP, as a program would: jobs on made data and on a table whose encoding is cached, each
-in a fresh worker of an idle server. In turn with them the peer runs: a script per job, from typing its name to its
-first step, with the same network and data. Memory is of the server's tree while it waits with workers ahead.
+in a fresh worker of an idle server, discarded after their first steps. In turn with them the peer runs: a script per
+job, from typing its name to its first step, with the same network and data. Memory is of the server's tree while it
+waits with workers ahead.
 """
 
 import argparse
@@ -12,11 +13,11 @@ import time
 from pathlib import Path
 from statistics import median
 
-from bench.records import Repeats, ratio, show, write
+from bench.records import Repeats, ratio, say, show, write
 from bench.server import megabytes, serving, tree
 
 SAMPLE = Path(__file__).parent.parent / "data" / "samples" / "house_prices.csv.gz"
-PHASES = ("queued_s", "starting_s", "loading_s", "submit_to_first_step_s")
+FIRST_STEP = "made data: submit_to_first_step_s"
 SETTLED_S = 2.0  # for the worker ahead to be made
 SCRIPT = """
 import torch
@@ -38,8 +39,8 @@ for inputs, wanted in loader:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=30, help="jobs of each kind")
-    parser.add_argument("--cold-repeats", type=int, default=5, help="starts of the server")
+    parser.add_argument("--repeats", type=int, default=50, help="jobs of each kind")
+    parser.add_argument("--cold-repeats", type=int, default=3, help="starts of the server")
     asked = parser.parse_args()
     taken = warm(asked.repeats) | cold(asked.cold_repeats)
     rows = []
@@ -47,7 +48,7 @@ def main() -> None:
         worst = sorted(values)[min(len(values) - 1, int(len(values) * 0.99))]
         rows.append((name, *(f"{value:.4f}" for value in (median(values), min(values), worst)), len(values)))
     show("seconds, and MB of memory", ("", "median", "least", "p99", "repeats"), rows)
-    gain = ratio(taken, "a script per job", "made data: submit_to_first_step_s")
+    gain = ratio(taken, "a script per job", FIRST_STEP)
     print(f"\na script per job takes {gain:.0f} times as long")
     write("start", taken)
 
@@ -60,12 +61,16 @@ def warm(repeats: int) -> Repeats:
         spec = {"dataset": "houses", "target": "price", "ignore": ["id"], "model": {"kind": "auto"}}
         server.job(**spec)
         for repeat in range(repeats):
-            made, cached = server.job(seed=repeat), server.job(**spec)
-            for name, status in (("made data", made), ("cached table", cached)):
-                for phase in PHASES:
-                    taken.setdefault(f"{name}: {phase}", []).append(status["timings"][phase])
-            if repeat % 6 == 0:
+            for name, own in (("made data", {"seed": repeat}), ("cached table", spec)):
+                posted_at = time.time()
+                status = server.first_step(**own)
+                for phase, seconds in status["timings"].items():
+                    taken.setdefault(f"{name}: {phase}", []).append(seconds)
+                first_at = status["created_at"] + status["timings"]["submit_to_first_step_s"]
+                taken.setdefault(f"{name}: POST to first step", []).append(first_at - posted_at)
+            if repeat % 10 == 0:
                 taken.setdefault("a script per job", []).append(script())
+                say(f"job {repeat + 1} of {repeats} of each kind: {1e3 * taken[FIRST_STEP][-1]:.1f} ms")
         time.sleep(SETTLED_S)
         return taken | {name: [size] for name, size in memory(server.process.pid).items()}
 
@@ -80,6 +85,7 @@ def cold(repeats: int) -> Repeats:
             status = server.job()
             first = status["created_at"] + status["timings"]["submit_to_first_step_s"]
             taken["serve typed to first step"].append(first - server.typed_at)
+        say(f"cold start: {taken['serve typed to first step'][-1]:.2f} s to the first step")
     return taken
 
 

@@ -57,7 +57,7 @@ class Job(Struct, frozen=True, kw_only=True):
     metrics: dict[str, Any] = {}  # validation metrics of the newest epoch; when finished, of every split
     best: dict[str, Any] = {}  # validation metrics of the best epoch so far
     best_epoch: int | None = None
-    timings: dict[str, float] = {}  # queued_s starting_s loading_s submit_to_first_step_s running_s
+    timings: dict[str, float] = {}  # by part of its way; docs/jobs.md names them
     created_at: float
     entered_at: float | None = None  # the current state
     started_at: float | None = None  # the first attempt
@@ -204,7 +204,9 @@ def _progressed(job: Job, event: Progress) -> dict[str, Any]:
     """Return what a step changes."""
     running_s = max(0.0, event.ts - (job.entered_at or event.ts))
     timings = job.timings | {"running_s": round(job.ran_s + running_s, 6)}
-    timings.setdefault("submit_to_first_step_s", round(event.ts - job.created_at, 6))
+    if "submit_to_first_step_s" not in timings:
+        timings |= {"first_step_s": round(running_s, 6)}
+        timings |= {"submit_to_first_step_s": round(event.ts - job.created_at, 6)}
     taken = event.step - (job.resumed_from_step or 0)
     total = event.total_steps
     return {

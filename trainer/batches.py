@@ -35,11 +35,17 @@ class Batches:
         self._order = torch.empty(0, dtype=torch.int64)
         self._block = -1
         self._cut: list[tuple[Tensor, ...]] = []
+        self._cuts: dict[int, list[tuple[Tensor, ...]]] = {}  # by the rows of a block: it always lies in one place
 
     @property
     def count(self) -> int:
         """How many batches the epoch has."""
         return -(-len(self._order) // self.batch_size)
+
+    @property
+    def whole(self) -> int:
+        """How many of them have all their rows."""
+        return len(self._order) // self.batch_size
 
     def begin_epoch(self, permutation: Tensor) -> None:
         """Take the epoch's order: row numbers, as many as the epoch shall have rows."""
@@ -61,5 +67,8 @@ class Batches:
         gathered = [room[: len(order)] for room in self._blocks]
         for tensor, room in zip(self.tensors, gathered, strict=True):
             torch.index_select(tensor, 0, order, out=room)
-        self._cut = list(zip(*(torch.split(room, self.batch_size) for room in gathered), strict=True))
+        if len(order) not in self._cuts:
+            parts = (torch.split(room, self.batch_size) for room in gathered)
+            self._cuts[len(order)] = list(zip(*parts, strict=True))
+        self._cut = self._cuts[len(order)]
         self._block = block

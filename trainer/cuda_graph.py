@@ -28,15 +28,13 @@ class GraphStep(EagerStep):
         self._batch: list[Tensor] = []  # what the graph reads
         self._loss = torch.empty(0)  # what it writes
 
-    def run(self, batch_index: int) -> None:
-        """Take one gradient step."""
-        batch = self.batches.at(batch_index)
+    def _take(self, batch: Sequence[Tensor]) -> None:
         if len(batch[-1]) != self.batches.batch_size or self.refusal is not None or self._taken < EAGER_STEPS:
             self._taken += 1
-            super().run(batch_index)
+            super()._take(batch)
             return
         if self._graph is None and not self._capture(batch):
-            super().run(batch_index)
+            super()._take(batch)
             return
         assert self._graph is not None
         for fixed, value in zip(self._batch, batch, strict=True):

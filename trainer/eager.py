@@ -12,6 +12,8 @@ from traind.trainer.errors import CheckpointDamaged
 from traind.trainer.losses import Losses
 from traind.trainer.optimizers import Group, Optimizer, Update, flatten, point_to
 
+QUICK = 10_000_000  # rows times weights
+
 
 class EagerStep:
     """Gradient steps of any module, as its author wrote it.
@@ -39,6 +41,8 @@ class EagerStep:
         self.stream = Stream(seed, tensors[0].device)
         self._trained = [parameter for group in self.groups for parameter in group.parameters]
         self.losses = Losses()
+        self.size = batch_size * sum(group.values.numel() for group in self.groups)
+        self.is_quick = self.size <= QUICK
 
     def begin_epoch(self, permutation: Tensor) -> None:
         """Take the epoch's order of the training rows."""
@@ -46,7 +50,17 @@ class EagerStep:
 
     def run(self, batch_index: int) -> None:
         """Take one gradient step."""
-        batch = self.batches.at(batch_index)
+        self._take(self.batches.at(batch_index))
+
+    def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
+        """Take a gradient step on each of `count` batches; yield its place among them after each."""
+        for place in range(count):
+            if lrs:
+                self.update.lr = lrs[place]
+            self._take(self.batches.at(first + place))
+            yield place
+
+    def _take(self, batch: Sequence[Tensor]) -> None:
         with self.stream:
             loss, gradients = self.differentiate(batch)
         self._keep(gradients)

@@ -6,8 +6,8 @@ checkpoints, and tells it when to leave; it decides nothing about training. Made
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -67,6 +67,7 @@ class Run(Generic[Options]):
         self._is_bounded = place.finish or spec.max_seconds is not None
         self._saved_at = time.perf_counter()
         self._resumed: dict[str, Any] = {}
+        self._timings: dict[str, float] = {}
         self._total: int | None = None
         seed_all(spec.seed)
 
@@ -117,9 +118,15 @@ class Run(Generic[Options]):
         self._meter = Meter()
         self._total = total
         resumed = self._resumed if self.step else {}
-        self.emit(
-            State(status=Status.RUNNING, attempt=self.place.attempt, total_steps=total, epochs=epochs, **resumed)
-        )
+        about = {"attempt": self.place.attempt, "timings": self._timings, **resumed}
+        self.emit(State(status=Status.RUNNING, total_steps=total, epochs=epochs, **about))
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Tell how many seconds a part of loading took, when steps begin: it is then in the status' `timings`."""
+        began = time.perf_counter()
+        yield
+        self._timings[part] = round(time.perf_counter() - began, 6)
 
     def report(
         self,
@@ -147,6 +154,10 @@ class Run(Generic[Options]):
         if step != self._total and not (is_counted and self._pace.take()):
             return None
         return self._tell(loss, metrics)
+
+    def count(self, rows: int) -> None:
+        """Count rows that no report has counted: the rates are of all that were taken."""
+        self._meter.count(None, rows)
 
     def is_due(self, step: int) -> bool:
         """Whether the clock lets a report of `step` through: a trainer in a hurry asks before it makes one."""

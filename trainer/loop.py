@@ -20,7 +20,7 @@ from traind.trainer.schedules import Schedule
 from traind.trainer.step import Step
 
 ROLLBACKS = 2
-LOOK_EVERY = 16  # steps between looks at the clock for a checkpoint within an epoch
+AT_ONCE = 16  # quick steps between two looks at what is asked and at the clock, at most
 LR_CUT = 0.1  # the learning rate after each time the loss was lost
 
 
@@ -85,7 +85,7 @@ def begin(step: Step, plan: Plan, state: dict[str, Any] | None) -> Fit:
     return at
 
 
-def fit(  # noqa: C901 - the one straight line
+def fit(  # noqa: C901, PLR0912 - the one straight line
     run: Run[Any], step: Step, plan: Plan, at: Fit, judge: Judge, about: dict[str, Any]
 ) -> None:
     """Train until the plan is done or the run is told to leave, and save: `at` is then where that is.
@@ -95,17 +95,22 @@ def fit(  # noqa: C901 - the one straight line
     """
     every, batches, total = run.spec.report_every, plan.batches, plan.epochs * plan.batches
     schedule, should_stop, told_rows = plan.schedule, run.should_stop, at.rows(plan)
+    lrs: list[float] = []
     run.start(total=total, epochs=plan.epochs)
     while not at.is_over(plan) and not should_stop():
         step.begin_epoch(permutation(plan.seed, at.epoch, plan.rows))
-        lr = None
-        for batch in range(at.batch, batches):
-            if lr is None or schedule.kind != "constant":
-                lr = schedule.at(at.step) * at.lr_scale
-                step.set_lr(lr)
-            step.run(batch)
-            at.batch = batch + 1
-            at.step += 1
+        lr = schedule.at(at.step) * at.lr_scale
+        step.set_lr(lr)
+        while at.batch < batches:
+            count = min(every - at.step % every, batches - at.batch, AT_ONCE) if step.is_quick else 1
+            if schedule.kind != "constant":
+                lrs = [schedule.at(number) * at.lr_scale for number in range(at.step, at.step + count)]
+                lr = lrs[-1]
+            for place in step.steps(at.batch, count, lrs):
+                at.batch += 1
+                at.step += 1
+                if place < count - 1 and should_stop():
+                    break
             loss = None
             if (at.step % every == 0 or at.batch == batches) and run.is_due(at.step):
                 rows, told_rows = at.rows(plan) - told_rows, at.rows(plan)
@@ -119,7 +124,7 @@ def fit(  # noqa: C901 - the one straight line
                     lr=lr,
                 )
             is_leaving = should_stop()
-            is_saving = at.step % LOOK_EVERY == 0 and run.should_save()
+            is_saving = run.should_save()
             if is_leaving or is_saving or loss is not None:
                 if not _is_sound(step, loss, is_looking=is_leaving or is_saving):
                     _go_back(run, step, at)
@@ -129,6 +134,8 @@ def fit(  # noqa: C901 - the one straight line
                 if is_saving:
                     _save(run, step, at, about)
         else:
+            run.count(max(0, at.rows(plan) - told_rows))
+            told_rows = at.rows(plan)
             _end_epoch(run, step, plan, at, judge)
             if run.should_save(is_epoch_end=True):
                 _save(run, step, at, about)

@@ -5,8 +5,9 @@ what cannot be recorded, planned or reproduced to the last bit stays eager. Whic
 therefore not be told from its results, and resuming need not know.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,8 +22,9 @@ from traind.trainer.tape import record
 EAGER_STEPS = 8
 EAGER_STEPS_LARGE = 64  # where a step is mostly arithmetic, of which a plan saves less
 EAGER_STEPS_SHORT = 32  # of the last batch, which comes once an epoch
-LARGE = 10_000_000  # rows times weights
 CHECKS = 2  # batches on which a plan must reproduce eager PyTorch before it is trusted
+
+_nothing = contextlib.nullcontext()
 
 
 class ReplayStep(EagerStep):
@@ -41,15 +43,31 @@ class ReplayStep(EagerStep):
         self._candidates: dict[int, Plan] = {}
         self._taken: Counter[int] = Counter()  # without plan, by rows
 
-    def run(self, batch_index: int) -> None:
-        """Take one gradient step."""
-        batch = self.batches.at(batch_index)
+    def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
+        """Take a gradient step on each of `count` batches; yield its place among them after each."""
+        rows = self.batches.batch_size
+        plan = self.plans.get(rows)
+        if plan is None or first + count > self.batches.whole:
+            yield from super().steps(first, count, lrs)
+            return
+        at, step, update, add = self.batches.at, plan.run, self.update, self.losses.add
+        stream = self.stream if plan.is_random else _nothing
+        with torch._C._InferenceMode(True), stream:  # noqa: SLF001 - a third of the time of torch.inference_mode
+            for place in range(count):
+                if lrs:
+                    update.lr = lrs[place]
+                loss = step(*at(first + place))
+                update.apply()
+                add(loss, rows)
+                yield place
+
+    def _take(self, batch: Sequence[Tensor]) -> None:
         rows = len(batch[-1])
         plan = self.plans.get(rows)
         if plan is None:
             self._run_without_plan(batch, rows)
             return
-        with torch._C._InferenceMode(True):  # noqa: SLF001 - a third of the time of torch.inference_mode
+        with torch._C._InferenceMode(True):  # noqa: SLF001 - as above
             loss = self._replay(plan, batch)
             self.update.apply()
         self.losses.add(loss, rows)
@@ -77,8 +95,7 @@ class ReplayStep(EagerStep):
     def _patience(self, rows: int) -> int:
         if rows != self.batches.batch_size:
             return EAGER_STEPS_SHORT
-        is_large = rows * sum(group.values.numel() for group in self.groups) > LARGE
-        return EAGER_STEPS_LARGE if is_large else EAGER_STEPS
+        return EAGER_STEPS if self.is_quick else EAGER_STEPS_LARGE
 
     def _compare(self, batch: Sequence[Tensor], rows: int) -> Tensor:
         """Take the step eagerly and by plan; without the same bits there is no plan. Return the loss."""

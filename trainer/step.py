@@ -5,7 +5,7 @@ does not know which one it has: `EagerStep` runs the module as anybody would, `R
 (on GPUs) replay it without autograd or Python overhead, and give the same weights bit for bit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -23,12 +23,19 @@ class Step(Protocol):
     """Gradient steps on the batches of an epoch. Nothing here waits for the device but what says so."""
 
     kind: str  # "eager", "replay" or "graph"
+    is_quick: bool  # a step is short, of the order of a millisecond at most: several can be taken between two looks
 
     def begin_epoch(self, permutation: Tensor) -> None:
         """Take the epoch's order of the training rows: int64 row numbers."""
 
     def run(self, batch_index: int) -> None:
         """Take one gradient step on rows [b * B : (b + 1) * B] of the epoch; the last batch may be short."""
+
+    def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
+        """Take a gradient step on each of `count` batches, at these learning rates if given.
+
+        Yields 0, 1, ... after each. It can be left early, but nothing may touch tensors before it has ended.
+        """
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the steps that follow."""

@@ -34,11 +34,13 @@ COLUMNS_SHOWN = 1_000
 
 def train(run: Run[Any]) -> None:
     """Train on a table as the spec says, and finish with the best model by the validation rows."""
-    prepared = read(run)
-    recipe = choose_recipe(run, prepared)
-    step, about = build_step(run, prepared, recipe)
-    plan = plan_of(run, prepared, recipe)
-    at = begin(step, plan, run.restore())
+    with run.timed("data_s"):
+        prepared = read(run)
+    with run.timed("model_s"):
+        recipe = choose_recipe(run, prepared)
+        step, about = build_step(run, prepared, recipe)
+        plan = plan_of(run, prepared, recipe)
+        at = begin(step, plan, run.restore())
     try:
         fit(run, step, plan, at, judge_of(run, step, recipe, prepared.validation), about)
     except Diverged:
@@ -52,7 +54,7 @@ def read(run: Run[Any]) -> Prepared:
     spec, file = run.spec, run.dataset
     source: Source | Synthetic
     if file is not None:
-        source = Source(Path(file.path), file.format, file.digest)
+        source = Source(Path(file.path), file.format, file.digest, file.size_bytes)
     else:
         made = spec.synthetic or contract.Synthetic()
         source = Synthetic(rows=made.rows, columns=made.columns, seed=spec.seed)

@@ -44,6 +44,7 @@ def test_the_way_of_a_job_is_timed_by_its_own_events() -> None:
         "queued_s": 1.0,
         "starting_s": 0.5,
         "loading_s": 2.0,
+        "first_step_s": 0.25,
         "submit_to_first_step_s": 3.75,
         "running_s": 10.0,
     }

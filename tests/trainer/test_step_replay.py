@@ -121,6 +121,9 @@ OPTIMIZERS = {
 }
 
 
+AT_ONCE = 7
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     before = torch.get_num_threads()
@@ -165,13 +168,21 @@ def both(make: Callable[[], tuple], optimizer: Optimizer = ADAMW) -> tuple[Eager
 
 
 def train(step: EagerStep, first: int = 0, last: int = EPOCHS * BATCHES, schedule: Schedule | None = None) -> None:
-    for number in range(first, last):
+    """Take steps one by one; where they are replayed, several at once."""
+    number = first
+    while number < last:
         epoch, batch = divmod(number, BATCHES)
         if batch == 0 or number == first:
             step.begin_epoch(torch.randperm(ROWS, generator=torch.Generator().manual_seed(epoch)))
+        if isinstance(step, ReplayStep):
+            count = min(AT_ONCE, last - number, BATCHES - batch)
+            lrs = [schedule.at(one) for one in range(number, number + count)] if schedule else []
+            number += len([*step.steps(batch, count, lrs)])
+            continue
         if schedule is not None:
             step.set_lr(schedule.at(number))
         step.run(batch)
+        number += 1
 
 
 def assert_same(eager: EagerStep, replay: ReplayStep) -> None:
@@ -319,3 +330,15 @@ def test_memory_is_used_again() -> None:
     train(replay, last=60)
     activation = BATCH * 5 * 4
     assert replay.plans[BATCH].own_bytes < (6 + 3) * activation  # backward needs each layer's once, and little else
+
+
+def test_a_few_rows_are_added_up_by_a_product() -> None:
+    steps = []
+    for kind in (EagerStep, ReplayStep):
+        made = numeric(lambda: Numbers(nn.Linear(5, 32), nn.ReLU(), nn.Linear(32, 1)))
+        steps.append(kind(*made, ADAMW, batch_size=16))
+        steps[-1].begin_epoch(torch.arange(ROWS))
+        for number in range(40):
+            steps[-1].run(number % (ROWS // 16))
+    assert steps[1].plans[16].source.count("[0], True") == 1  # of the last layer, where there is but one column
+    assert_same(*steps)
