@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import util
+from multiprocessing.synchronize import SemLock
 from typing import Any, Self
 
 from traind.service.forkserver import BootFailed, ForkServer, Named
@@ -157,7 +159,19 @@ def _boot(
     writer = getattr(getattr(pool, "_result_queue", None), "_writer", None)
     if writer is not None:
         writer.close()
+    _unname_semaphores(pool)
     return pool, identify(pid) or Identity(pid, 0, ""), pidfd
+
+
+def _unname_semaphores(pool: ProcessPoolExecutor) -> None:
+    """Take the names of the pool's semaphores away now that both sides have them: a killed server leaves none."""
+    queues = (getattr(pool, "_call_queue", None), getattr(pool, "_result_queue", None))
+    locks = [getattr(queue, name, None) for queue in queues for name in ("_rlock", "_wlock", "_sem")]
+    names = {getattr(getattr(lock, "_semlock", None), "name", None) for lock in locks}
+    for finalizer in list(getattr(util, "_finalizer_registry", {}).values()):
+        callback, args = getattr(finalizer, "_callback", None), getattr(finalizer, "_args", None)
+        if callback is getattr(SemLock, "_cleanup", ...) and args and args[0] in names:
+            finalizer()
 
 
 def _discard(pool: ProcessPoolExecutor) -> None:

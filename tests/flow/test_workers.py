@@ -26,14 +26,16 @@ def test_workers_leave_when_their_server_is_killed(
 ) -> None:
     """F10: jobs save their place, idle processes leave, and who is deaf, stopped or stuck in C is made to."""
     program = [sys.executable, str(repository / "tests/flow/dying_host.py"), str(tmp_path)]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, env=environment) as host:
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as host:
         assert host.stdout is not None
+        assert host.stderr is not None
         workers = msgspec.json.decode(host.stdout.readline(), type=dict[str, Identity])
         assert all(is_alive(worker) for worker in workers.values())
         os.kill(workers["frozen"].pid, signal.SIGSTOP)
         host.kill()
         host.wait()
         host.stdout.read()  # nothing holds the server's output any more
+        assert host.stderr.read() == b""  # nor is anything said of leaked semaphores
     while [name for name, worker in workers.items() if is_alive(worker)]:
         time.sleep(0.02)  # the test's timeout bounds it
     assert (tmp_path / "obedient/checkpoint").read_text() == "LEAVE"
