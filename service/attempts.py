@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from traind.data.files import rename_durably, write_atomically
+from traind.data.files import rename_durably
 from traind.service.endings import after_loss, after_outcome
 from traind.service.errors import DiskLow, StoreFailed
 from traind.service.jobs import ACTIVE, TERMINAL, Job
@@ -203,11 +203,12 @@ class Attempts:
             dataset=dataset,
             cache_dir=cache_dir(dataset) if dataset else None,
             trainer=trainers.get(job.spec.trainer, BUILT_IN),
+            keep_checkpoints=self._settings.keep_checkpoints,
             ran_s=job.timings.get("running_s", 0.0),
             finish=job.requested == "stop",
         )
         path = folder / "assignment.json"
-        write_atomically(path, msgspec.json.encode(Assignment(job.spec, place)), is_durable=False)
+        path.write_bytes(msgspec.json.encode(Assignment(job.spec, place)))
         return path
 
     async def _fold_until_written(self, frames: list[Frame]) -> None:
@@ -310,7 +311,7 @@ class Attempts:
         elif job.checkpoint is not None:
             kept = (self._layout.root / job.checkpoint).parent
             for other in _attempt_dirs(folder):
-                if _number(other) < _number(kept):
+                if _number(other) < _number(kept) and not _is_pinned(other):
                     shutil.rmtree(other, ignore_errors=True)
 
 
@@ -329,6 +330,11 @@ def _parts(frames: Iterable[Frame]) -> list[list[Frame]]:
 
 def _number(folder: Path) -> int:
     return int(folder.name.removeprefix("attempt-"))
+
+
+def _is_pinned(folder: Path) -> bool:
+    """Tell whether an attempt has a checkpoint that its trainer asked to keep."""
+    return any(b'"is_pinned":true' in manifest.read_bytes() for manifest in folder.glob("checkpoint-*.json"))
 
 
 def _attempt_dirs(folder: Path) -> list[Path]:

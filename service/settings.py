@@ -44,6 +44,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     worker_memory_bytes: Annotated[Bytes, Meta(description="address space of one worker; 0: no limit")] = 0
     memory_budget_bytes: Annotated[Bytes, Meta(description="estimated memory of one job; 0: no limit")] = 8 * GIGABYTE
     disk_floor_bytes: Annotated[Bytes, Meta(description="below this much free space jobs pause")] = 64 * 1024**2
+    keep_checkpoints: Annotated[
+        Count, Meta(description="checkpoints kept of a job, beside its best and pinned ones")
+    ] = 2
     keep_finished: Annotated[Count, Meta(description="finished jobs kept; default: all")] | None = None
     keep_days: Annotated[Seconds, Meta(description="days a finished job is kept; default: for ever")] | None = None
 

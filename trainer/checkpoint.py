@@ -1,8 +1,8 @@
 """Checkpoints: everything an attempt needs to go on bit for bit, whole on disk or not there.
 
 A checkpoint is one `torch.save` file and, written after it, a manifest with its sha256: a file without a matching
-manifest was never finished. The last two and the best are kept. Only `weights_only` loads: a checkpoint runs no code.
-Called by `Run` only.
+manifest was never finished. The last ones, the best and the pinned are kept. Only `weights_only` loads: a checkpoint
+runs no code. Called by `Run` only.
 """
 
 import errno
@@ -22,7 +22,6 @@ from traind.data.files import sweep_temporaries, write_atomically
 from traind.trainer.errors import DiskFailed, DiskFull, UserCodeError
 
 FORMAT = 1
-KEPT = 2
 _PLAIN = frozenset({torch.Tensor, int, float, bool, str, bytes, type(None)})
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -36,6 +35,7 @@ class Manifest(Struct, frozen=True):
     is_best: bool
     size_bytes: int
     sha256: str
+    is_pinned: bool = False  # kept as long as the job
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,22 @@ class _OtherFormat(ValueError):
 class Checkpoints:
     """The checkpoints of one attempt, numbered as they are written, and those of earlier ones to go on from."""
 
-    def __init__(self, folder: Path, earlier: tuple[Path, ...] = ()) -> None:
+    def __init__(self, folder: Path, earlier: tuple[Path, ...] = (), kept: int = 2) -> None:
         self._folder = folder
+        self._kept = kept
         self._searched = (folder, *earlier)
         sweep_temporaries(folder)
         self._number = max((_number(path) for path in _found(folder)), default=0)
 
-    def write(self, content: dict[str, Any], *, step: int, epoch: int | None, is_best: bool = False) -> Saved:
+    def write(
+        self,
+        content: dict[str, Any],
+        *,
+        step: int,
+        epoch: int | None,
+        is_best: bool = False,
+        is_pinned: bool = False,
+    ) -> Saved:
         """Make `content` durable, then forget the checkpoints that are no longer needed.
 
         Raises `UserCodeError` where the content could not be loaded again, `DiskFull`, `DiskFailed`.
@@ -69,7 +78,8 @@ class Checkpoints:
         data = packed(content)
         self._number += 1
         path = self._folder / f"checkpoint-{self._number:06d}.pt"
-        manifest = Manifest(FORMAT, step, epoch, is_best, len(data), hashlib.sha256(data).hexdigest())
+        digest = hashlib.sha256(data).hexdigest()
+        manifest = Manifest(FORMAT, step, epoch, is_best, len(data), digest, is_pinned)
         write_file(path, data)
         write_file(manifest_path(path), msgspec.json.encode(manifest))
         self._prune()
@@ -89,11 +99,11 @@ class Checkpoints:
         return None
 
     def _prune(self) -> None:
-        """Remove all but the last `KEPT` checkpoints and the newest best one."""
-        found = _found(self._folder)
-        best = next((path for path in found if _is_best(path)), None)
-        for path in found[KEPT:]:
-            if path != best:
+        """Remove all but the last checkpoints, the newest best one and the pinned."""
+        found = {path: _marks(path) for path in _found(self._folder)}
+        best = next((path for path, (is_best, _) in found.items() if is_best), None)
+        for path, (_, is_pinned) in list(found.items())[self._kept :]:
+            if path != best and not is_pinned:
                 manifest_path(path).unlink(missing_ok=True)  # first: a file without a manifest is nothing
                 path.unlink(missing_ok=True)
 
@@ -174,11 +184,13 @@ def _manifest(path: Path) -> Manifest:
     return msgspec.json.decode(manifest_path(path).read_bytes(), type=Manifest)
 
 
-def _is_best(path: Path) -> bool:
+def _marks(path: Path) -> tuple[bool, bool]:
+    """Return whether a checkpoint is a best one, and whether it is pinned."""
     try:
-        return _manifest(path).is_best
+        manifest = _manifest(path)
     except (OSError, ValueError):
-        return False
+        return False, False
+    return manifest.is_best, manifest.is_pinned
 
 
 def _read_whole(path: Path) -> dict[str, Any]:

@@ -133,6 +133,7 @@ class Place(Struct, frozen=True, kw_only=True):
     dataset: DatasetFile | None = None
     cache_dir: str | None = None  # where encoded tables are kept; None: not kept
     trainer: str = "traind.trainer.tabular:train"  # module:function
+    keep_checkpoints: int = 2  # beside the best one and those that the trainer pinned
     ran_s: float = 0.0  # seconds earlier attempts were running, for max_seconds
     finish: bool = False  # take no step: make the model from the newest checkpoint
 

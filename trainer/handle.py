@@ -60,7 +60,8 @@ class Run(Generic[Options]):
         self.told: Told | None = None  # what `should_stop` said
         self.result: Result | None = None
         self._emit = emit
-        self._checkpoints = Checkpoints(Path(place.attempt_dir), tuple(Path(d) for d in place.earlier_dirs))
+        earlier = tuple(Path(folder) for folder in place.earlier_dirs)
+        self._checkpoints = Checkpoints(Path(place.attempt_dir), earlier, place.keep_checkpoints)
         self._pace = Pace(place.ran_s)
         self._meter = Meter()
         self._running_since: float | None = None
@@ -182,11 +183,19 @@ class Run(Generic[Options]):
         every = self.spec.checkpoint_every
         return time.perf_counter() - self._saved_at >= every and (every > 0.0 or is_epoch_end)
 
-    def save(self, state: Any, *, step: int | None = None, epoch: int | None = None, is_best: bool = False) -> None:
+    def save(
+        self,
+        state: Any,
+        *,
+        step: int | None = None,
+        epoch: int | None = None,
+        is_best: bool = False,
+        is_pinned: bool = False,
+    ) -> None:
         """Write a checkpoint: `state` is tensors and plain values, and `restore` gives it back.
 
         The global random streams, the versions and the data's digest are saved beside it. Step and epoch are those
-        of the last `report` where they are not said.
+        of the last `report` where they are not said. The last ones are kept, the best, and the pinned.
         """
         self.beat()
         self.step = step = self.step if step is None else step
@@ -202,7 +211,9 @@ class Run(Generic[Options]):
                 "random": random_state(),
                 "state": state,
             }
-            saved = self._checkpoints.write(content, step=self.step, epoch=self.epoch, is_best=is_best)
+            saved = self._checkpoints.write(
+                content, step=self.step, epoch=self.epoch, is_best=is_best, is_pinned=is_pinned
+            )
         self._saved_at = time.perf_counter()
         self.saved = (self.step, self.epoch)
         path, seconds = str(saved.path), saved.seconds

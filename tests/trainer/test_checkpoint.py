@@ -50,6 +50,14 @@ def test_only_the_newest_best_is_kept(tmp_path):
     ]
 
 
+def test_as_many_are_kept_as_was_asked_and_the_pinned_ones(tmp_path):
+    checkpoints = Checkpoints(tmp_path, kept=1)
+    for step in range(1, 7):
+        checkpoints.write({"at": step}, step=step, epoch=0, is_best=step == 3, is_pinned=step in (1, 4))
+    assert [int(path.stem[-1]) for path in sorted(tmp_path.glob("*.pt"))] == [1, 3, 4, 6]
+    assert newest(tmp_path) == (6, [])
+
+
 def test_numbers_go_on_in_a_folder_that_has_checkpoints(tmp_path):
     write(tmp_path, 7)
     write(tmp_path, 3)  # later, though of an earlier step: the job went back

@@ -1,8 +1,10 @@
 """Every key of a checkpoint is needed: without it, going on fails or gives another run. And what may differ, may."""
 
 from dataclasses import fields as fields_of
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from traind.data.errors import BadTable
 from traind.trainer.checkpoint import Checkpoints
@@ -117,3 +119,19 @@ def test_changed_data_is_refused(new_job, table):
     last = job.attempt()
     assert (last.status, last.error.code) == (Status.FAILED, BadTable.code)
     assert "data" in last.error.message
+
+
+@pytest.mark.parametrize("changed", [lambda content: content + b"1,2,red,north,3\n", lambda content: content[::-1]])
+def test_a_file_that_was_changed_in_place_is_refused_when_the_job_goes_on(new_job, table, changed, tmp_path):
+    file = table("value")
+    path = tmp_path / "own.csv"
+    content = Path(file.path).read_bytes()
+    path.write_bytes(content)
+    job = new_job(replace(file, path=str(path)), **{**SMALL, "synthetic": None, "dataset": "value"})
+    assert job.attempt(Verb.LEAVE, 8).status is Status.QUEUED
+    path.write_bytes(changed(content))
+    last = job.attempt()
+    assert (last.status, last.error.code) == (Status.FAILED, "data_error")
+    assert "has changed" in last.error.message
+    path.write_bytes(content)
+    assert job.attempt().status is Status.COMPLETED
