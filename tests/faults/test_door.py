@@ -1,15 +1,25 @@
-"""Crowds at the door: idle and dripping connections by the hundred, a thousand readers that do not read."""
+"""Crowds at the door: idle and dripping connections, readers that do not read, readers that come again and again."""
 
 import asyncio
 import base64
 import contextlib
+import random
 import socket
 import time
 
+import aiohttp
 import pytest
 from bad_inputs import TOKEN, running
+from tally import seeds
 
 MEGABYTE = 1024 * 1024
+LONG = {
+    "epochs": 400,
+    "patience": None,
+    "report_every": 1,
+    "batch_size": 16,
+    "synthetic": {"rows": 2_000, "columns": 3},
+}
 ENDLESS = {"epochs": 100_000, "patience": None, "report_every": 1, "batch_size": 16}
 
 
@@ -53,7 +63,13 @@ async def flood(target, each):
 
 
 @pytest.mark.faults
-async def test_five_hundred_idle_and_five_hundred_dripping_connections_are_closed(tmp_path):
+async def test_five_hundred_idle_and_five_hundred_dripping_connections_are_closed(tmp_path, tally):
+    with tally.case("idle or dripping connection") as case:
+        case.asked = 1_000
+        await stood_the_flood(tmp_path)
+
+
+async def stood_the_flood(tmp_path):
     async with running(tmp_path) as target:
         crowd = asyncio.create_task(flood(target, 500))
         times = await health_times(target, crowd)
@@ -97,10 +113,65 @@ async def crowd(tmp_path, count, seconds):
         assert most - before < 100 * MEGABYTE
 
 
-async def test_fifty_readers_that_do_not_read_cost_little_and_others_see_every_event(tmp_path):
-    await crowd(tmp_path, count=50, seconds=1)
+async def test_fifty_readers_that_do_not_read_cost_little_and_others_see_every_event(tmp_path, tally):
+    with tally.case("reader that does not read") as case:
+        case.asked = 50
+        await crowd(tmp_path, count=50, seconds=1)
 
 
 @pytest.mark.faults
-async def test_a_thousand_readers_that_do_not_read_cost_little_and_others_see_every_event(tmp_path):
-    await crowd(tmp_path, count=1_000, seconds=45)
+async def test_a_thousand_readers_that_do_not_read_cost_little_and_others_see_every_event(tmp_path, tally):
+    with tally.case("reader that does not read") as case:
+        case.asked = 1_000
+        await crowd(tmp_path, count=1_000, seconds=45)
+
+
+async def come_again_and_again(target, job_id, chance):
+    """Read a job to its end over ever new connections; return what was seen, and how many they were."""
+    seen, connections = [], 0
+    while True:
+        connections += 1
+        try:
+            async with target.session.ws_connect(
+                f"{target.url}/api/train/ws?job_id={job_id}&after={len(seen)}"
+            ) as ws:
+                until = len(seen) + chance.randint(1, 40)
+                while len(seen) < until:
+                    message = await ws.receive()
+                    if message.type is not aiohttp.WSMsgType.TEXT:
+                        assert message.data == 1000, message
+                        return seen, connections
+                    seen.append(message.json()["seq"])
+        except aiohttp.WSServerHandshakeError as refused:
+            if refused.status not in {429, 503}:  # as many as there may be are connected
+                raise
+            await asyncio.sleep(chance.uniform(0.05, 0.2))
+
+
+async def storm(case, tmp_path, count):
+    chance = random.Random(case.seed)
+    async with running(tmp_path) as target:
+        async with target.session.post(f"{target.url}/api/train", json=LONG) as accepted:
+            job_id = (await accepted.json())["job_id"]
+        readers = [come_again_and_again(target, job_id, random.Random(chance.random())) for _ in range(count)]
+        read = asyncio.gather(*readers)
+        times = await health_times(target, read)
+        async with target.session.get(f"{target.url}/api/train/status?job_id={job_id}") as answer:
+            last = (await answer.json())["status"]["seq"]
+    case.asked = sum(connections for _, connections in read.result())
+    p99 = times[int(len(times) * 0.99)]
+    print(f"\n{count} readers came {case.asked} times for {last} events each, /health p99 {p99 * 1_000:.0f} ms")
+    assert all(seen == list(range(1, last + 1)) for seen, _ in read.result())
+
+
+async def test_readers_that_come_again_and_again_see_each_event_once(tmp_path, tally):
+    with tally.case("reader that comes again", 5) as case:
+        await storm(case, tmp_path, count=20)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+async def test_a_storm_of_readers_that_come_again_and_again_see_each_event_once(tmp_path, tally):
+    for seed in seeds([6]):
+        with tally.case("reader that comes again", seed) as case:
+            await storm(case, tmp_path, count=300)
