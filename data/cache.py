@@ -44,6 +44,11 @@ def load(entry: Path) -> tuple[bytes, dict[str, np.ndarray[Any, Any]]] | None:
         return None
 
 
+def is_newer(path: Path, entry: Path) -> bool:
+    """Tell whether a file was written to after the entry was made."""
+    return path.stat().st_mtime_ns > (entry / _FILES).stat().st_mtime_ns
+
+
 def save(entry: Path, meta: bytes, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
     """Store the entry, if the disk lets us; where another process was first, its entry stays."""
     made = entry.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"

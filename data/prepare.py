@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from traind.data.cache import key_of, load, save
+from traind.data.cache import is_newer, key_of, load, save
 from traind.data.encode import Encoded, Encoder, class_indices, fit
 from traind.data.errors import BadTable
 from traind.data.files import check_digest, check_size
@@ -51,6 +51,11 @@ class Source:
             return self.digest
         stat = self.path.stat()
         return f"{self.path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+
+    def check(self) -> None:
+        """Raise `BadTable` where a registered file has other bytes than it had."""
+        if self.digest is not None and self.size_bytes is not None:
+            check_digest(self.path, self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,8 @@ def prepare(
         return _prepare_file(source, request, threads)
     entry = Path(cache_dir) / key_of(source.key(), source.format, request)
     if found := load(entry):
+        if source.size_bytes is not None and is_newer(source.path, entry):
+            source.check()
         return _from_cache(*found)
     prepared = _prepare_file(source, request, threads)
     meta = msgspec.json.encode(_Meta(prepared.schema, prepared.encoder, prepared.samples))
@@ -125,8 +132,7 @@ def _from_cache(meta: bytes, arrays: dict[str, NDArray[Any]]) -> Prepared:
 def _prepare_file(source: Source, request: Request, threads: int) -> Prepared:
     if not source.path.exists():
         raise BadTable(f"there is no file {str(source.path)!r}")
-    if source.digest is not None and source.size_bytes is not None:
-        check_digest(source.path, source.digest)
+    source.check()
     with open_table(source.path, parse_format(source.format), threads) as table:
         schema = plan(table, request)
         by = request.validation.column

@@ -150,10 +150,14 @@ def test_a_registered_file_that_has_changed_is_refused(small: Path, tmp_path: Pa
     content = small.read_bytes()
     table.write_bytes(content)
     source = Source(table, "csv", hashlib.sha256(content).hexdigest(), len(content))
-    prepare(source, Request(target="y"))
-    table.write_bytes(content.replace(b"1", b"2", 1))
-    with pytest.raises(BadTable, match="has changed since it was registered: it has other bytes"):
-        prepare(source, Request(target="y"))
+    for cache_dir in (None, tmp_path / "cache"):
+        table.write_bytes(content)
+        prepare(source, Request(target="y"), cache_dir)
+        table.write_bytes(content.replace(b"1", b"2", 1))
+        with pytest.raises(BadTable, match="has changed since it was registered: it has other bytes"):
+            prepare(source, Request(target="y"), cache_dir)
+        table.write_bytes(content)
+        prepare(source, Request(target="y"), cache_dir)
     table.write_bytes(content + b"\n")
     with pytest.raises(BadTable, match=r"has changed since it was registered: it has [0-9,]+ bytes"):
         prepare(source, Request(target="y"), tmp_path / "cache")
