@@ -53,12 +53,12 @@ class EagerStep:
         self._take(self.batches.at(batch_index))
 
     def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
-        """Take a gradient step on each of `count` batches; yield its place among them after each."""
+        """Take a gradient step on each of `count` batches; yield how many it were, after each."""
         for place in range(count):
             if lrs:
                 self.update.lr = lrs[place]
             self._take(self.batches.at(first + place))
-            yield place
+            yield place + 1
 
     def _take(self, batch: Sequence[Tensor]) -> None:
         with self.stream:

@@ -95,24 +95,25 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
     """
     every, batches, total = run.spec.report_every, plan.batches, plan.epochs * plan.batches
     schedule, should_stop, told_rows = plan.schedule, run.should_stop, at.rows(plan)
-    lrs: list[float] = []
+    control, lrs, taken, is_due = run.control, [], 0, True
     run.start(total=total, epochs=plan.epochs)
     while not at.is_over(plan) and not should_stop():
         step.begin_epoch(permutation(plan.seed, at.epoch, plan.rows))
         lr = schedule.at(at.step) * at.lr_scale
         step.set_lr(lr)
         while at.batch < batches:
-            count = min(every - at.step % every, batches - at.batch, AT_ONCE) if step.is_quick else 1
+            count = min(_at_once(at.step, every, is_due=is_due), batches - at.batch) if step.is_quick else 1
             if schedule.kind != "constant":
                 lrs = [schedule.at(number) * at.lr_scale for number in range(at.step, at.step + count)]
                 lr = lrs[-1]
-            for place in step.steps(at.batch, count, lrs):
-                at.batch += 1
-                at.step += 1
-                if place < count - 1 and should_stop():
+            for taken in step.steps(at.batch, count, lrs):
+                control.beat += 1
+                if taken < count and control.verb:
                     break
-            loss = None
-            if (at.step % every == 0 or at.batch == batches) and run.is_due(at.step):
+            at.batch += taken
+            at.step += taken
+            loss, is_due = None, run.is_due(at.step)
+            if is_due and (at.step % every == 0 or at.batch == batches):
                 rows, told_rows = at.rows(plan) - told_rows, at.rows(plan)
                 loss = run.report(
                     step=at.step,
@@ -141,6 +142,12 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
                 _save(run, step, at, about)
     if run.told is not Verb.CANCEL and run.saved != (at.step, at.epoch):
         _save(run, step, at, about)
+
+
+def _at_once(step: int, every: int, *, is_due: bool) -> int:
+    """Return how many quick steps to take before the next look; where a report is due, up to the next one."""
+    stride = every if is_due or every > AT_ONCE else AT_ONCE // every * every
+    return min(AT_ONCE, stride - step % stride)
 
 
 def permutation(seed: int, epoch: int, rows: int) -> Tensor:

@@ -44,7 +44,7 @@ class ReplayStep(EagerStep):
         self._taken: Counter[int] = Counter()  # without plan, by rows
 
     def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
-        """Take a gradient step on each of `count` batches; yield its place among them after each."""
+        """Take a gradient step on each of `count` batches; yield how many it were, after each."""
         rows = self.batches.batch_size
         plan = self.plans.get(rows)
         if plan is None or first + count > self.batches.whole:
@@ -59,7 +59,7 @@ class ReplayStep(EagerStep):
                 loss = step(*at(first + place))
                 update.apply()
                 add(loss, rows)
-                yield place
+                yield place + 1
 
     def _take(self, batch: Sequence[Tensor]) -> None:
         rows = len(batch[-1])
