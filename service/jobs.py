@@ -57,7 +57,7 @@ class Job(Struct, frozen=True, kw_only=True):
     metrics: dict[str, Any] = {}  # validation metrics of the newest epoch; when finished, of every split
     best: dict[str, Any] = {}  # validation metrics of the best epoch so far
     best_epoch: int | None = None
-    timings: dict[str, float] = {}  # by part of its way; docs/jobs.md names them
+    timings: dict[str, float] = {}  # queued_s starting_s loading_s: data_s model_s; first_step_s ...
     created_at: float
     entered_at: float | None = None  # the current state
     started_at: float | None = None  # the first attempt

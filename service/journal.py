@@ -87,7 +87,7 @@ class Journal:
         is_over = job.status in TERMINAL
         if any(isinstance(event, State) for event, _ in told):
             written = self.snapshots.entered(job)
-            if is_over or job.seq == len(told):
+            if is_over:
                 await written
         else:
             self.snapshots.progressed(job)

@@ -46,6 +46,10 @@ class Snapshots:
         self._waiting.pop(job.job_id, None)
         return asyncio.get_running_loop().run_in_executor(self._thread, self._write, job, True)
 
+    async def settled(self) -> None:
+        """Wait until what was entered before stands."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, bool)
+
     async def remove(self, job_id: str) -> None:
         """Remove a job's file."""
         self._waiting.pop(job_id, None)
