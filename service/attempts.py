@@ -21,6 +21,7 @@ from traind.service.endings import after_loss, after_outcome
 from traind.service.errors import DiskLow, StoreFailed
 from traind.service.jobs import ACTIVE, TERMINAL, Job
 from traind.service.journal import Journal
+from traind.service.places import attempt_dirs, attempt_number, is_pinned, last_checkpoint, untold_checkpoint
 from traind.service.settings import Layout, Settings, cache_dir
 from traind.service.slots import Ended, Slots, Worker
 from traind.trainer.contract import (
@@ -191,7 +192,7 @@ class Attempts:
     def _write_assignment(self, job: Job, number: int) -> Path:
         """Make the attempt's folder and write what its worker is to do."""
         folder = self._layout.attempt_dir(job.job_id, number)
-        earlier = _attempt_dirs(folder.parent)
+        earlier = attempt_dirs(folder.parent)
         folder.mkdir(parents=True, exist_ok=True)
         dataset = self._layout.located(job.dataset) if job.dataset else None
         trainers = {} if job.spec.trainer == "tabular" else self._settings.all_trainers()
@@ -285,8 +286,10 @@ class Attempts:
             return
         job = self._journal.live.get(attempt.job_id)
         if job is not None and job.attempt == attempt.number and job.status in ACTIVE:
-            has_place = bool(job.checkpoint)
-            await self._journal.record(job, after_loss(job, ended, attempt, has_place=has_place))
+            found = await asyncio.to_thread(last_checkpoint, self._layout, job.job_id)
+            untold = untold_checkpoint(job, found)
+            settled = after_loss(job, ended, attempt, has_place=found is not None)
+            await self._journal.record(job, *untold, settled)
         await self._journal.store.worker_ended(attempt.job_id, attempt.number)
         self._gone(attempt)
         await self.clean(await self._journal.job(attempt.job_id))
@@ -310,8 +313,8 @@ class Attempts:
             self._layout.model_path(job.job_id).unlink(missing_ok=True)
         elif job.checkpoint is not None:
             kept = (self._layout.root / job.checkpoint).parent
-            for other in _attempt_dirs(folder):
-                if _number(other) < _number(kept) and not _is_pinned(other):
+            for other in attempt_dirs(folder):
+                if attempt_number(other) < attempt_number(kept) and not is_pinned(other):
                     shutil.rmtree(other, ignore_errors=True)
 
 
@@ -326,17 +329,3 @@ def _parts(frames: Iterable[Frame]) -> list[list[Frame]]:
         parts[-1].append((worker, event))
         is_open = not is_end
     return parts
-
-
-def _number(folder: Path) -> int:
-    return int(folder.name.removeprefix("attempt-"))
-
-
-def _is_pinned(folder: Path) -> bool:
-    """Tell whether an attempt has a checkpoint that its trainer asked to keep."""
-    return any(b'"is_pinned":true' in manifest.read_bytes() for manifest in folder.glob("checkpoint-*.json"))
-
-
-def _attempt_dirs(folder: Path) -> list[Path]:
-    """Return a job's attempt folders, newest first."""
-    return sorted(folder.glob("attempt-[0-9]*"), key=_number, reverse=True)

@@ -17,6 +17,7 @@ from traind.service.endings import after_restart
 from traind.service.identity import Identity, kill_leftover
 from traind.service.jobs import ACTIVE, TERMINAL
 from traind.service.journal import Journal
+from traind.service.places import last_checkpoint, untold_checkpoint
 from traind.service.settings import Layout
 from traind.trainer.contract import Log
 
@@ -37,8 +38,11 @@ async def rescue(journal: Journal, layout: Layout) -> None:
         for job in await journal.store.unfinished():
             journal.live[job.job_id] = job
             if job.status in ACTIVE:
-                has_place = job.checkpoint is not None and (layout.root / job.checkpoint).exists()
-                await journal.record(job, after_restart(job, has_place=has_place))
+                found = await asyncio.to_thread(
+                    last_checkpoint, layout, job.job_id
+                )  # of a worker that was left alone
+                untold = untold_checkpoint(job, found)
+                await journal.record(job, *untold, after_restart(job, has_place=found is not None))
             else:
                 journal.snapshots.entered(job)
     layout.models_dir.mkdir(parents=True, exist_ok=True)

@@ -40,6 +40,29 @@ def test_a_server_that_is_told_to_leave_loses_nothing(tmp_path: Path, calm: Calm
 
 
 @pytest.mark.timeout(60)
+def test_a_checkpoint_that_an_orphan_wrote_is_found_and_gone_on_from(tmp_path: Path) -> None:
+    server = Server(tmp_path / "root")
+    server.start()
+    assert server.wait_up(), server.tail()
+    spec = {"epochs": 1_000, "patience": None, "checkpoint_every": 3_600, "job_id": "long"}
+    assert server.call("POST", "/api/train", spec)[0] == 202
+    while not server.status("long")["step"]:
+        time.sleep(0.02)
+    assert server.status("long")["checkpoint"] is None
+    server.kill()
+    assert server.left_behind() == []
+    server.start()
+    assert server.wait_up(), server.tail()
+    while server.status("long")["resumed_from_step"] is None:
+        time.sleep(0.02)
+    told = [(event["type"], event.get("reason"), event.get("step")) for event in server.events("long")]
+    requeued = told.index(("state", "server_restart", None))
+    assert told[requeued - 1] == ("checkpoint", None, server.status("long")["resumed_from_step"])
+    server.kill()
+    assert server.left_behind() == []
+
+
+@pytest.mark.timeout(60)
 def test_a_second_server_on_the_same_root_is_refused_in_a_sentence(tmp_path: Path) -> None:
     server, second = Server(tmp_path / "root"), Server(tmp_path / "root")
     second.log = tmp_path / "second.log"
