@@ -148,6 +148,7 @@ class Engine:
             )
             job = await self.journal.record(job, State(status=Status.QUEUED))
         self.attempts.wake()
+        await self.journal.snapshots.settled()  # who is told of the job finds its status file
         return job
 
     async def submitted_before(self, job_id: str, spec: TrainSpec) -> Job | None:
