@@ -187,8 +187,9 @@ class Store:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
-            self._set_aside(error)
+            aside = self._set_aside(error)
             self._connect()
+            self._salvage(aside)
 
     def _connect(self) -> None:
         self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=True, cached_statements=64)
@@ -214,13 +215,21 @@ class Store:
         last = "SELECT coalesce(max(seq), 0) FROM events JOIN jobs USING (number) WHERE job_id = ?"
         return {job_id: self._db.execute(last, (job_id,)).fetchone()[0] for job_id in damaged}
 
-    def _set_aside(self, error: Exception) -> None:
-        """Keep a damaged database for inspection, out of the way."""
+    def _set_aside(self, error: Exception) -> Path:
+        """Keep a damaged database for inspection, out of the way; return where it is."""
         aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
         LOG.error("the database is damaged (%s); it is set aside as %s", error, aside.name)
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
+        return aside
+
+    def _salvage(self, aside: Path) -> None:
+        """Take over what stands nowhere else, as far as it can be read: jobs have status files, aliases do not."""
+        for table in ("aliases", "alias_moves"):
+            with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(aside)) as damaged:
+                rows = damaged.execute(f"SELECT * FROM {table} ORDER BY rowid").fetchall()  # noqa: S608 - a constant
+                self._db.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)  # noqa: S608
 
     def _rows(self, sql: str, args: tuple[object, ...]) -> list[tuple[Any, ...]]:
         return self._db.execute(sql, args).fetchall()

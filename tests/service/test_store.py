@@ -99,6 +99,23 @@ async def test_a_damaged_database_is_set_aside_and_an_empty_one_made(tmp_path: P
     assert [found.read_bytes()[:6] for found in tmp_path.glob("traind.db.damaged-*")] == [b"SQLite"]
 
 
+async def test_aliases_are_taken_out_of_a_damaged_database(tmp_path: Path) -> None:
+    path = tmp_path / "traind.db"
+    store = await Store.open(path)
+    await store.set_alias("live", "a")
+    await store.set_alias("live", "b")
+    await store.commit([Change(job("a", seq=9), [(seq, b"x" * 5_000) for seq in range(9)])], is_synced=True)
+    await store.close()
+    content = bytearray(path.read_bytes())
+    content[-9_000:] = b"\x07" * 9_000
+    path.write_bytes(content)
+    store = await Store.open(path)
+    assert store.is_new
+    assert {name: to for name, (to, _) in (await store.aliases()).items()} == {"live": "b"}
+    assert [to for to, _ in await store.alias_moves("live")] == ["a", "b"]
+    await store.close()
+
+
 async def test_a_root_of_a_newer_traind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "traind.db"
     db = sqlite3.connect(path)
