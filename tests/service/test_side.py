@@ -75,7 +75,7 @@ async def test_an_error_of_a_class_unknown_here_comes_back_as_the_nearest_known(
         ("fail", "Unpicklable"),
         ("leave", "SystemExit"),
         ("answer_nonsense", "TypeError"),
-        ("die", "the process died in jobs_for_slots:die"),
+        ("die", "The process died in jobs_for_slots:die"),
         ("is_not_there", "AttributeError"),
     ],
 )
@@ -104,8 +104,10 @@ async def test_a_long_call_delays_no_call_of_another_function(side: SideWorker, 
 
 async def test_calls_of_one_function_take_turns(side: SideWorker, tmp_path: Path, until: Any) -> None:
     first, second = _waiting(tmp_path, "first"), _waiting(tmp_path, "second")
-    calls = [asyncio.create_task(side.call("jobs_for_slots:wait_for", request)) for request in (first, second)]
+    calls = [asyncio.create_task(side.call("jobs_for_slots:wait_for", first))]
     await until(Path(first["begun"]).exists)
+    calls.append(asyncio.create_task(side.call("jobs_for_slots:wait_for", second)))
+    await side.call("jobs_for_slots:echo", {})  # another function waits for nobody: the second had time to begin
     assert not Path(second["begun"]).exists()
     Path(first["end"]).touch()
     await until(Path(second["begun"]).exists)

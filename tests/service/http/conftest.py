@@ -126,14 +126,15 @@ def endless() -> dict[str, Any]:
 
 
 @pytest.fixture
-def states(call: Caller) -> Callable[[str, str], Awaitable[None]]:
-    """Wait until a job has entered a state, by its events."""
+def until(call: Caller) -> Callable[..., Awaitable[None]]:
+    """Wait until a job has had an event with these values, such as `status="PAUSED"` or `type="progress"`."""
 
-    async def wait(job_id: str, status: str) -> None:
+    async def wait(job_id: str, **wanted: object) -> None:
         async with asyncio.timeout(60):
             async for event in call.service.watch(job_id):
-                if getattr(event, "status", None) == status:
+                said = msgspec.to_builtins(event)
+                if all(said.get(name) == value for name, value in wanted.items()):
                     return
-        raise AssertionError(f"{job_id} never was {status}")
+        raise AssertionError(f"{job_id} never had an event with {wanted}")
 
     return wait
