@@ -228,7 +228,7 @@ class Store:
         """Take over what stands nowhere else, as far as it can be read: jobs have status files, aliases do not."""
         for table in ("aliases", "alias_moves"):
             with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(aside)) as damaged:
-                rows = damaged.execute(f"SELECT * FROM {table} ORDER BY rowid").fetchall()  # noqa: S608 - a constant
+                rows = damaged.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - a constant
                 self._db.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)  # noqa: S608
 
     def _rows(self, sql: str, args: tuple[object, ...]) -> list[tuple[Any, ...]]:
