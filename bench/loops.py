@@ -67,7 +67,7 @@ def plain(batch: int) -> Loop:
     return loop
 
 
-def eager(batch: int, model: nn.Module | None = None) -> Loop:
+def eager(batch: int, model: nn.Module | None = None, steps: int | None = None) -> Loop:
     """The best loop in eager PyTorch: rows permuted once an epoch, batches sliced, the fused optimizer."""
     model, rows = model or network(), table()
     optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
@@ -83,17 +83,18 @@ def eager(batch: int, model: nn.Module | None = None) -> Loop:
         nn.functional.mse_loss(model(inputs), target).backward()
         optimizer.step()
 
-    return lambda: timed(permute, step, steps_of(batch))
+    return lambda: timed(permute, step, steps or steps_of(batch))
 
 
-def step(batch: int, model: nn.Module | None = None) -> Loop:
+def step(batch: int, model: nn.Module | None = None, steps: int | None = None) -> Loop:
     """The step of traind alone, without the loop around it, once it is planned."""
+    count = steps or steps_of(batch)
     own = make_step(model or network(), nn.functional.mse_loss, table(), Optimizer("adam", LR), batch_size=batch)
 
     def loop() -> float:
-        return timed(lambda: own.begin_epoch(torch.randperm(ROWS)), own.run, steps_of(batch))
+        return timed(lambda: own.begin_epoch(torch.randperm(ROWS)), own.run, count)
 
-    for _ in range(1 + 80 // steps_of(batch)):
+    for _ in range(1 + 80 // count):
         loop()
     return loop
 
@@ -103,7 +104,7 @@ def job(batch: int, **changes: Any) -> Loop:
     values: dict[str, Any] = {
         "synthetic": Synthetic(rows=25_000, columns=INPUTS),  # four fifths are trained on
         "model": MlpModel(hidden=(64, 64), embedding="none", dropout=0.0),
-        "epochs": max(3, 3_000 * batch // ROWS),
+        "epochs": max(3, (3_000 if batch < 1_000 else 500) * batch // ROWS),
         "batch_size": batch,
         "lr": LR,
         "optimizer": "adam",

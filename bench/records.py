@@ -22,7 +22,7 @@ def say(words: str) -> None:
     print(f"  {time.perf_counter() - _began:5.0f} s  {words}", flush=True)
 
 
-def in_turns(contenders: Mapping[str, Callable[[], float]], repeats: int) -> Repeats:
+def in_turns(contenders: Mapping[str, Callable[[], float]], repeats: int, *, is_told: bool = True) -> Repeats:
     """Measure every contender `repeats` times, one after the other in each round; the first round is not counted."""
     measured: Repeats = {name: [] for name in contenders}
     for turn in range(repeats + 1):
@@ -30,7 +30,8 @@ def in_turns(contenders: Mapping[str, Callable[[], float]], repeats: int) -> Rep
             value = measure()
             if turn:
                 measured[name].append(value)
-        say(f"round {turn} of {repeats}" if turn else f"round 0, not counted: {', '.join(contenders)}")
+        if is_told:
+            say(f"round {turn} of {repeats}" if turn else f"round 0, not counted: {', '.join(contenders)}")
     return measured
 
 

@@ -1,28 +1,44 @@
 """How fast a gradient step is: python -m bench.steps [repeats].
 
 Everything runs in this process, on one thread and in turns, so that the ratios hold on a busy machine. Peers that
-are not installed are left out, with a word: pip install lightning skorch scikit-learn.
+are not installed are left out, with a word: pip install lightning skorch scikit-learn. What reports and the like cost
+is too little for that: there, epochs of one network with them and without take turns, many of each.
 """
 
+import contextlib
+import itertools
+import os
 import statistics
 import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import sharedctypes
 
 import numpy as np
 import torch
 from bench import loops
-from bench.records import Repeats, in_turns, ratio, show, write
+from bench.records import Repeats, in_turns, ratio, say, show, write
 from torch import nn
 
 from traind.trainer import objective
-from traind.trainer.contract import AutoModel, TrainSpec
+from traind.trainer.contract import AutoModel, Place, TrainSpec
+from traind.trainer.control import SharedControl, Verb
+from traind.trainer.frames import Outbox
+from traind.trainer.handle import Run
+from traind.trainer.loop import AT_ONCE, Plan, begin, fit, permutation
 from traind.trainer.models import build
 from traind.trainer.optimizers import Optimizer
 from traind.trainer.recipe import choose, facts_of
+from traind.trainer.schedules import Schedule
 from traind.trainer.step import Step, make_step
 
 BATCHES = (16, 256, 4096)
 GRID_BATCHES, GRID_WIDTHS, GRID_DEPTHS = (8, 64, 512, 4096, 16384), (16, 128, 1024), (1, 3, 6)
-TOO_LARGE = 3e10  # multiplications a step
+TOO_LARGE = 1e10  # multiplications a step
+ENOUGH = 3e9  # multiplications a measurement
+AROUND_ROWS, OLD_S = 20_000, 20.0  # a job of that age reports 20 times a second
 TABLE_ROWS, CARDINALITIES = 8_192, (3, 9, 24, 70)
 
 
@@ -31,7 +47,12 @@ def main() -> None:
     torch.set_num_threads(1)
     write(
         "steps",
-        {"bare": bare(repeats), "grid": grid(repeats), "default": default(repeats), "around": around(repeats)},
+        {
+            "bare": bare(repeats),
+            "grid": grid(min(3, repeats)),
+            "default": default(2 * repeats),
+            "around": around(8 * repeats),
+        },
     )
 
 
@@ -69,14 +90,17 @@ def grid(repeats: int) -> list[dict[str, object]]:
     for batch in GRID_BATCHES:
         for width in GRID_WIDTHS:
             for depth in GRID_DEPTHS:
-                if 3 * batch * (depth * width * width) > TOO_LARGE:
+                size = 3 * batch * depth * width * width
+                if size > TOO_LARGE:
                     continue
+                steps = min(loops.steps_of(batch), max(4, min(300, int(ENOUGH / size))))
                 makers = {"eager": loops.eager, "step": loops.step}
-                contenders = {name: make(batch, loops.network(width, depth)) for name, make in makers.items()}
-                measured = in_turns(contenders, repeats)
+                contenders = {name: make(batch, loops.network(width, depth), steps) for name, make in makers.items()}
+                measured = in_turns(contenders, repeats, is_told=False)
                 gain = ratio(measured, "eager", "step")
                 rows.append((f"batch {batch}, {depth} x {width}", f"{gain:.2f}"))
                 results.append({"batch": batch, "width": width, "depth": depth, "gain": gain, **measured})
+                say(f"batch {batch}, {depth} x {width}: {gain:.2f} times as fast as the best eager loop")
     show("best eager loop over step", ("", "ratio"), rows)
     return results
 
@@ -93,18 +117,70 @@ def default(repeats: int) -> dict[int, Repeats]:
     return results
 
 
-def around(repeats: int) -> dict[int, Repeats]:
-    """Compare a job that reports and checkpoints with one that hardly does either."""
+def around(turns: int) -> dict[int, Repeats]:
+    """Compare epochs as jobs take them, with reports, stop checks and the places to go back to, with bare steps."""
     results, rows = {}, []
     for batch in (16, 256):
-        contenders = {
-            "reporting": loops.job(batch, epochs=10),
-            "silent": loops.job(batch, epochs=10, report_every=1_000_000, checkpoint_every=86_400.0),
-        }
-        results[batch] = in_turns(contenders, repeats)
-        rows.append((f"batch {batch}", f"{100 * (ratio(results[batch], 'reporting', 'silent') - 1):+.1f} %"))
-    show("reports every 5 steps, against none", ("", "cost"), rows)
+        own = make_step(loops.network(), nn.functional.mse_loss, loops.table(), Optimizer("adam"), batch_size=batch)
+        contenders = {"as in a job": _epoch(own, batch), "bare": _bare_epoch(own, batch)}
+        measured = in_turns(contenders, turns, is_told=False)
+        pairs = zip(measured["as in a job"], measured["bare"], strict=True)
+        cost = statistics.median(job / bare for job, bare in pairs) - 1
+        times = [f"{statistics.median(measured[name]):.1f}" for name in contenders]
+        rows.append((f"batch {batch}", *times, f"{100 * cost:+.1f} %"))
+        results[batch] = measured
+    show("reports, stop checks and all, us a step", ("", "as in a job", "bare steps", "cost"), rows)
     return results
+
+
+def _epoch(own: Step, batch: int) -> loops.Loop:
+    """Return an epoch by the loop of jobs; its process has a pipe that is read, as a slot's is."""
+    spec = TrainSpec()
+    plan = Plan(AROUND_ROWS, batch, 1, None, Schedule("constant", 1e-3, 1), 0)
+
+    def loop() -> float:
+        with tempfile.TemporaryDirectory() as folder, piped() as outbox:
+            control = sharedctypes.RawValue(SharedControl)
+            run = Run(spec, outbox.emit, Place(job_id="bench", attempt=1, attempt_dir=folder, ran_s=OLD_S), control)
+
+            def judge() -> tuple[float, dict[str, float | None]]:
+                control.verb = int(Verb.CANCEL)  # no checkpoint at the end: one is written every half a minute
+                return 0.0, {}
+
+            at = begin(own, plan, None)
+            start = time.perf_counter()
+            fit(run, own, plan, at, judge, {})
+            return (time.perf_counter() - start) / plan.batches * 1e6
+
+    return loop
+
+
+def _bare_epoch(own: Step, batch: int) -> loops.Loop:
+    count = -(-AROUND_ROWS // batch)
+
+    def loop() -> float:
+        start = time.perf_counter()
+        own.begin_epoch(permutation(0, 0, AROUND_ROWS))
+        for first in range(0, count, AT_ONCE):
+            for _ in own.steps(first, min(AT_ONCE, count - first), ()):
+                pass
+        return (time.perf_counter() - start) / count * 1e6
+
+    return loop
+
+
+@contextlib.contextmanager
+def piped() -> Iterator[Outbox]:
+    """Lend a worker's way to its server, at whose other end a thread reads."""
+    reader, writer = os.pipe()
+    outbox = Outbox(writer)
+    thread = threading.Thread(target=lambda: any(not os.read(reader, 65_536) for _ in itertools.count()))
+    thread.start()
+    yield outbox
+    outbox.drain()
+    os.close(writer)
+    thread.join()
+    os.close(reader)
 
 
 def _default_model() -> tuple[nn.Module, objective.Loss, list[torch.Tensor], Optimizer]:

@@ -149,13 +149,15 @@ def _fit_numbers(column: Column, cells: Numbers) -> list[Feature]:
 
 
 def _varies(values: Numbers) -> bool:
-    present = values[~np.isnan(values)]
+    is_missing = np.isnan(values)
+    present = values[~is_missing] if is_missing.any() else values
     return bool(len(present)) and bool(present.min() < present.max())
 
 
 def _fit_scale(values: Numbers) -> Scale:
     """Return the robust scale of RealMLP (Holzmueller et al., NeurIPS 2024): quartiles, else the whole range."""
-    present = values[np.isfinite(values)]
+    is_finite = np.isfinite(values)
+    present = values if is_finite.all() else values[is_finite]
     if not len(present):
         return Scale(0.0, 0.0)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -193,6 +195,8 @@ def smooth_clip(z: Numbers) -> Numbers:
     """Return `z / sqrt(1 + (z / 3)^2)`: nearly z around 0, within (-3, 3) always; missing is 0."""
     with np.errstate(invalid="ignore", over="ignore"):
         clipped = z / np.sqrt(1.0 + (z / 3.0) ** 2)
+        if np.abs(z).max(initial=0.0) < 1e150:  # the rule: nothing is missing, nothing huge
+            return clipped
     return np.where(np.isnan(z), 0.0, np.where(np.abs(z) > 1e150, 3.0 * np.sign(z), clipped))
 
 

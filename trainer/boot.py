@@ -33,9 +33,9 @@ def boot() -> None:
 
 
 def warm() -> None:
-    """Take one step in a newborn worker, before its job is there.
+    """Take one step on the default data in a newborn worker, before its job is there.
 
-    Its memory is the fork server's until it is written to, and copying that is a third of what a first step costs.
+    Its memory is the fork server's until it is written to, and copying that is half of what a first step costs.
     """
     control = LocalControl()
 
@@ -43,7 +43,7 @@ def warm() -> None:
         if isinstance(event, Progress):
             control.verb = int(Verb.CANCEL)
 
-    _run(TrainSpec(synthetic=Synthetic(rows=10), epochs=1, report_every=1, device="cpu"), leave, control)
+    _run(TrainSpec(epochs=1, report_every=1, device="cpu"), leave, control)
 
 
 @contextlib.contextmanager
