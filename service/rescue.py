@@ -56,11 +56,12 @@ async def mend_status_files(journal: Journal) -> None:
     """Write the status files of finished jobs anew that are missing or damaged."""
     jobs, cursor = await journal.store.page(TERMINAL, AT_ONCE, None)
     while jobs:
-        async with journal.turn:
-            for job in await journal.snapshots.unlike(jobs):
-                if not await journal.store.unknown([job.job_id]) and job.job_id not in journal.live:
+        for job in await journal.snapshots.unlike(jobs):
+            async with journal.turn:
+                known = await journal.store.job(job.job_id)
+                if known is not None and known.status in TERMINAL:
                     LOG.warning("the status file of job %s was not whole and is written anew", job.job_id)
-                    await journal.snapshots.entered(job)
+                    await journal.snapshots.entered(known)
         if cursor is None:
             return
         jobs, cursor = await journal.store.page(TERMINAL, AT_ONCE, cursor)
