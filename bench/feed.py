@@ -1,10 +1,10 @@
-"""How soon a step is seen, and what being watched costs: python -m bench.feed [--clients 1000] [--seconds 10].
+"""How soon a step is seen, and what being watched costs: python -m bench.feed [--clients 1000] [--seconds 8].
 
 Two slots train without end. First one websocket client a job notes how long each progress event took, from its
 date in the worker to its arrival: one clock, one machine. Then windows without and with a crowd of clients on one
-job take turns: a job tells at most 20 steps a second, every client must see every event, and what that costs is
-processor time, of the server a second and of the worker a step. The clients are this process: bare sockets that do
-no more than look at each event's number and date.
+job take turns. A job tells 20 steps a second in its first minute and fewer later, so each pair of windows has a new
+one. Every client must see every event, and what that costs is processor time, of the server a second and of the
+worker a step. The clients are this process: bare sockets that do no more than look at each event's number and date.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from bench.records import Repeats, ratio, show, write
+from bench.records import Repeats, ratio, say, show, write
 from bench.server import Server, cpu_s, serving
 from msgspec import Struct
 
@@ -110,17 +110,18 @@ class Client(asyncio.Protocol):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=1_000)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of a window; the delays are of three")
-    parser.add_argument("--repeats", type=int, default=5, help="windows without and with the crowd")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of a window; the delays are of two")
+    parser.add_argument("--repeats", type=int, default=4, help="windows without and with the crowd")
     asked = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with serving(slots=2) as server:
         jobs = [server.busy(), server.busy()]
         time.sleep(SETTLED_S)
-        found = asyncio.run(delays(server, jobs, 3 * asked.seconds))
+        found = asyncio.run(delays(server, jobs, 2 * asked.seconds))
         show_delays(found)
-        costs, missed = asyncio.run(crowd(server, jobs[0], asked))
+        server.discard(jobs[0])
+        costs, missed = asyncio.run(crowd(server, asked))
     show_crowd(asked.clients, costs, missed)
     write("feed", {"clients": asked.clients, "delays_ms": found, "crowd": costs, "missed": missed})
 
@@ -134,11 +135,12 @@ async def delays(server: Server, jobs: Sequence[str], seconds: float) -> list[fl
     return [delay for client in clients for delay in client.delays]
 
 
-async def crowd(server: Server, job_id: str, asked: argparse.Namespace) -> tuple[Repeats, int]:
+async def crowd(server: Server, asked: argparse.Namespace) -> tuple[Repeats, int]:
     """Return what windows without and with the crowd cost, and how many events any client missed."""
     costs: Repeats = {}
     missed = 0
-    for _ in range(asked.repeats):
+    for turn in range(asked.repeats):
+        job_id = await asyncio.to_thread(server.busy)
         await window(server, job_id, asked.seconds, "alone", costs)
         clients: list[Client] = []
         while len(clients) < asked.clients:
@@ -155,6 +157,8 @@ async def crowd(server: Server, job_id: str, asked: argparse.Namespace) -> tuple
         for client in clients:
             client.leave()
         await asyncio.sleep(SETTLED_S)
+        await asyncio.to_thread(server.discard, job_id)
+        say(f"crowd {turn + 1} of {asked.repeats}: {costs['events a second'][-1]:.1f} events a second to each client")
     return costs, missed
 
 

@@ -21,7 +21,11 @@ NETWORK = {
     "patience": None,
     "batch_size": 16,
 }
-UNENDING = NETWORK | {"epochs": 100_000, "synthetic": {"rows": 1_000_000}}  # a busy slot: an epoch takes seconds
+UNENDING = NETWORK | {  # a busy slot: an epoch takes seconds, and little of it is no step
+    "epochs": 100_000,
+    "synthetic": {"rows": 1_000_000},
+    "validation": {"fraction": 0.01},
+}
 LOOK_S = 0.3
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -77,11 +81,15 @@ class Server:
         while not (status := self.status(job_id))["step"]:
             assert status["status"] in UNDER_WAY, status
             time.sleep(LOOK_S)
+        self.discard(job_id)
+        return status
+
+    def discard(self, job_id: str) -> None:
+        """Cancel a job and wait until it is gone and the next worker is ready."""
         self.call("/api/train/cancel", {"job_id": job_id})
         while self.status(job_id)["status"] in UNDER_WAY:
             time.sleep(0.02)
-        time.sleep(LOOK_S)  # for the next worker to be ready
-        return status
+        time.sleep(LOOK_S)
 
     def busy(self) -> str:
         """Fill a slot for as long as the server lives, and return the job once it takes steps."""
