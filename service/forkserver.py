@@ -41,9 +41,7 @@ from typing import IO, Any, ClassVar
 from traind.service.identity import kill_group
 
 EXIT_STATUS_S = 1.0  # the fork server reports a child's exit status sooner, unless it is gone itself
-ORPHANS_S = (
-    4.5  # what workers have to leave by themselves when the host is gone: their job's checkpoint, and some more
-)
+ORPHANS_S = 4.3  # what workers have to leave by themselves when the host is gone: a checkpoint, and some more
 LOG_TAIL_BYTES = 4_000
 
 
