@@ -5,6 +5,7 @@ over; one that it needs and that is absent is an error that names it; each cell 
 """
 
 import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -105,34 +106,37 @@ def parse(columns: Columns, encoder: Encoder, lines: Sequence[int | None] | None
 
 
 def _cells(column: Column, values: Sequence[Any], lines: Sequence[int | None] | None, bad: list[BadCell]) -> Cells:
-    texts: list[str | None] = []
+    """Return one column's cells. What is equal and of one type is read once: columns say the same again and again."""
+    is_text = column.kind not in {"numeric", "datetime"}
+    known: dict[tuple[type, Any], Any] = {}
+    found: list[Any] = []
     for i, value in enumerate(values):
         try:
-            texts.append(text_of(value))
-        except TypeError as error:
-            texts.append(None)
-            bad.append(_bad(column, i, lines, value, f"no cell: {error}"))
-    if column.kind not in {"numeric", "datetime"}:
-        return codes_of(texts)
-    found = np.full(len(texts), np.nan)
-    known: dict[str, float | None] = {}
-    for i, text in enumerate(texts):
-        if text is None:
-            continue
-        if text not in known:
-            known[text] = _number(column, text)
-        number = known[text]
-        if number is None:
-            bad.append(_bad(column, i, lines, text, "not a number" if column.kind == "numeric" else "not a date"))
-        else:
-            found[i] = number
-    return found
+            key = (type(value), value)
+            if key not in known:
+                known[key] = text_of(value) if is_text else _number(column, value)
+            found.append(known[key])
+        except (TypeError, ValueError) as error:
+            what = "no cell: " if isinstance(error, TypeError) else ""
+            bad.append(_bad(column, i, lines, value, f"{what}{error}"))
+            found.append(None if is_text else math.nan)
+    return codes_of(found) if is_text else np.array(found, np.float64)
 
 
-def _number(column: Column, text: str) -> float | None:
+def _number(column: Column, value: Any) -> float:
+    """Return the number or the time in a cell, NaN where there is none. Raises `TypeError` and `ValueError`."""
+    if type(value) is float and column.kind == "numeric":
+        return value
+    text = text_of(value)
+    if text is None:
+        return math.nan
     if column.kind == "datetime":
-        return seconds_of(text, column.day_order)
-    return number_of(text.replace(",", ".") if column.has_decimal_comma else text)
+        number = seconds_of(text, column.day_order)
+    else:
+        number = number_of(text.replace(",", ".") if column.has_decimal_comma else text)
+    if number is None:
+        raise ValueError("not a number" if column.kind == "numeric" else "not a date")
+    return number
 
 
 def _bad(column: Column, i: int, lines: Sequence[int | None] | None, value: Any, message: str) -> BadCell:
