@@ -33,6 +33,12 @@ class DataError(Exception):
         self.cells = cells
 
 
+def sentence(text: str) -> str:
+    """Return what an error says of a table as a sentence of its own: a capital first, a full stop last."""
+    whole = text[:1].upper() + text[1:]
+    return whole if whole.endswith((".", "?", "!")) else f"{whole}."
+
+
 class DatasetNotFound(DataError):
     """No data set is registered under that name."""
 

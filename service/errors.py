@@ -23,6 +23,8 @@ ServiceError
 
 from typing import Any
 
+from traind.data import errors as data
+
 
 class ServiceError(Exception):
     """The service refuses. `details` lists every problem as `{"loc": field, "msg": sentence}`."""
@@ -142,3 +144,18 @@ class NotRunning(ServiceError):
     """The service is not started, or is closing."""
 
     code = "not_running"
+
+
+def described(error: Exception) -> dict[str, Any]:
+    """Return an error as every transport says it: code, message, hint, details; both texts as sentences."""
+    message, hint = str(error), getattr(error, "hint", None)
+    details = list(getattr(error, "details", ()))
+    field = getattr(error, "field", None)
+    if field is not None:
+        details.append({"loc": field, "msg": message})
+    for cell in getattr(error, "cells", ()):
+        place = {"line": cell.line, "column": cell.column, "value": cell.value}
+        details.append({"loc": cell.column or "", "msg": cell.message, **place})
+    if isinstance(error, data.DataError):
+        message, hint = data.sentence(message), data.sentence(hint) if hint else None
+    return {"code": getattr(error, "code", "internal_error"), "message": message, "hint": hint, "details": details}

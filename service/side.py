@@ -59,7 +59,7 @@ class SideWorker:
         itself.
         """
         if self._is_closed:
-            raise NotRunning("the service is closing")
+            raise NotRunning("The service is closing.")
         lane = self._lanes.setdefault(function, _Lane())
         task = asyncio.create_task(self._take_turn(lane, function, request, timeout_s), name=f"traind {function}")
         self._calls.add(task)
@@ -95,7 +95,7 @@ class SideWorker:
             await lane.process.retire()
             lane.process = None
         if self._is_closed:
-            raise NotRunning("the service is closing")
+            raise NotRunning("The service is closing.")
         if lane.process is None:
             try:
                 lane.process = await WorkerProcess.start(
@@ -117,10 +117,10 @@ async def _answered(process: WorkerProcess, arguments: tuple[str, str, str], tim
     if not call.done():
         process.kill()
         await call
-        raise SideWorkerFailed(f"{arguments[0]} took longer than {timeout_s:g} s")
+        raise SideWorkerFailed(f"{arguments[0]} took longer than {timeout_s:g} s.")
     answer = call.result()
     if answer is None:
-        raise SideWorkerFailed(f"the process died in {arguments[0]}")
+        raise SideWorkerFailed(f"The process died in {arguments[0]}.")
     return answer
 
 

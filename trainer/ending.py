@@ -7,7 +7,7 @@ import duckdb
 import msgspec
 import torch
 
-from traind.data.errors import DataError
+from traind.data.errors import DataError, sentence
 from traind.trainer.contract import Failure, Place, Result, State, Status, TrainSpec
 from traind.trainer.control import Control, Verb
 from traind.trainer.errors import SpecError, TrainerError
@@ -84,7 +84,8 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(code=error.code, message=error.message, hint=error.hint)
         case DataError():
             cells = [msgspec.to_builtins(cell) for cell in error.cells]
-            return Failure(code=error.code, message=error.message, hint=error.hint, details=cells)
+            hint = sentence(error.hint) if error.hint else None
+            return Failure(code=error.code, message=sentence(error.message), hint=hint, details=cells)
     if _is_out_of_memory(error):
         return Failure(
             code="out_of_memory",

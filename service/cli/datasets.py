@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from traind.service.cli.entry import about
 from traind.service.cli.flags import Json, Remote
 
 ANYWHERE = Remote()
@@ -44,7 +45,7 @@ def put(
     """Register a file; a name that is taken gets a new version."""
     from traind.service.cli.show import print_json
 
-    with upload_shown(file.name) as told:
+    with about(file), upload_shown(file.name) as told:
         dataset = remote.client().put_dataset(name, file, format, told=told)
     if as_json:
         print_json(dataset)

@@ -8,22 +8,29 @@
 
 import contextlib
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from traind.data.errors import DataError
-from traind.service.errors import ServiceError
+from traind.service.errors import ServiceError, described
 from traind.trainer.errors import TrainerError
 
 OK, REFUSED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Failed(Exception):
     """A command ends here, with a sentence and an exit code."""
 
-    def __init__(self, message: str, *, hint: str | None = None, code: int = REFUSED) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, details: Sequence[str] = (), code: int = REFUSED
+    ) -> None:
         super().__init__(message)
         self.hint = hint
+        self.details = details
         self.code = code
 
 
@@ -43,9 +50,10 @@ def run(arguments: list[str]) -> int:
     except CycloptsError as error:
         return _say(f"{error}", hint=_usage(arguments), code=MISUSED)
     except Failed as failed:
-        return _say(str(failed), hint=failed.hint, code=failed.code)
+        return _say(str(failed), hint=failed.hint, details=failed.details, code=failed.code)
     except (ServiceError, DataError, TrainerError) as error:
-        return _say(error.message, hint=error.hint, details=_details(error))
+        told = described(error)
+        return _say(told["message"], hint=told["hint"], details=_details(told["details"]))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has enough
@@ -63,20 +71,38 @@ def _dashed(arguments: list[str]) -> list[str]:
     return [renamed.get(part, part) for part in arguments]
 
 
-def _details(error: Exception) -> list[str]:
-    """Return one line for each further problem that an error names."""
-    told = [(detail.get("loc", ""), detail.get("msg", "")) for detail in getattr(error, "details", ())]
-    cells = getattr(error, "cells", ())
-    told += [(f"line {cell.line}, {cell.column}" if cell.line else cell.column or "", cell.message) for cell in cells]
-    return [f"{place}: {what}" if place else what for place, what in told] if len(told) > 1 else []
+@contextlib.contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Name the file in what is wrong with it: an error says which line, and the user may have many files."""
+    try:
+        yield
+    except DataError as error:
+        told = described(error)
+        raise Failed(f"{path}: {told['message']}", hint=told["hint"], details=_details(told["details"])) from None
+
+
+def _details(details: Iterable[dict[str, Any]]) -> list[str]:
+    """Return one line for each problem that an error names, where there are several."""
+    lines = dict.fromkeys(": ".join(filter(None, (_place(detail), detail.get("msg", "")))) for detail in details)
+    return list(lines) if len(lines) > 1 else []
+
+
+def _place(detail: dict[str, Any]) -> str:
+    line = detail.get("line")
+    return ", ".join(filter(None, (f"line {line}" if line else "", detail.get("loc", ""))))
 
 
 def _say(message: str, *, hint: str | None = None, details: Sequence[str] = (), code: int = REFUSED) -> int:
     """Write an error to standard error and return the exit code."""
     with contextlib.suppress(BrokenPipeError):
         for line in (f"traind: {message}", *(f"  {detail}" for detail in details), *((f"  {hint}",) if hint else ())):
-            print(line, file=sys.stderr)
+            print(plain(line), file=sys.stderr)
     return code
+
+
+def plain(text: str) -> str:
+    """Return a text without what a terminal would obey: names and messages are anybody's."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def _usage(arguments: list[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from traind.service.cli.entry import Failed
+from traind.service.cli.entry import Failed, about
 from traind.service.cli.flags import Json
 
 Root = Annotated[Path, Parameter(env_var="TRAIND_ROOT", help="folder that holds everything")]
@@ -32,7 +32,7 @@ def predict(
 
     if not file.is_file():
         raise Failed(f"{file} is not a file.")
-    with _model_file(model, root, server) as path:
+    with _model_file(model, root, server) as path, about(file):
         rows = load_model(path).predict_file(file, out)
     if as_json:
         from traind.service.cli.show import print_json

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 
 import msgspec
 
+from traind.service.cli.entry import plain
 from traind.service.jobs import TERMINAL, Job
 from traind.trainer.contract import (
     AnyEvent,
@@ -126,6 +127,10 @@ class Bar:
 
 def told(event: AnyEvent) -> str:
     """Return an event in words."""
+    return plain(_words(event))
+
+
+def _words(event: AnyEvent) -> str:
     match event:
         case State():
             return _state_told(event)
@@ -178,7 +183,7 @@ def print_json(value: Any) -> None:
 
 def print_job(job: Job) -> None:
     """Print a job for people: what it is, how far it is, and what came of it."""
-    print(f"{job.job_id}  {job.status}  {job.message}")
+    print(f"{job.job_id}  {job.status}  {plain(job.message)}")
     if job.status not in TERMINAL:
         place = f"  place {job.queue_position} in the queue" if job.queue_position else ""
         eta = f"  {job.eta_s:.0f} s left" if job.eta_s is not None else ""
@@ -192,10 +197,10 @@ def print_job(job: Job) -> None:
 
 def print_failure(error: Failure) -> None:
     """Print why a job failed."""
-    print(f"{error.code}: {error.message}")
-    for line in (error.hint, error.output):
-        if line:
-            print(line)
+    print(f"{error.code}: {plain(error.message)}")
+    for text in (error.hint, error.output):
+        if text:
+            print(plain(text))
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
@@ -215,7 +220,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
 
 def print_table(heads: list[str], rows: Iterable[Iterable[Any]]) -> None:
     """Print columns that stand under each other."""
-    lines = [heads, *([str(cell) for cell in row] for row in rows)]
+    lines = [[plain(str(cell)) for cell in row] for row in (heads, *rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

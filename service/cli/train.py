@@ -4,13 +4,15 @@ import asyncio
 import hashlib
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from traind.service.cli.entry import INTERRUPTED, Failed
+from traind.service.cli.entry import INTERRUPTED, Failed, about
 from traind.service.cli.flags import Json
 from traind.service.cli.spec import SpecFlags
 
@@ -89,21 +91,42 @@ async def _carry_out(service: "TrainingService | Client", asked: Asked) -> None:
     from traind.service.cli.show import follower, print_job, print_json
     from traind.trainer.contract import Status
 
-    spec = await _with_dataset(service, asked.spec)
-    if asked.is_dry_run:
-        await _show_plan(service, spec, as_json=asked.as_json)
-        return
-    job = await service.submit(spec, job_id=asked.job_id)
+    table = asked.spec.get("dataset")
+    with _about(table):
+        spec = await _with_dataset(service, asked.spec)
+        if asked.is_dry_run:
+            await _show_plan(service, spec, as_json=asked.as_json)
+            return
+        job = await service.submit(spec, job_id=asked.job_id)
     asked.job_id = job.job_id
+    is_known = job.attempt > 1 or job.status is Status.PAUSED  # what it did before is not shown again
     if job.status is Status.PAUSED:
         job = await service.resume(job.job_id)
     with follower(as_json=asked.as_json) as shown:
-        async for event in service.watch(job.job_id, after=job.seq - 1):
+        async for event in service.watch(job.job_id, after=job.seq - 1 if is_known else 0):
             shown.show(event)
     job = await service.status(job.job_id)
     (print_json if asked.as_json else print_job)(job)
+    if job.error is not None:
+        raise Failed(f"The job {job.job_id} on {table or 'synthetic data'} failed: {job.error.message}")
     if job.status in {Status.FAILED, Status.CANCELLED}:
         raise Failed(f"The job {job.job_id} is {job.status.lower()}.")
+
+
+@contextmanager
+def _about(table: str | None) -> Iterator[None]:
+    """Name the file, or what was taken for one, in what is wrong with it."""
+    from traind.data.errors import DatasetNotFound
+
+    if table is None:
+        yield
+        return
+    with about(Path(table)):
+        try:
+            yield
+        except DatasetNotFound:
+            hint = "A file is named by its path; `traind datasets list` shows the data sets of a server."
+            raise Failed(f"There is no file {table}, and no data set of that name.", hint=hint) from None
 
 
 async def _with_dataset(service: "TrainingService | Client", spec: dict[str, Any]) -> dict[str, Any]:

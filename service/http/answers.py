@@ -111,25 +111,14 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["onnx", "safetensors"]
 
 
+_FORMAT = r"^((csv|tsv|jsonl)(\.gz)?(;charset=(utf-8|latin-1|utf-16))?|parquet)\Z"
+FileFormat = Annotated[str, Meta(pattern=_FORMAT, max_length=40, description="csv, tsv.gz, csv;charset=latin-1, ...")]
+
+
 class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """The format of an upload, where neither its content type nor its content tells."""
 
-    format: (
-        Literal[
-            "csv",
-            "csv.gz",
-            "tsv",
-            "tsv.gz",
-            "jsonl",
-            "jsonl.gz",
-            "parquet",
-            "csv;charset=latin-1",
-            "csv.gz;charset=latin-1",
-            "tsv;charset=latin-1",
-            "tsv.gz;charset=latin-1",
-        ]
-        | UnsetType
-    ) = UNSET
+    format: FileFormat | UnsetType = UNSET
 
 
 class PreviewQuery(Struct, frozen=True, forbid_unknown_fields=True):

@@ -46,20 +46,34 @@ def decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except MALFORMED as error:
-        hint = "Send an object such as {}." if not body.strip() else None
-        told = reason(error)
-        details = [{"loc": loc, "msg": "is not a finite number, and JSON has no other"} for loc in _not_finite(body)]
-        if details:
-            told = "; ".join(f"{problem['loc']} {problem['msg']}" for problem in details[:5])
-        refused = InvalidJson(f"The body is not valid JSON: {told}.", hint=hint)
-        refused.details = details[:100]
-        raise refused from None
+        told, details = _why(body, error)
+    hint = None if body.strip() else "Send an object such as {}."
+    refused = InvalidJson(f"The body is not valid JSON: {told}.", hint=hint)
+    refused.details = details[:100]
+    raise refused
 
 
-def _not_finite(body: bytes) -> list[str]:
-    """Return where a text that is JSON but for them has NaN or infinities: Python and JavaScript write those."""
+def _why(body: bytes, error: BaseException) -> tuple[str, list[dict[str, str]]]:
+    """Return why a body is not JSON, as the part of a sentence, and the fields that are to blame."""
+    if not body.strip():
+        return "it is empty", []
     try:
-        value = json.loads(body)
+        text = body.decode()
+    except UnicodeDecodeError as bad:
+        return f"byte {bad.start} is not UTF-8", []
+    fields = _not_finite(text)
+    if fields:
+        details = [{"loc": loc, "msg": "is not a finite number, or one too large"} for loc in fields]
+        return "; ".join(f"{one['loc']} {one['msg']}" for one in details[:5]), details
+    if str(error) == "Input data was truncated":
+        return f"it ends too early, after {len(body)} bytes", []
+    return reason(error), []
+
+
+def _not_finite(text: str) -> list[str]:
+    """Return where a text that is JSON but for them has NaN, infinities or endless numbers: others write those."""
+    try:
+        value = json.loads(text, parse_int=float)
     except (ValueError, RecursionError):
         return []
     found: list[str] = []

@@ -1,9 +1,12 @@
 """The calls about data sets: upload, list, look, preview, delete."""
 
+from typing import Final
+
 from aiohttp import web
 from msgspec import UNSET
 
 from traind.data.errors import DatasetTooLarge
+from traind.data.formats import parse_format
 from traind.service.http.answers import (
     DatasetAnswer,
     DatasetsAnswer,
@@ -17,7 +20,7 @@ from traind.service.http.bodies import no_body, read_query, stream_body
 from traind.service.http.context import SERVICE
 from traind.service.http.errors import BadRequest, UnsupportedMedia
 
-FORMATS = {  # of content types; all others leave it to ?format= or the content
+FORMATS: Final = {  # that a content type tells; None leaves it to ?format= or the content
     "text/csv": "csv",
     "application/csv": "csv",
     "text/tab-separated-values": "tsv",
@@ -26,22 +29,39 @@ FORMATS = {  # of content types; all others leave it to ?format= or the content
     "application/ndjson": "jsonl",
     "application/vnd.apache.parquet": "parquet",
     "application/x-parquet": "parquet",
+    "application/octet-stream": None,
+    "application/gzip": None,
+    "application/x-gzip": None,
+    "application/vnd.ms-excel": None,  # what Windows calls a CSV file
+    "application/x-www-form-urlencoded": None,  # what curl calls all data
+    "text/plain": None,
 }
 
 
 async def put(request: web.Request) -> web.Response:
     """Register the raw body under a name; a new version where the name is taken."""
     query = read_query(request, UploadQuery)
-    if request.content_type.startswith("multipart/"):
-        message = "The raw file is taken as the body, not a form."
-        raise UnsupportedMedia(message, hint="With curl: -T file.csv instead of -F.")
+    if request.content_type not in FORMATS:
+        message = f"{request.content_type[:100]} is no table: the raw file is taken as the body."
+        raise UnsupportedMedia(message, hint="With curl: -T file.csv, and -H 'Content-Type: text/csv' if you like.")
     if not request.body_exists:
         raise BadRequest("The body is empty: send the file's bytes.", hint="With curl: -T file.csv.")
     service = request.app[SERVICE]
     limit = service.settings.max_upload_bytes
-    wanted = query.format if query.format is not UNSET else FORMATS.get(request.content_type)
+    wanted = _format(request, None if query.format is UNSET else query.format)
     body = stream_body(request, limit=limit, error=_too_large(limit))
     return answer(DatasetAnswer(dataset=await service.put_dataset(request.match_info["name"], body, wanted)))
+
+
+def _format(request: web.Request, asked: str | None) -> str | None:
+    """Return the format that the query or the content type says, with its encoding."""
+    said, charset = asked or FORMATS[request.content_type], request.charset
+    if charset is None or charset.lower() in ("utf-8", "utf8") or (said is not None and ";" in said):
+        return said
+    if said is None:
+        message = f"{request.content_type} does not say what is written in {charset[:50]}."
+        raise UnsupportedMedia(message, hint="Say it in full, such as ?format=csv;charset=latin-1.")
+    return str(parse_format(f"{said};charset={charset}"))
 
 
 def _too_large(limit: int) -> DatasetTooLarge:

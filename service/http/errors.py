@@ -22,7 +22,6 @@ HttpError(ServiceError)
 
 import logging
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -215,30 +214,13 @@ def status_of(kind: type[Exception]) -> HTTPStatus:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def body_of(error: Exception) -> dict[str, Any]:
-    """Return the error as every transport says it: code, message, hint, details."""
-    details = list(getattr(error, "details", ()))
-    field = getattr(error, "field", None)
-    if field is not None:
-        details.append({"loc": field, "msg": str(error)})
-    for cell in getattr(error, "cells", ()):
-        place = {"line": cell.line, "column": cell.column, "value": cell.value}
-        details.append({"loc": cell.column or "", "msg": cell.message, **place})
-    return {
-        "code": getattr(error, "code", Unexpected.code),
-        "message": str(error),
-        "hint": getattr(error, "hint", None),
-        "details": details,
-    }
-
-
 def response_of(error: Exception) -> web.Response:
     """Return the answer to a request that ended in one of our errors."""
     status = error.status if isinstance(error, Refused) else status_of(type(error))
     headers = dict(getattr(error, "headers", {}))
     if status in RETRIED:
         headers.setdefault("Retry-After", str(RETRY_AFTER_S))
-    body = _encode({"ok": False, "error": body_of(error)})
+    body = _encode({"ok": False, "error": service.described(error)})
     response = web.Response(status=status, body=body, headers=headers, content_type="application/json")
     if status in UNREAD:
         response.force_close()

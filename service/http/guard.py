@@ -100,7 +100,7 @@ def make_guard(policy: Policy, openings: Openings) -> Middleware:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = request.headers
         host = headers.get(hdrs.HOST)  # one at most: two are no HTTP
-        if hosts is not None and not (host == request.host and _is_listed(host, hosts)):
+        if hosts is not None and not (host and _is_listed(host, hosts) and request.raw_path.startswith("/")):
             _check_host(request, hosts)
         origin, site = headers.get(hdrs.ORIGIN), headers.get(SITE)
         if origin is not None or site is not None:
@@ -111,7 +111,7 @@ def make_guard(policy: Policy, openings: Openings) -> Middleware:
         if hdrs.CONTENT_ENCODING in headers:
             raise UnsupportedMedia("Compressed bodies are not taken.", hint="Send it without Content-Encoding.")
         if tokens is not None and handler not in openings.without_token:
-            caller = attempts.proven(request.remote, headers.get(hdrs.AUTHORIZATION))
+            caller = attempts.trusted.get(headers.get(hdrs.AUTHORIZATION, ""))
             CALLER.set(caller or _authenticate(request, tokens, attempts))
         if authorize is not None:
             await _ask_host(request, authorize)
@@ -205,9 +205,7 @@ def _authenticate(request: web.Request, tokens: Tokens, attempts: FailedAttempts
         raise _unauthorized("This server wants a token.")
     header, token = sent
     address = request.remote or ""
-    if (proven := attempts.proven(address, header)) is not None:
-        return proven
-    if wait_s := attempts.wait_s(address):
+    if not attempts.is_proven(address, header) and (wait_s := attempts.wait_s(address)):
         headers = {"Retry-After": str(int(wait_s) + 1)}
         raise TooManyAttempts("Too many wrong tokens came from this address.", headers=headers)
     name = tokens.name_of(token)

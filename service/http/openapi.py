@@ -34,6 +34,8 @@ ALWAYS: Final = (
     service.NotRunning,
     http.Unexpected,
 )
+TABLE: Final = {"type": "string", "minLength": 1, "description": "a header and rows: the file as it is"}
+BODY_ENDS_BEFORE: Final = 10_000  # names that no body of a control call has room for
 NOT_NULL: Final = {"not": {"type": "null"}}
 WITH_BODY: Final = (http.InvalidJson, http.BodyTooLarge, http.BodyTooSlow, service.InvalidSpec)
 CONFLICTS: Final = [  # what `validate` finds between fields, as far as a schema can say it
@@ -148,7 +150,7 @@ def _describe(one: Operation, schemas: dict[str, Any], components: dict[str, Any
     if one.upload:
         described["requestBody"] = {
             "required": True,
-            "content": {"*/*": {"schema": {"type": "string", "minLength": 1}}},
+            "content": {kind: {"schema": TABLE} for kind in one.upload},
         }
     if one.is_open:
         described["security"] = [{}]
@@ -245,10 +247,14 @@ def said(kind: type[Any]) -> str:
 
 
 def _portable(schema: Any) -> Any:
-    r"""Return a schema whose patterns other languages read too: Python's `\Z` is their `$`."""
+    r"""Return a schema whose patterns other languages read too: Python's `\Z` is their `$`.
+
+    Bounds on lists that the size of the body keeps anyway are left out: passing one would be answered with 413.
+    """
     if isinstance(schema, dict):
         return {
             name: inner.replace("\\Z", "$") if name == "pattern" else _portable(inner)
             for name, inner in schema.items()
+            if name not in ("maxItems", "maxProperties") or inner < BODY_ENDS_BEFORE
         }
     return [_portable(inner) for inner in schema] if isinstance(schema, list) else schema

@@ -40,7 +40,7 @@ class Operation:
     group: str
     query: type[Any] = answers.NoQuery
     body: type[Any] | None = None  # JSON of this type
-    upload: bool = False  # any bytes
+    upload: tuple[str, ...] = ()  # the content types that a raw file is taken as
     answer: type[Any] | None = None  # JSON of this type
     media: dict[str, str] = field(default_factory=dict)  # other kinds of answer: content type to what it is
     status: int = 200
@@ -274,7 +274,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="Register a table: CSV, TSV, JSONL (each plain or gz) or Parquet, as the raw body",
         group="data sets",
         query=answers.UploadQuery,
-        upload=True,
+        upload=(*(kind for kind, form in datasets.FORMATS.items() if form), ANYTHING),
         answer=answers.DatasetAnswer,
         errors=(data.InvalidName, data.DatasetTooLarge, data.BadTable, service.DiskLow, service.SideWorkerFailed),
     ),

@@ -3,8 +3,11 @@
 Tokens are kept as digests and compared in constant time; names, not tokens, go into logs.
 """
 
+import contextlib
+import ctypes
 import hashlib
 import hmac
+import os
 import re
 import time
 from collections import OrderedDict
@@ -63,8 +66,11 @@ def parse_tokens(text: str, source: str) -> Tokens:
 def load_tokens(file: Path | None, environ: MutableMapping[str, str]) -> Tokens | None:
     """Return the tokens of the file, or else of TRAIND_TOKEN, or None.
 
-    The variable is taken out of `environ`, so that no process started from here inherits it.
+    The variable is taken out of `environ`, so that no process started from here inherits it, and where that is the
+    process's own, out of what `ps` and /proc show of it.
     """
+    if environ is os.environ:
+        _blank(TOKEN_VARIABLE)
     text = environ.pop(TOKEN_VARIABLE, None)
     if file is None:
         return parse_tokens(text.replace(",", "\n"), TOKEN_VARIABLE) if text else None
@@ -76,11 +82,21 @@ def load_tokens(file: Path | None, environ: MutableMapping[str, str]) -> Tokens 
         raise BadTokens(f"{file} is not UTF-8 text.") from None
 
 
+def _blank(variable: str) -> None:
+    """Overwrite a variable where the kernel shows it; `os.environ` has a copy of its own."""
+    with contextlib.suppress(AttributeError, OSError):
+        find = ctypes.CDLL(None).getenv
+        find.restype = ctypes.c_void_p
+        if place := find(variable.encode()):
+            ctypes.memset(place, 0, len(ctypes.string_at(place)))
+
+
 class FailedAttempts:
     """Wrong tokens by address: each has `burst` at once and one more every `refill_s`.
 
     A token that was right from the same address before is let through even then, so that nobody who guesses
-    behind the same proxy locks others out.
+    behind the same proxy locks others out. `trusted` is a short way while nobody guesses: whose token a header holds.
+    A look-up there compares hashes that are keyed anew in each process, so its time tells a guess nothing.
     """
 
     def __init__(
@@ -91,12 +107,13 @@ class FailedAttempts:
         addresses: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.trusted: dict[str, str] = {}
         self._burst = burst
         self._refill_s = refill_s
         self._addresses = addresses
         self._clock = clock
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address: (failures, when)
-        self._proven: OrderedDict[tuple[str | None, str | None], str] = OrderedDict()
+        self._proven: OrderedDict[tuple[str, str], None] = OrderedDict()  # addresses, and headers that were right
 
     def wait_s(self, address: str) -> float:
         """Return how long the address has to wait for its next try; 0 where it need not."""
@@ -105,23 +122,25 @@ class FailedAttempts:
 
     def failed(self, address: str) -> None:
         """Count a wrong token."""
+        self.trusted.clear()
         self._spent[address] = (min(self._failures(address) + 1, self._burst), self._clock())
         self._spent.move_to_end(address)
         if len(self._spent) > self._addresses:
             self._spent.popitem(last=False)
 
     def succeeded(self, address: str, header: str, name: str) -> None:
-        """Remember whose right token a header of an address held."""
-        self._proven[address, header] = name
+        """Remember a header with a right token, by its address, and whose it is."""
+        self._proven[address, header] = None
         if len(self._proven) > self._addresses:
             self._proven.popitem(last=False)
+        while self._spent and not self._failures(next(iter(self._spent))):
+            self._spent.popitem(last=False)
+        if not self._spent and len(self.trusted) < self._addresses:
+            self.trusted[header] = name
 
-    def proven(self, address: str | None, header: str | None) -> str | None:
-        """Return whose token a header holds, if it came from this address before.
-
-        The look-up tells a guess nothing by its time: it compares hashes that are keyed anew in each process.
-        """
-        return self._proven.get((address, header))
+    def is_proven(self, address: str, header: str) -> bool:
+        """Tell whether the token in a header was right from this address before."""
+        return (address, header) in self._proven
 
     def _failures(self, address: str) -> float:
         spent, when = self._spent.get(address, (0.0, 0.0))

@@ -16,12 +16,12 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import UNSET, Meta, Struct
 
-from traind.service.errors import NotRunning, ServiceError, SlowWatcher
+from traind.service.errors import NotRunning, ServiceError, SlowWatcher, described
 from traind.service.http import overview
 from traind.service.http.answers import AnyJobId, SocketQuery
 from traind.service.http.bodies import decode, read_query
 from traind.service.http.context import LIMITS, SERVICE, STREAMS
-from traind.service.http.errors import BadRequest, TooManyStreams, body_of
+from traind.service.http.errors import BadRequest, TooManyStreams
 from traind.service.http.guard import SUBPROTOCOL
 from traind.service.validate import parse
 
@@ -229,4 +229,4 @@ async def _end(*tasks: asyncio.Task[Any]) -> None:
 def _refusal(error: ServiceError, job_id: str | None = None) -> bytes:
     """Return an error as a message: the answer to one of the client's, or the end of a job's stream."""
     about = {} if job_id is None else {"job_id": job_id}
-    return _encode({"type": "error", **about, "error": body_of(error)})
+    return _encode({"type": "error", **about, "error": described(error)})

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -120,14 +120,26 @@ class Visitor:
             self.problems.append(f"request to elsewhere: {request.url}")
 
 
+@asynccontextmanager
+async def running(*flags: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def chromium() -> Any:
+    """`async with chromium("--flag") as browser:`."""
+    return running
+
+
 @pytest.fixture
 async def visitor() -> AsyncIterator[Visitor]:
     """Somebody who looks at the page; at the end nothing may have gone wrong unseen."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    async with running() as browser:
         one = Visitor(browser)
         yield one
-        await browser.close()
     assert not one.problems, "\n".join(one.problems)
 
 

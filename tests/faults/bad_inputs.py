@@ -8,6 +8,7 @@ import asyncio
 import base64
 import contextlib
 import copy
+import gzip
 import json
 import os
 import random
@@ -18,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import aiohttp
@@ -86,6 +88,10 @@ SPEC = {
     "max_seconds": 5,
 }
 TABLE = b"name,age,city,price\n" + b"".join(b"n%d,%d,c%d,%d.5\n" % (row, row % 60, row % 5, row) for row in range(60))
+UPGRADE = (
+    "GET /api/train/ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    f"Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}\r\n"
+)
 Send = Callable[["Target"], Awaitable[int | None]]
 
 
@@ -117,6 +123,12 @@ class Target:
                 assert set(said["error"]) == {"code", "message", "hint", "details"}, (method, path, body)
                 assert b"Traceback" not in body, (method, path, body)
             return response.status
+
+    async def lateness(self) -> dict[float, int]:
+        """Return how many of the event loop's timers came at most so late, by seconds; infinity: all."""
+        async with self.session.get(self.url + "/metrics") as response:
+            found = re.findall(r'traind_event_loop_lag_seconds_bucket\{le="(\S+)"\} (\S+)', await response.text())
+        return {float(bound): int(float(count)) for bound, count in found}
 
     async def raw(self, data: bytes) -> int | None:
         """Send bytes, return the status of the first answer; None where the server closes or waits for more."""
@@ -169,6 +181,7 @@ def inputs(seed: int, count: int) -> Iterator[tuple[str, Send]]:
         socket_frames,
         mangled_file,
         wild_rows,
+        bomb,
     )
     for place in range(count):
         kind = kinds[place % len(kinds)]
@@ -240,10 +253,7 @@ def socket_frames(chance: random.Random) -> Send:
         frames += bytes([chance.randint(0, 255), 128 | length]) + bytes(4) + payload
     if chance.random() < 0.2:
         frames += bytes([0x81, 0xFF]) + struct.pack(">Q", 2**62) + bytes(4)
-    key = base64.b64encode(bytes(16)).decode()
-    head = "GET /api/train/ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    head += f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-    return lambda target: target.raw(_request(target, head) + frames)
+    return lambda target: target.raw(_request(target, UPGRADE) + frames)
 
 
 def mangled_file(chance: random.Random) -> Send:
@@ -258,6 +268,30 @@ def wild_rows(chance: random.Random) -> Send:
     """Rows for a model that is not there, in no shape that rows have."""
     body = {chance.choice(["rows", "columns", "row"]): chance.choice([*VALUES, [{"a": value} for value in VALUES]])}
     return lambda target: target.request("POST", "/api/models/x/predict", json=body)
+
+
+def bomb(chance: random.Random) -> Send:
+    """Few bytes that become many where they are unpacked: as a body, a frame or a table; or that nest deeply."""
+    packed = _packed()
+    kind = chance.choice(["gzip", "deflate", "br", "zstd"])
+    coded = {"Content-Type": "application/json", "Content-Encoding": kind}
+    nested = chance.choice([b"[", b'{"a":']) * 10_000
+    return chance.choice(
+        [
+            lambda target: target.request("POST", "/api/train", data=packed, headers=coded),
+            lambda target: target.request(
+                "PUT", "/api/datasets/bomb", data=packed, headers={"Content-Encoding": kind}
+            ),
+            lambda target: target.request("PUT", "/api/datasets/bomb", params={"format": "csv.gz"}, data=packed),
+            lambda target: _post(target, "/api/train", nested),
+            lambda target: target.raw(_request(target, UPGRADE) + b"\xc1\xfe\x40\x00" + bytes(4) + packed),
+        ]
+    )
+
+
+@cache
+def _packed() -> bytes:
+    return gzip.compress(b"0" * 20_000_000)
 
 
 def _request(target: Target, head: str) -> bytes:

@@ -1,5 +1,6 @@
 """Thousands of bad inputs: no 500, no traceback, no memory kept, no token told, and the server goes on."""
 
+import math
 import random
 
 import pytest
@@ -12,13 +13,16 @@ MEGABYTE = 1024 * 1024
 async def stand(case, tmp_path, count):
     async with running(tmp_path) as target:
         await endure(target, seed=0, count=100)  # buffers and lazy parts are there from now on
-        before = target.resident_bytes()
+        before, early = target.resident_bytes(), await target.lateness()
         answers, slowest_s = await endure(target, case.seed, count)
         grown = target.resident_bytes() - before
         assert target.process.returncode is None
         left = await target.request("GET", "/api/train/jobs")
+        timers = {bound: count - early[bound] for bound, count in (await target.lateness()).items()}
     log = target.log.read_text()
     print(f"\n{count} bad inputs, seed {case.seed}: grown by {grown / MEGABYTE:.1f} MB")
+    late = timers[math.inf] - timers[0.1]
+    print(f"event loop: {late} of {timers[math.inf]} timers came over 100 ms late, {timers[0.01]} within 10 ms")
     print(f"slowest /health meanwhile: {slowest_s * 1_000:.0f} ms")
     print(", ".join(f"{kind}: {times}" for kind, times in sorted(answers.items())))
     case.asked = sum(answers.values())
@@ -29,6 +33,7 @@ async def stand(case, tmp_path, count):
     assert '"traceback"' not in log
     assert TOKEN not in log
     assert grown < 50 * MEGABYTE
+    return late / timers[math.inf]
 
 
 async def test_a_thousand_bad_inputs_change_nothing(tmp_path, tally):

@@ -63,3 +63,25 @@ async def test_forms_empty_bodies_and_bad_names_are_refused(call):
     for name in ("..", "%2e%2e", ".hidden", "a%2fb", "x" * 65, "a%00b"):
         answered = await call("PUT", f"/api/datasets/{name}", data=CSV)
         assert answered.status in (404, 405, 422), name
+
+
+async def test_what_says_that_it_is_no_table_is_not_looked_at(call):
+    for kind in ("image/png", "application/json", "application/zip", "text/html; charset=utf-8"):
+        answered = await call("PUT", "/api/datasets/picture", data=CSV, headers={"Content-Type": kind})
+        assert (answered.status, answered.error["code"]) == (415, "unsupported_media_type"), kind
+    for kind in ("text/plain; charset=UTF-8", "application/vnd.ms-excel", "application/x-www-form-urlencoded"):
+        answered = await call("PUT", "/api/datasets/kinds", data=CSV, headers={"Content-Type": kind})
+        assert answered.status == 200, kind
+
+
+async def test_the_encoding_of_a_content_type_is_honoured_or_refused(call):
+    table = "name,y\n" + "\n".join(f"Köln{row},{row}" for row in range(50))
+    for kind, asked in (("text/csv; charset=iso-8859-1", ""), ("text/plain", "?format=csv;charset=latin-1")):
+        headers = {"Content-Type": kind}
+        put = await call("PUT", f"/api/datasets/cities{asked}", data=table.encode("latin-1"), headers=headers)
+        assert put.status == 200, put.body
+        assert (await call.get("/api/datasets/cities/preview?rows=1")).json["rows"][0][0] == "Köln0"
+    for kind, status in (("text/csv; charset=klingon", 422), ("text/plain; charset=latin-1", 415)):
+        answered = await call("PUT", "/api/datasets/cities", data=b"a,b\n1,2\n", headers={"Content-Type": kind})
+        assert answered.status == status, kind
+        assert answered.error["hint"]

@@ -6,7 +6,7 @@ from http import HTTPStatus
 import pytest
 
 from traind.data.errors import BadCell, BadTable, DataError
-from traind.service.errors import ServiceError
+from traind.service.errors import ServiceError, described
 from traind.service.http import errors as http
 from traind.service.http.openapi import leaves
 from traind.trainer.errors import SpecError, TrainerError
@@ -37,13 +37,13 @@ def test_every_code_stands_in_the_docs_and_none_that_does_not_exist(repository):
 
 def test_bad_cells_become_details_with_their_place():
     error = BadTable("Line 3 is wrong.", cells=(BadCell(3, "age", "x", "is not a number"),))
-    detail = http.body_of(error)["details"][0]
+    detail = described(error)["details"][0]
     assert detail == {"loc": "age", "msg": "is not a number", "line": 3, "column": "age", "value": "x"}
 
 
 def test_a_field_of_the_spec_becomes_a_detail():
     error = SpecError("There is no column 'prise'.", field="target")
-    assert http.body_of(error)["details"] == [{"loc": "target", "msg": "There is no column 'prise'."}]
+    assert described(error)["details"] == [{"loc": "target", "msg": "There is no column 'prise'."}]
 
 
 def test_answers_that_can_be_tried_again_say_when():

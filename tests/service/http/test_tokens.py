@@ -69,11 +69,28 @@ def test_wrong_tokens_fill_a_bucket_that_empties_with_time():
     assert attempts.wait_s("here") == 10
 
 
+def test_the_short_way_is_closed_while_somebody_guesses():
+    now = [100.0]
+    attempts = FailedAttempts(burst=3, refill_s=10, clock=lambda: now[0])
+    attempts.succeeded("here", "Bearer right", "alice")
+    assert attempts.trusted == {"Bearer right": "alice"}
+    for _ in range(3):
+        attempts.failed("there")
+    attempts.succeeded("here", "Bearer right", "alice")
+    assert attempts.trusted == {}
+    assert attempts.wait_s("there") == 10
+    assert attempts.is_proven("here", "Bearer right")
+    assert not attempts.is_proven("there", "Bearer right")
+    now[0] += 31
+    attempts.succeeded("here", "Bearer right", "alice")
+    assert attempts.trusted == {"Bearer right": "alice"}
+
+
 def test_addresses_are_forgotten_before_they_fill_the_memory():
     attempts = FailedAttempts(addresses=10)
     for place in range(100):
         attempts.failed(str(place))
-        attempts.succeeded(str(place), b"token", "alice")
+        attempts.succeeded(str(place), "Bearer token", "alice")
     assert len(attempts._spent) == len(attempts._proven) == 10
 
 
