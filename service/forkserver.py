@@ -14,15 +14,12 @@ import inspect
 import io
 import os
 import pkgutil
-import select
-import signal
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import (
     connection,
@@ -38,10 +35,9 @@ from multiprocessing import (
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from traind.service.identity import kill_group
+from traind.service.forking import boot_dir, sweep_boot_dirs
 
 EXIT_STATUS_S = 1.0  # the fork server reports a child's exit status sooner, unless it is gone itself
-ORPHANS_S = 4.3  # what workers have to leave by themselves when the host is gone: a checkpoint, and some more
 LOG_TAIL_BYTES = 4_000
 
 
@@ -130,6 +126,7 @@ class ForkServer:
 
     def _launch(self) -> None:
         resource_tracker.ensure_running()
+        sweep_boot_dirs()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the server
         with socket.socket(socket.AF_UNIX) as listener, tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "s"
@@ -138,7 +135,7 @@ class ForkServer:
             self._address = os.open(path, os.O_PATH)
             alive_r, self._alive = os.pipe()
             code = (
-                f"import sys; sys.path[:] = {_sys_path()!r}; from traind.service.forkserver import serve; "
+                f"import sys; sys.path[:] = {_sys_path()!r}; from traind.service.forking import serve; "
                 f"serve({listener.fileno()}, {alive_r}, {self._boot!r})"
             )
             flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
@@ -158,56 +155,13 @@ class ForkServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            shutil.rmtree(boot_dir(self._process.pid), ignore_errors=True)
         for fd in (self._address, self._alive):
             if fd is not None:
                 os.close(fd)
         if self._log is not None:
             self._log.close()
         self._process = self._address = self._alive = self._log = None
-
-
-def serve(listener: int, alive: int, boot: str) -> None:
-    """Be the fork server: boot, then fork a child for each request until the host is gone, and the children too."""
-    with _leaving_with_the_host(alive):
-        Named(boot)()
-    with contextlib.suppress(SystemExit):  # the host is gone; in a child this is never reached
-        forkserver.main(listener, alive, [])
-    _outlive_the_children()
-
-
-@contextlib.contextmanager
-def _leaving_with_the_host(alive: int) -> Iterator[None]:
-    """Leave at once if the host dies meanwhile. The thread that watches is gone before anything is forked."""
-    waker, wake = os.pipe()
-
-    def watch() -> None:
-        readable, _, _ = select.select([alive, waker], [], [])
-        if alive in readable:
-            os._exit(0)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        os.write(wake, b"x")
-        watcher.join()
-        _close(waker, wake)
-
-
-def _outlive_the_children() -> None:
-    """Wait for the workers, and kill those that cannot leave: stopped ones, and ones that hold the interpreter."""
-    signal.set_wakeup_fd(-1)
-    deadline = time.monotonic() + ORPHANS_S
-    with contextlib.suppress(ChildProcessError):  # there is none any more
-        while True:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                if time.monotonic() >= deadline:
-                    break
-                time.sleep(0.02)
-    for pid in map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()):
-        kill_group(pid)
-        os.kill(pid, signal.SIGKILL)  # one that is not its group's leader yet; a child stays until it is waited for
 
 
 def _sys_path() -> list[str]:

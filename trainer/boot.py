@@ -18,6 +18,7 @@ from traind.trainer.contract import AnyEvent, Place, Progress, Synthetic, TabmMo
 from traind.trainer.control import LocalControl, Verb
 
 MODULES = ("traind.trainer.run", "traind.trainer.tabular", "traind.trainer.worker", "duckdb", "safetensors.torch")
+NOWHERE = "/nonexistent/traind"  # for a job that is cancelled before it writes: nothing is left if it is killed
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -43,7 +44,7 @@ def warm() -> None:
         if isinstance(event, Progress):
             control.verb = int(Verb.CANCEL)
 
-    _run(TrainSpec(epochs=1, report_every=1, device="cpu"), leave, control)
+    _run(TrainSpec(epochs=1, report_every=1, device="cpu"), leave, control, NOWHERE)
 
 
 @contextlib.contextmanager
@@ -80,11 +81,11 @@ def _rehearse() -> None:
     bare = TrainSpec(synthetic=Synthetic(rows=64), epochs=1, batch_size=1, device="cpu")
     tabular = TabmModel(hidden=(8,), k=2, embedding="piecewise_linear")
     for spec in (bare, structs.replace(bare, model=tabular, optimizer="adamw", schedule="cosine", patience=1)):
-        _run(spec, lambda _: None, LocalControl())
+        with tempfile.TemporaryDirectory() as folder:
+            _run(spec, lambda _: None, LocalControl(), folder)
 
 
-def _run(spec: TrainSpec, emit: Callable[[AnyEvent], None], control: LocalControl) -> None:
+def _run(spec: TrainSpec, emit: Callable[[AnyEvent], None], control: LocalControl, folder: str) -> None:
     from traind.trainer.run import run
 
-    with tempfile.TemporaryDirectory() as folder:
-        run(spec, emit, Place(job_id="boot", attempt=1, attempt_dir=folder), control)
+    run(spec, emit, Place(job_id="boot", attempt=1, attempt_dir=folder), control)

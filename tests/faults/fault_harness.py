@@ -34,6 +34,7 @@ class Server:
         self.mark = f"TRAIND_FAULT_MARK={uuid.uuid4().hex}"
         self.process: subprocess.Popen[bytes] | None = None
         self.log = root.with_name(root.name + ".log")
+        self.temporary = root.with_name(root.name + ".tmp")
         self._flags = flags
 
     def start(self) -> None:
@@ -41,10 +42,10 @@ class Server:
         name, _, value = self.mark.partition("=")
         command = [sys.executable, "-m", "traind", "serve", "--root", str(self.root)]
         command += ["--port", str(self.port), "--slots", "2", *self._flags]
+        self.temporary.mkdir(exist_ok=True)
+        environment = {**os.environ, name: value, "TMPDIR": os.fspath(self.temporary)}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, name: value}, start_new_session=True
-            )
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
 
     def trace(self, output: Path, *expressions: str) -> "subprocess.Popen[bytes]":
         """Put every process under strace, whose expressions may inject faults; return once it holds them."""
@@ -132,11 +133,14 @@ class Server:
         return [job["pid"] for job in self.jobs() if job["pid"] is not None]
 
     def left_behind(self) -> list[str]:
-        """Return the processes that are still there some seconds after the server's end; none is right."""
+        """Return the processes and temporary files still there some seconds after the server's end; none is right."""
         deadline = time.monotonic() + LEFT_S
         while (pids := self.pids()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        return [f"{pid} {_read(f'/proc/{pid}/stat')[:60]!r} {_read(f'/proc/{pid}/cmdline')[-200:]!r}" for pid in pids]
+        alive = [
+            f"{pid} {_read(f'/proc/{pid}/stat')[:60]!r} {_read(f'/proc/{pid}/cmdline')[-200:]!r}" for pid in pids
+        ]
+        return alive + [os.fspath(path) for path in self.temporary.rglob("*")]
 
     def call(self, method: str, path: str, body: Any = None, timeout_s: float = 60.0) -> tuple[int, dict[str, Any]]:
         """Return status and body of one request; raises `OSError` where the server is gone."""

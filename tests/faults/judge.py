@@ -34,8 +34,8 @@ def judge(server: Server, work: Workload, digests: list[str] | None) -> list[Bre
 
 
 def left_behind(server: Server) -> list[Breach]:
-    """Return the processes that are still there some seconds after the server's end."""
-    return [Breach("process left", told) for told in server.left_behind()]
+    """Return what is still there of a server some seconds after its end."""
+    return [Breach("left behind", told) for told in server.left_behind()]
 
 
 def _judge_events(job: dict[str, Any], events: list[dict[str, Any]]) -> list[Breach]:

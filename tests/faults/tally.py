@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-BREACHES = ("job lost", "run twice", "torn file", "gap in seq", "other weights", "process left", "other")
+BREACHES = ("job lost", "run twice", "torn file", "gap in seq", "other weights", "left behind", "other")
 LANES = 2  # cases side by side: each is one server, and mostly waits for it
 
 

@@ -4,6 +4,8 @@ import os
 import select
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 HOST = """
 import sys, time
@@ -15,13 +17,35 @@ time.sleep(60)
 """
 
 
-def test_a_fork_server_that_still_boots_leaves_with_its_host() -> None:
-    host = subprocess.Popen([sys.executable, "-c", HOST], stdout=subprocess.PIPE, text=True)
+def test_a_fork_server_that_still_boots_leaves_with_its_host(tmp_path: Path) -> None:
+    """Neither it nor what it had written is left."""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    host = subprocess.Popen([sys.executable, "-c", HOST], stdout=subprocess.PIPE, text=True, env=environment)
     assert host.stdout is not None
     with host.stdout:
-        pidfd = os.pidfd_open(int(host.stdout.readline()))
+        pid = int(host.stdout.readline())
+        pidfd = os.pidfd_open(pid)
+        while not list(tmp_path.glob(f"traind-boot-{pid}/*")):  # it rehearses; the test's timeout bounds it
+            time.sleep(0.01)
     host.kill()
     host.wait()
     gone, _, _ = select.select([pidfd], [], [], 20.0)
     os.close(pidfd)
     assert gone, "it lives on"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_fork_server_had_written_goes_with_the_next(tmp_path: Path) -> None:
+    left, other = tmp_path / "traind-boot-999999999", tmp_path / f"traind-boot-{os.getpid()}"
+    for folder in (left, other):
+        folder.mkdir()
+        (folder / "model.pt").touch()
+    host = subprocess.Popen(
+        [sys.executable, "-c", HOST], stdout=subprocess.PIPE, env=os.environ | {"TMPDIR": str(tmp_path)}
+    )
+    assert host.stdout is not None
+    with host.stdout:
+        host.stdout.readline()
+    assert (left.exists(), other.exists()) == (False, True)
+    host.kill()
+    host.wait()
