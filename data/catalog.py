@@ -76,7 +76,9 @@ class Catalog:
         sweep_temporaries(self._root)
         for folder in self._folders():
             sweep_temporaries(folder)
-            versions = self._versions(folder.name) or self._adopted(folder)
+            versions = self._versions(folder.name)
+            if not versions or any(not (folder / version).is_dir() for version in versions):
+                versions = self._adopted(folder)
             if not versions:
                 shutil.rmtree(folder)
                 continue
@@ -170,7 +172,9 @@ class Catalog:
         found = [version for version in folder.iterdir() if version.is_dir() and _DIGEST.match(version.name)]
         versions = tuple(one.name for one in sorted(found, key=lambda one: one.stat().st_mtime, reverse=True))
         if versions:
-            LOG.warning("the data set %s had no list of its versions; %d were found", folder.name, len(versions))
+            LOG.warning(
+                "the data set %s had no whole list of its versions; %d were found", folder.name, len(versions)
+            )
             write_atomically(folder / _VERSIONS, msgspec.json.encode(versions))
         return versions
 

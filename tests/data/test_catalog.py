@@ -159,8 +159,8 @@ def test_threads_may_put_at_once(catalog: Catalog, root: Path) -> None:
 
 def test_a_lost_list_of_versions_is_made_anew_of_what_is_there(catalog: Catalog, root: Path) -> None:
     one, two = put(catalog, root, "d", b"1"), put(catalog, root, "d", b"2")
-    for damage in (b"", b"{", None):
-        path = root / "d" / "versions.json"
+    path = root / "d" / "versions.json"
+    for damage in (b"", b"{", None, path.read_bytes().replace(one.digest[:4].encode(), b"dddd")):
         path.unlink() if damage is None else path.write_bytes(damage)
         opened = Catalog(root)
         opened.open()

@@ -29,7 +29,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             outcome: sum(report.nodeid.startswith(path) for report in terminalreporter.stats.get(outcome, []))
             for outcome in ("passed", "failed")
         }
-        terminalreporter.write_line(f"{name}: {counts['passed']} of {sum(counts.values())}")
+        if any(counts.values()):
+            terminalreporter.write_line(f"{name}: {counts['passed']} of {sum(counts.values())}")
     terminalreporter.write_line('replay: SEEDS=<seed>[,<seed>...] make faults ARGS="-k <test>"')
 
 
