@@ -85,8 +85,10 @@ class Catalog:
             for version in folder.iterdir():
                 if version.is_dir() and version.name not in versions:
                     shutil.rmtree(version)
-                elif (version / ENCODED).is_dir():
-                    sweep_temporaries(version / ENCODED)
+                    continue
+                if version.is_dir() and self._read(version) is None:
+                    LOG.warning("the record of the data set %s is damaged: put its file again", folder.name)
+                sweep_temporaries(version / ENCODED)
 
     def check_name(self, name: str) -> None:
         """Raise `InvalidName` unless `name` may be a data set's."""
