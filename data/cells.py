@@ -5,7 +5,6 @@ of JSON always read alike.
 """
 
 import math
-import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -72,34 +71,22 @@ def canonical_number(text: str) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
 
 
-def is_plain_sql(cell: str) -> str:
-    """Return SQL that is true where `text_sql` would change nothing and a plain cast to a number would do."""
-    patterns = "|".join(re.escape(word) for word in sorted(MISSING))
-    return f"NOT regexp_matches({cell}, '^\\s|\\s$|_|^\\+-|^(?i:{patterns})$')"
-
-
-def text_sql(cell: str) -> str:
-    """Return SQL for the stripped text of the VARCHAR column `cell`; NULL where it is missing."""
+def is_missing_sql(cell: str) -> str:
+    """Return SQL that is true where `text_of` finds the cell of the VARCHAR column `cell` missing."""
     words = ", ".join(f"'{word}'" for word in sorted(MISSING))
-    stripped = f"trim({cell}, e'{_escaped(STRIPPED)}')"
-    return (
-        f"CASE WHEN {is_plain_sql(cell)} THEN {cell} "
-        f"WHEN lower({stripped}) IN ({words}) THEN NULL ELSE {stripped} END"
-    )
+    return f"coalesce(lower(trim({cell}, e'{_escaped(STRIPPED)}')) IN ({words}), true)"
 
 
-def number_sql(text: str, *, is_plain: bool = False) -> str:
-    """Return SQL for the number in the stripped text expression `text`; NULL where `number_of` finds none."""
-    if is_plain:
-        return f"TRY_CAST({text} AS DOUBLE)"
-    odd = f"contains({text}, '_') OR starts_with({text}, '+-')"
-    return f"CASE WHEN {odd} THEN NULL ELSE TRY_CAST({text} AS DOUBLE) END"
+def number_sql(cell: str) -> str:
+    """Return SQL for the number in a cell of text; NULL where `number_of` finds none, or it is not a number."""
+    odd = f"contains({cell}, '_') OR starts_with({cell}, '+-')"
+    return f"CASE WHEN {odd} THEN NULL ELSE nullif(TRY_CAST({cell} AS DOUBLE), 'nan'::DOUBLE) END"
 
 
 def no_number_sql(text: str) -> str:
     """Return SQL that is true where `text` says that a number is missing."""
     words = ", ".join(f"'{word}'" for word in sorted(NOT_A_NUMBER))
-    return f"coalesce(lower({text}) IN ({words}), false)"
+    return f"coalesce(lower(trim({text}, e'{_escaped(STRIPPED)}')) IN ({words}), false)"
 
 
 def _escaped(characters: str) -> str:

@@ -12,24 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traind.data.dates import seconds_of
 from traind.data.errors import BadTable
 from traind.data.formats import Format, detect, parse_format
 from traind.data.infer import decide
-from traind.data.load import load_columns, numbers, times
+from traind.data.load import load_columns, numbers_of
 from traind.data.profile import Profile, profile
 from traind.data.read import OpenTable, open_table
 from traind.data.remarks import remarks_on
 from traind.data.rows import first_rows
 from traind.data.schema import Column, Remark
-from traind.data.table import Numbers
+from traind.data.survey import read_numbers
+from traind.data.table import Cells, Numbers, take
 
 BARS = 24  # of a histogram
 LEVELS = 10  # most frequent values told
 _SAMPLE_ROWS = 20_000  # that quantiles and histograms are taken from
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _THREADS = 2
+_MEMORY_MB = 250  # what duckdb may hold: a description takes no more, however large the file is
 
 
 def describe_request(request: dict[str, Any]) -> dict[str, Any]:
@@ -49,10 +52,12 @@ def describe(path: Path, form: Format) -> dict[str, Any]:
     Raises:
         BadTable: the file is no table; what is wrong is named by line.
     """
-    with open_table(path, form, _THREADS) as table:
-        profiles = profile(table)
+    with open_table(path, form, _THREADS, memory_mb=_MEMORY_MB) as table:
+        rows = _some_rows(table.n_rows)
+        held: dict[str, Cells] = {}
+        profiles = profile(table, lambda name, cells: held.update({name: take(cells, rows)}))
         columns = [decide(facts) for facts in profiles.values()]
-        samples = _samples(table, [c for c in columns if c.kind in {"numeric", "datetime"}])
+        samples = {column.name: _sample(table, column, held.get(column.name)) for column in columns}
         warnings = [*remarks_on(columns, profiles), *_bad_cells(table, columns, profiles)]
         return {
             "format": str(form),
@@ -106,22 +111,29 @@ def _spread(values: Numbers, written: Any) -> dict[str, Any]:
     return {"quantiles": {str(q): written(x) for q, x in zip(_QUANTILES, found, strict=True)}, "sketch": sketch}
 
 
-def _samples(table: OpenTable, columns: list[Column]) -> dict[str, Numbers]:
-    """Return finite numbers, and times as seconds, of rows from all over the table."""
-    sample = table
-    if table.n_rows > _SAMPLE_ROWS:
-        share = math.ceil(100 * _SAMPLE_ROWS / table.n_rows)
-        source = f"{table.relation} USING SAMPLE {share} PERCENT (bernoulli, 0)"
-        table.connection.execute(f"CREATE TABLE sample AS SELECT * FROM {source}")
-        sample = replace(table, relation="sample")
-    typed = [column for column in columns if column.kind == "numeric" or table.fields[column.name].is_time]
-    found = {
-        c.name: x for c, (x, _) in zip(typed, numbers(sample, [table.fields[c.name] for c in typed]), strict=True)
-    }
-    for column in columns:
-        if column.name not in found:
-            found[column.name], _ = times(sample, column)
-    return {name: values[np.isfinite(values)] for name, values in found.items()}
+def _some_rows(n_rows: int) -> NDArray[np.int64]:
+    """Return rows from all over the table, at most so many that a picture of them is soon drawn."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    return np.sort(rng.choice(n_rows, min(n_rows, _SAMPLE_ROWS), replace=False))
+
+
+def _sample(table: OpenTable, column: Column, held: Cells | None) -> Numbers | None:
+    """Return some rows' finite numbers, and times as seconds; None for a column of neither."""
+    if column.kind not in {"numeric", "datetime"}:
+        return None
+    some = table
+    if held is None and table.n_rows > _SAMPLE_ROWS:
+        if "sample" not in {name for (name,) in table.connection.execute("SHOW TABLES").fetchall()}:
+            share = math.ceil(100 * _SAMPLE_ROWS / table.n_rows)
+            source = f"{table.relation} USING SAMPLE {share} PERCENT (bernoulli, 0)"
+            table.connection.execute(f"CREATE TABLE sample AS SELECT * FROM {source}")
+        some = replace(table, relation="sample", n_rows=_SAMPLE_ROWS)
+    some = replace(some, held={} if held is None else {column.name: held}, levels={})
+    if some.fields[column.name].is_time:
+        (values,) = read_numbers(some, [some.fields[column.name]])
+    else:
+        values, _ = numbers_of(some, column)
+    return values[np.isfinite(values)]
 
 
 def _iso(seconds: float) -> str:

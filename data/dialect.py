@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, open_text
+from traind.data.guess import missing_words, number_columns
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 10_000
 MAX_LINE = 4_000_000  # characters; a longer line is no table's
 _SAMPLE = 1_000_000  # characters looked at
-_SAMPLE_RECORDS = 200
+_SAMPLE_LINES = 100  # lines looked at, where they are long
+_SAMPLE_RECORDS = 200  # that tell the delimiter
+GUESS_RECORDS = 1_000  # that say which columns hold numbers
 _DELIMITERS = (",", ";", "\t", "|")
 _COMMA_NUMBER = re.compile(r"\s*[+-]?\d+,\d+\s*\Z")
 _POINT_NUMBER = re.compile(r"\s*[+-]?\d*\.\d+\s*\Z")
@@ -37,6 +40,9 @@ class Dialect:
     skip: int = 0
     has_decimal_comma: bool = False
     has_backslash: bool = False  # a quote within quotes is written \\" instead of ""
+    numbers: tuple[int, ...] = ()  # places of the columns that seem to hold numbers alone
+    whole: tuple[int, ...] = ()  # and whole numbers among those
+    missing: tuple[str, ...] = ()  # how a missing cell is written, as far as the first records show
 
 
 def sniff(path: Path, form: Format) -> Dialect:
@@ -49,11 +55,21 @@ def sniff(path: Path, form: Format) -> Dialect:
         raise BadTable("the file is empty", hint="the first line must hold the names of the columns")
     dialect = Dialect(",", has_backslash='\\"' in body and '""' not in body)
     dialect = replace(dialect, delimiter="\t" if form.kind == "tsv" else _delimiter(body, dialect))
-    records = _first_records(body, dialect, is_whole=is_whole)
+    records = _first_records(body, dialect, GUESS_RECORDS, is_whole=is_whole)
     if not records:
         raise BadTable(f"line {skip + 1} begins a row that does not end", hint="is a quote left open?")
     has_comma = dialect.delimiter != "," and _has_decimal_comma(records[1:])
-    return replace(dialect, names=_names(records[0], skip + 1), skip=skip, has_decimal_comma=has_comma)
+    names = _names(records[0], skip + 1)
+    numbers, whole = ((), ()) if has_comma else number_columns(records[1:], len(names))
+    return replace(
+        dialect,
+        names=names,
+        skip=skip,
+        has_decimal_comma=has_comma,
+        numbers=numbers,
+        whole=whole,
+        missing=missing_words(records[1:]),
+    )
 
 
 def read_records(lines: Iterable[str], dialect: Dialect, *, is_strict: bool = False) -> "Reader":
@@ -73,7 +89,9 @@ def _sample(path: Path, form: Format) -> tuple[str, bool]:
     """Return the file's first characters, more where its first line is long, and whether they are all of it."""
     with open_text(path, form) as file:
         text = file.read(_SAMPLE)
-        while text.count("\n") < 2 and len(text) < MAX_LINE and (more := file.read(_SAMPLE)):
+        while (lines := text.count("\n")) < _SAMPLE_LINES and len(text) < (4 if lines else 1) * MAX_LINE:
+            if not (more := file.read(_SAMPLE)):
+                break
             text += more
         return text, not file.read(1)
 
@@ -83,7 +101,8 @@ def _delimiter(body: str, dialect: Dialect) -> str:
     best, best_score = ",", (0.0, 0)
     for delimiter in _DELIMITERS:
         tried = replace(dialect, delimiter=delimiter)
-        records = _first_records(body, tried, is_whole=False) or _first_records(body, tried, is_whole=True)
+        records = _first_records(body, tried, _SAMPLE_RECORDS, is_whole=False)
+        records = records or _first_records(body, tried, _SAMPLE_RECORDS, is_whole=True)
         if not records:
             continue
         counts = Counter(len(record) for record in records[1:]) or Counter({len(records[0]): 1})
@@ -94,14 +113,14 @@ def _delimiter(body: str, dialect: Dialect) -> str:
     return best
 
 
-def _first_records(body: str, dialect: Dialect, *, is_whole: bool) -> list[list[str]]:
+def _first_records(body: str, dialect: Dialect, limit: int, *, is_whole: bool) -> list[list[str]]:
     """Return the first records of the text, without the last one, unless the text is the whole file."""
     reader = read_records(StringIO(body, newline=""), dialect)
     try:
-        records = list(islice((record for record in reader if record), _SAMPLE_RECORDS + 1))
+        records = list(islice((record for record in reader if record), limit + 1))
     except csv.Error:
         return []
-    return records if is_whole or len(records) > _SAMPLE_RECORDS else records[:-1]
+    return records if is_whole or len(records) > limit else records[:-1]
 
 
 def _names(header: list[str], line: int) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from traind.data.cells import text_of
-from traind.data.dialect import MAX_LINE, Dialect, check_names
+from traind.data.dialect import GUESS_RECORDS, MAX_LINE, Dialect, check_names
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, open_bytes
+from traind.data.guess import number_columns
 
 LISTED = 100  # bad lines named in one error
 
@@ -28,16 +29,21 @@ def to_csv(path: Path, form: Format, out: Path) -> Dialect:
         raise BadTable("the file holds no rows", hint="one JSON object a line is expected")
     check_names([name.strip() for name in names], None)
     bad: list[BadCell] = []
+    first: list[list[str]] = []
     with out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         writer.writerow(names)
         for line, row in objects(path, form):
-            writer.writerow([_cell(row.get(name), name, line, bad) for name in names])
+            record = [_cell(row.get(name), name, line, bad) for name in names]
+            writer.writerow(record)
+            if len(first) < GUESS_RECORDS:
+                first.append(record)
             if len(bad) >= LISTED:
                 break
     if bad:
         raise BadTable(f"line {bad[0].line}, column {bad[0].column!r}: {bad[0].message}", cells=tuple(bad))
-    return Dialect(",", tuple(name.strip() for name in names))
+    numbers, whole = number_columns(first, len(names))
+    return Dialect(",", tuple(name.strip() for name in names), numbers=numbers, whole=whole)
 
 
 def objects(path: Path, form: Format) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -17,14 +17,14 @@ _ROWS = 20_000
 _CELLS = 10_000_000
 
 
-def find_leaks(schema: Schema, train: Table) -> list[Remark]:
-    """Return a remark on every feature that alone explains nearly all of the target."""
+def find_leaks(schema: Schema, table: Table, train: NDArray[np.int64]) -> list[Remark]:
+    """Return a remark on every feature that alone explains nearly all of the target in the training rows."""
     features = schema.features()
-    n_rows = min(train.n_rows, _ROWS, max(1_000, _CELLS // len(features)))
+    n_rows = min(len(train), _ROWS, max(1_000, _CELLS // len(features)))
     if n_rows < 100:
         return []
-    rows = np.random.Generator(np.random.PCG64(0)).permutation(train.n_rows)[:n_rows]
-    target = train.columns[schema.target]
+    rows = train[np.random.Generator(np.random.PCG64(0)).permutation(len(train))[:n_rows]]
+    target = table.columns[schema.target]
     if schema.labels:
         classes = class_indices(target, schema.labels)[rows]
         known = np.eye(len(schema.labels))[classes] if len(schema.labels) <= 100 else None
@@ -35,7 +35,7 @@ def find_leaks(schema: Schema, train: Table) -> list[Remark]:
         return []
     found = []
     for column in features:
-        cells = train.columns[column.name]
+        cells = table.columns[column.name]
         share = _explained(_bins(cells, rows), known, is_class=bool(schema.labels))
         if not schema.labels and not isinstance(cells, Codes):
             share = max(share, _correlated(cells[rows], known[:, 0]))  # bins are coarse where values are rare
@@ -54,7 +54,8 @@ def _bins(cells: Cells, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     present = values[np.isfinite(values)]
     if not len(present):
         return np.zeros(len(rows), np.int64)
-    edges = np.unique(np.quantile(present, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    places = np.linspace(0, len(present) - 1, _BINS + 1)[1:-1].astype(np.int64)
+    edges = np.unique(np.sort(present)[places])  # sorting is faster than np.quantile of many
     return np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
 
 
@@ -64,8 +65,8 @@ def _correlated(values: NDArray[np.float64], target: NDArray[np.float64]) -> flo
     x, y = values[known], target[known]
     with np.errstate(over="ignore", invalid="ignore"):
         x, y = x - x.mean() if len(x) else x, y - y.mean() if len(y) else y
-        size = float((x @ x) * (y @ y))
-        share = float((x @ y) ** 2 / size) if 0.0 < size < np.inf else 0.0
+        size = float((x * x).sum() * (y * y).sum())
+        share = float((x * y).sum() ** 2 / size) if 0.0 < size < np.inf else 0.0
     return share * float(known.mean()) if np.isfinite(share) else 0.0
 
 

@@ -2,23 +2,25 @@
 
 # ruff: noqa: S608 - SQL is made of quoted identifiers and literals of ours
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traind.data.cells import NOT_A_NUMBER
+from traind.data.cells import number_of, text_of
 from traind.data.dates import seconds_of
+from traind.data.distinct import coded
 from traind.data.errors import BadCell, BadTable
 from traind.data.jsonl import locate_objects
 from traind.data.lines import locate
-from traind.data.read import LISTED, Field, OpenTable
+from traind.data.parse import LISTED
+from traind.data.read import Field, OpenTable
 from traind.data.schema import Column
-from traind.data.table import Cells, Codes, Numbers
+from traind.data.survey import blocks, read_codes, read_levels, read_numbers
+from traind.data.table import Cells, Codes, Numbers, tidy
 
-_AT_ONCE = 256  # columns a query
-_CELLS_AT_ONCE = 4_000_000
+Bad = NDArray[np.bool_]  # which cells are not what their column is
 
 
 def load_columns(table: OpenTable, columns: Iterable[Column]) -> dict[str, Cells]:
@@ -27,26 +29,25 @@ def load_columns(table: OpenTable, columns: Iterable[Column]) -> dict[str, Cells
     Raises:
         BadTable: cells that are not of their column's kind, each named, up to a limit.
     """
+    wanted = list(columns)
+    _hold(table, [table.fields[column.name] for column in wanted])
     loaded: dict[str, Cells] = {}
     errors: list[BadTable] = []
-    wanted = list(columns)
-    numeric = [column for column in wanted if _is_number(table, column)]
-    for column, found in zip(numeric, numbers(table, [table.fields[c.name] for c in numeric]), strict=True):
-        loaded[column.name], bad = found
-        if column.role == "target":
-            bad |= np.isinf(found[0])
-        if bad.any():
-            what = "not a finite number" if np.isinf(found[0]).any() else "not a number"
-            errors.append(bad_cells(table, column.name, np.flatnonzero(bad), what))
     for column in wanted:
-        if column.name not in loaded:
-            try:
-                loaded[column.name] = _load(table, column)
-            except BadTable as error:
-                errors.append(error)
+        cells, bad = _cells(table, column)
+        loaded[column.name] = cells
+        if bad is not None and bad.any():
+            errors.append(bad_cells(table, column.name, np.flatnonzero(bad), _what(column, cells)))
     if errors:
         raise _together(errors)
     return loaded
+
+
+def _what(column: Column, cells: Cells) -> str:
+    if column.kind == "datetime":
+        return "not a date"
+    has_infinite = not isinstance(cells, Codes) and np.isinf(cells).any()
+    return "not a finite number" if has_infinite else "not a number"
 
 
 def _together(errors: list[BadTable]) -> BadTable:
@@ -57,64 +58,84 @@ def _together(errors: list[BadTable]) -> BadTable:
     return BadTable(first.message + others, hint=first.hint, cells=tuple(cells[:LISTED]))
 
 
-def _is_number(table: OpenTable, column: Column) -> bool:
-    return column.kind == "numeric" or (column.kind == "datetime" and table.fields[column.name].is_time)
+def _hold(table: OpenTable, fields: Sequence[Field]) -> None:
+    """Read what `cells_of` will ask for, many columns a query."""
+    absent = [field for field in fields if field.name not in table.held]
+    typed = [field for field in absent if field.is_number or field.is_time]
+    for some in blocks(table, typed):
+        table.held.update(zip((field.name for field in some), read_numbers(table, some), strict=True))
+    few = [field for field in absent if field.name in table.levels]
+    for some in blocks(table, few):
+        levels = [table.levels[field.name] for field in some]
+        for field, written, texts in zip(some, read_codes(table, some, levels), levels, strict=True):
+            table.held[field.name] = _tidied(written, texts)
 
 
-def numbers(table: OpenTable, fields: Sequence[Field]) -> Iterator[tuple[Numbers, NDArray[np.bool_]]]:
-    """Yield each column as numbers, NaN where missing, and where its cells are neither numbers nor missing."""
-    at_once = max(1, min(_AT_ONCE, _CELLS_AT_ONCE // table.n_rows))  # a query costs milliseconds in a wide table
-    for start in range(0, len(fields), at_once):
-        some = fields[start : start + at_once]
-        cells = ", ".join(f"coalesce({field.number}, 'nan'::DOUBLE) AS x{i}" for i, field in enumerate(some))
-        bad_ones = ", ".join(f"{f.sql} IS NOT NULL AND {f.number} IS NULL AS b{i}" for i, f in enumerate(some))
-        found = table.connection.execute(f"SELECT {cells}, {bad_ones} FROM {table.relation}").fetchnumpy()
-        for i, field in enumerate(some):
-            bad = np.asarray(found[f"b{i}"], np.bool_)
-            yield np.asarray(found[f"x{i}"], np.float64), _without_words(table, field, bad) if bad.any() else bad
+def _tidied(written: NDArray[np.int32], texts: Sequence[str]) -> Codes:
+    """Return the codes of texts as they are written as codes of what they mean."""
+    counts = np.bincount(written + 1, minlength=len(texts) + 1)[1:]
+    levels, meaning = tidy(texts, counts.tolist())
+    return Codes(np.append(meaning, np.int32(-1))[written], tuple(levels))
 
 
-def _without_words(table: OpenTable, field: Field, bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the bad cells without those whose word says that a number is missing."""
-    if not field.is_text:
-        return np.zeros_like(bad)
-    texts = table.connection.execute(f"SELECT {field.sql} AS t FROM {table.relation}").fetchnumpy()["t"]
-    still_bad = bad.copy()
-    still_bad[bad] = [text.lower() not in NOT_A_NUMBER for text in texts[bad]]
-    return still_bad
+def _cells(table: OpenTable, column: Column) -> tuple[Cells, Bad | None]:
+    """Return a column's cells as its kind has them, and which of them are not that."""
+    if column.kind in {"numeric", "datetime"}:
+        return numbers_of(table, column)
+    return _codes(table, table.fields[column.name]), None
 
 
-def _load(table: OpenTable, column: Column) -> Cells:
-    return _load_times(table, column) if column.kind == "datetime" else _load_codes(table, table.fields[column.name])
+def numbers_of(table: OpenTable, column: Column) -> tuple[Numbers, Bad | None]:
+    """Return the numbers of a numeric column, the seconds of a datetime, and which cells are neither."""
+    field = table.fields[column.name]
+    if column.kind == "datetime" and not field.is_time:
+        return _by_level(_codes(table, field), lambda text: seconds_of(text, column.day_order))
+    held = table.held.get(field.name)
+    bad: Bad | None = None
+    if held is None:
+        numbers, bad = _many_numbers(table, field)
+    elif isinstance(held, Codes):
+        numbers, bad = _by_level(held, lambda text: _number(field, text))
+    else:
+        numbers = held
+    if column.role == "target":
+        bad = np.isinf(numbers) if bad is None else bad | np.isinf(numbers)
+    return numbers, bad
 
 
-def _load_times(table: OpenTable, column: Column) -> Numbers:
-    seconds, bad = times(table, column)
+def _by_level(cells: Codes, meaning: Callable[[str], float | None]) -> tuple[Numbers, Bad]:
+    """Return texts as numbers, and which of them are none."""
+    read = [meaning(text) for text in cells.levels]
+    numbers = np.array([*(np.nan if number is None else number for number in read), np.nan])
+    is_bad = np.array([*(number is None for number in read), False])
+    return numbers[cells.codes], is_bad[cells.codes]
+
+
+def _number(field: Field, text: str) -> float | None:
+    return number_of(text.replace(",", ".") if field.has_decimal_comma else text)
+
+
+def _codes(table: OpenTable, field: Field) -> Codes:
+    held = table.held.get(field.name)
+    if isinstance(held, Codes):
+        return held
+    if held is not None and field.is_exact:
+        return coded(held)
+    texts = [text for text, _ in read_levels(table, field) if text is not None]
+    (written,) = read_codes(table, [field], [texts])
+    return _tidied(written, texts)
+
+
+def _many_numbers(table: OpenTable, field: Field) -> tuple[Numbers, Bad]:
+    """Return a column of many texts as numbers, and which are none; what SQL cannot read is read again by Python."""
+    cells = f"coalesce({field.number}, 'nan'::DOUBLE) AS x, {field.sql} IS NOT NULL AND {field.number} IS NULL AS b"
+    found = table.connection.execute(f"SELECT {cells} FROM {table.relation}").fetchnumpy()
+    numbers, bad = np.array(found["x"], np.float64), np.array(found["b"], np.bool_)
     if bad.any():
-        raise bad_cells(table, column.name, np.flatnonzero(bad), "not a date")
-    return seconds
-
-
-def times(table: OpenTable, column: Column) -> tuple[Numbers, NDArray[np.bool_]]:
-    """Return a column of text as seconds since 1970, NaN where missing, and where its cells are no dates."""
-    cells = _load_codes(table, table.fields[column.name])
-    read = [seconds_of(text, column.day_order) for text in cells.levels]
-    seconds = np.array([*(np.nan if second is None else second for second in read), np.nan])[cells.codes]
-    return seconds, np.isnan(seconds) & (cells.codes >= 0)
-
-
-def _load_codes(table: OpenTable, field: Field) -> Codes:
-    """Return the column as codes, the most frequent text first."""
-    connection = table.connection
-    connection.execute("DROP TYPE IF EXISTS levels")
-    connection.execute(
-        f"CREATE TYPE levels AS ENUM (SELECT t FROM (SELECT {field.text} AS t FROM {table.relation}) "
-        "WHERE t IS NOT NULL GROUP BY t ORDER BY count(*) DESC, t)"
-    )
-    query = f"SELECT coalesce(enum_code(({field.text})::levels)::INTEGER, -1) AS k FROM {table.relation}"
-    codes = np.asarray(connection.execute(query).fetchnumpy()["k"], np.int32)
-    (levels,) = connection.execute("SELECT enum_range(NULL::levels)").fetchone() or ([],)
-    return Codes(codes, tuple(levels))
+        query = f"SELECT {field.sql} FROM {table.relation} WHERE {field.sql} IS NOT NULL AND {field.number} IS NULL"
+        texts = [text_of(text) for (text,) in table.connection.execute(query).fetchall()]
+        bad[bad] = [text is not None and _number(field, text) is None for text in texts]
+    return numbers, bad
 
 
 def bad_cells(table: OpenTable, column: str, rows: Sequence[int] | Any, message: str) -> BadTable:

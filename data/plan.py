@@ -34,7 +34,7 @@ def plan(table: OpenTable, request: Request) -> Schema:
     names = list(table.fields)
     _check_names(names, request)
     target = request.target or names[-1]
-    profiles = profile(table)
+    profiles = profile(table, table.held.__setitem__)
     columns = [_column(profiles[name], request, target) for name in names]
     facts = profiles[target]
     column = next(column for column in columns if column.name == target)

@@ -133,14 +133,20 @@ def _prepare_file(source: Source, request: Request, threads: int) -> Prepared:
     if not source.path.exists():
         raise BadTable(f"there is no file {str(source.path)!r}")
     source.check()
-    with open_table(source.path, parse_format(source.format), threads) as table:
+    with open_table(source.path, parse_format(source.format), threads, as_text=_as_text(request)) as table:
         schema = plan(table, request)
         by = request.validation.column
         columns = load_columns(table, [c for c in schema.columns if c.role != "ignored" or c.name == by])
     whole = Table(columns, table.n_rows)
     target = columns[schema.target]
     present = target.codes >= 0 if isinstance(target, Codes) else ~np.isnan(target)
-    return _finish(schema, whole if present.all() else whole.take(present), request.validation)
+    return _finish(schema, whole if present.all() else whole.take(present), request.validation, threads=threads)
+
+
+def _as_text(request: Request) -> set[str]:
+    """Return the columns whose cells are wanted as they are written, where they are numbers too."""
+    named = {name for name, kind in request.columns.items() if kind != "numeric"}
+    return named | ({request.target} if request.target and request.task in {"binary", "multiclass"} else set())
 
 
 def _prepare_synthetic(request: Synthetic, asked: Request) -> Prepared:
@@ -155,20 +161,22 @@ def _prepare_synthetic(request: Synthetic, asked: Request) -> Prepared:
     return _finish(schema, table, asked.validation, may_leak=False)
 
 
-def _finish(schema: Schema, table: Table, how: Split, *, may_leak: bool = True) -> Prepared:
+def _finish(schema: Schema, table: Table, how: Split, *, threads: int = 1, may_leak: bool = True) -> Prepared:
     """Split the table, fit the encoder on the training rows and encode every part."""
     labels = class_indices(table.columns[schema.target], schema.labels) if schema.labels else None
     parts = split(how, table.n_rows, labels, table.columns.get(how.column) if how.column else None)
-    train = table.take(parts.train)
     if may_leak:
-        schema = replace(schema, warnings=(*schema.warnings, *find_leaks(schema, train)))
-    encoder = fit(schema, train)
+        schema = replace(schema, warnings=(*schema.warnings, *find_leaks(schema, table, parts.train)))
+    encoder = fit(schema, table, parts.train)
+    train, validation, test = (
+        encoder.encode(table, rows, threads) for rows in (parts.train, parts.validation, parts.test)
+    )
     return Prepared(
         schema,
         encoder,
-        encoder.encode(train),
-        encoder.encode(table.take(parts.validation)),
-        encoder.encode(table.take(parts.test)),
+        train,
+        validation,
+        test,
         samples=_samples(table.take(parts.validation[:N_SAMPLES]), schema),
     )
 

@@ -1,17 +1,29 @@
-"""What is counted in each column of an open table, by SQL over all rows: the facts that inference decides by."""
+"""What is counted in each column of an open table, over all rows: the facts that inference decides by.
 
-# ruff: noqa: S608 - SQL is made of quoted identifiers and literals of ours
+A column of numbers is counted by numpy; one of few texts by its distinct texts, each read once, in Python; the rest
+by SQL. Columns that were read on the way are held by the table, for whoever loads them.
+"""
 
 import math
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from traind.data.cells import no_number_sql, number_of
+import numpy as np
+
+from traind.data.cells import number_of
+from traind.data.distinct import coded, count_distinct
 from traind.data.read import Field, OpenTable
+from traind.data.survey import Counts, blocks, estimate_distinct, read_levels, read_numbers, read_texts, survey
+from traind.data.table import Cells, Codes, Numbers, codes_of, tidy
 
 FEW = 2_000  # distinct values up to which they are all counted
+FEW_ROWS = 5_000  # of a table whose texts are read into memory to be counted
+SAMPLE = 1_000  # rows whose distinct texts are looked at, where not all are
 _FEW_FRACTIONS = 50  # distinct values up to which those of a column of fractions are counted
-_SAMPLE = 1_000  # distinct texts looked at, where there are more
-_AT_ONCE = 256  # columns a query
+_LEADING_ZERO = re.compile(r"0[0-9]+\Z")
+Levels = tuple[tuple[str, int], ...]
+Keep = Callable[[str, Cells], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +33,19 @@ class Profile:
     field: Field
     n_rows: int
     missing: int
-    numbers: int
-    no_numbers: int  # words such as "none" and "-"
-    integers: int
-    infinite: int
-    leading_zeros: int
-    round_numbers: int  # divisible by ten, where the levels are counted
-    distinct: int
-    smallest: float | None  # of the finite
-    largest: float | None
-    shortest: int  # text, in bytes
-    longest: int
-    levels: tuple[tuple[str, int], ...]
-    is_counted: bool
+    numbers: int = 0
+    no_numbers: int = 0  # words such as "none" and "-"
+    integers: int = 0
+    infinite: int = 0
+    leading_zeros: int = 0
+    round_numbers: int = 0  # divisible by ten, where the levels are counted
+    distinct: int = 0
+    smallest: float | None = None  # of the finite
+    largest: float | None = None
+    shortest: int = 0  # text, in bytes
+    longest: int = 0
+    levels: Levels = ()
+    is_counted: bool = False
 
     @property
     def name(self) -> str:
@@ -46,114 +58,147 @@ class Profile:
         return self.n_rows - self.missing
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """What one pass over the rows counts."""
-
-    present: int
-    distinct: int
-    numbers: int
-    integers: int | None  # None: of none
-    smallest: float | None
-    largest: float | None
-    shortest: int | None
-    longest: int | None
-
-
-def profile(table: OpenTable) -> dict[str, Profile]:
-    """Return the profile of every column, by name."""
+def profile(table: OpenTable, keep: Keep) -> dict[str, Profile]:
+    """Return the profile of every column, by name; `keep` gets the cells of each that were read on the way."""
     fields = list(table.fields.values())
-    profiles: dict[str, Profile] = {}
-    for start in range(0, len(fields), _AT_ONCE):
-        some = fields[start : start + _AT_ONCE]
-        for field, counts in zip(some, _counts(table, some), strict=True):
-            profiles[field.name] = _profile(table, field, counts)
-    return profiles
+    found: dict[str, Profile] = {}
+    numbers = [field for field in fields if field.is_number and field.is_exact]
+    for some in blocks(table, numbers):
+        for field, values in zip(some, read_numbers(table, some), strict=True):
+            found[field.name] = _of_numbers(field, values)
+            keep(field.name, values)
+    texts = [field for field in fields if field.is_text]
+    for some in blocks(table, texts):
+        found |= _of_few_rows(table, some, keep) if table.n_rows <= FEW_ROWS else _of_many_rows(table, some)
+    others = [field for field in fields if field.name not in found]
+    for some in blocks(table, others):
+        for field, counts in zip(some, survey(table, some), strict=True):
+            found[field.name] = _of_counts(table, field, counts)
+    return {field.name: found[field.name] for field in fields}
 
 
-def _counts(table: OpenTable, fields: list[Field]) -> list[_Counts]:
-    """Count all of these columns in one pass; each of a kind costs time, so few are counted here."""
-    cells = ", ".join(f"{field.sql} AS t{i}, {field.number} AS x{i}" for i, field in enumerate(fields))
-    wanted = ", ".join(_aggregates(field, f"t{i}", f"x{i}") for i, field in enumerate(fields))
-    row = table.connection.execute(f"SELECT {wanted} FROM (SELECT {cells} FROM {table.relation})").fetchone()
-    assert row is not None
-    width = len(row) // len(fields)
-    return [_Counts(*row[i * width : (i + 1) * width]) for i in range(len(fields))]
+def _of_few_rows(table: OpenTable, fields: Sequence[Field], keep: Keep) -> dict[str, Profile]:
+    """Read all texts into memory."""
+    found = {}
+    for field, cells in zip(fields, read_texts(table, fields), strict=True):
+        written = codes_of(cells)
+        counts = np.bincount(written.codes + 1, minlength=len(written.levels) + 1)[1:]
+        levels, meaning = tidy(written.levels, counts.tolist())
+        codes = Codes(np.append(meaning, np.int32(-1))[written.codes], tuple(levels))
+        first = np.bincount(codes.codes[:SAMPLE] + 1, minlength=len(levels) + 1)[1:].tolist()
+        some = tuple((text, n) for text, n in zip(levels, first, strict=True) if n)
+        found[field.name] = _of_levels(field, table.n_rows, levels, some)
+        keep(field.name, codes)
+    return found
 
 
-def _aggregates(field: Field, t: str, x: str) -> str:
-    lengths = f"min(strlen({t})), max(strlen({t}))" if field.is_text else "0, 0"
-    if field.is_nested:
-        return f"count({t}), 0, 0, 0, NULL, NULL, 0, 0"
-    numbers = f"count({x}), count_if({x} = trunc({x})), min({x}), max({x})"
-    return f"count({t}), approx_count_distinct({t}), {numbers}, {lengths}"
+def _of_many_rows(table: OpenTable, fields: Sequence[Field]) -> dict[str, Profile]:
+    """Count texts by SQL, and leave columns of many distinct ones to the survey."""
+    found = {}
+    for field, about in zip(fields, estimate_distinct(table, fields), strict=True):
+        if about <= FEW:
+            written = read_levels(table, field)
+            table.levels[field.name] = tuple(text for text, _ in written if text is not None)
+            levels, _ = tidy([text for text, _ in written], [count for _, count in written])
+            found[field.name] = _of_levels(field, table.n_rows, levels)
+    return found
 
 
-def _profile(table: OpenTable, field: Field, counts: _Counts) -> Profile:
-    is_few = counts.distinct <= FEW
-    is_fraction = counts.numbers == counts.present and (counts.integers or 0) < counts.numbers
-    has_levels = not field.is_nested and not (is_fraction and counts.distinct > _FEW_FRACTIONS)
-    levels = _levels(table, field, FEW * 2, is_few=is_few) if has_levels else ()
-    is_counted = has_levels and is_few and len(levels) < FEW * 2
-    shortest, longest = counts.shortest or 0, counts.longest or 0
-    if not field.is_text and counts.smallest is not None and counts.largest is not None:
-        shortest, longest = len(f"{counts.smallest:.0f}"), len(f"{counts.largest:.0f}")
-    infinite, smallest, largest = _finite(table, field, counts)
+def _of_levels(field: Field, n_rows: int, levels: dict[str, int], first: Levels = ()) -> Profile:
+    """Count a column by its distinct texts; `first` are those of some rows, where there are many."""
+    present = sum(levels.values())
+    known = [(text, n, _number(field, text)) for text, n in levels.items()]
+    numbers = [(text, n, x) for text, n, x in known if x is not None and not math.isnan(x)]
+    finite = [x for _, _, x in numbers if math.isfinite(x)]
+    integers = sum(n for _, n, x in numbers if x.is_integer())
+    n_numbers = sum(n for _, n, _ in numbers)
+    lengths = [len(text.encode()) for text in levels]
+    is_counted = len(levels) <= FEW
+    shown = tuple(levels.items()) if is_counted else first
     return Profile(
         field=field,
-        n_rows=table.n_rows,
-        missing=table.n_rows - counts.present,
-        numbers=counts.numbers,
-        no_numbers=_no_numbers(table, field, counts),
-        integers=(counts.integers or 0) - infinite,
-        infinite=infinite,
-        leading_zeros=_leading_zeros(table, field, counts),
-        round_numbers=sum(n for text, n in levels if text.endswith("0") and number_of(text) is not None),
-        distinct=len(levels) if is_counted else min(counts.distinct, counts.present),
+        n_rows=n_rows,
+        missing=n_rows - present,
+        numbers=n_numbers,
+        no_numbers=sum(n for _, n, x in known if x is not None and math.isnan(x)),
+        integers=integers,
+        infinite=sum(n for _, n, x in numbers if math.isinf(x)),
+        leading_zeros=sum(n for text, n, _ in numbers if _LEADING_ZERO.match(text)) if integers == n_numbers else 0,
+        round_numbers=sum(n for text, n, _ in numbers if text.endswith("0")),
+        distinct=len(levels),
+        smallest=min(finite, default=None),
+        largest=max(finite, default=None),
+        shortest=min(lengths, default=0),
+        longest=max(lengths, default=0),
+        levels=shown,
+        is_counted=is_counted,
+    )
+
+
+def _number(field: Field, text: str) -> float | None:
+    return number_of(text.replace(",", ".") if field.has_decimal_comma else text)
+
+
+def _of_numbers(field: Field, values: Numbers) -> Profile:
+    """Count a column of numbers."""
+    present = values[~np.isnan(values)]
+    finite = present[np.isfinite(present)]
+    smallest, largest = (float(finite.min()), float(finite.max())) if len(finite) else (None, None)
+    integers = int(np.count_nonzero(finite == np.trunc(finite)))
+    distinct = count_distinct(present)
+    is_counted = distinct <= (FEW if integers == len(present) else _FEW_FRACTIONS)
+    levels = _levels(present if is_counted else present[:SAMPLE]) if is_counted or integers == len(present) else ()
+    lengths = [len(f"{x:.0f}") for x in (smallest, largest) if x is not None] or [0]
+    return Profile(
+        field=field,
+        n_rows=len(values),
+        missing=len(values) - len(present),
+        numbers=len(present),
+        integers=integers,
+        infinite=len(present) - len(finite),
+        round_numbers=sum(n for text, n in levels if text.endswith("0")),
+        distinct=distinct,
         smallest=smallest,
         largest=largest,
-        shortest=shortest,
-        longest=longest,
+        shortest=lengths[0],
+        longest=lengths[-1],
         levels=levels,
         is_counted=is_counted,
     )
 
 
-def _levels(table: OpenTable, field: Field, limit: int, *, is_few: bool) -> tuple[tuple[str, int], ...]:
-    """Return distinct texts with their counts: the most frequent first, or of whichever rows stand first."""
-    source = table.relation if is_few else f"(SELECT {field.sql} FROM {table.relation} LIMIT {_SAMPLE})"
-    grouped = f"SELECT {field.sql} AS t, count(*) AS n FROM {source} GROUP BY ALL"
-    rows = table.connection.execute(
-        f"SELECT CAST(t AS VARCHAR) AS t, n FROM ({grouped}) WHERE t IS NOT NULL ORDER BY n DESC, t LIMIT {limit}"
-    ).fetchall()
-    return tuple((text, int(n)) for text, n in rows)
+def _levels(present: Numbers) -> Levels:
+    codes = coded(present)
+    counts = np.bincount(codes.codes, minlength=len(codes.levels))
+    return tuple(zip(codes.levels, counts.tolist(), strict=True))
 
 
-def _finite(table: OpenTable, field: Field, counts: _Counts) -> tuple[int, float | None, float | None]:
-    """Return how many cells are infinite, and the range of the others."""
-    low, high = counts.smallest, counts.largest
-    if low is None or high is None or (math.isfinite(low) and math.isfinite(high)):
-        return 0, low, high
-    x = field.number
-    row = table.connection.execute(
-        f"SELECT count_if(isinf(x)), min(x) FILTER (isfinite(x)), max(x) FILTER (isfinite(x)) "
-        f"FROM (SELECT {x} AS x FROM {table.relation})"
-    ).fetchone()
-    assert row is not None
-    return int(row[0]), row[1], row[2]
-
-
-def _no_numbers(table: OpenTable, field: Field, counts: _Counts) -> int:
-    if not field.is_text or not 0 < counts.numbers < counts.present:
-        return 0
-    query = f"SELECT count_if({no_number_sql(field.sql)}) FROM {table.relation}"
-    (count,) = table.connection.execute(query).fetchone() or (0,)
-    return int(count)
-
-
-def _leading_zeros(table: OpenTable, field: Field, counts: _Counts) -> int:
-    if not field.is_text or not counts.numbers or (counts.integers or 0) < counts.numbers:
-        return 0
-    query = f"SELECT count_if(regexp_matches({field.sql}, '^0[0-9]+$')) FROM {table.relation}"
-    (count,) = table.connection.execute(query).fetchone() or (0,)
-    return int(count)
+def _of_counts(table: OpenTable, field: Field, counts: Counts) -> Profile:
+    """Count a column by what SQL counted, and look at some of its texts."""
+    is_few = counts.distinct <= FEW
+    has_levels = not field.is_nested
+    rows = None if is_few else SAMPLE
+    levels = read_levels(table, field, rows) if has_levels else []
+    told, _ = tidy([text for text, _ in levels], [n for _, n in levels])
+    is_counted = has_levels and is_few
+    shortest, longest = counts.shortest, counts.longest
+    if not field.is_text and counts.smallest is not None and counts.largest is not None:
+        shortest, longest = len(f"{counts.smallest:.0f}"), len(f"{counts.largest:.0f}")
+    return Profile(
+        field=field,
+        n_rows=table.n_rows,
+        missing=table.n_rows - counts.present,
+        numbers=counts.numbers,
+        no_numbers=counts.no_numbers if counts.numbers else 0,
+        integers=counts.integers,
+        infinite=counts.infinite,
+        leading_zeros=counts.leading_zeros if counts.integers + counts.infinite == counts.numbers else 0,
+        round_numbers=sum(n for text, n in told.items() if text.endswith("0") and number_of(text) is not None),
+        distinct=len(told) if is_counted else min(counts.distinct, counts.present),
+        smallest=counts.smallest,
+        largest=counts.largest,
+        shortest=shortest,
+        longest=longest,
+        levels=tuple(told.items()),
+        is_counted=is_counted,
+    )

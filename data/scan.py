@@ -11,16 +11,20 @@ from pathlib import Path
 from traind.data.dialect import MAX_LINE
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, open_bytes
+from traind.data.oddities import Oddities
 
 CHUNK_BYTES = 1 << 20
 _FREE_BYTES = 256 << 20  # that any zipped file may hold
 _MAX_RATIO = 100  # of unzipped to zipped bytes, beyond that: tables stay below
 
 
-def scan(path: Path, form: Format) -> None:
-    """Raise `BadTable` where the file holds a zero byte, foreign bytes, a line that is too long, or too much."""
+def scan(path: Path, form: Format, oddities: Oddities | None = None) -> None:
+    """Raise `BadTable` where the file holds a zero byte, foreign bytes, a line that is too long, or too much.
+
+    On the way `oddities` looks for numbers that are oddly written.
+    """
     limit = _FREE_BYTES + _MAX_RATIO * path.stat().st_size if form.is_gzip else None
-    look = _Look(form)
+    look = _Look(form, oddities)
     total = 0
     try:
         with open_bytes(path, form) as file:
@@ -38,8 +42,9 @@ def scan(path: Path, form: Format) -> None:
 class _Look:
     """Where the scan is: the line it is in, and how long that is so far."""
 
-    def __init__(self, form: Format) -> None:
+    def __init__(self, form: Format, oddities: Oddities | None) -> None:
         self.line = 1
+        self._oddities = oddities
         self._form = form
         self._length = 0
         self._end = b""  # of lines, known from the first chunk
@@ -58,9 +63,13 @@ class _Look:
             raise _bad(self.line, f"is longer than {MAX_LINE:,} bytes", "is this a table?")
         self._length = self._length + len(chunk) if first < 0 else len(chunk) - chunk.rfind(self._end) - 1
         self.line += chunk.count(self._end)
+        if self._oddities is not None:
+            self._oddities.look(chunk)
 
     def at_end(self) -> None:
         """Tell that no more bytes come."""
+        if self._oddities is not None:
+            self._oddities.look(self._end)
         if self._is_pending:
             self._decode(b"", final=True)
 

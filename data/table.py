@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traind.data.cells import text_of
+
 Numbers = NDArray[np.float64]
 
 
@@ -39,8 +41,13 @@ class Table:
 
     def take(self, rows: NDArray[Any]) -> "Table":
         """Return these rows: indices, or a mask."""
-        taken = {name: c.take(rows) if isinstance(c, Codes) else c[rows] for name, c in self.columns.items()}
+        taken = {name: take(cells, rows) for name, cells in self.columns.items()}
         return Table(taken, int(rows.sum()) if rows.dtype == np.bool_ else len(rows))
+
+
+def take(cells: Cells, rows: NDArray[Any]) -> Cells:
+    """Return the cells of these rows: indices, or a mask."""
+    return cells.take(rows) if isinstance(cells, Codes) else cells[rows]
 
 
 def codes_of(texts: Sequence[str | None]) -> Codes:
@@ -50,3 +57,19 @@ def codes_of(texts: Sequence[str | None]) -> Codes:
         (-1 if text is None else index.setdefault(text, len(index)) for text in texts), np.int32, len(texts)
     )
     return Codes(codes, tuple(index))
+
+
+def tidy(written: Sequence[str | None], counts: Sequence[int]) -> tuple[dict[str, int], NDArray[np.int32]]:
+    """Return what cells that are written so mean, with counts, the most frequent first, and which of them each means.
+
+    `written` are texts as they stand in a file; those that mean the same are one, and -1 is of the missing.
+    """
+    meant = [None if text is None else text_of(text) for text in written]
+    totals: dict[str, int] = {}
+    for text, count in zip(meant, counts, strict=True):
+        if text is not None:
+            totals[text] = totals.get(text, 0) + count
+    ordered = sorted(totals, key=lambda text: (-totals[text], text))
+    place = {text: i for i, text in enumerate(ordered)}
+    codes = np.array([-1 if text is None else place[text] for text in meant], np.int32)
+    return {text: totals[text] for text in ordered}, codes

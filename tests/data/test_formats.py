@@ -6,6 +6,7 @@ import pytest
 from traind.data.dialect import sniff
 from traind.data.errors import BadTable
 from traind.data.formats import FORMATS, Format, detect, parse_format
+from traind.data.oddities import Oddities
 from traind.data.scan import CHUNK_BYTES, scan
 
 CSV = b"a,b\n1,2\n"
@@ -156,3 +157,28 @@ def test_a_zip_bomb_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_torn_zip_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadTable, match="cannot be unzipped"):
         scan(written(tmp_path, gzip.compress(CSV * 1_000)[:-20]), Format("csv", is_gzip=True))
+
+
+@pytest.mark.parametrize(
+    ("rows", "are_odd", "have_zeros"),
+    [
+        ("1,2.5\n-0.05,0\n", False, False),
+        ("a_1,1_b\n_1,2\n", False, False),
+        ("1_000,2\n", True, False),
+        ("1,+-2\n", True, False),
+        ("1,007\n", False, True),
+        ("007,1\n", False, True),
+        ('1,"007"\n', False, True),
+        ("1, -007 \n", False, True),
+        ("1,00.5\n07:30,01/02/2003\n", False, False),
+        ("1,00", False, True),
+        ("x" * (CHUNK_BYTES - 3) + ",007\n", False, True),
+        ("x" * (CHUNK_BYTES - 2) + "1_0\n", True, False),
+    ],
+)
+def test_numbers_that_are_oddly_written_are_seen_in_the_bytes(
+    tmp_path: Path, rows: str, are_odd: bool, have_zeros: bool
+) -> None:
+    oddities = Oddities(",")
+    scan(written(tmp_path, rows.encode()), Format("csv"), oddities)
+    assert (oddities.has_odd_numbers, oddities.has_leading_zeros) == (are_odd, have_zeros)
