@@ -1,4 +1,4 @@
-"""What past jobs cost: python -m bench.history [--jobs 100000] [--repeats 3].
+"""What past jobs cost: python -m bench.history [--jobs 100000] [--repeats 2] [--keep FOLDER].
 
 One job is really run; the others are copies of it, with all that a job leaves: its record and events in the database,
 its status file, and its folders and files, which are empty, since a server looks at their names at most. In turns a
@@ -8,14 +8,15 @@ in memory: the first round is not counted.
 
 import argparse
 import asyncio
+import contextlib
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 
 import msgspec
-from bench.records import Repeats, show, write
+from bench.records import Repeats, say, show, write
 from bench.server import Server, megabytes, serving
 
 from traind.service.jobs import Job
@@ -25,7 +26,7 @@ from traind.trainer.contract import Status
 
 PAGES, SUBMITS = 20, 10
 NEWEST, OLDEST = "/api/train/jobs?limit=100", "/api/train/jobs?limit=100&after=101"
-AT_ONCE = 500  # jobs a transaction
+AT_ONCE, TOLD_EVERY = 500, 20_000  # jobs a transaction, and a word
 TINY = {"synthetic": {"rows": 100}}
 UNITS = {
     "start-up, s": 1.0,
@@ -39,25 +40,33 @@ UNITS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=100_000, help="past jobs on disk")
-    parser.add_argument("--repeats", type=int, default=3, help="starts of a server on each root")
+    parser.add_argument("--repeats", type=int, default=2, help="starts of a server on each root")
+    parser.add_argument("--keep", type=Path, help="where the roots are, or are made and left")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="traind-bench-") as folder:
+    with contextlib.ExitStack() as stack:
+        folder = asked.keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="traind-bench-"))
         roots = {"none": Path(folder, "none"), f"{asked.jobs} jobs": Path(folder, "past")}
-        began = time.perf_counter()
-        for root in roots.values():
-            with serving(slots=1, root=root) as server:
-                past = server.job()["job_id"]
-        asyncio.run(fill(root, past, asked.jobs))
-        print(f"{asked.jobs} past jobs written in {time.perf_counter() - began:.0f} s")
+        if not all(root.exists() for root in roots.values()):
+            write_past(roots.values(), asked.jobs)
         found: dict[str, Repeats] = {name: {} for name in roots}
         for turn in range(asked.repeats + 1):
             for name, root in roots.items():
                 measure(root, found[name] if turn else {})
+                say(f"round {turn} of {asked.repeats}: {name}")
     rows = [
         (what, *(f"{factor * median(taken[what]):.2f}" for taken in found.values())) for what, factor in UNITS.items()
     ]
     show("a server with and without past jobs", ("", *roots), rows)
     write("history", {"jobs": asked.jobs, **found})
+
+
+def write_past(roots: Iterable[Path], jobs: int) -> None:
+    """Run one job on each root, and fill the last one with copies of it."""
+    for root in roots:
+        with serving(slots=1, root=root) as server:
+            past = server.job()["job_id"]
+    asyncio.run(fill(root, past, jobs))
+    say(f"{jobs} past jobs written")
 
 
 async def fill(root: Path, job_id: str, count: int) -> None:
@@ -80,6 +89,8 @@ async def fill(root: Path, job_id: str, count: int) -> None:
             layout.attempt_dir(name, 1).mkdir(parents=True)
             for path in left:
                 (layout.job_dir(name) / path).touch()
+        if first % TOLD_EVERY == 0:
+            say(f"writing past jobs: {first} of {count}")
     await store.close()
 
 

@@ -1,19 +1,19 @@
-"""How fast a gradient step is: python -m bench.steps [repeats].
+"""How fast a gradient step is: python -m bench.steps [--repeats 5] [--only bare grid default around].
 
 Everything runs in this process, on one thread and in turns, so that the ratios hold on a busy machine. Peers that
 are not installed are left out, with a word: pip install lightning skorch scikit-learn. What reports and the like cost
 is too little for that: there, epochs of one network with them and without take turns, many of each.
 """
 
+import argparse
 import contextlib
 import itertools
 import os
 import statistics
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import sharedctypes
 
 import numpy as np
@@ -43,17 +43,12 @@ TABLE_ROWS, CARDINALITIES = 8_192, (3, 9, 24, 70)
 
 
 def main() -> None:
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=(*PARTS,), default=[*PARTS])
+    asked = parser.parse_args()
     torch.set_num_threads(1)
-    write(
-        "steps",
-        {
-            "bare": bare(repeats),
-            "grid": grid(min(3, repeats)),
-            "default": default(2 * repeats),
-            "around": around(8 * repeats),
-        },
-    )
+    write("steps", {name: PARTS[name](asked.repeats) for name in asked.only})
 
 
 def bare(repeats: int) -> dict[int, Repeats]:
@@ -234,6 +229,14 @@ def _default_eager(batch: int) -> loops.Loop:
                 torch._foreach_lerp_(average, parameters, 1.0 - settings.averaging)
 
     return lambda: loops.timed(permute, step, TABLE_ROWS // batch)
+
+
+PARTS: dict[str, Callable[[int], object]] = {
+    "bare": bare,
+    "grid": lambda repeats: grid(min(3, repeats)),
+    "default": lambda repeats: default(2 * repeats),
+    "around": lambda repeats: around(8 * repeats),
+}
 
 
 if __name__ == "__main__":
