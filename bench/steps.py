@@ -139,7 +139,7 @@ def _epoch(own: Step, batch: int) -> loops.Loop:
             run = Run(spec, outbox.emit, Place(job_id="bench", attempt=1, attempt_dir=folder, ran_s=OLD_S), control)
 
             def judge() -> tuple[float, dict[str, float | None]]:
-                control.verb = int(Verb.CANCEL)  # no checkpoint at the end: one is written every half a minute
+                run.told = Verb.CANCEL  # no checkpoint at the end: one is written every half a minute
                 return 0.0, {}
 
             at = begin(own, plan, None)
