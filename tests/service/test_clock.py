@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from traind.service.attempts import Attempt
 from traind.service.clock import Clock
+from traind.service.errors import JobNotFound
 from traind.service.feed import Feed
 from traind.service.jobs import Job
 from traind.service.journal import Journal
+from traind.service.settings import Layout, Settings
 from traind.service.snapshots import Snapshots
 from traind.service.store import Store
+from traind.service.watchdog import Watchdog
 from traind.trainer.contract import Progress, State, Status, TrainSpec
 
 DAY_S = 86_400.0
@@ -92,3 +96,30 @@ async def test_a_clock_that_is_set_is_taken_up_when_no_job_is_unfinished(journal
         assert job.finished_at == machine.wall - DAY_S
         job = await journal.record(Job(job_id="b", created_at=1.0, spec=TrainSpec()), State(status=Status.QUEUED))
         assert job.entered_at == machine.wall
+
+
+@pytest.mark.parametrize("jump_s", JUMPS)
+async def test_limits_and_ages_count_the_time_that_passed(
+    journal: Journal, machine: Machine, jump_s: float, tmp_path: Path
+) -> None:
+    settings = Settings.check(root=tmp_path, keep_days=1.0, grace_s=30.0)
+    watchdog = Watchdog(journal, None, settings, Layout(tmp_path))  # type: ignore[arg-type]
+    async with journal.turn:
+        spec = TrainSpec(max_seconds=10.0)
+        done = await journal.record(Job(job_id="done", created_at=1.0, spec=spec), State(status=Status.COMPLETED))
+        job = Job(job_id="runs", created_at=journal.clock.now(), spec=spec)
+        job = await journal.record(job, State(status=Status.LOADING, attempt=1))
+        machine.wall += jump_s
+        attempt = Attempt("runs", 1, 1, beat=100)
+        assert watchdog._overdue(job, attempt, 0.0) is None
+        job = await journal.record(job, State(status=Status.RUNNING, attempt=1, ts=machine.wall))
+        machine.wall += jump_s
+        assert watchdog._overdue(job, attempt, 0.0) is None
+        machine.pass_by(41.0)
+        assert watchdog._overdue(job, attempt, 0.0) == "max_seconds"
+    await watchdog._sweep()
+    assert await journal.job("done") == done
+    machine.pass_by(DAY_S)
+    await watchdog._sweep()
+    with pytest.raises(JobNotFound):
+        await journal.job("done")
