@@ -33,7 +33,7 @@ format: $(DEV) ## put the code into shape
 bench: $(DEV) ## what is measured, as tables; ONLY=name for one of them
 	$(BIN)/python -m bench $(ONLY)
 
-faults: $(DEV) ## the long fault runs, with their counts and seeds
+faults: $(DEV) ## the long fault runs, with their counts and seeds; SEEDS= replays some, ARGS= goes to pytest
 	$(BIN)/python -m pytest -m faults -s $(ARGS)
 
 e2e: $(DEV) ## the page in a real Chromium
