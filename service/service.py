@@ -213,14 +213,25 @@ class TrainingService:
 
         Raises `JobNotFound`, `ModelNotReady`, and `PredictionFailed` naming each bad row.
         """
-        path = await self.model_path(model, or_best=True)
-        request: dict[str, Any] = {"model_path": os.fspath(path)}
-        request |= {"columns": dict(columns)} if columns is not None else {"rows": [dict(row) for row in rows or ()]}
+        data = {"rows": [dict(row) for row in rows or ()]} if columns is None else {"columns": dict(columns)}
+        request = await self._prediction_of(model) | data
+        answer = await self.side.call("traind.trainer.bundle:predict_request", request, QUICK_S)
+        return msgspec.convert(answer, Prediction)
+
+    async def predict_json(self, model: str, **data: bytes) -> bytes:
+        """Predict `rows` or `columns` as `predict` does, from JSON to JSON; neither is unpacked in this process."""
+        request = await self._prediction_of(model) | data
+        answer = await self.side.call("traind.trainer.bundle:predict_json_request", request, QUICK_S)
+        body: bytes = answer["json"]
+        return body
+
+    async def _prediction_of(self, model: str) -> dict[str, Any]:
+        """Return what the side worker has to know of a model, or raise `JobNotFound`, `ModelNotReady`."""
+        request: dict[str, Any] = {"model_path": os.fspath(await self.model_path(model, or_best=True))}
         trainer = (await self.engine.job(await self._job_of(model))).spec.trainer
         if trainer != "tabular":
             request["trainer"] = self.settings.all_trainers().get(trainer)
-        answer = await self.side.call("traind.trainer.bundle:predict_request", request, QUICK_S)
-        return msgspec.convert(answer, Prediction)
+        return request
 
     async def model_path(self, model: str, *, or_best: bool = False) -> Path:
         """Return the file of a job's (or alias's) model; raises `ModelNotReady`.

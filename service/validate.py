@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from traind.service.errors import InvalidSpec
-from traind.service.problems import Problem, problems
+from traind.service.problems import LISTED, Problem, problems
 from traind.trainer.contract import TrainSpec
 
 T = TypeVar("T")
@@ -75,8 +75,9 @@ def refusal(found: list[Problem], what: str = "The request") -> InvalidSpec:
         message = f"{only.loc}: {only.msg}." if only.loc else f"{what} {only.msg}."
     else:
         names = ", ".join(dict.fromkeys(problem.loc or what.lower() for problem in found[:10]))
-        message = f"{what} has {len(found)} problems, in {names}{', ...' if len(found) > 10 else ''}."
-    return InvalidSpec(message, details=[{"loc": problem.loc, "msg": problem.msg} for problem in found[:100]])
+        count = f"more than {LISTED}" if len(found) > LISTED else len(found)
+        message = f"{what} has {count} problems, in {names}{', ...' if len(found) > 10 else ''}."
+    return InvalidSpec(message, details=[{"loc": problem.loc, "msg": problem.msg} for problem in found[:LISTED]])
 
 
 def reason(error: BaseException) -> str:

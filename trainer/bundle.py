@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from traind.data.encode import Encoded, Encoder
+from traind.data.errors import BadTable
 from traind.data.rows import Batch, parse, table_from
 from traind.data.schema import Schema
 from traind.data.table import Table
@@ -34,6 +35,7 @@ GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differen
 Rows = Sequence[Mapping[str, Any]]
 Columns = Mapping[str, Sequence[Any]]
 Data = Rows | Columns | str | Path
+Cell = str | int | float | bool | None
 
 
 class Model:
@@ -204,6 +206,17 @@ def predict_request(request: dict[str, Any]) -> dict[str, Any]:
     if prediction.probabilities is not None:
         answer["probabilities"] = prediction.probabilities
     return answer
+
+
+def predict_json_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Predict as `predict_request` does, from JSON to JSON: of what may be large the server looks at neither."""
+    name = "columns" if "columns" in request else "rows"
+    kind: Any = dict[str, list[Cell]] if name == "columns" else list[dict[str, Cell]]
+    try:
+        data = msgspec.json.decode(request[name], type=kind)
+    except msgspec.ValidationError as error:
+        raise BadTable(f"the {name} cannot be read: {error}") from None
+    return {"json": msgspec.json.encode(predict_request({**request, name: data}))}
 
 
 @lru_cache(maxsize=MODELS_KEPT)

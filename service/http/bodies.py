@@ -34,7 +34,11 @@ async def read_json(request: web.Request, *, limit: int | None = None) -> Any:
 
 async def read_as(request: web.Request, type_: type[T], *, limit: int | None = None) -> T:
     """Return the body as `type_`, in one go where all is well; raises `InvalidSpec` with every wrong field."""
-    body = await read_body(request, limit=limit)
+    return check(await read_body(request, limit=limit), type_)
+
+
+def check(body: bytes, type_: type[T]) -> T:
+    """Return a body as `type_`, or raise `InvalidJson`, or `InvalidSpec` with every wrong field."""
     try:
         return msgspec.json.decode(body, type=type_)
     except MALFORMED:

@@ -4,9 +4,10 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import msgspec
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from traind.service.errors import ModelNotReady
 from traind.service.http.answers import (
@@ -14,15 +15,17 @@ from traind.service.http.answers import (
     AliasRequest,
     Deleted,
     ExportQuery,
-    PredictionAnswer,
     PredictRequest,
     answer,
     facts,
 )
-from traind.service.http.bodies import no_body, read_as, read_query
-from traind.service.http.context import LIMITS, SERVICE
+from traind.service.http.bodies import check, no_body, read_as, read_body, read_query
+from traind.service.http.context import KILOBYTE, LIMITS, SERVICE
+from traind.service.http.errors import InvalidJson
 from traind.service.problems import Problem
-from traind.service.validate import parse, refusal
+from traind.service.validate import MALFORMED, parse, reason, refusal
+
+NAMED_BYTES = 64 * KILOBYTE  # in bodies up to this size all that is wrong is named
 
 
 async def download(request: web.Request) -> web.StreamResponse:
@@ -32,15 +35,31 @@ async def download(request: web.Request) -> web.StreamResponse:
 
 
 async def predict(request: web.Request) -> web.Response:
-    """Answer one prediction a row."""
-    wanted = await read_as(request, PredictRequest, limit=request.app[LIMITS].predict_bytes)
-    if (wanted.rows is UNSET) == (wanted.columns is UNSET):
+    """Answer one prediction a row. Cells and predictions, which may be many, are left to the side worker."""
+    body = await read_body(request, limit=request.app[LIMITS].predict_bytes)
+    if len(body) <= NAMED_BYTES:
+        check(body, PredictRequest)
+    parts = _parts(body)
+    if (parts.rows is UNSET) == (parts.columns is UNSET):
         raise refusal([Problem("rows", "or columns must be given, and not both")])
-    rows = None if wanted.rows is UNSET else wanted.rows
-    columns = None if wanted.columns is UNSET else wanted.columns
-    prediction = await request.app[SERVICE].predict(request.match_info["job_id"], rows, columns=columns)
-    probabilities = UNSET if prediction.probabilities is None else prediction.probabilities
-    return answer(PredictionAnswer(predictions=prediction.predictions, probabilities=probabilities))
+    data = {name: bytes(part) for name in ("rows", "columns") if (part := getattr(parts, name)) is not UNSET}
+    answered = await request.app[SERVICE].predict_json(request.match_info["job_id"], **data)
+    return web.Response(body=b'{"ok":true,' + answered[1:], content_type="application/json")
+
+
+class _Parts(msgspec.Struct, forbid_unknown_fields=True):
+    rows: msgspec.Raw | UnsetType = UNSET
+    columns: msgspec.Raw | UnsetType = UNSET
+
+
+def _parts(body: bytes) -> _Parts:
+    """Return the body's rows or columns as JSON; of what is wrong in a large one only the first is named."""
+    try:
+        return msgspec.json.decode(body, type=_Parts)
+    except msgspec.ValidationError as error:
+        raise refusal([Problem("", f"is not rows or columns: {error}")], "The body") from None
+    except MALFORMED as error:
+        raise InvalidJson(f"The body is not valid JSON: {reason(error)}.") from None
 
 
 async def export(request: web.Request) -> web.StreamResponse:

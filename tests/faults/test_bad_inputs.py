@@ -4,8 +4,9 @@ import math
 import random
 
 import pytest
-from bad_inputs import TOKEN, endure, running
+from bad_inputs import endure
 from tally import seeds
+from target import TOKEN, running
 
 MEGABYTE = 1024 * 1024
 
@@ -46,4 +47,4 @@ async def test_a_thousand_bad_inputs_change_nothing(tmp_path, tally):
 async def test_ten_thousand_bad_inputs_change_nothing(tmp_path, tally):
     for seed in seeds([random.randrange(2**32)]):
         with tally.case("bad input", seed) as case:
-            await stand(case, tmp_path, count=10_000)
+            assert await stand(case, tmp_path, count=10_000) < 0.01  # of the timers came over 100 ms late

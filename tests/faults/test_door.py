@@ -9,8 +9,8 @@ import time
 
 import aiohttp
 import pytest
-from bad_inputs import TOKEN, running
 from tally import seeds
+from target import TOKEN, running
 
 MEGABYTE = 1024 * 1024
 LONG = {

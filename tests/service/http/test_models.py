@@ -2,6 +2,11 @@
 
 import asyncio
 import hashlib
+import json
+
+import pytest
+
+from traind.service.http.models import NAMED_BYTES
 
 
 async def test_a_model_downloads_whole_and_in_ranges(call, done):
@@ -79,3 +84,24 @@ async def test_an_alias_points_at_a_model_and_moves(call, done):
     assert by_alias.json == (await call.post(f"/api/models/{other}/predict", {"rows": [row]})).json
     assert (await call("DELETE", "/api/models/aliases/live")).status == 200
     assert (await call.post("/api/models/live/predict", {"rows": [row]})).status == 404
+
+
+async def test_many_rows_are_predicted_and_refused_without_being_unpacked(call, done):
+    row = '{"x1": 0.5, "x2": "-1", "x3": null}'
+    path = f"/api/models/{done}/predict"
+    rows = [row] * 3_000
+    headers = {"Content-Type": "application/json"}
+
+    async def sent(body):
+        assert len(body) > NAMED_BYTES
+        return await call("POST", path, data=body.encode(), headers=headers)
+
+    answered = await sent(f'{{"rows": [{",".join(rows)}]}}')
+    assert answered.status == 200, answered.body
+    few = (await call.post(path, {"rows": [json.loads(row)]})).json
+    assert answered.json["predictions"] == pytest.approx(few["predictions"] * 3_000, rel=1e-4)
+    bad = await sent(f'{{"rows": [{",".join([*rows, "[1]"])}]}}')
+    assert (bad.status, bad.error["code"]) == (422, "data_error")
+    assert "3000" in bad.error["message"]
+    for body, status in (('{"row": []}', 422), ("[]", 422), ('{"rows": [}', 400), ('{"rows": []', 400)):
+        assert (await sent(body + " " * NAMED_BYTES)).status == status, body
