@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import web
 from msgspec import UNSET
 
-from traind.data.errors import DatasetTooLarge
+from traind.data.errors import BadTable, DatasetTooLarge
 from traind.data.formats import parse_format
 from traind.service.http.answers import (
     DatasetAnswer,
@@ -18,7 +18,7 @@ from traind.service.http.answers import (
 )
 from traind.service.http.bodies import no_body, read_query, stream_body
 from traind.service.http.context import SERVICE
-from traind.service.http.errors import BadRequest, UnsupportedMedia
+from traind.service.http.errors import UnsupportedMedia
 
 FORMATS: Final = {  # that a content type tells; None leaves it to ?format= or the content
     "text/csv": "csv",
@@ -45,7 +45,7 @@ async def put(request: web.Request) -> web.Response:
         message = f"{request.content_type[:100]} is no table: the raw file is taken as the body."
         raise UnsupportedMedia(message, hint="With curl: -T file.csv, and -H 'Content-Type: text/csv' if you like.")
     if not request.body_exists:
-        raise BadRequest("The body is empty: send the file's bytes.", hint="With curl: -T file.csv.")
+        raise BadTable("the file is empty", hint="send the file's bytes as the body; with curl: -T file.csv")
     service = request.app[SERVICE]
     limit = service.settings.max_upload_bytes
     wanted = _format(request, None if query.format is UNSET else query.format)

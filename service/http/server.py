@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from traind.service.http.context import Limits
 from traind.service.http.errors import (
@@ -204,6 +204,7 @@ class Line(web.RequestHandler):
             LOG.debug("%s sent what is not HTTP: %s", request.remote, message)
             refusal = BadRequest("This is not HTTP as traind takes it.")
         response = response_of(refusal)
+        response.headers[hdrs.SERVER] = "traind"
         response.force_close()
         return response
 

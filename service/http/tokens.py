@@ -7,8 +7,10 @@ import contextlib
 import ctypes
 import hashlib
 import hmac
+import logging
 import os
 import re
+import stat
 import time
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from traind.service.http.errors import BadTokens
 
+LOG = logging.getLogger("traind.http")
 TOKEN_VARIABLE = "TRAIND_TOKEN"  # noqa: S105 - the name of a variable
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 _TOKEN = re.compile(r"[!-~]{1,512}")
@@ -75,6 +78,8 @@ def load_tokens(file: Path | None, environ: MutableMapping[str, str]) -> Tokens 
     if file is None:
         return parse_tokens(text.replace(",", "\n"), TOKEN_VARIABLE) if text else None
     try:
+        if file.stat().st_mode & stat.S_IROTH:
+            LOG.warning("Every user of this machine can read the tokens in %s: chmod 600 it.", file)
         return parse_tokens(file.read_text(encoding="utf-8"), str(file))
     except OSError as error:
         raise BadTokens(f"{file} cannot be read: {error.strerror}.") from None

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from traind import TrainSpec
+from traind.service.cli.entry import run
+from traind.service.cli.show import print_table
 from traind.service.cli.spec import SpecFlags
 
 UNENDING = ("train", "--job-id", "long", "--epochs", "100000", "--batch-size", "16", "--synthetic", '{"rows": 2000}')
@@ -42,6 +45,33 @@ def test_flags_become_the_values_that_json_would_have() -> None:
         "tags": ("a", "b"),
         "seed": 7,
     }
+
+
+def test_what_is_wrong_with_a_file_is_told_with_its_name(
+    server: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = {
+        "empty.csv": ("", "The file is empty."),
+        "head.csv": ("a,b\n", "The table has a header but no rows."),
+        "wide.csv": ("a,b\n1,2\n3,4,5,6\n", "Line 3"),
+        "cell.csv": ("a,b\n1,2\n2,3\n3,4\nx,5\n", "Line 5, column 'a': 'x' is not a number."),
+    }
+    for name, (text, told) in tables.items():
+        path = tmp_path / name
+        path.write_text(text)
+        typed = ["train", "--server", server.url, "--dataset", str(path), "--columns", '{"a": "numeric"}']
+        assert run(typed) == 1
+        last = capsys.readouterr().err
+        assert str(path) in last
+        assert told in last
+        assert "None" not in last
+    assert run(["train", "--server", server.url, "--dataset", "nope.csv"]) == 1
+    assert "There is no file nope.csv, and no data set of that name." in capsys.readouterr().err
+
+
+def test_a_terminal_is_not_told_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["name"], [["\x1b]0;title\x07\u202eevil"], ["Köln"]])
+    assert capsys.readouterr().out == "name\n\\x1b]0;title\\x07\\u202eevil\nKöln\n"
 
 
 def test_an_interrupted_train_goes_on_with_the_same_command(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ async def test_forms_empty_bodies_and_bad_names_are_refused(call):
         "PUT", "/api/datasets/form", data=CSV, headers={"Content-Type": "multipart/form-data; boundary=x"}
     )
     assert (form.status, form.error["code"]) == (415, "unsupported_media_type")
-    assert (await call("PUT", "/api/datasets/none")).status == 400
+    empty = await call("PUT", "/api/datasets/none")
+    assert (empty.status, empty.error["message"]) == (422, "The file is empty.")
     for name in ("..", "%2e%2e", ".hidden", "a%2fb", "x" * 65, "a%00b"):
         answered = await call("PUT", f"/api/datasets/{name}", data=CSV)
         assert answered.status in (404, 405, 422), name

@@ -55,6 +55,16 @@ def test_a_file_that_cannot_be_used_is_a_sentence(tmp_path):
             load_tokens(tmp_path / name, {})
 
 
+def test_a_file_that_everybody_can_read_is_warned_of(tmp_path, caplog):
+    file = tmp_path / "tokens"
+    file.write_text("bob:three")
+    for mode, lines in ((0o600, 0), (0o640, 0), (0o644, 1)):
+        file.chmod(mode)
+        assert load_tokens(file, {}) is not None
+        assert len(caplog.records) == lines
+    assert "three" not in caplog.text
+
+
 def test_wrong_tokens_fill_a_bucket_that_empties_with_time():
     now = [100.0]
     attempts = FailedAttempts(burst=3, refill_s=10, clock=lambda: now[0])
