@@ -26,6 +26,7 @@ from traind.data.schema import Column, Kind
 from traind.data.table import Cells, Table, codes_of
 
 LISTED = 100  # bad cells named in one error
+_NO_CELL = "no cell: it holds text, a number, true, false or null, not "
 
 Rows = Sequence[Mapping[str, Any]]
 Columns = Mapping[str, Sequence[Any]]
@@ -117,8 +118,8 @@ def _cells(column: Column, values: Sequence[Any], lines: Sequence[int | None] | 
                 known[key] = text_of(value) if is_text else _number(column, value)
             found.append(known[key])
         except (TypeError, ValueError) as error:
-            what = "no cell: " if isinstance(error, TypeError) else ""
-            bad.append(_bad(column, i, lines, value, f"{what}{error}"))
+            is_cell = isinstance(error, ValueError)
+            bad.append(_bad(column, i, lines, value, str(error) if is_cell else _NO_CELL + type(value).__name__))
             found.append(None if is_text else math.nan)
     return codes_of(found) if is_text else np.array(found, np.float64)
 

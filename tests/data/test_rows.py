@@ -118,6 +118,7 @@ def test_each_bad_row_is_named(table: Prepared) -> None:
         (4, "cat"),
         (5, "num"),
     ]
+    assert caught.value.cells[-1].message == "no cell: it holds text, a number, true, false or null, not dict"
 
 
 def test_columns_of_different_lengths_are_refused(table: Prepared) -> None:
