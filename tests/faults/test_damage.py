@@ -207,7 +207,7 @@ def test_damaged_files_cost_no_others(whole: Whole, tmp_path: Path, tally: Tally
 @pytest.mark.faults
 @pytest.mark.timeout(1_800)
 def test_three_hundred_damaged_files(whole: Whole, tmp_path: Path, tally: Tally) -> None:
-    for seed in seeds(range(2, 7)):
+    for seed in seeds(range(2, 8)):
         with tally.case("damaged file", seed) as case:
             everything_damaged(case, whole, tmp_path / str(seed))
 

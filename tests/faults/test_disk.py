@@ -16,7 +16,7 @@ from tally import Case, Tally, seeds, side_by_side
 
 MIB = 2**20
 SWEEP_KIB = [0, 4, 16, 32, 64, 100, 150, 200, 300, 500, 700, 1_000, 1_500, 2_000, 3_000]
-SYNCS = [1, 2, 3, 4, 9, 12, 16, 20, 25]  # with the sweep of both floors and the three of `make test`: more than 40
+SYNCS = [1, 2, 3, 4, 6, 9, 12, 16, 20, 25]  # with the sweep of both floors, forty
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
