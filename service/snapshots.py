@@ -28,7 +28,8 @@ class Snapshots:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="traind-snapshots")
-        self._waiting: dict[str, Job] = {}  # progress not yet written
+        self._waiting: dict[str, Job] = {}  # progress not yet due
+        self._newest: dict[str, tuple[Job, bool]] = {}  # due; with whether durably
         self._timer: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
@@ -44,7 +45,8 @@ class Snapshots:
     def entered(self, job: Job) -> asyncio.Future[None]:
         """Write the job now, durably; await it to know that it stands. An error is logged, for the store has it."""
         self._waiting.pop(job.job_id, None)
-        return asyncio.get_running_loop().run_in_executor(self._thread, self._write, job, True)
+        self._put(job, is_durable=True)
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._write_newest, job.job_id)
 
     async def settled(self) -> None:
         """Wait until what was entered before stands."""
@@ -53,6 +55,7 @@ class Snapshots:
     async def remove(self, job_id: str) -> None:
         """Remove a job's file."""
         self._waiting.pop(job_id, None)
+        self._newest.pop(job_id, None)
         path = self._path(job_id)
         await asyncio.get_running_loop().run_in_executor(self._thread, lambda: path.unlink(missing_ok=True))
 
@@ -85,8 +88,18 @@ class Snapshots:
     def _flush(self) -> None:
         self._timer = None
         for job in self._waiting.values():
-            self._thread.submit(self._write, job, False)
+            self._put(job, is_durable=False)
+            self._thread.submit(self._write_newest, job.job_id)
         self._waiting = {}
+
+    def _put(self, job: Job, *, is_durable: bool) -> None:
+        """Have this written in place of what is still to be written of the job: states come in quick succession."""
+        _, was_durable = self._newest.get(job.job_id, (None, False))
+        self._newest[job.job_id] = (job, is_durable or was_durable)
+
+    def _write_newest(self, job_id: str) -> None:
+        if (found := self._newest.pop(job_id, None)) is not None:
+            self._write(*found)
 
     def _write(self, job: Job, is_durable: bool) -> None:
         try:

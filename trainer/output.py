@@ -4,6 +4,7 @@ Standard output and error go to the file by descriptor, so that what C code and 
 too. When it is full its older half goes.
 """
 
+import _thread
 import contextlib
 import io
 import os
@@ -69,17 +70,17 @@ def redirected(path: Path, limit_bytes: int = OUTPUT_BYTES) -> Iterator[None]:
     os.dup2(output.fileno(), 2)
     sys.stdout = io.TextIOWrapper(output, errors="backslashreplace", line_buffering=True, write_through=True)
     sys.stderr = sys.stdout
-    ended = threading.Event()
+    ended, left = threading.Event(), threading.Event()
 
     def watch() -> None:
         while not ended.wait(LOOK_EVERY_S):
             with contextlib.suppress(OSError):
                 output.trim()
+        left.set()
 
-    watcher = threading.Thread(target=watch, name="output", daemon=True)
-    watcher.start()
+    _thread.start_new_thread(watch, ())  # `Thread.start` waits until it runs, and the job with it
     try:
         yield
     finally:
         ended.set()
-        watcher.join()
+        left.wait()
