@@ -32,6 +32,7 @@ _PATTERNS = {
     ),
     "Oct 13, 2014": re.compile(_WEEKDAY + _MONTH + r"\s+(?P<d>\d{1,2}),?\s+(?P<Y>\d{4})" + _TIME, re.IGNORECASE),
     "2014-10": re.compile(r"(?P<Y>\d{4})-(?P<m>\d{2})$"),
+    "Oct 2014": re.compile(_MONTH + r"[\s-](?P<Y>\d{4})$", re.IGNORECASE),
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

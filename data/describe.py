@@ -85,6 +85,8 @@ def _summary(column: Column, facts: Profile, sample: Numbers | None) -> dict[str
     }
     if column.kind == "numeric":
         shown |= {"min": facts.smallest, "max": facts.largest}
+        if column.mark is not None and sample is not None and len(sample):
+            shown |= {"min": float(sample.min()), "max": float(sample.max())}
     if sample is not None:
         shown |= _spread(sample, float if column.kind == "numeric" else _iso)
     elif facts.is_counted and facts.levels:

@@ -7,7 +7,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, open_text
-from traind.data.guess import missing_words, number_columns
+from traind.data.guess import Guess, guess
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -26,8 +26,11 @@ _SAMPLE = 1_000_000  # characters looked at
 _SAMPLE_LINES = 100  # lines looked at, where they are long
 _SAMPLE_RECORDS = 200  # that tell the delimiter
 GUESS_RECORDS = 1_000  # that say which columns hold numbers
+_LEAST_RECORDS = 64
+_GUESS_CELLS = 200_000
 _DELIMITERS = (",", ";", "\t", "|")
 _COMMA_NUMBER = re.compile(r"\s*[+-]?\d+,\d+\s*\Z")
+_GROUPED_NUMBER = re.compile(r"\s*[+-]?[1-9]\d{0,2}(?:\.\d{3})+\s*\Z")
 _POINT_NUMBER = re.compile(r"\s*[+-]?\d*\.\d+\s*\Z")
 
 
@@ -40,9 +43,7 @@ class Dialect:
     skip: int = 0
     has_decimal_comma: bool = False
     has_backslash: bool = False  # a quote within quotes is written \\" instead of ""
-    numbers: tuple[int, ...] = ()  # places of the columns that seem to hold numbers alone
-    whole: tuple[int, ...] = ()  # and whole numbers among those
-    missing: tuple[str, ...] = ()  # how a missing cell is written, as far as the first records show
+    guess: Guess = field(default_factory=Guess)  # not made where numbers have a decimal comma
 
 
 def sniff(path: Path, form: Format) -> Dialect:
@@ -58,18 +59,15 @@ def sniff(path: Path, form: Format) -> Dialect:
     records = _first_records(body, dialect, GUESS_RECORDS, is_whole=is_whole)
     if not records:
         raise BadTable(f"line {skip + 1} begins a row that does not end", hint="is a quote left open?")
-    has_comma = dialect.delimiter != "," and _has_decimal_comma(records[1:])
-    names = _names(records[0], skip + 1)
-    numbers, whole = ((), ()) if has_comma else number_columns(records[1:], len(names))
-    return replace(
-        dialect,
-        names=names,
-        skip=skip,
-        has_decimal_comma=has_comma,
-        numbers=numbers,
-        whole=whole,
-        missing=missing_words(records[1:]),
-    )
+    dialect = replace(dialect, names=_names(records[0], skip + 1), skip=skip)
+    if dialect.delimiter != "," and _has_decimal_comma(records[1:]):
+        return replace(dialect, has_decimal_comma=True)
+    return replace(dialect, guess=guess(records[1 : guessed_from(len(records[0]))], len(records[0])))
+
+
+def guessed_from(width: int) -> int:
+    """Return how many records of so many cells a guess is made from."""
+    return min(GUESS_RECORDS, max(_LEAST_RECORDS, _GUESS_CELLS // width))
 
 
 def read_records(lines: Iterable[str], dialect: Dialect, *, is_strict: bool = False) -> "Reader":
@@ -163,6 +161,7 @@ def _is_count(names: list[str]) -> bool:
 
 
 def _has_decimal_comma(records: list[list[str]]) -> bool:
-    """Tell whether numbers are written `3,14`: some cells look so, none has a point."""
+    """Tell whether numbers are written `3,14`: some cells look so, none has a point but to set thousands apart."""
     cells = [cell for record in records for cell in record]
-    return any(map(_COMMA_NUMBER.match, cells)) and not any(map(_POINT_NUMBER.match, cells))
+    points = [cell for cell in cells if _POINT_NUMBER.match(cell)]
+    return any(map(_COMMA_NUMBER.match, cells)) and all(map(_GROUPED_NUMBER.match, points))

@@ -6,34 +6,39 @@ decided by `infer` from all cells. Imports neither numpy nor duckdb.
 
 import re
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
 
 from traind.data.cells import text_of
 
 _LEAST = 50  # cells that must be there
 _FEW_FRACTIONS = 50  # distinct fractions up to which their spelling may matter: they may be labels
-_WHOLE = re.compile(r"-?(?:0|[1-9]\d{0,14})\Z")  # exact as a float, and as its own spelling
-_FRACTION = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
+_WHOLE = re.compile(r"\s*-?(?:0|[1-9]\d{0,14})\s*\Z")  # exact as a float, and as its own spelling
+_FRACTION = re.compile(r"\s*[+-]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?\s*\Z")
 
 
-def number_columns(records: Sequence[Sequence[str]], width: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the places of the columns that hold numbers alone, and of those among them that hold whole numbers."""
-    regular = [record for record in records if len(record) == width]
-    found = [(place, _numbers(cells)) for place, cells in enumerate(zip(*regular, strict=True))]
-    return tuple(place for place, kind in found if kind), tuple(place for place, kind in found if kind == "whole")
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Which columns seem to hold numbers alone, by place, which of those whole ones, how gaps are written."""
+
+    numbers: frozenset[int] = frozenset()
+    whole: frozenset[int] = frozenset()
+    missing: tuple[str, ...] = ()
 
 
-def _numbers(cells: Sequence[str]) -> Literal["whole", "fractions"] | None:
-    texts = {text for cell in set(cells) if (text := text_of(cell)) is not None}
-    if sum(1 for cell in cells if cell) < _LEAST:
-        return None
-    others = [text for text in texts if not _WHOLE.match(text)]
-    if not others:
-        return "whole"
-    are_fractions = all(_FRACTION.match(text) and not text.lstrip("+-").isdigit() for text in others)
-    return "fractions" if are_fractions and len(texts) > _FEW_FRACTIONS else None
-
-
-def missing_words(records: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Return the spellings of a missing cell that these records have."""
-    return tuple(sorted({cell for record in records for cell in set(record) if cell and text_of(cell) is None}))
+def guess(records: Sequence[Sequence[str]], width: int) -> Guess:
+    """Return what these records show."""
+    numbers, whole = set(), set()
+    missing: set[str] = set()
+    for place, cells in enumerate(zip(*(record for record in records if len(record) == width), strict=True)):
+        distinct = set(cells)
+        others = [cell for cell in distinct if not _WHOLE.match(cell)]
+        words = [cell for cell in others if not _FRACTION.match(cell)]
+        if any(text_of(word) is not None for word in words) or sum(map(bool, cells)) < _LEAST:
+            continue
+        if len(others) > len(words) and len(distinct) <= _FEW_FRACTIONS:
+            continue
+        missing.update(words)
+        numbers.add(place)
+        if len(others) == len(words):
+            whole.add(place)
+    return Guess(frozenset(numbers), frozenset(whole), tuple(sorted(missing - {""})))

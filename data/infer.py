@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 from traind.data.cells import boolean_of
 from traind.data.dates import order_of, way_of
+from traind.data.marks import CLOCK, mark_of
 from traind.data.profile import Profile
 from traind.data.schema import Column, Kind, Role
 
 _ID_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$)|[a-z](Id|ID)$|^column_1$")
+_NUMBER_NAME = re.compile(r"(^|_|\b)(phone|mobile|fax|isbn|ean|upc|ssn|imei|iban|barcode)", re.IGNORECASE)
+_KEY_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key)$)|[a-z](Id|ID)$")
 _CODE_NAME = re.compile(r"zip|postal|post_?code|plz|area_?code|(^|_)(code|fips|naics|sic|icd)s?(_|$)", re.IGNORECASE)
 _MOSTLY = 0.98  # share from which the rest of a column counts as wrong cells, not as values of another kind
 _UNIQUE = 0.95  # share of distinct values from which a column names rows
@@ -20,6 +23,7 @@ class _Choice:
     evidence: str
     reason: str = ""  # why it is left out, where it is
     day_order: str = "dmy"
+    mark: str | None = None
 
 
 def decide(facts: Profile, override: Kind | None = None, *, is_target: bool = False) -> Column:
@@ -28,6 +32,8 @@ def decide(facts: Profile, override: Kind | None = None, *, is_target: bool = Fa
         choice = _Choice(override, "as set by the request", _reason_for(override))
         if override == "datetime":
             choice = _Choice("datetime", choice.evidence, "", _dates(facts).day_order)
+        elif override == "numeric":
+            choice = _Choice("numeric", choice.evidence, mark=_mark(facts))
     else:
         choice = _decide(facts, is_target=is_target)
     role: Role = "target" if is_target else ("ignored" if choice.reason else "feature")
@@ -41,6 +47,7 @@ def decide(facts: Profile, override: Kind | None = None, *, is_target: bool = Fa
         distinct=facts.distinct,
         day_order="mdy" if choice.day_order == "mdy" else "dmy",
         has_decimal_comma=facts.field.has_decimal_comma,
+        mark=choice.mark,
     )
 
 
@@ -88,6 +95,10 @@ def _number(facts: Profile, *, is_target: bool) -> _Choice:
         return _code(
             facts, f"whole numbers of {width} digits each, {facts.distinct:,} of them, {repeats:.0f} cells each"
         )
+    if _KEY_NAME.search(facts.name) and repeats >= 2 and facts.distinct > 2:
+        return _Choice(
+            "categorical", f"{facts.distinct:,} distinct whole numbers called an id: names, not quantities"
+        )
     return _Choice("numeric", f"{facts.distinct:,} distinct whole numbers")
 
 
@@ -103,7 +114,7 @@ def _is_row_name(facts: Profile) -> bool:
         return False
     span = (facts.largest or 0) - (facts.smallest or 0) + 1
     is_count = span == facts.n_rows and facts.smallest in (0, 1) and not facts.missing
-    return bool(_ID_NAME.search(facts.name)) or is_count
+    return bool(_ID_NAME.search(facts.name) or _NUMBER_NAME.search(facts.name)) or is_count
 
 
 def _is_days(facts: Profile) -> bool:
@@ -120,6 +131,12 @@ def _text(facts: Profile, *, is_target: bool) -> _Choice:
     dates = _dates(facts)
     if dates.kind == "datetime":
         return dates
+    mark = _mark(facts)
+    if mark is not None and not _CODE_NAME.search(facts.name):
+        written = next((text for text, _ in facts.levels if not text[:1].isdigit() or not text[-1:].isdigit()), None)
+        example = written or max((text for text, _ in facts.levels), key=len)
+        what = "times, read as seconds" if mark == CLOCK else "numbers"
+        return _Choice("numeric", f"{what} written like {example!r}", mark=mark)
     distinct = f"{facts.distinct:,} distinct texts in {facts.present:,} cells"
     if facts.numbers >= facts.present * 0.5:
         distinct += f", {facts.numbers / facts.present:.1%} of them numbers"
@@ -130,6 +147,16 @@ def _text(facts: Profile, *, is_target: bool) -> _Choice:
     if facts.distinct > max(50, facts.present * 0.5):
         return _Choice("text", f"{distinct}: too few repeat", "text is not used")
     return _Choice("categorical", distinct)
+
+
+def _mark(facts: Profile) -> str | None:
+    """Return the mark of the numbers in a column of text, None where they have none or it is no such column."""
+    texts = [text for text, _ in facts.levels]
+    if not facts.field.is_text or facts.distinct <= 2 or facts.numbers == facts.present:
+        return None
+    found = mark_of(texts, has_decimal_comma=facts.field.has_decimal_comma)
+    least = len(texts) if facts.is_counted and facts.distinct <= 20 else len(texts) * _MOSTLY
+    return found[0] if found and found[1] >= least else None
 
 
 def _dates(facts: Profile) -> _Choice:

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from traind.data.cells import text_of
-from traind.data.dialect import GUESS_RECORDS, MAX_LINE, Dialect, check_names
+from traind.data.dialect import MAX_LINE, Dialect, check_names, guessed_from
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, open_bytes
-from traind.data.guess import number_columns
+from traind.data.guess import guess
 
 LISTED = 100  # bad lines named in one error
 
@@ -36,14 +36,13 @@ def to_csv(path: Path, form: Format, out: Path) -> Dialect:
         for line, row in objects(path, form):
             record = [_cell(row.get(name), name, line, bad) for name in names]
             writer.writerow(record)
-            if len(first) < GUESS_RECORDS:
+            if len(first) < guessed_from(len(names)):
                 first.append(record)
             if len(bad) >= LISTED:
                 break
     if bad:
         raise BadTable(f"line {bad[0].line}, column {bad[0].column!r}: {bad[0].message}", cells=tuple(bad))
-    numbers, whole = number_columns(first, len(names))
-    return Dialect(",", tuple(name.strip() for name in names), numbers=numbers, whole=whole)
+    return Dialect(",", tuple(name.strip() for name in names), guess=guess(first, len(names)))
 
 
 def objects(path: Path, form: Format) -> Iterator[tuple[int, dict[str, Any]]]:

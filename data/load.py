@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traind.data.cells import number_of, text_of
+from traind.data.cells import text_of
 from traind.data.dates import seconds_of
 from traind.data.distinct import coded
 from traind.data.errors import BadCell, BadTable
@@ -92,10 +92,12 @@ def numbers_of(table: OpenTable, column: Column) -> tuple[Numbers, Bad | None]:
         return _by_level(_codes(table, field), lambda text: seconds_of(text, column.day_order))
     held = table.held.get(field.name)
     bad: Bad | None = None
-    if held is None:
-        numbers, bad = _many_numbers(table, field)
+    if held is None and column.mark is not None:
+        numbers, bad = _by_level(_codes(table, field), column.number)
+    elif held is None:
+        numbers, bad = _many_numbers(table, field, column)
     elif isinstance(held, Codes):
-        numbers, bad = _by_level(held, lambda text: _number(field, text))
+        numbers, bad = _by_level(held, column.number)
     else:
         numbers = held
     if column.role == "target":
@@ -111,10 +113,6 @@ def _by_level(cells: Codes, meaning: Callable[[str], float | None]) -> tuple[Num
     return numbers[cells.codes], is_bad[cells.codes]
 
 
-def _number(field: Field, text: str) -> float | None:
-    return number_of(text.replace(",", ".") if field.has_decimal_comma else text)
-
-
 def _codes(table: OpenTable, field: Field) -> Codes:
     held = table.held.get(field.name)
     if isinstance(held, Codes):
@@ -126,7 +124,7 @@ def _codes(table: OpenTable, field: Field) -> Codes:
     return _tidied(written, texts)
 
 
-def _many_numbers(table: OpenTable, field: Field) -> tuple[Numbers, Bad]:
+def _many_numbers(table: OpenTable, field: Field, column: Column) -> tuple[Numbers, Bad]:
     """Return a column of many texts as numbers, and which are none; what SQL cannot read is read again by Python."""
     cells = f"coalesce({field.number}, 'nan'::DOUBLE) AS x, {field.sql} IS NOT NULL AND {field.number} IS NULL AS b"
     found = table.connection.execute(f"SELECT {cells} FROM {table.relation}").fetchnumpy()
@@ -134,7 +132,7 @@ def _many_numbers(table: OpenTable, field: Field) -> tuple[Numbers, Bad]:
     if bad.any():
         query = f"SELECT {field.sql} FROM {table.relation} WHERE {field.sql} IS NOT NULL AND {field.number} IS NULL"
         texts = [text_of(text) for (text,) in table.connection.execute(query).fetchall()]
-        bad[bad] = [text is not None and _number(field, text) is None for text in texts]
+        bad[bad] = [text is not None and column.number(text) is None for text in texts]
     return numbers, bad
 
 

@@ -59,7 +59,7 @@ def parse(
 def _query(plain: Path, form: Format, dialect: Dialect, numbers: AbstractSet[int]) -> str:
     types = ("DOUBLE" if place in numbers else "VARCHAR" for place in range(len(dialect.names)))
     columns = ", ".join(f"'c{place}': '{kind}'" for place, kind in enumerate(types))
-    missing = ", ".join(map(literal, ("", *dialect.missing)))
+    missing = ", ".join(map(literal, ("", *dialect.guess.missing)))
     return (
         f"CREATE OR REPLACE TABLE t AS SELECT * FROM read_csv({literal(plain)}, auto_detect=false, header=true, "
         f"skip={dialect.skip}, columns={{{columns}}}, delim={literal(dialect.delimiter)}, nullstr=[{missing}], "

@@ -108,8 +108,10 @@ def _task(facts: Profile, column: Column, request: Request) -> tuple[Task, str, 
     labels = _labels(facts)
     task: Task = "binary" if len(labels) == 2 else "multiclass"
     if request.task == "auto":
-        what = "texts" if column.kind != "numeric" else "whole numbers"
-        return task, f"the target has {len(labels)} distinct values, {what}", labels
+        what = "whole numbers" if column.kind == "numeric" else "texts"
+        if len(labels) <= 3:
+            what = ", ".join(repr(label[:40]) for label in labels)
+        return task, f"the target has {len(labels)} distinct values: {what}", labels
     if request.task == "binary" and task != "binary":
         raise BadTable(f"the target {facts.name!r} has {len(labels)} classes, not two", hint="use task multiclass")
     return request.task, "as set by the request", labels

@@ -136,7 +136,9 @@ def _of_levels(field: Field, n_rows: int, levels: dict[str, int], first: Levels 
 
 
 def _number(field: Field, text: str) -> float | None:
-    return number_of(text.replace(",", ".") if field.has_decimal_comma else text)
+    if not field.has_decimal_comma:
+        return number_of(text)
+    return None if "." in text else number_of(text.replace(",", "."))  # 1.500 may be a thousand and a half
 
 
 def _of_numbers(field: Field, values: Numbers) -> Profile:

@@ -74,7 +74,9 @@ class Field:
     def number(self) -> str:
         """Return SQL for the cell as a number, a time in seconds since 1970; NULL where it is none or missing."""
         if self.is_text:
-            return number_sql(f"replace({self.sql}, ',', '.')" if self.has_decimal_comma else self.sql)
+            return number_sql(
+                f"replace(replace({self.sql}, '.', '_'), ',', '.')" if self.has_decimal_comma else self.sql
+            )
         if self.is_time:
             return f"epoch({self.sql})"
         return f"nullif(CAST({self.sql} AS DOUBLE), 'nan'::DOUBLE)" if self.is_number else "NULL::DOUBLE"
@@ -184,12 +186,12 @@ class _Opening:
 
 def _numbers(plain: Path, form: Format, dialect: Dialect, as_text: AbstractSet[str]) -> frozenset[int]:
     """Return the columns to be parsed as numbers; the bytes of the file are looked at on the way."""
-    numbers = frozenset(place for place in dialect.numbers if dialect.names[place] not in as_text)
+    numbers = frozenset(place for place in dialect.guess.numbers if dialect.names[place] not in as_text)
     oddities = Oddities(dialect.delimiter) if numbers and form.charset != "utf-16" else None
     scan(plain, form, oddities)
     if oddities is None or oddities.has_odd_numbers:
         return frozenset()
-    return numbers - frozenset(dialect.whole) if oddities.has_leading_zeros else numbers
+    return numbers - dialect.guess.whole if oddities.has_leading_zeros else numbers
 
 
 def _view_parquet(connection: "duckdb.DuckDBPyConnection", plain: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from traind.data.profile import Profile
 from traind.data.schema import Column, Remark, Task
 
+NEARLY = 0.999  # share of one value from which a column is nearly constant
 MANY = 1_000  # distinct values of a category from which it is remarked on
 
 _ASKED_FOR = {"as set by the request", "not among the requested features", "names the groups of the split"}
@@ -33,6 +34,9 @@ def _remarks(column: Column, facts: Profile) -> list[Remark]:
         return [Remark("infinite", f"{name!r} is infinite in {facts.infinite:,} rows: read as very large", name)]
     if column.kind == "categorical" and _is_mixed(facts):
         return [Remark("mixed", f"{name!r} mixes numbers and text, and is read as text: {column.evidence}", name)]
+    if facts.is_counted and facts.levels and facts.levels[0][1] >= NEARLY * facts.n_rows:
+        text, n = facts.levels[0]
+        return [Remark("nearly_constant", f"{name!r} is {text!r} in {n / facts.n_rows:.2%} of the rows", name)]
     if "assumed" in column.evidence:
         return [Remark("day_order", f"{name!r}: {column.evidence}", name)]
     return []

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from traind.data.cells import number_of, text_of
+from traind.data.cells import text_of
 from traind.data.dates import seconds_of
 from traind.data.dialect import read_records, sniff
 from traind.data.encode import Encoder
@@ -131,10 +131,7 @@ def _number(column: Column, value: Any) -> float:
     text = text_of(value)
     if text is None:
         return math.nan
-    if column.kind == "datetime":
-        number = seconds_of(text, column.day_order)
-    else:
-        number = number_of(text.replace(",", ".") if column.has_decimal_comma else text)
+    number = seconds_of(text, column.day_order) if column.kind == "datetime" else column.number(text)
     if number is None:
         raise ValueError("not a number" if column.kind == "numeric" else "not a date")
     return number

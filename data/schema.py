@@ -4,6 +4,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from traind.data.cells import number_of
+from traind.data.marks import marked_number
+
 Kind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"]
 Role = Literal["feature", "target", "ignored"]
 Task = Literal["regression", "binary", "multiclass"]
@@ -21,6 +24,14 @@ class Column(Struct, frozen=True, kw_only=True):
     distinct: int = 0  # values; an estimate above some thousands
     day_order: Literal["dmy", "mdy"] = "dmy"  # of datetimes written 01/02/2003
     has_decimal_comma: bool = False
+    mark: str | None = None  # of numbers with one: "$", "%", "month"; "" where only thousands are set apart
+
+    def number(self, text: str) -> float | None:
+        """Return the number in a stripped cell, NaN where the text stands for a missing one, None if it is none."""
+        if self.mark is not None:
+            number = marked_number(text, self.mark, has_decimal_comma=self.has_decimal_comma)
+            return number_of(text) if number is None else number
+        return number_of(text.replace(",", ".") if self.has_decimal_comma else text)
 
 
 class Remark(Struct, frozen=True):

@@ -44,9 +44,9 @@ def blocks(table: OpenTable, fields: Sequence[Field]) -> Iterator[Sequence[Field
 
 def read_numbers(table: OpenTable, fields: Sequence[Field]) -> list[Numbers]:
     """Return columns that the file says are numbers or times, NaN where missing."""
-    cells = ", ".join(f"coalesce({field.number}, 'nan'::DOUBLE) AS x{i}" for i, field in enumerate(fields))
+    cells = ", ".join(f"{f.sql if f.type == 'DOUBLE' else f.number} AS x{i}" for i, f in enumerate(fields))
     found = table.connection.execute(f"SELECT {cells} FROM {table.relation}").fetchnumpy()
-    return [np.asarray(found[f"x{i}"], np.float64) for i in range(len(fields))]
+    return [np.ma.filled(found[f"x{i}"], np.nan) for i in range(len(fields))]
 
 
 def read_texts(table: OpenTable, fields: Sequence[Field]) -> list[list[str | None]]:
