@@ -58,6 +58,8 @@ class _Look:
             self._refuse_zero(chunk)
             if self._is_pending or not chunk.isascii():
                 self._decode(chunk)
+        elif self._form.charset == "utf-16":
+            self._decode(chunk)
         first = chunk.find(self._end)
         if self._length + (len(chunk) if first < 0 else first) > MAX_LINE:
             raise _bad(self.line, f"is longer than {MAX_LINE:,} bytes", "is this a table?")
@@ -88,6 +90,8 @@ class _Look:
             hint = f"if it is latin-1 (Windows, older exports), say so: {self._form.kind};charset=latin-1"
             found = error.object[error.start : error.start + 1].hex()
             raise _bad(line, f"is not {self._form.charset}: it holds the byte 0x{found}", hint) from None
+        except UnicodeError as error:
+            raise BadTable(f"the file is not {self._form.charset}: {error}") from None
         self._is_pending = bool(self._decoder.getstate()[0])
 
 

@@ -111,7 +111,7 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["onnx", "safetensors"]
 
 
-_FORMAT = r"^((csv|tsv|jsonl)(\.gz)?(;charset=(utf-8|latin-1|utf-16))?|parquet)\Z"
+_FORMAT = r"^((csv|tsv)(\.gz)?(;charset=(utf-8|latin-1|utf-16))?|jsonl|jsonl\.gz|parquet)\Z"
 FileFormat = Annotated[str, Meta(pattern=_FORMAT, max_length=40, description="csv, tsv.gz, csv;charset=latin-1, ...")]
 
 

@@ -57,6 +57,7 @@ const ATTEMPTS = {
   "fetch jobs blindly": () => asked("/api/train/jobs", { mode: "no-cors" }),
   "fetch health": () => asked("/health"),
   "fetch the page": () => asked("/"),
+  "event source": () => listened(new EventSource(`${http}/api/train/events?job_id=${target.searchParams.get("job")}`)),
   "post json": () => asked("/api/train", { method: "POST", headers: json, body: spec }),
   "post json blindly": () => asked("/api/train", { method: "POST", mode: "no-cors", headers: json, body: spec }),
   "post text blindly": () => asked("/api/train", { method: "POST", mode: "no-cors", body: spec }),
@@ -77,7 +78,6 @@ const ATTEMPTS = {
   "image of a call": () => element("img", { src: `${http}/api/train/jobs` }),
   "frame of the page": () => element("iframe", { src: `${http}/` }),
   "frame of a call": () => element("iframe", { src: `${http}/api/train/jobs` }),
-  "event source": () => listened(new EventSource(`${http}/api/train/events?job_id=${target.searchParams.get("job")}`)),
   websocket: () => listened(new WebSocket(`${socket}/api/train/ws`)),
   "websocket, subprotocol": () => listened(new WebSocket(`${socket}/api/train/ws`, ["traind"])),
 };

@@ -92,6 +92,9 @@ async def test_a_name_that_was_rebound_to_this_machine_opens_nothing(serve, brow
     page = await browser.new_page()
     answered = await page.goto(f"http://{REBOUND}:{server.port}/")
     assert answered.status == 403
+    before = f"http://{REBOUND}:{server.port}/before"  # what the attacker's own server showed under that name
+    await page.route(before, lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+    await page.goto(before)
     asked = "async (path) => { const answer = await fetch(path); return [answer.status, await answer.text()] }"
     for path in ("/", "/health", "/api/train/jobs", "/api/openapi.json", "/metrics"):
         status, body = await page.evaluate(asked, path)

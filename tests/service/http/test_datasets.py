@@ -82,6 +82,11 @@ async def test_the_encoding_of_a_content_type_is_honoured_or_refused(call):
         put = await call("PUT", f"/api/datasets/cities{asked}", data=table.encode("latin-1"), headers=headers)
         assert put.status == 200, put.body
         assert (await call.get("/api/datasets/cities/preview?rows=1")).json["rows"][0][0] == "Köln0"
+    wide = await call("PUT", "/api/datasets/cities?format=csv;charset=utf-16", data=table.encode("utf-16"))
+    assert wide.status == 200, wide.body
+    for body in (b"00", table.encode("utf-16-le"), table.encode("utf-16") + b"\x00\xd8a\x00"):
+        broken = await call("PUT", "/api/datasets/cities?format=csv;charset=utf-16", data=body)
+        assert (broken.status, broken.error["code"]) == (422, "data_error"), broken.body
     for kind, status in (("text/csv; charset=klingon", 422), ("text/plain; charset=latin-1", 415)):
         answered = await call("PUT", "/api/datasets/cities", data=b"a,b\n1,2\n", headers={"Content-Type": kind})
         assert answered.status == status, kind
