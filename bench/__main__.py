@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import time
 
 PARTS = ("steps", "start", "feed", "http", "guard", "history", "data")
 LONG = ("quality",)  # half an hour and more: only where it is named
@@ -14,7 +15,9 @@ def main() -> None:
     sys.argv[1:] = []  # the parts have flags of their own when they are run alone
     for part in asked:
         print(f"\n=== {part}", flush=True)
+        began = time.perf_counter()
         importlib.import_module(f"bench.{part}").main()
+        print(f"=== {part} took {time.perf_counter() - began:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
