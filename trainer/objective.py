@@ -57,7 +57,7 @@ def predictions(recipe: Recipe, output: Tensor) -> Tensor:
 
 def _unscaled(scale: TargetScale, value: Tensor) -> Tensor:
     seen = value.double() * scale.scale + scale.centre
-    return (seen.exp() if scale.log else seen).clamp(scale.low, scale.high)
+    return (seen.exp() * scale.factor if scale.log else seen).clamp(scale.low, scale.high)
 
 
 def _squared_error(output: Tensor, target: Tensor) -> Tensor:

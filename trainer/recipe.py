@@ -41,13 +41,17 @@ class Rows(Protocol):
 
 
 class TargetScale(Struct, frozen=True):
-    """How a regression target is seen by the network: `(f(y) - centre) / scale`, f the logarithm if `log`."""
+    """How a regression target is seen by the network: `(f(y) - centre) / scale`, f the logarithm if `log`.
+
+    The inverse of a mean of logarithms is a median; `factor` makes it a mean again, where that matters.
+    """
 
     log: bool = False
     centre: float = 0.0
     scale: float = 1.0
     low: float = -math.inf  # predictions are clamped to the range of the training rows, in the target's own unit
     high: float = math.inf
+    factor: float = 1.0  # of finished models; not 1 only with `log`
 
 
 _AS_IT_IS = TargetScale()
