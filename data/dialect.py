@@ -59,10 +59,18 @@ def sniff(path: Path, form: Format) -> Dialect:
     records = _first_records(body, dialect, GUESS_RECORDS, is_whole=is_whole)
     if not records:
         raise BadTable(f"line {skip + 1} begins a row that does not end", hint="is a quote left open?")
+    _check_header(body, dialect, skip + 1)
     dialect = replace(dialect, names=_names(records[0], skip + 1), skip=skip)
     if dialect.delimiter != "," and _has_decimal_comma(records[1:]):
         return replace(dialect, has_decimal_comma=True)
     return replace(dialect, guess=guess(records[1 : guessed_from(len(records[0]))], len(records[0])))
+
+
+def _check_header(body: str, dialect: Dialect, line: int) -> None:
+    try:
+        next(read_records(StringIO(body, newline=""), dialect, is_strict=True))
+    except csv.Error:
+        raise BadTable(f"line {line}, the header, cannot be read: text stands behind a closing quote") from None
 
 
 def guessed_from(width: int) -> int:

@@ -2,7 +2,9 @@
 
 import csv
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from traind.data.dialect import Dialect, read_records
 from traind.data.formats import Format, open_text
@@ -36,3 +38,36 @@ def locate(
             record += bool(cells) or is_counting
             line = reader.line_num + 1
     return [found.get(record, (record + 1, [])) for record in records]
+
+
+class RowLines:
+    """The line of each row of a CSV file; the file is read again when the first is asked for."""
+
+    def __init__(self, path: Path, form: Format, dialect: Dialect) -> None:
+        self._file = path, form, dialect
+
+    @cached_property
+    def lines(self) -> list[int]:
+        """Return the line of each row, in order."""
+        path, form, dialect = self._file
+        with open_text(path, form) as file:
+            for _ in range(dialect.skip):
+                file.readline()
+            reader = read_records(file, dialect)
+            ends = [(reader.line_num, bool(record) or len(dialect.names) == 1) for record in reader]
+        begins = [1, *(end + 1 for end, _ in ends)]
+        return [begin + dialect.skip for begin, (_, is_row) in zip(begins[1:], ends[1:], strict=False) if is_row]
+
+
+class Lines(Sequence[int]):
+    """The lines of some rows."""
+
+    def __init__(self, file: RowLines, rows: range) -> None:
+        self._file = file
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._file.lines[self._rows[place]]

@@ -77,9 +77,9 @@ def _wrong_guesses(
     rejects = connection.execute(query).fetchall()
     connection.execute("DROP TABLE reject_errors")
     connection.execute("DROP TABLE reject_scans")
-    ragged = [(line, kind, message) for line, kind, message, _ in rejects if kind != "CAST"]
+    ragged = {line: (kind, message) for line, kind, message, _ in reversed(rejects) if kind != "CAST"}
     if ragged:
-        raise _ragged(plain, form, dialect, ragged[:LISTED])
+        raise _ragged(plain, form, dialect, sorted((line, *said) for line, said in ragged.items())[:LISTED])
     return frozenset(column - 1 for *_, column in rejects)
 
 
@@ -100,11 +100,18 @@ def _ragged(plain: Path, form: Format, dialect: Dialect, rejects: list[tuple[int
     for (_, kind, message), (line, found) in zip(rejects, places, strict=True):
         if kind in {"MISSING COLUMNS", "TOO MANY COLUMNS"}:
             said = f"{len(found)} cells, where the header has {width} names"
+        elif kind == "UNQUOTED VALUE":
+            said = "a quote is left open, or text stands behind a closing one"
         else:
             said = message.rstrip(".")
         cells.append(BadCell(line, None, dialect.delimiter.join(found)[:200], said))
     more = " and others" if len(cells) > 1 else ""
-    return BadTable(f"line {cells[0].line}{more} cannot be read: {cells[0].message}", cells=tuple(cells))
+    header = ", ".join(map(repr, dialect.names[:3])) + (", ..." if width > 3 else "")
+    return BadTable(
+        f"line {cells[0].line}{more} cannot be read: {cells[0].message}",
+        hint=f"the header, line {dialect.skip + 1}, was read as {header}",
+        cells=tuple(cells),
+    )
 
 
 def literal(text: str | Path) -> str:

@@ -105,11 +105,17 @@ class OpenTable:
 
 @contextmanager
 def open_table(
-    path: Path, form: Format, threads: int = 1, *, as_text: AbstractSet[str] = frozenset(), memory_mb: int = MEMORY_MB
+    path: Path,
+    form: Format,
+    threads: int = 1,
+    *,
+    as_text: AbstractSet[str] | None = frozenset(),
+    memory_mb: int = MEMORY_MB,
+    may_be_empty: bool = False,
 ) -> Iterator[OpenTable]:
     """Open the file, checking that every row has as many cells as the header has names.
 
-    Cells of the columns `as_text` are kept as they are written, numbers or not.
+    Cells of the columns `as_text` (of all, where it is None) are kept as they are written, numbers or not.
 
     Raises:
         BadTable: the file is no table; ragged rows are named by line.
@@ -127,7 +133,10 @@ def open_table(
         connection = duckdb.connect(config=settings)
         try:
             opened = _Opening(connection, path, form, Path(scratch), memory_mb)
-            yield opened.table(as_text, threads)
+            table = opened.table(as_text, threads)
+            if not table.n_rows and not may_be_empty:
+                raise BadTable("the table has a header but no rows" if table.dialect else "the table has no rows")
+            yield table
         except duckdb.OutOfMemoryException as error:
             raise BadTable(f"the table does not fit in memory: {first_line(error)}") from None
         finally:
@@ -144,7 +153,7 @@ class _Opening:
     scratch: Path
     memory_mb: int
 
-    def table(self, as_text: AbstractSet[str], threads: int) -> OpenTable:
+    def table(self, as_text: AbstractSet[str] | None, threads: int) -> OpenTable:
         dialect = self._load(as_text)
         described = self.connection.execute("DESCRIBE t").fetchall()
         names = dialect.names if dialect else tuple(row[0] for row in described)
@@ -155,11 +164,9 @@ class _Opening:
             for name, row in zip(names, described, strict=True)
         }
         (n_rows,) = self.connection.execute("SELECT count(*) FROM t").fetchone() or (0,)
-        if not n_rows:
-            raise BadTable("the table has a header but no rows" if dialect else "the table has no rows")
         return OpenTable(self.connection, "t", fields, int(n_rows), self.path, self.form, dialect, threads)
 
-    def _load(self, as_text: AbstractSet[str]) -> Dialect | None:
+    def _load(self, as_text: AbstractSet[str] | None) -> Dialect | None:
         """Make the table or view `t`; return how the file is written, where it is text."""
         plain, form = self.scratch / "table", self.form
         if form.kind == "jsonl":
@@ -184,9 +191,10 @@ class _Opening:
             raise
 
 
-def _numbers(plain: Path, form: Format, dialect: Dialect, as_text: AbstractSet[str]) -> frozenset[int]:
+def _numbers(plain: Path, form: Format, dialect: Dialect, as_text: AbstractSet[str] | None) -> frozenset[int]:
     """Return the columns to be parsed as numbers; the bytes of the file are looked at on the way."""
-    numbers = frozenset(place for place in dialect.guess.numbers if dialect.names[place] not in as_text)
+    guessed = dialect.guess.numbers if as_text is not None else ()
+    numbers = frozenset(place for place in guessed if dialect.names[place] not in (as_text or ()))
     oddities = Oddities(dialect.delimiter) if numbers and form.charset != "utf-16" else None
     scan(plain, form, oddities)
     if oddities is None or oddities.has_odd_numbers:
@@ -200,7 +208,7 @@ def _view_parquet(connection: "duckdb.DuckDBPyConnection", plain: Path) -> None:
     try:
         connection.execute(f"CREATE VIEW t AS SELECT * FROM read_parquet({literal(plain)})")
     except duckdb.Error as error:
-        said = first_line(error).partition(" in file ")[0]
+        said = re.split(" (?:in|at end of) file ", first_line(error))[0]
         raise BadTable(f"the file is not a whole Parquet file: {said}") from None
 
 

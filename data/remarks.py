@@ -31,7 +31,7 @@ def _remarks(column: Column, facts: Profile) -> list[Remark]:
     if column.kind == "categorical" and column.distinct > MANY:
         return [Remark("high_cardinality", f"{name!r} has {column.distinct:,} distinct values", name)]
     if column.kind == "numeric" and facts.infinite:
-        return [Remark("infinite", f"{name!r} is infinite in {facts.infinite:,} rows: read as very large", name)]
+        return [Remark("infinite", f"{name!r} is infinite in {facts.infinite:,} row(s): read as very large", name)]
     if column.kind == "categorical" and _is_mixed(facts):
         return [Remark("mixed", f"{name!r} mixes numbers and text, and is read as text: {column.evidence}", name)]
     if facts.is_counted and facts.levels and facts.levels[0][1] >= NEARLY * facts.n_rows:

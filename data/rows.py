@@ -4,7 +4,6 @@ A cell given as JSON means what it would have meant in a CSV file. Columns the m
 over; one that it needs and that is absent is an error that names it; each cell that cannot be read is named.
 """
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +20,13 @@ from traind.data.encode import Encoder
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, detect, open_text, parse_format
 from traind.data.jsonl import objects
+from traind.data.lines import Lines, RowLines
 from traind.data.scan import scan
 from traind.data.schema import Column, Kind
 from traind.data.table import Cells, Table, codes_of
 
 LISTED = 100  # bad cells named in one error
+_ALL = 1 << 31  # rows: more than a table in memory has
 _NO_CELL = "no cell: it holds text, a number, true, false or null, not "
 
 Rows = Sequence[Mapping[str, Any]]
@@ -37,7 +38,7 @@ class Batch:
     """Some rows of a file as text, by column, with the line each stands on (None where a file has no lines)."""
 
     columns: dict[str, list[Any]]
-    lines: list[int | None]
+    lines: Sequence[int | None]
 
 
 def table_from(data: Rows | Columns | str | Path, encoder: Encoder, form: str | None = None) -> Table:
@@ -48,10 +49,8 @@ def table_from(data: Rows | Columns | str | Path, encoder: Encoder, form: str | 
     """
     if isinstance(data, str | Path):
         path = Path(data)
-        batches = list(batches_of(path, form or format_of(path), 65_536))
-        lines = [line for batch in batches for line in batch.lines]
-        names = batches[0].columns if batches else {}
-        return parse({n: [c for b in batches for c in b.columns[n]] for n in names}, encoder, lines)
+        (batch,) = batches_of(path, form or format_of(path), _ALL) or [Batch({}, [])]
+        return parse(batch.columns, encoder, batch.lines)
     if isinstance(data, Mapping):
         lengths = {name: len(cells) for name, cells in data.items()}
         if len(set(lengths.values())) > 1:
@@ -158,48 +157,11 @@ def batches_of(path: Path, form: str, size: int) -> Iterator[Batch]:
     parsed = parse_format(form)
     if not path.exists():
         raise BadTable(f"there is no file {str(path)!r}")
-    if parsed.kind == "parquet":
-        yield from _parquet_batches(path, size)
-        return
-    scan(path, parsed)
     if parsed.kind == "jsonl":
+        scan(path, parsed)
         yield from _jsonl_batches(path, parsed, size)
     else:
-        yield from _csv_batches(path, parsed, size)
-
-
-def _csv_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
-    dialect = sniff(path, form)
-    with open_text(path, form) as file:
-        for _ in range(dialect.skip):
-            file.readline()
-        records = _records(read_records(file, dialect, is_strict=True), len(dialect.names), dialect.skip)
-        next(records, None)
-        some = list(islice(records, size))
-        if not some:
-            yield Batch({name: [] for name in dialect.names}, [])
-        while some:
-            cells = zip(*(record for _, record in some), strict=True)
-            columns = {name: list(column) for name, column in zip(dialect.names, cells, strict=True)}
-            yield Batch(columns, [line for line, _ in some])
-            some = list(islice(records, size))
-
-
-def _records(reader: Any, width: int, skipped: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record with its line."""
-    line = skipped + 1
-    try:
-        for record in reader:
-            if record and len(record) != width and not (len(record) == width + 1 and not record[-1]):
-                message = f"{len(record)} cells, where the header has {width} names"
-                cell = BadCell(line, None, ",".join(record)[:200], message)
-                raise BadTable(f"line {line} cannot be read: {message}", cells=(cell,))
-            if record or width == 1:
-                yield line, record[:width] or [""]
-            line = skipped + reader.line_num + 1
-    except csv.Error as error:
-        cell = BadCell(line, None, None, str(error))
-        raise BadTable(f"line {line} cannot be read: {error}", cells=(cell,)) from None
+        yield from _sql_batches(path, parsed, size)
 
 
 def _jsonl_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
@@ -211,17 +173,32 @@ def _jsonl_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
         yield Batch({name.strip(): [row.get(name) for _, row in some] for name in names}, [line for line, _ in some])
 
 
-def _parquet_batches(path: Path, size: int) -> Iterator[Batch]:
+def _sql_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
+    """Yield rows as the reader of training has them: whatever it takes or refuses, so does prediction."""
     from traind.data.read import open_table
 
-    with open_table(path, parse_format("parquet")) as table:
+    with open_table(path, form, as_text=None, may_be_empty=True) as table:
         fields = ", ".join(field.text for field in table.fields.values())
         cursor = table.connection.execute(f"SELECT {fields} FROM {table.relation}")  # noqa: S608 - quoted names
+        file = RowLines(path, form, table.dialect) if table.dialect else None
         row = 0
         while some := cursor.fetchmany(size):
             columns = {name: list(c) for name, c in zip(table.fields, zip(*some, strict=True), strict=True)}
-            yield Batch(columns, [*range(row + 1, row + len(some) + 1)])
+            rows = range(row, row + len(some))
+            yield Batch(columns, Lines(file, rows) if file else range(row + 1, row + len(some) + 1))
             row += len(some)
+        if not row:
+            yield Batch({name: [] for name in table.fields}, [])
+
+
+def _first_records(path: Path, form: Format, size: int) -> tuple[list[str], list[list[str]]]:
+    dialect = sniff(path, form)
+    with open_text(path, form) as file:
+        for _ in range(dialect.skip):
+            file.readline()
+        records = (record for record in read_records(file, dialect) if record)
+        next(records, None)
+        return list(dialect.names), [record[: len(dialect.names)] for record in islice(records, size)]
 
 
 def first_rows(path: Path, form: Format, size: int) -> tuple[list[str], list[list[Any]]]:
@@ -230,7 +207,7 @@ def first_rows(path: Path, form: Format, size: int) -> tuple[list[str], list[lis
         objects_read = [row for _, row in islice(objects(path, form), size)]
         names = list(dict.fromkeys(name for row in objects_read for name in row))
         return names, [[row.get(name) for name in names] for row in objects_read]
-    batch = next(_parquet_batches(path, size) if form.kind == "parquet" else _csv_batches(path, form, size), None)
-    if batch is None:
-        return list(sniff(path, form).names), []
+    if form.kind != "parquet":
+        return _first_records(path, form, size)
+    batch = next(_sql_batches(path, form, size))
     return list(batch.columns), [list(row) for row in zip(*batch.columns.values(), strict=True)]

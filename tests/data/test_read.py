@@ -120,7 +120,7 @@ def test_json_lines_that_are_no_rows_are_named(write: Callable[..., Path], line:
         (table([f"{i / 3},a,2014-10-{i % 28 + 1:02d}" for i in range(50)]), "holds dates"),
         (table([f"{i / 3},a,label {i}" for i in range(50)]), "occur only once"),
         (table(ROWS[:2]), "no rows are left for validation: 2 rows were split"),
-        (table(at={9: '1,"a,2'}), "line 9 cannot be read: Value with unterminated quote"),
+        (table(at={9: '1,"a,2'}), "line 9 cannot be read: a quote is left open"),
         (table(at={9: '1,"a"b,2'}), "line 9 cannot be read"),
         (table(at={9: "1,a,-inf"}), "line 9, column 'y': '-inf' is not a finite number"),
     ],

@@ -11,10 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from traind.data.cells import text_of
 from traind.data.encode import UNSEEN, Encoded, Encoder
 from traind.data.errors import BadTable
+from traind.data.formats import Format
 from traind.data.prepare import Prepared, Request, prepare
+from traind.data.read import open_table
 from traind.data.rows import batches_of, table_from
+from traind.data.survey import read_texts
 
 RNG = random.Random(2)
 
@@ -61,7 +65,7 @@ CELL = {
 
 
 @given(rows=st.lists(st.fixed_dictionaries(CELL), min_size=1, max_size=8))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 def test_rows_columns_and_files_are_read_alike(table: Prepared, tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     expected = encoded(table.encoder, rows)
     assert_same(encoded(table.encoder, {name: [row[name] for row in rows] for name in ROW}), expected)
@@ -131,7 +135,7 @@ def test_columns_of_different_lengths_are_refused(table: Prepared) -> None:
     [
         ('num,cat,zip,flag,day\n1,a,1,1,2014-10-13\n\n"1\n",a,1,1,2014-10-13\nx,a,1,1,\n', 6, "'x' is not a number"),
         ("num,cat,zip,flag,day\n1,a,1,1\n", 2, "4 cells, where the header has 5 names"),
-        ('num,cat,zip,flag,day\n1,"a,1,1,2014-10-13\n', 2, "unexpected end of data"),
+        ('num,cat,zip,flag,day\n1,"a,1,1,2014-10-13\n', 2, "a quote is left open"),
     ],
 )
 def test_bad_lines_of_a_file_are_named(
@@ -156,3 +160,33 @@ def test_a_file_comes_in_batches(houses: Path) -> None:
     assert [len(batch.lines) for batch in batches] == [10_000, 10_000, 1_613]
     assert batches[1].lines[0] == 10_002
     assert batches[0].columns["zipcode"][:2] == ["98178", "98125"]
+
+
+@pytest.mark.parametrize(
+    "cell", ['"a" ', '"a" "b"', ' "a"', 'a"b', '"a""b"', '"a"b', '"a', "\\a", '"a\nb"', '"a\\"b"', "", '""']
+)
+def test_prediction_takes_and_refuses_what_training_does(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"x,c,y\n1,{cell},2\n" + "1,z,2\n" * 3)
+
+    def trained() -> list[str | None] | None:
+        try:
+            with open_table(path, Format("csv")) as table:
+                return [text and text_of(text) for text in read_texts(table, [table.fields["c"]])[0]]
+        except BadTable:
+            return None
+
+    def predicted() -> list[str | None] | None:
+        try:
+            return [text_of(text) for batch in batches_of(path, "csv", 9) for text in batch.columns["c"]]
+        except BadTable:
+            return None
+
+    assert trained() == predicted()
+
+
+def test_the_lines_of_a_batch_are_those_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('\nx,c\n1,"a\nb"\n\n2,c\n3,d\n')
+    batches = [*batches_of(path, "csv", 2)]
+    assert [[*batch.lines] for batch in batches] == [[3, 6], [7]]
