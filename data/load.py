@@ -17,7 +17,7 @@ from traind.data.lines import locate
 from traind.data.parse import LISTED
 from traind.data.read import Field, OpenTable
 from traind.data.schema import Column
-from traind.data.survey import blocks, read_codes, read_levels, read_numbers
+from traind.data.survey import blocks, read_all_codes, read_codes, read_numbers
 from traind.data.table import Cells, Codes, Numbers, tidy
 
 Bad = NDArray[np.bool_]  # which cells are not what their column is
@@ -88,21 +88,25 @@ def _cells(table: OpenTable, column: Column) -> tuple[Cells, Bad | None]:
 def numbers_of(table: OpenTable, column: Column) -> tuple[Numbers, Bad | None]:
     """Return the numbers of a numeric column, the seconds of a datetime, and which cells are neither."""
     field = table.fields[column.name]
-    if column.kind == "datetime" and not field.is_time:
-        return _by_level(_codes(table, field), lambda text: seconds_of(text, column.day_order))
     held = table.held.get(field.name)
     bad: Bad | None = None
-    if held is None and column.mark is not None:
-        numbers, bad = _by_level(_codes(table, field), column.number)
-    elif held is None:
-        numbers, bad = _many_numbers(table, field, column)
-    elif isinstance(held, Codes):
-        numbers, bad = _by_level(held, column.number)
+    if held is None or isinstance(held, Codes) or (column.kind == "datetime" and not field.is_time):
+        meaning = _meaning(column)
+        if isinstance(held, Codes):
+            numbers, bad = _by_level(held, meaning)
+        elif held is None:
+            numbers, bad = _one_by_one(table, field, column, meaning)
+        else:
+            numbers, bad = _by_level(coded(held), meaning)
     else:
         numbers = held
     if column.role == "target":
         bad = np.isinf(numbers) if bad is None else bad | np.isinf(numbers)
     return numbers, bad
+
+
+def _meaning(column: Column) -> Callable[[str], float | None]:
+    return column.number if column.kind == "numeric" else lambda text: seconds_of(text, column.day_order)
 
 
 def _by_level(cells: Codes, meaning: Callable[[str], float | None]) -> tuple[Numbers, Bad]:
@@ -119,20 +123,25 @@ def _codes(table: OpenTable, field: Field) -> Codes:
         return held
     if held is not None and field.is_exact:
         return coded(held)
-    texts = [text for text, _ in read_levels(table, field) if text is not None]
-    (written,) = read_codes(table, [field], [texts])
-    return _tidied(written, texts)
+    return _tidied(*read_all_codes(table, field))
 
 
-def _many_numbers(table: OpenTable, field: Field, column: Column) -> tuple[Numbers, Bad]:
-    """Return a column of many texts as numbers, and which are none; what SQL cannot read is read again by Python."""
-    cells = f"coalesce({field.number}, 'nan'::DOUBLE) AS x, {field.sql} IS NOT NULL AND {field.number} IS NULL AS b"
+def _one_by_one(
+    table: OpenTable, field: Field, column: Column, meaning: Callable[[str], float | None]
+) -> tuple[Numbers, Bad]:
+    """Return a column of many texts as numbers, and which are none: what SQL cannot read, Python does."""
+    sql = "NULL::DOUBLE" if column.mark is not None else field.number if column.kind == "numeric" else field.time
+    cells = f"coalesce({sql}, 'nan'::DOUBLE) AS x, {field.sql} IS NOT NULL AND ({sql}) IS NULL AS b"
     found = table.connection.execute(f"SELECT {cells} FROM {table.relation}").fetchnumpy()
     numbers, bad = np.array(found["x"], np.float64), np.array(found["b"], np.bool_)
     if bad.any():
-        query = f"SELECT {field.sql} FROM {table.relation} WHERE {field.sql} IS NOT NULL AND {field.number} IS NULL"
-        texts = [text_of(text) for (text,) in table.connection.execute(query).fetchall()]
-        bad[bad] = [text is not None and column.number(text) is None for text in texts]
+        query = f"SELECT {field.sql} FROM {table.relation} WHERE {field.sql} IS NOT NULL AND ({sql}) IS NULL"
+        texts = [text for (text,) in table.connection.execute(query).fetchall()]
+        known = {text: None if (stripped := text_of(text)) is None else meaning(stripped) for text in set(texts)}
+        is_missing = np.array([text_of(text) is None for text in texts])
+        read = [known[text] for text in texts]
+        numbers[bad] = [np.nan if number is None else number for number in read]
+        bad[bad] = np.array([number is None for number in read]) & ~is_missing
     return numbers, bad
 
 

@@ -32,6 +32,7 @@ MEMORY_MB = 1_000  # what duckdb may hold before it spills to disk
 _COLUMN_MEMORY_KB = 256  # more for each column: buffers that are reserved, mostly not touched
 _NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|BLOB|ARRAY")
 _NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL")
+_ISO = "[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}:[0-9]{2})?"
 _EXACT = {"DOUBLE", "TINYINT", "UTINYINT", "SMALLINT", "USMALLINT", "INTEGER", "UINTEGER", "BIGINT", "UBIGINT"}
 _TIMES = re.compile(r"DATE|TIMESTAMP")
 
@@ -80,6 +81,11 @@ class Field:
         if self.is_time:
             return f"epoch({self.sql})"
         return f"nullif(CAST({self.sql} AS DOUBLE), 'nan'::DOUBLE)" if self.is_number else "NULL::DOUBLE"
+
+    @property
+    def time(self) -> str:
+        """Return SQL for the time in a cell of text, in seconds since 1970; NULL where it is not plainly written."""
+        return f"CASE WHEN regexp_full_match({self.sql}, '{_ISO}') THEN epoch(TRY_CAST({self.sql} AS TIMESTAMP)) END"
 
     @property
     def text(self) -> str:

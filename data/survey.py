@@ -68,6 +68,17 @@ def read_codes(table: OpenTable, fields: Sequence[Field], levels: Sequence[Seque
     return [np.asarray(found[f"x{i}"], np.int32) for i in range(len(fields))]
 
 
+def read_all_codes(table: OpenTable, field: Field) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Return each cell's place among all texts of the column, however many, and these; -1 where it is empty."""
+    texts = f"SELECT DISTINCT {field.text} AS t FROM {table.relation}"
+    table.connection.execute("DROP TYPE IF EXISTS levels")
+    table.connection.execute(f"CREATE TYPE levels AS ENUM (SELECT t FROM ({texts}) WHERE t IS NOT NULL)")
+    cells = f"coalesce(enum_code(({field.text})::levels)::INTEGER, -1) AS x"
+    found = table.connection.execute(f"SELECT {cells} FROM {table.relation}").fetchnumpy()["x"]
+    (levels,) = table.connection.execute("SELECT enum_range(NULL::levels)").fetchone() or ((),)
+    return np.asarray(found, np.int32), tuple(levels)
+
+
 def read_levels(table: OpenTable, field: Field, rows: int | None = None) -> list[tuple[str | None, int]]:
     """Return the distinct texts of the column's first `rows`, or of all, with their counts."""
     limited = f"(SELECT {field.sql} FROM {table.relation} LIMIT {rows})" if rows else table.relation

@@ -243,3 +243,44 @@ def test_hundreds_of_columns_are_read(write: Callable[..., Path]) -> None:
     rows = [",".join(str((i * j) % 97 / 7) for j in range(300)) for i in range(1, 61)]
     found = prepared(write(table(rows, header=names)), target=None)
     assert len(found.schema.columns) == 300
+
+
+def test_many_times_are_the_same_however_they_are_written(write: Callable[..., Path]) -> None:
+    def times(rows: list[str]) -> Prepared:
+        return plain(write(table([f"{row},a,{i / 7}" for i, row in enumerate(rows)])))
+
+    hours = [
+        f"{2010 + i % 9}-{i % 12 + 1:02d}-{i % 28 + 1:02d} {i % 24:02d}:{i // 24 % 60:02d}:00" for i in range(7_000)
+    ]
+    expected = times(hours)
+    assert expected.schema.columns[0].distinct > 5_000
+    for written in (
+        [hour.replace(" ", "T") for hour in hours],
+        [f"{hour} UTC" if i % 3 else hour for i, hour in enumerate(hours)],
+        [f"  {hour}" for hour in hours],
+        [f"{hour[8:10]}.{hour[5:7]}.{hour[:4]} {hour[11:]}" for hour in hours],
+    ):
+        found = times(written)
+        assert found.schema.columns[0].kind == "datetime"
+        assert (found.train.numeric == expected.train.numeric).all()
+
+
+def test_columns_of_many_rows_read_as_those_of_few(write: Callable[..., Path]) -> None:
+    rows = [f" {i % 7} ,{['a', ' a', 'N/A', 'b'][i % 4]},{'none' if i % 9 == 0 else i % 30}" for i in range(6_000)]
+    many, few = (plain(write(table(rows[:n]))) for n in (6_000, 3_000))
+    kinds = [(column.name, column.kind, column.evidence) for column in few.schema.columns]
+    assert [(column.name, column.kind) for column in many.schema.columns] == [kind[:2] for kind in kinds]
+    assert [v.levels for v in many.encoder.vocabularies] == [v.levels for v in few.encoder.vocabularies]
+    assert many.schema.columns[1].missing == 1_500
+    assert many.encoder.vocabularies[0].levels == ("a", "b")
+
+
+def test_a_guess_that_fails_late_changes_nothing(write: Callable[..., Path]) -> None:
+    rows = [f"{i / 7},a,{i}" for i in range(6_000)]
+    for word, missing in {"NA": 1, " ? ": 1, "None": 0, "inf": 0, "007": 0}.items():
+        found = plain(write(table(rows, at={5_500: f"{word},a,{word if word == '007' else 5}"}))).schema.columns[0]
+        assert (found.kind, found.missing) == ("numeric", missing), word
+    for word in ("1_000", "+-5", "abc"):
+        assert [(c.line, c.value) for c in refused(write(table(rows, at={5_500: f"{word},a,5"}))).cells] == [
+            (5_500, word)
+        ]
