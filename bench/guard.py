@@ -20,7 +20,7 @@ from traind.service.service import TrainingService
 
 TOKEN = "a-token-of-some-length-0123456789"
 BEARER = f"Authorization: Bearer {TOKEN}\r\n"
-OURS = "Origin: http://127.0.0.1:3001\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n"
+OURS = "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n"  # as Chromium does
 CLIENTS = {"program": "", "program, token": BEARER, "our page": OURS, "our page, token": OURS + BEARER}
 
 

@@ -104,7 +104,8 @@ def make_guard(policy: Policy, openings: Openings) -> Middleware:
             _check_host(request, hosts)
         origin, site = headers.get(hdrs.ORIGIN), headers.get(SITE)
         if origin is not None or site is not None:
-            if not _is_welcome(origin, site, host, policy.origins):
+            is_one = origin is None or len(headers.getall(hdrs.ORIGIN)) == 1
+            if not (is_one and _is_welcome(origin, site, host, policy.origins)):
                 _check_link(request, openings)
             if hdrs.ACCESS_CONTROL_REQUEST_METHOD in headers and request.method == hdrs.METH_OPTIONS:
                 return web.Response(status=204, headers=_PREFLIGHT)

@@ -48,6 +48,7 @@ class Asset:
             hdrs.ETAG: self.etag,
             hdrs.CACHE_CONTROL: "no-cache",
             hdrs.CONTENT_SECURITY_POLICY: POLICY,
+            "Cross-Origin-Opener-Policy": "same-origin",  # whose link opened the page has no hold on its window
         }
         if self.etag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
             return web.Response(status=304, headers=headers)

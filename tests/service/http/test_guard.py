@@ -7,6 +7,7 @@ import re
 import aiohttp
 import pytest
 import pytest_asyncio
+from multidict import CIMultiDict
 
 from traind.service.http.server import Door
 from traind.service.http.tokens import parse_tokens
@@ -102,6 +103,12 @@ async def test_foreign_origins_are_refused_on_every_route(guarded):
                 answered = await guarded(method, filled, **sent(method, Origin=origin, **bearer(), **extra))
                 assert (answered.status, answered.error["code"]) == (403, "origin_not_allowed"), (path, origin)
                 assert "Access-Control-Allow-Origin" not in answered.headers
+
+
+async def test_an_origin_of_ours_does_not_vouch_for_another(guarded):
+    for origins in ([guarded.url, "https://evil.example"], ["https://friend.example", "https://evil.example"]):
+        headers = CIMultiDict([*(("Origin", origin) for origin in origins), *bearer().items()])
+        assert (await guarded.get("/api/train/jobs", headers=headers)).status == 403
 
 
 async def test_requests_of_other_sites_are_refused_on_every_route_even_without_an_origin(guarded):

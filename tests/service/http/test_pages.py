@@ -44,6 +44,7 @@ async def test_page_and_assets_go_with_a_strict_policy(call):
     for path in ("/", "/page/app.js", "/docs", "/docs.css"):
         headers = (await call.get(path)).headers
         policy = headers["Content-Security-Policy"]
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
         assert "default-src 'self'" in policy
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
