@@ -141,6 +141,22 @@ async def test_a_job_that_gives_up_waiting_leaves_the_worker_to_the_next(rig: An
     assert (await rig.done("nothing"))[1] == Ended("done")
 
 
+async def test_a_worker_that_was_given_back_takes_the_next_job_unless_it_died(
+    rig: Any, light_server: ForkServer
+) -> None:
+    rig = await rig(server=light_server)
+    taken = await rig.slots.take()
+    rig.slots.give_back(taken)
+    assert (await rig.done("nothing")) == (taken, Ended("done"))
+    taken = await rig.slots.take()
+    taken.process.signal(signal.SIGKILL)
+    await taken.process.gone
+    rig.slots.give_back(taken)
+    worker, ended = await rig.done("nothing")
+    assert worker is not taken
+    assert ended == Ended("done")
+
+
 async def test_a_cancelled_call_and_a_dead_worker_hang_nothing(rig: Any, light_server: ForkServer) -> None:
     """F2: a cancelled future and a dead worker leave later futures of the pool pending for ever (gh-107219)."""
     rig = await rig(server=light_server, count=2)
