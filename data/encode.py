@@ -6,7 +6,6 @@ was not seen in training index 1.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from traind.data.cells import boolean_of, canonical_number, number_of
 from traind.data.schema import Column, Schema
 from traind.data.table import Cells, Codes, Numbers, Table, take
+from traind.data.threads import mapped
 
 MISSING, UNSEEN, FIRST = 0, 1, 2  # categorical indices
 MAX_LEVELS = 20_000
@@ -112,13 +112,7 @@ class Encoder(Struct, frozen=True):
             for i, (vocabulary, lookup) in enumerate(zip(self.vocabularies, lookups, strict=True)):
                 categorical[block, i] = lookup[_codes_in(table, vocabulary.column)[chosen]]
 
-        starts = range(0, n_rows, _BLOCK)
-        if threads > 1 and len(starts) > 1:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(fill, starts))
-        else:
-            for start in starts:
-                fill(start)
+        mapped(fill, range(0, n_rows, _BLOCK), threads)
         target = self.encode_target(table)
         return Encoded(numeric, categorical, target if rows is None else target[rows])
 
@@ -135,16 +129,16 @@ class Encoder(Struct, frozen=True):
         return numeric, [i for i, vocabulary in enumerate(self.vocabularies) if vocabulary.column == column]
 
 
-def fit(schema: Schema, table: Table, rows: NDArray[np.int64] | None = None) -> Encoder:
+def fit(schema: Schema, table: Table, rows: NDArray[np.int64] | None = None, threads: int = 1) -> Encoder:
     """Return the encoder fitted on these rows of the table, or on all: those that train."""
-    features: list[Feature] = []
-    vocabularies: list[Vocabulary] = []
-    for column in schema.features():
+
+    def fit_column(column: Column) -> Vocabulary | list[Feature]:
         cells = table.columns[column.name] if rows is None else take(table.columns[column.name], rows)
-        if isinstance(cells, Codes):
-            vocabularies.append(_fit_vocabulary(column, cells))
-        else:
-            features.extend(_fit_numbers(column, cells))
+        return _fit_vocabulary(column, cells) if isinstance(cells, Codes) else _fit_numbers(column, cells)
+
+    fitted = mapped(fit_column, schema.features(), threads if table.n_rows > _BLOCK else 1)
+    features = [feature for one in fitted if not isinstance(one, Vocabulary) for feature in one]
+    vocabularies = [one for one in fitted if isinstance(one, Vocabulary)]
     return Encoder(schema.features(), tuple(features), tuple(vocabularies), schema.target, schema.labels)
 
 

@@ -167,7 +167,7 @@ def _finish(schema: Schema, table: Table, how: Split, *, threads: int = 1, may_l
     parts = split(how, table.n_rows, labels, table.columns.get(how.column) if how.column else None)
     if may_leak:
         schema = replace(schema, warnings=(*schema.warnings, *find_leaks(schema, table, parts.train)))
-    encoder = fit(schema, table, parts.train)
+    encoder = fit(schema, table, parts.train, threads)
     train, validation, test = (
         encoder.encode(table, rows, threads) for rows in (parts.train, parts.validation, parts.test)
     )

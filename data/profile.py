@@ -16,6 +16,7 @@ from traind.data.distinct import coded, count_distinct
 from traind.data.read import Field, OpenTable
 from traind.data.survey import Counts, blocks, estimate_distinct, read_levels, read_numbers, read_texts, survey
 from traind.data.table import Cells, Codes, Numbers, codes_of, tidy
+from traind.data.threads import mapped
 
 FEW = 2_000  # distinct values up to which they are all counted
 FEW_ROWS = 5_000  # of a table whose texts are read into memory to be counted
@@ -64,8 +65,10 @@ def profile(table: OpenTable, keep: Keep) -> dict[str, Profile]:
     found: dict[str, Profile] = {}
     numbers = [field for field in fields if field.is_number and field.is_exact]
     for some in blocks(table, numbers):
-        for field, values in zip(some, read_numbers(table, some), strict=True):
-            found[field.name] = _of_numbers(field, values)
+        read = list(zip(some, read_numbers(table, some), strict=True))
+        for facts in mapped(lambda one: _of_numbers(*one), read, table.threads if table.n_rows > FEW_ROWS else 1):
+            found[facts.name] = facts
+        for field, values in read:
             keep(field.name, values)
     texts = [field for field in fields if field.is_text]
     for some in blocks(table, texts):

@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,8 +139,8 @@ def open_table(
         }
         connection = duckdb.connect(config=settings)
         try:
-            opened = _Opening(connection, path, form, Path(scratch), memory_mb)
-            table = opened.table(as_text, threads)
+            opened = _Opening(connection, path, form, Path(scratch), memory_mb, threads)
+            table = opened.table(as_text)
             if not table.n_rows and not may_be_empty:
                 raise BadTable("the table has a header but no rows" if table.dialect else "the table has no rows")
             yield table
@@ -158,8 +159,9 @@ class _Opening:
     form: Format
     scratch: Path
     memory_mb: int
+    threads: int
 
-    def table(self, as_text: AbstractSet[str] | None, threads: int) -> OpenTable:
+    def table(self, as_text: AbstractSet[str] | None) -> OpenTable:
         dialect = self._load(as_text)
         described = self.connection.execute("DESCRIBE t").fetchall()
         names = dialect.names if dialect else tuple(row[0] for row in described)
@@ -170,7 +172,7 @@ class _Opening:
             for name, row in zip(names, described, strict=True)
         }
         (n_rows,) = self.connection.execute("SELECT count(*) FROM t").fetchone() or (0,)
-        return OpenTable(self.connection, "t", fields, int(n_rows), self.path, self.form, dialect, threads)
+        return OpenTable(self.connection, "t", fields, int(n_rows), self.path, self.form, dialect, self.threads)
 
     def _load(self, as_text: AbstractSet[str] | None) -> Dialect | None:
         """Make the table or view `t`; return how the file is written, where it is text."""
@@ -186,8 +188,26 @@ class _Opening:
             dialect = self._sniffed()
         limit = self.memory_mb + len(dialect.names) * _COLUMN_MEMORY_KB // 1_000
         self.connection.execute(f"SET memory_limit='{limit}MB'")
-        parse(self.connection, plain, form, dialect, _numbers(plain, form, dialect, as_text))
+        self._parse(plain, form, dialect, as_text)
         return dialect
+
+    def _parse(self, plain: Path, form: Format, dialect: Dialect, as_text: AbstractSet[str] | None) -> None:
+        """Parse the file while its bytes are looked at, one after the other where there is one thread for both."""
+        guessed = dialect.guess.numbers if as_text is not None and form.charset != "utf-16" else ()
+        numbers = frozenset(place for place in guessed if dialect.names[place] not in (as_text or ()))
+        oddities = Oddities(dialect.delimiter) if numbers else None
+        if self.threads == 1 or form.is_gzip:
+            scan(plain, form, oddities)
+            parse(self.connection, plain, form, dialect, _without(oddities, numbers, dialect))
+            return
+        with ThreadPoolExecutor(1) as pool:
+            looking = pool.submit(scan, plain, form, oddities)
+            try:
+                parse(self.connection, plain, form, dialect, numbers)
+            finally:
+                looking.result()  # what it finds wrong comes first
+        if (left := _without(oddities, numbers, dialect)) != numbers:
+            parse(self.connection, plain, form, dialect, left)
 
     def _sniffed(self) -> Dialect:
         try:
@@ -197,12 +217,8 @@ class _Opening:
             raise
 
 
-def _numbers(plain: Path, form: Format, dialect: Dialect, as_text: AbstractSet[str] | None) -> frozenset[int]:
-    """Return the columns to be parsed as numbers; the bytes of the file are looked at on the way."""
-    guessed = dialect.guess.numbers if as_text is not None else ()
-    numbers = frozenset(place for place in guessed if dialect.names[place] not in (as_text or ()))
-    oddities = Oddities(dialect.delimiter) if numbers and form.charset != "utf-16" else None
-    scan(plain, form, oddities)
+def _without(oddities: Oddities | None, numbers: frozenset[int], dialect: Dialect) -> frozenset[int]:
+    """Return those of the columns that may be parsed as numbers although the file holds these oddities."""
     if oddities is None or oddities.has_odd_numbers:
         return frozenset()
     return numbers - dialect.guess.whole if oddities.has_leading_zeros else numbers

@@ -284,3 +284,29 @@ def test_a_guess_that_fails_late_changes_nothing(write: Callable[..., Path]) -> 
         assert [(c.line, c.value) for c in refused(write(table(rows, at={5_500: f"{word},a,5"}))).cells] == [
             (5_500, word)
         ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (b"1,\0,2", "line 250 holds a zero byte"),
+        (b"1,\xe9,2", "line 250 is not utf-8"),
+        (b"1," + b"a" * 4_000_001 + b",2", "line 250 is longer than"),
+        (b"1,a", "line 250 cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_the_same_with_two_threads(write: Callable[..., Path], row: bytes, message: str) -> None:
+    lines = table().splitlines(keepends=True)
+    path = write(b"".join([*lines[:249], row + b"\n", *lines[250:]]))
+    for threads in (1, 2):
+        with pytest.raises(BadTable, match=message):
+            prepare((path, "csv"), Request(target="y"), threads=threads)
+
+
+def test_what_is_right_is_the_same_with_two_threads(write: Callable[..., Path]) -> None:
+    rows = [f"{100 + i % 90 if i < 9_000 else '007'},{'abc'[i % 3]}{i % 50},{i / 7}" for i in range(30_000)]
+    one, two = (prepare((write(table(rows)), "csv"), Request(target="y"), threads=threads) for threads in (1, 2))
+    assert (one.schema, one.encoder, one.samples) == (two.schema, two.encoder, two.samples)
+    assert one.schema.columns[0].evidence == "digits with leading zeros: a code, not a quantity"
+    assert (one.train.numeric == two.train.numeric).all()
+    assert (one.train.categorical == two.train.categorical).all()
