@@ -30,6 +30,7 @@ from traind.service.feed import Feed
 from traind.service.forkserver import ForkServer
 from traind.service.jobs import ACTIVE, TERMINAL, Job, submitted
 from traind.service.journal import Journal
+from traind.service.places import is_model_whole
 from traind.service.rescue import mend_status_files, rescue
 from traind.service.settings import Layout, Settings
 from traind.service.slots import Slots
@@ -248,12 +249,7 @@ class Engine:
         self._check_open()
         async with self.journal.turn:
             job = await self.journal.job(job_id)
-            if job.status is Status.CANCELLED:
-                raise NotResumable(f"The job {job_id} is cancelled: nothing of it was kept.")
-            if job.status is Status.COMPLETED and (epochs is None or epochs <= job.epoch):
-                raise NotResumable(
-                    f"The job {job_id} is completed after {job.epoch} epochs.", hint="Give a larger number of epochs."
-                )
+            await self._check_resumable(job, epochs)
             asked = ControlAsked(verb="resume", epochs=epochs)
             if job.status in ACTIVE or job.status is Status.QUEUED:
                 if epochs is not None:
@@ -262,6 +258,17 @@ class Engine:
             job = await self.journal.record(job, asked, State(status=Status.QUEUED, reason="resumed"))
         self.attempts.wake()
         return job
+
+    async def _check_resumable(self, job: Job, epochs: int | None) -> None:
+        """Raise `NotResumable` where nothing was kept, or there is nothing to do: no epoch, and no model to make."""
+        if job.status is Status.CANCELLED:
+            raise NotResumable(f"The job {job.job_id} is cancelled: nothing of it was kept.")
+        if job.status is not Status.COMPLETED or (epochs is not None and epochs > job.epoch):
+            return
+        if epochs is not None or await asyncio.to_thread(is_model_whole, self.layout.model_path(job.job_id)):
+            raise NotResumable(
+                f"The job {job.job_id} is completed after {job.epoch} epochs.", hint="Give a larger number of epochs."
+            )
 
     @uninterrupted
     async def delete(self, job_id: str) -> None:

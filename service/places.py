@@ -3,6 +3,8 @@
 A worker that outlives its server writes one more checkpoint that nobody hears of; the next server finds it here.
 """
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -54,6 +56,15 @@ def last_checkpoint(layout: Layout, job_id: str) -> Checkpoint | None:
 def untold_checkpoint(job: Job, found: Checkpoint | None) -> list[Checkpoint]:
     """Return what is to be told of a job's last checkpoint: it, where its attempt was cut off before it could."""
     return [found] if found is not None and found.attempt == job.attempt and found.path != job.checkpoint else []
+
+
+def is_model_whole(path: Path) -> bool:
+    """Tell whether a finished model's file is there and none of its parts is damaged; it is read for that."""
+    try:
+        with zipfile.ZipFile(path) as parts:
+            return parts.testzip() is None
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return False
 
 
 def _manifest_paths(folder: Path) -> list[Path]:

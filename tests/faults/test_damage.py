@@ -18,7 +18,7 @@ import pytest
 from tally import Case, Tally, seeds
 
 from traind.data.errors import DatasetNotFound
-from traind.service.errors import ModelNotReady
+from traind.service.errors import ModelNotReady, NotResumable
 from traind.service.jobs import Job
 from traind.service.service import TrainingService
 from traind.trainer.errors import ModelDamaged
@@ -149,7 +149,7 @@ async def judged(root: Path, whole: Whole) -> None:
         events = [msgspec.json.decode(event) for event in (await service.engine.events("whole")).events]
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
         assert [event["seq"] for event in events if "damaged" in event.get("message", "")] == [3, len(events)]
-        await finished_are_whole(service)
+        await finished_are_whole(service, whole)
         await paused_go_on(service, whole)
         await datasets_are_refused_or_right(service, whole)
     for name, job in jobs.items():  # a damaged status file is written anew
@@ -157,14 +157,19 @@ async def judged(root: Path, whole: Whole) -> None:
         assert kept.weights_digest == (job.weights_digest or whole.digests["whole"])
 
 
-async def finished_are_whole(service: TrainingService) -> None:
+async def finished_are_whole(service: TrainingService, whole: Whole) -> None:
+    """A finished job predicts; where its model is damaged that is said, and `resume` makes it again."""
     row = {"x1": 1.0, "x2": 0.0, "x3": 0.0}
     for name, kind, _ in victims(FINISHED, "done"):
         if kind == "model":
             with pytest.raises((ModelDamaged, ModelNotReady)):
                 await service.predict(name, [row])
-        else:
-            assert (await service.predict(name, [row])).predictions
+            await service.resume(name)
+            job = await service.wait(name)
+            assert (job.status, job.weights_digest) == ("COMPLETED", whole.digests[name])
+        assert (await service.predict(name, [row])).predictions
+        with pytest.raises(NotResumable):
+            await service.resume(name)
 
 
 async def paused_go_on(service: TrainingService, whole: Whole) -> None:
