@@ -13,7 +13,6 @@ import resource
 import statistics
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 from bench.records import Repeats, ratio, say, show, write
@@ -121,7 +120,7 @@ def main() -> None:
         found = asyncio.run(delays(server, jobs, 2 * asked.seconds))
         show_delays(found)
         server.discard(jobs[0])
-        costs, missed = asyncio.run(crowd(server, asked))
+        costs, missed = asyncio.run(crowd(server, jobs[1], asked))
     show_crowd(asked.clients, costs, missed)
     write("feed", {"clients": asked.clients, "delays_ms": found, "crowd": costs, "missed": missed})
 
@@ -135,20 +134,23 @@ async def delays(server: Server, jobs: Sequence[str], seconds: float) -> list[fl
     return [delay for client in clients for delay in client.delays]
 
 
-async def crowd(server: Server, asked: argparse.Namespace) -> tuple[Repeats, int]:
-    """Return what windows without and with the crowd cost, and how many events any client missed."""
+async def crowd(server: Server, other: str, asked: argparse.Namespace) -> tuple[Repeats, int]:
+    """Return what windows without and with the crowd cost, and how many events any client missed.
+
+    The `other` job is watched by nobody: what its steps cost more is what a busy machine costs.
+    """
     costs: Repeats = {}
     missed = 0
     for turn in range(asked.repeats):
         job_id = await asyncio.to_thread(server.busy)
-        await window(server, job_id, asked.seconds, "alone", costs)
+        await window(server, (job_id, other), asked.seconds, "alone", costs)
         clients: list[Client] = []
         while len(clients) < asked.clients:
             count = min(OPENING, asked.clients - len(clients))
             clients += await asyncio.gather(*(connect(server, job_id) for _ in range(count)))
         await asyncio.sleep(SETTLED_S)
         before = len(clients[0].seqs)
-        await window(server, job_id, asked.seconds, "watched", costs)
+        await window(server, (job_id, other), asked.seconds, "watched", costs)
         costs.setdefault("events a second", []).append((len(clients[0].seqs) - before) / asked.seconds)
         last = clients[0].seqs[-1]
         await asyncio.sleep(SETTLED_S)  # what was on its way then has arrived
@@ -172,19 +174,20 @@ async def connect(server: Server, job_id: str) -> Client:
     return client
 
 
-async def window(server: Server, job_id: str, seconds: float, name: str, costs: Repeats) -> None:
-    """Note the server's processor time a second and the worker's a step."""
+async def window(server: Server, jobs: Sequence[str], seconds: float, name: str, costs: Repeats) -> None:
+    """Note the server's processor time a second and the workers' a step, that of the watched job first."""
 
-    def look() -> tuple[float, float, float, dict[str, Any]]:
-        status = server.status(job_id)
-        return time.perf_counter(), cpu_s(server.process.pid), cpu_s(status["pid"]), status
+    def look() -> tuple[float, float, list[tuple[float, int]]]:
+        found = [server.status(job_id) for job_id in jobs]
+        workers = [(cpu_s(status["pid"]), status["step"]) for status in found]
+        return time.perf_counter(), cpu_s(server.process.pid), workers
 
-    began, server_before, worker_before, before = await asyncio.to_thread(look)
+    began, server_before, before = await asyncio.to_thread(look)
     await asyncio.sleep(seconds)
-    ended, server_after, worker_after, after = await asyncio.to_thread(look)
-    steps = after["step"] - before["step"]
+    ended, server_after, after = await asyncio.to_thread(look)
     costs.setdefault(f"{name}: server, cores", []).append((server_after - server_before) / (ended - began))
-    costs.setdefault(f"{name}: worker, us a step", []).append(1e6 * (worker_after - worker_before) / steps)
+    for whose, (cpu, step), (later_cpu, later_step) in zip(("worker", "other worker"), before, after, strict=True):
+        costs.setdefault(f"{name}: {whose}, us a step", []).append(1e6 * (later_cpu - cpu) / (later_step - step))
 
 
 def unseen(client: Client, last: int) -> int:
@@ -202,8 +205,10 @@ def show_delays(found: list[float]) -> None:
 
 def show_crowd(clients: int, costs: Repeats, missed: int) -> None:
     rows = [(name, f"{statistics.median(values):.3f}") for name, values in costs.items()]
-    step = 100 * (ratio(costs, "watched: worker, us a step", "alone: worker, us a step") - 1)
-    rows += [("worker's time a step", f"{step:+.1f} %"), ("events missed by any client", str(missed))]
+    for whose in ("worker", "other worker"):
+        more = 100 * (ratio(costs, f"watched: {whose}, us a step", f"alone: {whose}, us a step") - 1)
+        rows.append((f"{whose}'s time a step", f"{more:+.1f} %"))
+    rows.append(("events missed by any client", str(missed)))
     show(f"{clients} websocket clients on one job", ("", "median"), rows)
 
 
