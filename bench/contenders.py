@@ -1,5 +1,6 @@
 """Who competes in bench/quality.py: each trains with its defaults on one split and predicts the test rows."""
 
+import hashlib
 import importlib.util
 import tempfile
 import time
@@ -68,7 +69,8 @@ def fit_traind(task: Task, model: str = "auto") -> Fitted:
 
     torch.set_num_threads(1)  # as a slot of the service has it, whatever the peers are given
     path = task.folder / "train.csv"
-    file = DatasetFile("bench", f"{task.table.name}-{task.seed}", str(path), "csv", path.stat().st_size)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    file = DatasetFile("bench", digest, str(path), "csv", path.stat().st_size)
     fields = {"dataset": "bench", "target": task.table.target, "seed": task.seed, "model": {"kind": model}}
     spec = msgspec.convert({**fields, "validation": {"seed": task.seed}}, TrainSpec)
     with tempfile.TemporaryDirectory() as folder:
