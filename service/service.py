@@ -56,6 +56,7 @@ class TrainingService:
         self._datasets: Datasets
         self._lock: IO[bytes] | None = None
         self.started_at = 0.0  # seconds since 1970
+        self._opened = 0.0  # by the monotonic clock
 
     @property
     def is_open(self) -> bool:
@@ -78,7 +79,7 @@ class TrainingService:
             lock.close()
             raise
         self._lock = lock
-        self.started_at = time.time()
+        self.started_at, self._opened = time.time(), time.monotonic()
         return self
 
     async def __aexit__(
@@ -311,7 +312,7 @@ class TrainingService:
             "slots": {"busy": attempts.slots_busy(), "total": self.settings.slot_count},
             "queued": len(attempts.queue()),
             "watchers": self.engine.feed.count(),
-            "uptime_s": round(time.time() - self.started_at, 3),
+            "uptime_s": round(time.monotonic() - self._opened, 3),
             "is_ready": not problems and (self.engine.slots.is_ready or attempts.slots_busy() > 0),
             "problems": problems,
         }
