@@ -7,11 +7,10 @@ is too little for that: there, epochs of one network with them and without take 
 
 import argparse
 import contextlib
-import itertools
 import os
 import statistics
+import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import sharedctypes
@@ -39,6 +38,7 @@ GRID_BATCHES, GRID_WIDTHS, GRID_DEPTHS = (8, 64, 512, 4096, 16384), (16, 128, 10
 TOO_LARGE = 1e10  # multiplications a step
 ENOUGH = 3e9  # multiplications a measurement
 AROUND_ROWS, OLD_S = 20_000, 20.0  # a job of that age reports 20 times a second
+AROUND_EPOCHS = {16: 2, 256: 8}  # for a tenth of a second
 TABLE_ROWS, CARDINALITIES = 8_192, (3, 9, 24, 70)
 
 
@@ -117,7 +117,7 @@ def around(turns: int) -> dict[int, Repeats]:
     results, rows = {}, []
     for batch in (16, 256):
         own = make_step(loops.network(), nn.functional.mse_loss, loops.table(), Optimizer("adam"), batch_size=batch)
-        contenders = {"as in a job": _epoch(own, batch), "bare": _bare_epoch(own, batch)}
+        contenders = {"as in a job": _epochs(own, batch), "bare": _bare_epochs(own, batch)}
         measured = in_turns(contenders, turns, is_told=False)
         pairs = zip(measured["as in a job"], measured["bare"], strict=True)
         cost = statistics.median(job / bare for job, bare in pairs) - 1
@@ -128,10 +128,10 @@ def around(turns: int) -> dict[int, Repeats]:
     return results
 
 
-def _epoch(own: Step, batch: int) -> loops.Loop:
-    """Return an epoch by the loop of jobs; its process has a pipe that is read, as a slot's is."""
+def _epochs(own: Step, batch: int) -> loops.Loop:
+    """Return some epochs by the loop of jobs, with a pipe that another process reads, as the server does."""
     spec = TrainSpec()
-    plan = Plan(AROUND_ROWS, batch, 1, None, Schedule("constant", 1e-3, 1), 0)
+    plan = Plan(AROUND_ROWS, batch, AROUND_EPOCHS[batch], None, Schedule("constant", 1e-3, 1), 0)
 
     def loop() -> float:
         with tempfile.TemporaryDirectory() as folder, piped() as outbox:
@@ -139,43 +139,43 @@ def _epoch(own: Step, batch: int) -> loops.Loop:
             run = Run(spec, outbox.emit, Place(job_id="bench", attempt=1, attempt_dir=folder, ran_s=OLD_S), control)
 
             def judge() -> tuple[float, dict[str, float | None]]:
-                run.told = Verb.CANCEL  # no checkpoint at the end: one is written every half a minute
-                return 0.0, {}
+                if at.epoch == plan.epochs - 1:
+                    run.told = Verb.CANCEL  # no checkpoint at the end: one is written every half a minute
+                return -float(at.epoch), {}
 
             at = begin(own, plan, None)
             start = time.perf_counter()
             fit(run, own, plan, at, judge, {})
-            return (time.perf_counter() - start) / plan.batches * 1e6
+            return (time.perf_counter() - start) / (plan.epochs * plan.batches) * 1e6
 
     return loop
 
 
-def _bare_epoch(own: Step, batch: int) -> loops.Loop:
-    count = -(-AROUND_ROWS // batch)
+def _bare_epochs(own: Step, batch: int) -> loops.Loop:
+    count, epochs = -(-AROUND_ROWS // batch), AROUND_EPOCHS[batch]
 
     def loop() -> float:
         start = time.perf_counter()
-        own.begin_epoch(permutation(0, 0, AROUND_ROWS))
-        for first in range(0, count, AT_ONCE):
-            for _ in own.steps(first, min(AT_ONCE, count - first), ()):
-                pass
-        return (time.perf_counter() - start) / count * 1e6
+        for epoch in range(epochs):
+            own.begin_epoch(permutation(0, epoch, AROUND_ROWS))
+            for first in range(0, count, AT_ONCE):
+                for _ in own.steps(first, min(AT_ONCE, count - first), ()):
+                    pass
+        return (time.perf_counter() - start) / (epochs * count) * 1e6
 
     return loop
 
 
 @contextlib.contextmanager
 def piped() -> Iterator[Outbox]:
-    """Lend a worker's way to its server, at whose other end a thread reads."""
+    """Lend a worker's way to its server."""
     reader, writer = os.pipe()
-    outbox = Outbox(writer)
-    thread = threading.Thread(target=lambda: any(not os.read(reader, 65_536) for _ in itertools.count()))
-    thread.start()
-    yield outbox
-    outbox.drain()
-    os.close(writer)
-    thread.join()
-    os.close(reader)
+    with subprocess.Popen(["cat"], stdin=reader, stdout=subprocess.DEVNULL):
+        os.close(reader)
+        outbox = Outbox(writer)
+        yield outbox
+        outbox.drain()
+        os.close(writer)
 
 
 def _default_model() -> tuple[nn.Module, objective.Loss, list[torch.Tensor], Optimizer]:

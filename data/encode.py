@@ -182,17 +182,23 @@ def _fit_scale(values: Numbers) -> Scale:
 
 
 def _quartiles(values: Numbers) -> list[float]:
-    """Return minimum, quartiles and maximum as `np.quantile` does, which is several times slower than sorting.
+    """Return minimum, quartiles and maximum.
 
     Of many values every second, third ... is taken: training rows are in no order that a step could follow.
     """
     ordered = np.sort(values[:: len(values) // _SORTED] if len(values) >= 2 * _SORTED else values)
-    places = np.array([0.0, 0.25, 0.5, 0.75, 1.0]) * (len(ordered) - 1)
+    found: list[float] = quantiles(ordered, np.array([0.0, 0.25, 0.5, 0.75, 1.0])).tolist()
+    return found
+
+
+def quantiles(ordered: NDArray[Any], shares: NDArray[np.float64]) -> NDArray[Any]:
+    """Return what `np.quantile` does, of ascending numbers. Sorting is several times as fast as what that does."""
+    places = shares * (len(ordered) - 1)
     below = places.astype(np.int64)
     share = places - below
     left, right = ordered[below], ordered[np.minimum(below + 1, len(ordered) - 1)]
     step = right - left
-    found: list[float] = np.where(share < 0.5, left + step * share, right - step * (1.0 - share)).tolist()
+    found: NDArray[Any] = np.where(share < 0.5, left + step * share, right - step * (1.0 - share))
     return found
 
 

@@ -15,6 +15,8 @@ from rtdl_num_embeddings import LinearEmbeddings
 from torch import Tensor, nn
 from torch.nn import functional
 
+from traind.data.encode import quantiles
+
 BIN_CELLS = 2_000_000  # enough of a table for quantiles
 CLOSEST = 1e-5  # edges nearer than this make a slope that float32 cannot follow
 
@@ -76,13 +78,14 @@ def _edges(column: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     A feature that is mostly one value (a capital gain of 0) has few distinct quantiles, and what matters is in the
     others: their values are given the pieces that are left.
     """
-    values = np.unique(column)
+    ordered = np.sort(column)
+    values = ordered[np.append(True, ordered[1:] != ordered[:-1])]
     if len(values) > count + 1:
-        edges = np.unique(np.quantile(column, np.linspace(0.0, 1.0, count + 1)).astype(np.float32))
+        edges = np.unique(quantiles(ordered, np.linspace(0.0, 1.0, count + 1)).astype(np.float32))
         left = count + 1 - len(edges)
         if left > 2:
             rest = np.setdiff1d(values, edges, assume_unique=True)
-            more = np.quantile(rest, np.linspace(0.0, 1.0, left + 2)[1:-1]).astype(np.float32)
+            more = quantiles(rest, np.linspace(0.0, 1.0, left + 2)[1:-1]).astype(np.float32)
             edges = np.union1d(edges, more)
         values = edges
     return _apart(values)

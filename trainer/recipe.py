@@ -282,4 +282,7 @@ def _outputs(facts: Facts) -> int:
 def _skewness(values: NDArray[np.float64]) -> float:
     """Return the third standardised moment; 0 for a constant."""
     deviation = float(values.std())
-    return float((((values - values.mean()) / deviation) ** 3).mean()) if deviation > 0.0 else 0.0
+    if deviation == 0.0:
+        return 0.0
+    z = (values - values.mean()) / deviation
+    return float((z * z * z).mean())
