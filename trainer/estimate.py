@@ -20,7 +20,7 @@ from traind.trainer.loop import permutation
 from traind.trainer.step import Step
 from traind.trainer.tabular import build_step, choose_recipe, plan_of, read, shown
 
-TIMED_S = 0.3
+TIMED_S = 1.0
 TIMED_STEPS = 200
 LEAST_STEPS = 20
 COPIES = 3  # of the training rows: as encoded, as tensors, as this epoch's permutation
@@ -69,7 +69,7 @@ def estimate(run: Run[Any]) -> dict[str, Any]:
 
 
 def _step_seconds(step: Step, batches: int, seed: int, rows: int) -> float:
-    """Return what a gradient step takes here and now: the median, since some of the first prepare the rest."""
+    """Return what a gradient step takes here and now: the median of the last ones, for which the first prepare."""
     step.begin_epoch(permutation(seed, 0, rows))
     took: list[float] = []
     deadline = time.perf_counter() + TIMED_S
@@ -77,7 +77,7 @@ def _step_seconds(step: Step, batches: int, seed: int, rows: int) -> float:
         started = time.perf_counter()
         step.run(len(took))
         took.append(time.perf_counter() - started)
-    return statistics.median(took)
+    return statistics.median(took[-(len(took) // 3 + 1) :])
 
 
 def _memory_bytes(prepared: Prepared, parameters: int, batch_size: int) -> int:
