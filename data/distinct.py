@@ -9,6 +9,7 @@ from traind.data.table import Codes, Numbers
 
 _EXACT = 20_000  # numbers up to which they are sorted to be counted
 _RANGE = 1 << 22  # of whole numbers, within which each has a place of its own
+_LOOKED_AT = 1_000  # of them that tell most columns of fractions
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: Fibonacci hashing
 _PER_NUMBER = 4  # places of the bitmap
 
@@ -58,7 +59,8 @@ def text_of_number(number: float) -> str:
 def _places(values: Numbers) -> NDArray[np.int64] | None:
     """Return each whole number's distance from the smallest; None where they span too much, or are none."""
     low, high = values.min(), values.max()
-    if not high - low < _RANGE:
+    some = values[:_LOOKED_AT]
+    if not high - low < _RANGE or not (some == np.trunc(some)).all():
         return None
     places = (values - low).astype(np.int64)
     return places if (places + low == values).all() and float(low).is_integer() else None

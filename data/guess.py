@@ -12,6 +12,7 @@ from traind.data.cells import text_of
 
 _LEAST = 50  # cells that must be there
 _FEW_FRACTIONS = 50  # distinct fractions up to which their spelling may matter: they may be labels
+_REPEATS = 2  # of a text, on average, where there are few
 _WHOLE = re.compile(r"\s*-?(?:0|[1-9]\d{0,14})\s*\Z")  # exact as a float, and as its own spelling
 _FRACTION = re.compile(r"\s*[+-]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][+-]?\d+)?\s*\Z")
 
@@ -23,16 +24,19 @@ class Guess:
     numbers: frozenset[int] = frozenset()
     whole: frozenset[int] = frozenset()
     missing: tuple[str, ...] = ()
+    few: frozenset[int] = frozenset()  # columns of few distinct texts
 
 
 def guess(records: Sequence[Sequence[str]], width: int) -> Guess:
     """Return what these records show."""
-    numbers, whole = set(), set()
+    numbers, whole, few = set(), set(), set()
     missing: set[str] = set()
     for place, cells in enumerate(zip(*(record for record in records if len(record) == width), strict=True)):
         distinct = set(cells)
         others = [cell for cell in distinct if not _WHOLE.match(cell)]
         words = [cell for cell in others if not _FRACTION.match(cell)]
+        if len(distinct) * _REPEATS < len(cells):
+            few.add(place)
         if any(text_of(word) is not None for word in words) or sum(map(bool, cells)) < _LEAST:
             continue
         if len(others) > len(words) and len(distinct) <= _FEW_FRACTIONS:
@@ -41,4 +45,4 @@ def guess(records: Sequence[Sequence[str]], width: int) -> Guess:
         numbers.add(place)
         if len(others) == len(words):
             whole.add(place)
-    return Guess(frozenset(numbers), frozenset(whole), tuple(sorted(missing - {""})))
+    return Guess(frozenset(numbers), frozenset(whole), tuple(sorted(missing - {""})), frozenset(few))

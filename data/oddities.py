@@ -18,11 +18,12 @@ _MAY_LEAD[list(b'" +-')] = True
 
 
 class Oddities:
-    """What was found so far."""
+    """What was found so far; leading zeros are looked for where there are whole numbers."""
 
-    def __init__(self, delimiter: str) -> None:
+    def __init__(self, delimiter: str, *, has_whole: bool = True) -> None:
         self.has_odd_numbers = False
         self.has_leading_zeros = False
+        self._has_whole = has_whole
         self._is_start = np.zeros(256, np.bool_)  # what stands before a cell
         self._is_start[[*delimiter.encode(), *b"\r\n"]] = True
         self._last = b"\n"
@@ -35,8 +36,8 @@ class Oddities:
         is_digit = (found - _ZERO) < 10  # unsigned: what is below wraps around
         if not self.has_odd_numbers and b"_" in view:
             self.has_odd_numbers = bool((is_digit[:-2] & is_digit[2:] & (found[1:-1] == _UNDERSCORE)).any())
-        self.has_odd_numbers = self.has_odd_numbers or b"+-" in view
-        if not self.has_leading_zeros:
+        self.has_odd_numbers = self.has_odd_numbers or (b"+" in view and b"+-" in view)
+        if self._has_whole and not self.has_leading_zeros:
             is_first = (found[1:-1] == _ZERO) & is_digit[2:] & ~is_digit[:-2] & (found[:-2] != _POINT)
             places = self._starts_of_cells(found, np.flatnonzero(is_first) + 1)
             self.has_leading_zeros = _has_whole(found, is_digit, places)

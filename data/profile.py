@@ -98,9 +98,13 @@ def _of_few_rows(table: OpenTable, fields: Sequence[Field], keep: Keep) -> dict[
 def _of_many_rows(table: OpenTable, fields: Sequence[Field]) -> dict[str, Profile]:
     """Count texts by SQL, and leave columns of many distinct ones to the survey."""
     found = {}
-    for field, about in zip(fields, estimate_distinct(table, fields), strict=True):
-        if about <= FEW:
-            written = read_levels(table, field)
+    unknown = [field for field in fields if not field.is_few]
+    about = dict(zip((field.name for field in unknown), estimate_distinct(table, unknown), strict=True))
+    for field in fields:
+        if about.get(field.name, 0) > FEW:
+            continue
+        written = read_levels(table, field)
+        if len(written) <= 2 * FEW:
             table.levels[field.name] = tuple(text for text, _ in written if text is not None)
             levels, _ = tidy([text for text, _ in written], [count for _, count in written])
             found[field.name] = _of_levels(field, table.n_rows, levels)

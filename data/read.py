@@ -46,6 +46,7 @@ class Field:
     sql: str  # the column as an SQL identifier
     type: str  # as duckdb has it
     has_decimal_comma: bool = False
+    is_few: bool = False  # the first rows have few distinct texts
 
     @property
     def is_text(self) -> bool:
@@ -167,9 +168,10 @@ class _Opening:
         names = dialect.names if dialect else tuple(row[0] for row in described)
         check_names(list(names), None)
         has_comma = bool(dialect and dialect.has_decimal_comma)
+        few = dialect.guess.few if dialect else frozenset()
         fields = {
-            name: Field(name, _quoted(row[0]), row[1], has_decimal_comma=has_comma)
-            for name, row in zip(names, described, strict=True)
+            name: Field(name, _quoted(row[0]), row[1], has_decimal_comma=has_comma, is_few=place in few)
+            for place, (name, row) in enumerate(zip(names, described, strict=True))
         }
         (n_rows,) = self.connection.execute("SELECT count(*) FROM t").fetchone() or (0,)
         return OpenTable(self.connection, "t", fields, int(n_rows), self.path, self.form, dialect, self.threads)
@@ -195,7 +197,8 @@ class _Opening:
         """Parse the file while its bytes are looked at, one after the other where there is one thread for both."""
         guessed = dialect.guess.numbers if as_text is not None and form.charset != "utf-16" else ()
         numbers = frozenset(place for place in guessed if dialect.names[place] not in (as_text or ()))
-        oddities = Oddities(dialect.delimiter) if numbers else None
+        has_whole = bool(numbers & dialect.guess.whole)
+        oddities = Oddities(dialect.delimiter, has_whole=has_whole) if numbers else None
         if self.threads == 1 or form.is_gzip:
             scan(plain, form, oddities)
             parse(self.connection, plain, form, dialect, _without(oddities, numbers, dialect))

@@ -13,7 +13,7 @@ from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, open_bytes
 from traind.data.oddities import Oddities
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 16  # what numpy makes of them stays in the processor's cache
 _FREE_BYTES = 256 << 20  # that any zipped file may hold
 _MAX_RATIO = 100  # of unzipped to zipped bytes, beyond that: tables stay below
 

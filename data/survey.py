@@ -88,6 +88,8 @@ def read_levels(table: OpenTable, field: Field, rows: int | None = None) -> list
 
 def estimate_distinct(table: OpenTable, fields: Sequence[Field]) -> list[int]:
     """Return about how many distinct texts each column has."""
+    if not fields:
+        return []
     wanted = ", ".join(f"approx_count_distinct({field.sql})" for field in fields)
     return list(table.connection.execute(f"SELECT {wanted} FROM {table.relation}").fetchone() or ())
 
