@@ -1,6 +1,7 @@
 """An export predicts what the original does, wherever it is run."""
 
 import csv
+import hashlib
 import math
 import sys
 from pathlib import Path
@@ -102,7 +103,9 @@ def test_columns_may_have_any_name(new_job, tmp_path):
     path = tmp_path / "odd.csv"
     draw = np.random.default_rng(0).normal(size=(60, 5)).round(3)
     path.write_text("\n".join([",".join([*names, "y"]), *(f"{','.join(map(str, r))},{r.sum():.3f}" for r in draw)]))
-    job = new_job(DatasetFile("odd", "0" * 64, str(path), "csv", 1), dataset="odd", epochs=2, batch_size=16)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    file = DatasetFile("odd", digest, str(path), "csv", path.stat().st_size)
+    job = new_job(file, dataset="odd", epochs=2, batch_size=16)
     model = load_model(job.attempt().result.model_path)
     rows = [dict(zip(names, map(str, row), strict=True)) for row in draw]
     found = onnx_predictions(to_onnx(model), rows)
