@@ -26,7 +26,7 @@ from traind.service.http.guard import SUBPROTOCOL
 from traind.service.validate import parse
 
 _encode = msgspec.json.Encoder().encode
-BUFFER_BYTES = 16 * 1024  # unsent, for one client: here, and again in the kernel
+BUFFER_BYTES = 8 * 1024  # unsent, for one client: here, and again in the kernel
 LARGEST_MESSAGE_BYTES = 4 * 1024
 HEARTBEAT_S = 20.0
 CLOSE_S = 2.0  # for the client to answer a close

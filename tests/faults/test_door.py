@@ -126,7 +126,7 @@ async def test_a_thousand_readers_that_do_not_read_cost_little_and_others_see_ev
         await crowd(tmp_path, count=1_000, seconds=45)
 
 
-async def come_again_and_again(target, job_id, chance):
+async def come_again_and_again(session, url, chance):
     """Read a job to its end over ever new connections; return what was seen, and how many they were."""
     seen, connections = [], 0
     while True:
@@ -153,9 +153,12 @@ async def storm(case, tmp_path, count):
     async with running(tmp_path) as target:
         async with target.session.post(f"{target.url}/api/train", json=LONG) as accepted:
             job_id = (await accepted.json())["job_id"]
-        readers = [come_again_and_again(target, job_id, random.Random(chance.random())) for _ in range(count)]
-        read = asyncio.gather(*readers)
-        times = await health_times(target, read)
+        url = f"{target.url}/api/train/ws?job_id={job_id}"
+        at_once = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=at_once, headers=target.session.headers) as session:
+            readers = [come_again_and_again(session, url, random.Random(chance.random())) for _ in range(count)]
+            read = asyncio.gather(*readers)
+            times = await health_times(target, read)
         async with target.session.get(f"{target.url}/api/train/status?job_id={job_id}") as answer:
             last = (await answer.json())["status"]["seq"]
     case.asked = sum(connections for _, connections in read.result())
