@@ -35,6 +35,10 @@ for inputs, wanted in loader:
     print(time.time(), flush=True)
     break
 """
+ALONE = """
+import re, torch
+print(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1])
+"""
 
 
 def main() -> None:
@@ -106,6 +110,8 @@ def imported() -> float:
 def memory(server: int) -> dict[str, float]:
     """Return what the processes of an idle server hold, in MB."""
     names = tree(server)
+    parts = [(f"MB {name} {pid}, PSS", megabytes(pid, "Pss")) for pid, name in names.items()]
+    alone = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True)
     idle = [pid for pid, name in names.items() if name == "traind-worker"]
     return {
         "MB server, RSS": megabytes(server, "Rss"),
@@ -115,7 +121,9 @@ def memory(server: int) -> dict[str, float]:
         ),
         "workers ahead": len(idle),
         "processes": len(names),
-        "MB whole tree, PSS": sum(megabytes(pid, "Pss") for pid in names),
+        "MB whole tree, PSS": sum(size for _, size in parts),
+        **dict(parts),
+        "MB of a process that only imports torch, RSS": int(alone.stdout) / 1024,
     }
 
 
