@@ -132,9 +132,7 @@ async def come_again_and_again(session, url, chance):
     while True:
         connections += 1
         try:
-            async with target.session.ws_connect(
-                f"{target.url}/api/train/ws?job_id={job_id}&after={len(seen)}"
-            ) as ws:
+            async with session.ws_connect(f"{url}&after={len(seen)}") as ws:
                 until = len(seen) + chance.randint(1, 40)
                 while len(seen) < until:
                     message = await ws.receive()
