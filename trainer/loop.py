@@ -107,7 +107,6 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
                 lrs = [schedule.at(number) * at.lr_scale for number in range(at.step, at.step + count)]
                 lr = lrs[-1]
             for taken in step.steps(at.batch, count, lrs):
-                control.beat += 1
                 if taken < count and control.verb:
                     break
             at.batch += taken
