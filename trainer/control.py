@@ -1,7 +1,7 @@
 """What the server tells a running worker, and what the worker shows: two numbers in shared memory.
 
-The loop reads `verb` after each step and moves `beat` every few; no system call, no lock, no queue. The server writes `verb`
-and watches `beat` for hangs. Imports no torch.
+The loop reads `verb` after each step and moves `beat` every few; no system call, no lock, no queue. The server
+writes `verb` and watches `beat` for hangs. Imports no torch.
 """
 
 import ctypes
