@@ -14,8 +14,9 @@ REBOUND = "rebound.example"  # a name of the attacker's that has come to mean th
 
 @pytest.fixture
 async def browser(chromium):
-    """A browser in which the attacker's name leads here, as it does after DNS rebinding."""
-    async with chromium(f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1") as browser:
+    """A browser in which the attacker's name leads here, as after DNS rebinding, and that does not help us."""
+    flags = (f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1", "--disable-features=LocalNetworkAccessChecks")
+    async with chromium(*flags) as browser:
         yield browser
 
 
