@@ -3,7 +3,8 @@
 From a file in the page cache to tensors of training, validation rows: traind (which also infers every column's kind
 and looks for odd ones, with nothing cached) against pandas.read_csv with scikit-learn's ColumnTransformer, which is
 told which columns are numbers; its reader is told, too, or guesses. All fit on the training rows only and fill in
-what is missing. Peers that are not installed are left out, with a word: pip install pandas scikit-learn, and pyarrow
+what is missing. traind is given every core, as the readers of the peers may take, and one, as a job is by default.
+Peers that are not installed are left out, with a word: pip install pandas scikit-learn, and pyarrow
 for its reader.
 """
 
@@ -37,14 +38,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="traind-bench-") as folder:
         path = Path(folder, "table.csv")
         n_rows = write_table(path, int(asked.megabytes * 1e6))
-        contenders = {"traind, 1 thread": traind(path, 1)}
-        if (cores := os.cpu_count() or 1) > 1:
-            contenders[f"traind, {cores} threads"] = traind(path, cores)
-        contenders |= peers(path)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        ours = f"traind, {cores} threads"
+        contenders = {ours: traind(path, cores), "traind, 1 thread": traind(path, 1)} | peers(path)
         measured = in_turns(contenders, asked.repeats)
     rows = [
-        (name, f"{median(values):.2f}", f"{ratio(measured, name, 'traind, 1 thread'):.2f}")
-        for name, values in measured.items()
+        (name, f"{median(values):.2f}", f"{ratio(measured, name, ours):.2f}") for name, values in measured.items()
     ]
     show(f"{asked.megabytes:.0f} MB of CSV, {n_rows} rows", ("", "seconds", "times traind's"), rows)
     write("data", {"megabytes": asked.megabytes, "rows": n_rows, "seconds": measured})

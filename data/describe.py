@@ -32,7 +32,8 @@ LEVELS = 10  # most frequent values told
 _SAMPLE_ROWS = 20_000  # that quantiles and histograms are taken from
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _THREADS = 2
-_MEMORY_MB = 250  # what duckdb may hold: a description takes no more, however large the file is
+_CELLS_AT_ONCE = 2_000_000
+_MEMORY_MB = 200  # what duckdb may hold: a description takes no more, however large the file is
 
 
 def describe_request(request: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +53,8 @@ def describe(path: Path, form: Format) -> dict[str, Any]:
     Raises:
         BadTable: the file is no table; what is wrong is named by line.
     """
-    with open_table(path, form, _THREADS, memory_mb=_MEMORY_MB) as table:
+    with open_table(path, form, _THREADS, memory_mb=_MEMORY_MB) as opened:
+        table = replace(opened, cells_at_once=_CELLS_AT_ONCE)
         rows = _some_rows(table.n_rows)
         held: dict[str, Cells] = {}
         profiles = profile(table, lambda name, cells: held.update({name: take(cells, rows)}))

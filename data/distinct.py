@@ -10,7 +10,7 @@ from traind.data.table import Codes, Numbers
 _EXACT = 20_000  # numbers up to which they are sorted to be counted
 _RANGE = 1 << 22  # of whole numbers, within which each has a place of its own
 _LOOKED_AT = 1_000  # of them that tell most columns of fractions
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: Fibonacci hashing
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
 _PER_NUMBER = 4  # places of the bitmap
 
 
@@ -22,10 +22,15 @@ def count_distinct(values: Numbers) -> int:
     if len(values) <= _EXACT:
         return len(np.unique(values))
     if (places := _places(values)) is not None:
-        return int(np.count_nonzero(_marked(places, int(places.max()) + 1)))
+        marked = np.zeros(int(places.max()) + 1, np.bool_)
+        marked[places] = True
+        return int(np.count_nonzero(marked))
     bits = max(16, math.ceil(math.log2(_PER_NUMBER * len(values))))
-    hashed = ((values + 0.0).view(np.uint64) * _GOLDEN) >> np.uint64(64 - bits)  # + 0.0: one zero for two
-    empty = 1.0 - np.count_nonzero(_marked(hashed, 1 << bits)) / (1 << bits)
+    marked = np.zeros(1 << bits, np.bool_)
+    for start in range(0, len(values), _EXACT):  # parts that stay in the processor's cache
+        part = values[start : start + _EXACT] + 0.0  # one zero for two
+        marked[_mixed(part.view(np.uint64)) >> np.uint64(64 - bits)] = True
+    empty = 1.0 - np.count_nonzero(marked) / (1 << bits)
     return min(len(values), round(-(1 << bits) * math.log(empty)))
 
 
@@ -66,7 +71,8 @@ def _places(values: Numbers) -> NDArray[np.int64] | None:
     return places if (places + low == values).all() and float(low).is_integer() else None
 
 
-def _marked(places: NDArray[np.int64] | NDArray[np.uint64], size: int) -> NDArray[np.bool_]:
-    marked = np.zeros(size, np.bool_)
-    marked[places] = True
-    return marked
+def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return hashes whose upper bits depend on all bits of the numbers: two rounds of shift and multiply."""
+    for shift in (32, 29):
+        bits = (bits ^ (bits >> np.uint64(shift))) * _GOLDEN
+    return bits

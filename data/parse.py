@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
 
 LISTED = 100  # bad rows named in one error
-_BUFFER_BYTES = 32 << 20  # several lines must fit
+_BUFFER_BYTES = 16 << 20  # several lines must fit
 _COPY = "-copy"
 _GUESSES = 2  # readings that are tried with some columns parsed as numbers
 

@@ -150,8 +150,10 @@ def _number(field: Field, text: str) -> float | None:
 
 def _of_numbers(field: Field, values: Numbers) -> Profile:
     """Count a column of numbers."""
-    present = values[~np.isnan(values)]
-    finite = present[np.isfinite(present)]
+    is_missing = np.isnan(values)
+    present = values[~is_missing] if is_missing.any() else values
+    is_finite = np.isfinite(present)
+    finite = present if is_finite.all() else present[is_finite]
     smallest, largest = (float(finite.min()), float(finite.max())) if len(finite) else (None, None)
     integers = int(np.count_nonzero(finite == np.trunc(finite)))
     distinct = count_distinct(present)

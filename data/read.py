@@ -107,6 +107,7 @@ class OpenTable:
     form: Format
     dialect: Dialect | None
     threads: int = 1
+    cells_at_once: int = 8_000_000  # read into memory by one query
     held: dict[str, Cells] = field(default_factory=dict)
     levels: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of columns of few texts, as they are written
 

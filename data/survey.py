@@ -15,7 +15,6 @@ from traind.data.read import Field, OpenTable
 from traind.data.table import Numbers
 
 AT_ONCE = 256  # columns a query
-CELLS_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Counts:
 
 def blocks(table: OpenTable, fields: Sequence[Field]) -> Iterator[Sequence[Field]]:
     """Yield the fields in parts whose cells fit in memory."""
-    size = max(1, min(AT_ONCE, CELLS_AT_ONCE // table.n_rows))
+    size = max(1, min(AT_ONCE, table.cells_at_once // table.n_rows))
     for start in range(0, len(fields), size):
         yield fields[start : start + size]
 
