@@ -186,11 +186,11 @@ class Catalog:
     def _versions(self, name: str) -> tuple[str, ...]:
         try:
             return msgspec.json.decode((self._root / name / _VERSIONS).read_bytes(), type=tuple[str, ...])
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError):  # no JSON, or not even text
             return ()
 
     def _read(self, place: Path) -> _Meta | None:
         try:
             return msgspec.json.decode((place / _META).read_bytes(), type=_Meta)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError):  # no JSON, or not even text
             return None

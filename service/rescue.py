@@ -6,6 +6,7 @@ swept.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -28,8 +29,9 @@ AT_ONCE = 100  # finished jobs looked at together
 async def rescue(journal: Journal, layout: Layout) -> None:
     """Bring every job into a state that is true; safe to be killed in and run again."""
     for job_id, attempt, identity in await journal.store.workers():
-        if await asyncio.to_thread(kill_leftover, msgspec.json.decode(identity, type=Identity)):
-            LOG.warning("a worker of job %s outlived its server and was killed", job_id)
+        with contextlib.suppress(msgspec.DecodeError):  # a damaged row
+            if await asyncio.to_thread(kill_leftover, msgspec.json.decode(identity, type=Identity)):
+                LOG.warning("a worker of job %s outlived its server and was killed", job_id)
         await journal.store.worker_ended(job_id, attempt)
     if journal.store.is_new:
         await _rebuild(journal)

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -172,7 +173,7 @@ class Store:
         """Call on the store's thread; sqlite's errors become ours here."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is of words in a damaged file
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
                 raise DiskLow(f"The database cannot be written: {error}.", hint="Free some disk space.") from error
             raise StoreFailed(f"The database {self.path} failed: {error}.") from error
@@ -184,7 +185,7 @@ class Store:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connect()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
             aside = self._set_aside(error)
@@ -193,6 +194,7 @@ class Store:
 
     def _connect(self) -> None:
         self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=True, cached_statements=64)
+        self._db.text_factory = partial(str, encoding="utf-8", errors="replace")
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
@@ -227,7 +229,10 @@ class Store:
     def _salvage(self, aside: Path) -> None:
         """Take over what stands nowhere else, as far as it can be read: jobs have status files, aliases do not."""
         for table in ("aliases", "alias_moves"):
-            with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(aside)) as damaged:
+            with (
+                contextlib.suppress(sqlite3.Error, UnicodeDecodeError),
+                contextlib.closing(sqlite3.connect(aside)) as damaged,
+            ):
                 rows = damaged.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - a constant
                 self._db.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)  # noqa: S608
 

@@ -111,7 +111,7 @@ class Worker:
         try:
             async for event in self._events(call):
                 yield event
-        except msgspec.DecodeError as error:
+        except ValueError as error:  # no JSON, or not even text
             problem = f"the worker wrote what is not an event: {error}"
             self.kill()
         yield await self._ended(await call, problem)
@@ -124,7 +124,7 @@ class Worker:
     async def _events(self, call: "asyncio.Task[Any]") -> AsyncGenerator[AnyEvent]:
         """Yield what the job wrote until the call is over and the pipe is empty.
 
-        A frame that the worker's death cut short is dropped. Raises `msgspec.DecodeError` for what is no event.
+        A frame that the worker's death cut short is dropped. Raises `ValueError` for what is no event.
         """
         rest = b""
         while True:

@@ -160,9 +160,21 @@ def test_threads_may_put_at_once(catalog: Catalog, root: Path) -> None:
 def test_a_lost_list_of_versions_is_made_anew_of_what_is_there(catalog: Catalog, root: Path) -> None:
     one, two = put(catalog, root, "d", b"1"), put(catalog, root, "d", b"2")
     path = root / "d" / "versions.json"
-    for damage in (b"", b"{", None, path.read_bytes().replace(one.digest[:4].encode(), b"dddd")):
+    for damage in (b"", b"{", b'["\xff"]', None, path.read_bytes().replace(one.digest[:4].encode(), b"dddd")):
         path.unlink() if damage is None else path.write_bytes(damage)
         opened = Catalog(root)
         opened.open()
         assert set(opened.get("d").versions) == {one.digest, two.digest}
         assert opened.get("d", one.digest).path.read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"format": "\xff"}', b"\0"])
+def test_a_damaged_record_hides_its_data_set_and_no_other(catalog: Catalog, root: Path, damage: bytes) -> None:
+    one = put(catalog, root, "one", b"1")
+    put(catalog, root, "other", b"2")
+    (one.path.parent / "meta.json").write_bytes(damage)
+    opened = Catalog(root)
+    opened.open()
+    assert [version.name for version in opened.list()] == ["other"]
+    assert put(opened, root, "one", b"1").digest == one.digest
+    assert opened.get("one").path.read_bytes() == b"1"

@@ -106,7 +106,7 @@ def half_frame(job: Job) -> None:
 
 
 def no_frame(job: Job, text: str) -> None:
-    os.write(worker._seat.outbox._fd, len(text).to_bytes(4) + text.encode())
+    os.write(worker._seat.outbox._fd, len(text).to_bytes(4) + text.encode("latin-1"))
     time.sleep(60)
 
 

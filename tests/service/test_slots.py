@@ -98,7 +98,12 @@ async def test_a_frame_torn_by_the_worker_s_death_is_dropped(workers: Any) -> No
 
 @pytest.mark.parametrize(
     ("do", "options"),
-    [("no_frame", {"text": "{}"}), ("no_frame", {"text": "not JSON"}), ("endless_frame", {})],
+    [
+        ("no_frame", {"text": "{}"}),
+        ("no_frame", {"text": "not JSON"}),
+        ("no_frame", {"text": '{"type":"log","message":"\xff"}'}),
+        ("endless_frame", {}),
+    ],
 )
 async def test_a_worker_that_writes_what_is_no_event_is_killed(
     workers: Any, do: str, options: dict[str, Any]

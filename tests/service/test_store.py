@@ -1,5 +1,6 @@
 """The database: pages, order, damage, formats."""
 
+import random
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -150,6 +151,32 @@ async def test_a_damaged_event_is_replaced_by_a_word_about_it(store: Store, dama
     told = decode_event(second[1])
     assert isinstance(told, Log)
     assert (told.seq, told.level, "damaged" in told.message) == (2, "error", True)
+
+
+async def test_text_that_is_none_any_more_breaks_nothing(store: Store, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        await store.commit([Change(job(name), [(1, b"{}")], worker="{}")], is_synced=True)
+    for table in ("jobs", "workers"):
+        sql = f"UPDATE {table} SET job_id = CAST(x'ff61' AS TEXT) WHERE job_id = 'a'"
+        await store._run(store._change, sql, ())
+    assert {found.job_id for found in await store.unfinished()} == {"a", "b"}
+    assert [name for name, _, _ in await store.workers()] == ["b", "\ufffda"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_whatever_bytes_of_it_change_the_database_opens(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "traind.db"
+    store = await Store.open(path)
+    await store.commit([Change(job("a"), [(seq, b"{}") for seq in range(5)], worker="{}")], is_synced=True)
+    await store.close()
+    chance, content = random.Random(seed), bytearray(path.read_bytes())
+    for _ in range(1 + seed % 8 * 20):
+        content[chance.randrange(4_000 if seed % 2 else len(content))] ^= 1 << chance.randrange(8)
+    path.write_bytes(content)
+    store = await Store.open(path)
+    for read in (store.unfinished(), store.damaged(), store.workers(), store.aliases(), store.counts()):
+        await read
+    await store.close()
 
 
 async def test_a_damaged_record_is_named_and_the_others_are_read(store: Store) -> None:
