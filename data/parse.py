@@ -40,6 +40,8 @@ def parse(
 
     for attempt in range(_GUESSES + 1):
         parsed = numbers if attempt < _GUESSES else frozenset()
+        connection.execute("DROP TABLE IF EXISTS reject_errors")  # of a reading before
+        connection.execute("DROP TABLE IF EXISTS reject_scans")
         try:
             connection.execute(_query(plain, form, dialect, parsed))
         except duckdb.OutOfMemoryException:
@@ -75,8 +77,6 @@ def _wrong_guesses(
     """Return the columns that were parsed as numbers and hold something else; raise `BadTable` for ragged rows."""
     query = "SELECT line, error_type, error_message, column_idx FROM reject_errors ORDER BY line"
     rejects = connection.execute(query).fetchall()
-    connection.execute("DROP TABLE reject_errors")
-    connection.execute("DROP TABLE reject_scans")
     ragged = {line: (kind, message) for line, kind, message, _ in reversed(rejects) if kind != "CAST"}
     if ragged:
         raise _ragged(plain, form, dialect, sorted((line, *said) for line, said in ragged.items())[:LISTED])

@@ -20,6 +20,7 @@ from traind.data.threads import mapped
 
 FEW = 2_000  # distinct values up to which they are all counted
 FEW_ROWS = 5_000  # of a table whose texts are read into memory to be counted
+TEXTS_AT_ONCE = 1_000_000  # of those
 SAMPLE = 1_000  # rows whose distinct texts are looked at, where not all are
 _FEW_FRACTIONS = 50  # distinct values up to which those of a column of fractions are counted
 _LEADING_ZERO = re.compile(r"0[0-9]+\Z")
@@ -71,7 +72,7 @@ def profile(table: OpenTable, keep: Keep) -> dict[str, Profile]:
         for field, values in read:
             keep(field.name, values)
     texts = [field for field in fields if field.is_text]
-    for some in blocks(table, texts):
+    for some in blocks(table, texts, TEXTS_AT_ONCE if table.n_rows <= FEW_ROWS else None):
         found |= _of_few_rows(table, some, keep) if table.n_rows <= FEW_ROWS else _of_many_rows(table, some)
     others = [field for field in fields if field.name not in found]
     for some in blocks(table, others):

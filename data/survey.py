@@ -34,9 +34,9 @@ class Counts:
     longest: int
 
 
-def blocks(table: OpenTable, fields: Sequence[Field]) -> Iterator[Sequence[Field]]:
-    """Yield the fields in parts whose cells fit in memory."""
-    size = max(1, min(AT_ONCE, table.cells_at_once // table.n_rows))
+def blocks(table: OpenTable, fields: Sequence[Field], cells: int | None = None) -> Iterator[Sequence[Field]]:
+    """Yield the fields in parts of so many cells, by default as many as the table says are read at once."""
+    size = max(1, min(AT_ONCE, (cells or table.cells_at_once) // table.n_rows))
     for start in range(0, len(fields), size):
         yield fields[start : start + size]
 
