@@ -23,7 +23,7 @@ from traind.service.settings import Layout
 from traind.trainer.contract import Log
 
 LOG = logging.getLogger(__name__)
-AT_ONCE = 100  # finished jobs looked at together
+AT_ONCE, PAUSE_S = 20, 0.05  # jobs looked at in some milliseconds, and the pause after: others wait for them
 
 
 async def rescue(journal: Journal, layout: Layout) -> None:
@@ -66,6 +66,7 @@ async def mend_status_files(journal: Journal) -> None:
                     await journal.snapshots.entered(known)
         if cursor is None:
             return
+        await asyncio.sleep(PAUSE_S)
         jobs, cursor = await journal.store.page(TERMINAL, AT_ONCE, cursor)
 
 
