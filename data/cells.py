@@ -33,7 +33,7 @@ def text_of(value: Any) -> str | None:
         case int():
             return str(value)
         case float():
-            return repr(value) if not math.isnan(value) else None
+            return repr(float(value)) if not math.isnan(value) else None  # a numpy float is one too
         case datetime() | date():
             return value.isoformat()
         case Decimal():

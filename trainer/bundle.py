@@ -34,7 +34,7 @@ MODELS_KEPT = 4
 GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
 Rows = Sequence[Mapping[str, Any]]
 Columns = Mapping[str, Sequence[Any]]
-Data = Rows | Columns | str | Path
+Data = Rows | Columns | str | Path  # or a pandas DataFrame, which is asked for its columns
 Cell = str | int | float | bool | None
 
 
@@ -62,7 +62,7 @@ class Model:
         return found
 
     def predict(self, data: Data) -> Prediction:
-        """Predict for rows (dicts), for columns (a dict of lists), or for a file of the kind it was trained on.
+        """Predict for rows (dicts), for columns (a dict of lists, a DataFrame), or for a file.
 
         Columns beyond those of the training do not matter, nor does their order. Raises `BadTable` naming what is
         missing and every row that cannot be read.
@@ -79,11 +79,8 @@ class Model:
 
     def values(self, data: Data) -> Tensor:
         """Return (rows,) float64 values of the target, or (rows, classes) probabilities."""
-        target = self.encoder.target  # it may be there, and may be nonsense: it is not looked at
-        if isinstance(data, Mapping):
-            data = {name: cells for name, cells in data.items() if name != target}
-        elif not isinstance(data, str | Path):
-            data = [{name: cell for name, cell in row.items() if name != target} for row in data]
+        if not isinstance(data, str | Path):
+            data = _without(self.encoder.target, data)
         return self.values_of(table_from(data, self.encoder))
 
     def values_of(self, table: Table) -> Tensor:
@@ -110,6 +107,22 @@ class Model:
             raise ModelDamaged(
                 f"The model does not predict what it did when it was made: its golden rows are off by {largest:.3g}."
             )
+
+
+def _without(target: str, data: Any) -> Rows | Columns:
+    """Return rows or columns without the target's cells: they may be nonsense, and are not looked at."""
+    if hasattr(data, "to_dict"):  # a DataFrame
+        data = data.to_dict("list")
+    if isinstance(data, Mapping):
+        return {name: cells for name, cells in data.items() if name != target}
+    rows = list(data)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise BadTable(
+                f"row {number} is of the type {type(row).__name__}, not a dict of cells by column",
+                hint='rows are such as [{"rooms": 3}], columns such as {"rooms": [3, 4]}',
+            )
+    return [{name: cell for name, cell in row.items() if name != target} for row in rows]
 
 
 class CustomModel:

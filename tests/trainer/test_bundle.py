@@ -106,6 +106,8 @@ def test_what_cannot_be_read_is_named(models):
     with pytest.raises(BadTable, match=r"row 2.*'a'.*'much'") as failure:
         model.predict([ROW, {**ROW, "a": "much"}, {**ROW, "a": "more"}])
     assert [cell.line for cell in failure.value.cells] == [2, 3]
+    with pytest.raises(BadTable, match="row 2 is of the type int"):
+        model.predict([ROW, 7])
 
 
 def test_no_rows_give_no_predictions(models):
