@@ -83,6 +83,9 @@ class WorkerProcess:
         if self._process is None:
             return None
         code = await aside(getattr, self._process, "exitcode")
+        if code is None and self._manager is not None:  # the pool's thread asks as well, and only one of them is told
+            await aside(self._manager.join, LEAVE_S)
+            code = await aside(getattr, self._process, "exitcode")
         return None if code == 255 else code  # what multiprocessing says when it could not find out
 
     async def retire(self, grace_s: float = LEAVE_S) -> None:
