@@ -72,10 +72,15 @@ def boot_dir(pid: int) -> Path:
     return Path(tempfile.gettempdir()) / f"{BOOT_DIR}{pid}"
 
 
+def host_prefix() -> str:
+    """Return how the folders begin that this process writes while it starts fork servers."""
+    return f"{BOOT_DIR}{os.getpid()}-"
+
+
 def sweep_boot_dirs() -> None:
-    """Remove the folders of fork servers that were killed with their hosts."""
+    """Remove the folders of hosts and fork servers that were killed: their names begin with a pid."""
     for folder in Path(tempfile.gettempdir()).glob(f"{BOOT_DIR}*"):
-        if not Path("/proc", folder.name.removeprefix(BOOT_DIR)).exists():
+        if not Path("/proc", folder.name.removeprefix(BOOT_DIR).partition("-")[0]).exists():
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -32,10 +32,9 @@ from multiprocessing import (
     spawn,
     util,
 )
-from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from traind.service.forking import boot_dir, sweep_boot_dirs
+from traind.service.forking import boot_dir, host_prefix, sweep_boot_dirs
 
 EXIT_STATUS_S = 1.0  # the fork server reports a child's exit status sooner, unless it is gone itself
 LOG_TAIL_BYTES = 4_000
@@ -128,11 +127,13 @@ class ForkServer:
         resource_tracker.ensure_running()
         sweep_boot_dirs()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the server
-        with socket.socket(socket.AF_UNIX) as listener, tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "s"
-            listener.bind(str(path))
+        with socket.socket(socket.AF_UNIX) as listener, tempfile.TemporaryDirectory(prefix=host_prefix()) as folder:
+            place = os.open(folder, os.O_PATH)
+            path = f"/proc/self/fd/{place}/s"  # its own may be longer than a socket's address
+            listener.bind(path)
             listener.listen()
             self._address = os.open(path, os.O_PATH)
+            os.close(place)
             alive_r, self._alive = os.pipe()
             code = (
                 f"import sys; sys.path[:] = {_sys_path()!r}; from traind.service.forking import serve; "

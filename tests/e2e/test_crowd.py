@@ -14,7 +14,7 @@ async def submit_many(program, number):
     await program.submit(epochs=100_000, name="The long one", patience=None)
     for start in range(0, number - 1, 50):
         ends = range(start, min(start + 50, number - 1))
-        await asyncio.gather(*(program.submit(epochs=1, name=f"Waiting {place:04}") for place in ends))
+        await asyncio.gather(*(program.submit(epochs=1, name=f"Waiting #{place:04}") for place in ends))
 
 
 async def test_two_thousand_jobs_stay_smooth(serve, visitor, talk, album):
@@ -28,14 +28,14 @@ async def test_two_thousand_jobs_stay_smooth(serve, visitor, talk, album):
 
     await page.get_by_label("Sort").select_option("name")
     await page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    await expect(page.get_by_role("link", name="Waiting 1998")).to_be_in_viewport()
+    await expect(page.get_by_role("link", name="Waiting #1998")).to_be_in_viewport()
     await page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
-    await expect(page.get_by_role("link", name="Waiting 0995")).to_be_visible()
+    await expect(page.get_by_role("link", name="Waiting #0995")).to_be_visible()
     assert await page.locator(".rows .row").count() < 60
 
     longest = await page.evaluate(FRAMES)
     assert longest["drawn"] > 10, longest
-    await page.get_by_label("Search by name").fill("waiting 0777")
+    await page.get_by_label("Search by name").fill("waiting #0777")
     await expect(page.locator(".rows .row")).to_have_count(1)
     await page.get_by_label("Search by name").fill("")
     await page.get_by_role("button", name="Running").click()
@@ -74,7 +74,7 @@ async def test_the_list_is_walked_by_keys(serve, visitor, talk):
     await page.get_by_role("link", name="The long one").focus()
     for _ in range(40):
         await page.keyboard.press("ArrowDown")
-    await expect(page.get_by_role("link", name="Waiting 0039")).to_be_focused()
-    await expect(page.get_by_role("link", name="Waiting 0039")).to_be_in_viewport()
+    await expect(page.get_by_role("link", name="Waiting #0039")).to_be_focused()
+    await expect(page.get_by_role("link", name="Waiting #0039")).to_be_in_viewport()
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", name="Waiting 0039")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Waiting #0039")).to_be_visible()

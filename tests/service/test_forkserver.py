@@ -37,7 +37,8 @@ def test_a_fork_server_that_still_boots_leaves_with_its_host(tmp_path: Path) -> 
 
 def test_what_a_killed_fork_server_had_written_goes_with_the_next(tmp_path: Path) -> None:
     left, other = tmp_path / "traind-boot-999999999", tmp_path / f"traind-boot-{os.getpid()}"
-    for folder in (left, other):
+    of_a_host = tmp_path / "traind-boot-999999999-x1"
+    for folder in (left, other, of_a_host):
         folder.mkdir()
         (folder / "model.pt").touch()
     host = subprocess.Popen(
@@ -46,6 +47,6 @@ def test_what_a_killed_fork_server_had_written_goes_with_the_next(tmp_path: Path
     assert host.stdout is not None
     with host.stdout:
         host.stdout.readline()
-    assert (left.exists(), other.exists()) == (False, True)
+    assert (left.exists(), other.exists(), of_a_host.exists()) == (False, True, False)
     host.kill()
     host.wait()
