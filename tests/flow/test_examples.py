@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from traind import Checkpoint, Client, Progress, Status, SyncClient
+from traind import Client, Progress, Status, SyncClient
 from traind.service.client.errors import ServerUnreachable
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -87,24 +87,13 @@ def test_a_trainer_runs_alone(name: str, tmp_path: Path) -> None:
     ],
 )
 async def test_a_trainer_of_ones_own_survives_a_kill_and_makes_the_same_model(
-    with_trainers: Any, name: str, options: dict[str, Any], row: dict[str, Any]
+    with_trainers: Any, twice: Any, name: str, options: dict[str, Any], row: dict[str, Any]
 ) -> None:
     spec = {"trainer": name, "options": options, "checkpoint_every": 0.05, "report_every": 1}
     async with Client(with_trainers.url) as client:
-        undisturbed = await client.wait((await client.submit(spec)).job_id)
-        assert undisturbed.status is Status.COMPLETED, undisturbed.error
-        job = await client.submit(spec)
-        async for event in client.watch(job.job_id):
-            if isinstance(event, Checkpoint):
-                break
-        pid = (await client.status(job.job_id)).pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        done = await client.wait(job.job_id)
-        assert (done.status, done.attempt) == (Status.COMPLETED, 2)
-        assert done.weights_digest == undisturbed.weights_digest is not None
+        undisturbed, done = await twice(client, spec)
         assert done.metrics == undisturbed.metrics
-        assert len((await client.predict(job.job_id, [row, row])).predictions) == 2
+        assert len((await client.predict(done.job_id, [row, row])).predictions) == 2
 
 
 async def test_a_trainer_of_ones_own_is_paused_resumed_and_stopped(with_trainers: Any) -> None:
