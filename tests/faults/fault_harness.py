@@ -48,14 +48,16 @@ class Server:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
 
     def trace(self, output: Path, *expressions: str) -> "subprocess.Popen[bytes]":
-        """Put every process under strace, whose expressions may inject faults; return once it holds them."""
-        pids = [str(pid) for pid in self.pids()]
+        """Put every process under strace, whose expressions may inject faults; return once it holds those alive."""
+        pids = self.pids()
         flags = [flag for expression in expressions for flag in ("-e", expression)]
-        held = [flag for pid in pids for flag in ("-p", pid)]
+        held = [flag for pid in pids for flag in ("-p", str(pid))]
         # Not --seccomp-bpf: with it strace 6.1 injects nothing into threads.
         tracer = subprocess.Popen(["strace", "-f", "-q", "-o", str(output), *flags, *held], stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
-        while any(b"TracerPid:\t0\n" in _read(f"/proc/{pid}/status") for pid in pids):
+        while tracer.poll() is None and any(
+            b"TracerPid:\t0\n" in _read(f"/proc/{pid}/status") for pid in pids if _is_alive(pid)
+        ):
             assert time.monotonic() < deadline, "strace did not attach"
             time.sleep(0.01)
         return tracer
@@ -120,13 +122,8 @@ class Server:
 
     def pids(self) -> list[int]:
         """Return every process that carries the mark: server, fork server, workers, side workers."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and self.mark.encode() in _read(entry / "environ"):
-                state = _read(entry / "stat").rpartition(b") ")[2][:1]
-                if state not in (b"Z", b"X", b""):
-                    found.append(int(entry.name))
-        return found
+        found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        return [pid for pid in found if self.mark.encode() in _read(f"/proc/{pid}/environ") and _is_alive(pid)]
 
     def worker_pids(self) -> list[int]:
         """Return the pids of the jobs that run, as the server names them."""
@@ -261,6 +258,10 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _is_alive(pid: int) -> bool:
+    return _read(f"/proc/{pid}/stat").rpartition(b") ")[2][:1] not in (b"Z", b"X", b"")
 
 
 def _read(path: str | Path) -> bytes:

@@ -42,7 +42,7 @@ def killed_at(case: Case, root: Path, number: int, digests: list[str]) -> bool:
     with contextlib.suppress(OSError, http.client.HTTPException):
         work.submit(server, "n")
         _until_over_or_dead(server, work)
-    has_fired = _has_fired(server)
+    has_fired = _has_fired(server, trace)
     server.kill()
     tracer.wait(20)
     case.breaches += left_behind(server)
@@ -56,12 +56,13 @@ def killed_at(case: Case, root: Path, number: int, digests: list[str]) -> bool:
     return has_fired
 
 
-def _has_fired(server: Server) -> bool:
-    """Tell whether the server is dead, or a worker was."""
+def _has_fired(server: Server, trace: Path) -> bool:
+    """Tell whether the server is dead, or any process that it started was killed."""
     try:
-        return any(job["crashes"] for job in server.jobs())
+        server.jobs()
     except (OSError, http.client.HTTPException):
         return True
+    return "killed by SIGKILL" in trace.read_text()
 
 
 def _until_over_or_dead(server: Server, work: Workload) -> None:
