@@ -112,6 +112,15 @@ def test_a_disk_that_turns_read_only_stops_nothing_for_good(
         turned_read_only(case, small_disk(64 * MIB), tmp_path, digests)
 
 
+def _remount_read_only(disk: Path) -> None:
+    """Remount it once the kernel has closed the files of those that were killed, some moments after they are gone."""
+    deadline = time.monotonic() + 20
+    while (made := subprocess.run(["mount", "-o", "remount,ro", disk], check=False, capture_output=True)).returncode:
+        assert b"busy" in made.stderr, made.stderr
+        assert time.monotonic() < deadline, made.stderr
+        time.sleep(0.02)
+
+
 def turned_read_only(case: Case, disk: Path, tmp_path: Path, digests: list[str]) -> None:
     case.asked = 1
     server = Server(disk / "root", "--disk-floor-bytes", str(MIB))
@@ -124,7 +133,7 @@ def turned_read_only(case: Case, disk: Path, tmp_path: Path, digests: list[str])
         time.sleep(0.02)
     server.kill()
     assert server.left_behind() == []  # nobody writes any more
-    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    _remount_read_only(disk)
     server.start()
     assert server.process is not None
     assert server.process.wait(60) != 0
