@@ -44,6 +44,7 @@ class Dialect:
     has_decimal_comma: bool = False
     has_backslash: bool = False  # a quote within quotes is written \\" instead of ""
     guess: Guess = field(default_factory=Guess)  # not made where numbers have a decimal comma
+    nested: frozenset[int] = frozenset()  # columns that JSON lines hold lists or objects in
 
 
 def sniff(path: Path, form: Format) -> Dialect:

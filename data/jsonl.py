@@ -1,6 +1,7 @@
 """JSON lines: one object a line. Turned into CSV on disk, so that one reader serves both, in bounded memory."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ LISTED = 100  # bad lines named in one error
 def to_csv(path: Path, form: Format, out: Path) -> Dialect:
     """Write the objects as CSV, keys as columns in the order of their first appearance; an absent key is missing.
 
+    A column that holds lists or objects more often than plain values is written as JSON, and named as nested.
+
     Raises:
-        BadTable: lines that are not objects of plain values, each named.
+        BadTable: lines that are not objects, or lists and objects in a column of plain values, each named.
     """
     names: dict[str, None] = {}
     for _, row in objects(path, form):
@@ -28,21 +31,32 @@ def to_csv(path: Path, form: Format, out: Path) -> Dialect:
     if not names:
         raise BadTable("the file holds no rows", hint="one JSON object a line is expected")
     check_names([name.strip() for name in names], None)
-    bad: list[BadCell] = []
+    odd: list[BadCell] = []
+    counts: Counter[str] = Counter()
     first: list[list[str]] = []
     with out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         writer.writerow(names)
         for line, row in objects(path, form):
-            record = [_cell(row.get(name), name, line, bad) for name in names]
+            record = [_cell(row.get(name), name, line, odd, counts) for name in names]
             writer.writerow(record)
             if len(first) < guessed_from(len(names)):
                 first.append(record)
-            if len(bad) >= LISTED:
-                break
+    nested = _nested(path, form, counts)
+    bad = [cell for cell in odd if cell.column not in nested]
     if bad:
-        raise BadTable(f"line {bad[0].line}, column {bad[0].column!r}: {bad[0].message}", cells=tuple(bad))
-    return Dialect(",", tuple(name.strip() for name in names), guess=guess(first, len(names)))
+        raise BadTable(f"line {bad[0].line}, column {bad[0].column!r}: {bad[0].message}", cells=tuple(bad[:LISTED]))
+    places = frozenset(place for place, name in enumerate(names) if name in nested)
+    return Dialect(",", tuple(name.strip() for name in names), guess=guess(first, len(names)), nested=places)
+
+
+def _nested(path: Path, form: Format, counts: Counter[str]) -> set[str]:
+    """Return the columns that hold lists or objects, so often as `counts` says, at least as often as plain values."""
+    plain: Counter[str] = Counter()
+    if counts:
+        for _, row in objects(path, form):
+            plain.update(name for name in counts if not isinstance(row.get(name), list | dict | None))
+    return {name for name, count in counts.items() if count >= plain[name]}
 
 
 def objects(path: Path, form: Format) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -77,9 +91,17 @@ def _bad(line: int, message: str) -> BadTable:
     return BadTable(f"line {line} is not a row: {message}", cells=(BadCell(line, None, None, message),))
 
 
-def _cell(value: Any, name: str, line: int, bad: list[BadCell]) -> str:
+def written(value: Any) -> str:
+    """Return a list or an object as JSON."""
+    return msgspec.json.encode(value).decode()
+
+
+def _cell(value: Any, name: str, line: int, odd: list[BadCell], counts: Counter[str]) -> str:
+    """Return a cell of CSV. One that is a list or an object is counted, and of each column the first are kept."""
     try:
         return text_of(value) or ""
     except TypeError as error:
-        bad.append(BadCell(line, name, str(value)[:200], str(error)))
-        return ""
+        counts[name] += 1
+        if counts[name] <= LISTED:
+            odd.append(BadCell(line, name, written(value)[:200], str(error)))
+        return written(value)

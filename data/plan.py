@@ -33,6 +33,7 @@ def plan(table: OpenTable, request: Request) -> Schema:
     """Return the schema, or raise `BadTable` where the table cannot serve the request."""
     names = list(table.fields)
     _check_names(names, request)
+    _check_nested(table, request)
     target = request.target or names[-1]
     profiles = profile(table, table.held.__setitem__)
     columns = [_column(profiles[name], request, target) for name in names]
@@ -72,6 +73,18 @@ def _check_names(names: list[str], request: Request) -> None:
                 f"{field} names {', '.join(map(repr, absent[:5]))}, which the table does not have",
                 hint=f"its columns are {', '.join(names[:50])}",
             )
+
+
+def _check_nested(table: OpenTable, request: Request) -> None:
+    """Raise `BadTable` where a column is asked for by name that only holds what cannot be learned from."""
+    asked = {
+        "features": request.features or (),
+        "columns": [name for name, kind in request.columns.items() if kind not in {"ignore", "text"}],
+    }
+    for field, wanted in asked.items():
+        for name in wanted:
+            if table.fields[name].is_nested:
+                raise BadTable(f"{field} names {name!r}, which holds lists, objects or bytes")
 
 
 def _column(facts: Profile, request: Request, target: str) -> Column:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MEMORY_MB = 1_000  # what duckdb may hold before it spills to disk
 _COLUMN_MEMORY_KB = 256  # more for each column: buffers that are reserved, mostly not touched
+_JSON = "STRUCT"  # what a column of lists or objects of JSON lines is, as duckdb would have it
 _NESTED = re.compile(r"\[\]|STRUCT|MAP|UNION|BLOB|ARRAY")
 _NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL")
 _ISO = "[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}:[0-9]{2})?"
@@ -43,7 +44,7 @@ class Field:
     """A column of an open table: its name in the file, and how SQL says it."""
 
     name: str
-    sql: str  # the column as an SQL identifier
+    sql: str  # the column, as an SQL expression
     type: str  # as duckdb has it
     has_decimal_comma: bool = False
     is_few: bool = False  # the first rows have few distinct texts
@@ -170,8 +171,11 @@ class _Opening:
         check_names(list(names), None)
         has_comma = bool(dialect and dialect.has_decimal_comma)
         few = dialect.guess.few if dialect else frozenset()
+        nested = dialect.nested if dialect else frozenset()
         fields = {
             name: Field(name, _quoted(row[0]), row[1], has_decimal_comma=has_comma, is_few=place in few)
+            if place not in nested
+            else Field(name, f"nullif({_quoted(row[0])}, '')", _JSON)
             for place, (name, row) in enumerate(zip(names, described, strict=True))
         }
         (n_rows,) = self.connection.execute("SELECT count(*) FROM t").fetchone() or (0,)

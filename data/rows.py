@@ -19,7 +19,7 @@ from traind.data.dialect import read_records, sniff
 from traind.data.encode import Encoder
 from traind.data.errors import BadCell, BadTable
 from traind.data.formats import Format, detect, open_text, parse_format
-from traind.data.jsonl import objects
+from traind.data.jsonl import objects, written
 from traind.data.lines import Lines, RowLines
 from traind.data.scan import scan
 from traind.data.schema import Column, Kind
@@ -206,8 +206,12 @@ def first_rows(path: Path, form: Format, size: int) -> tuple[list[str], list[lis
     if form.kind == "jsonl":
         objects_read = [row for _, row in islice(objects(path, form), size)]
         names = list(dict.fromkeys(name for row in objects_read for name in row))
-        return names, [[row.get(name) for name in names] for row in objects_read]
+        return names, [[_plain(row.get(name)) for name in names] for row in objects_read]
     if form.kind != "parquet":
         return _first_records(path, form, size)
     batch = next(_sql_batches(path, form, size))
     return list(batch.columns), [list(row) for row in zip(*batch.columns.values(), strict=True)]
+
+
+def _plain(value: Any) -> Any:
+    return written(value) if isinstance(value, list | dict) else value
