@@ -8,6 +8,7 @@ import { count, duration, timeOf, title, value } from "./format.js";
 
 const MOST = 300; // lines kept while events keep coming
 const PAGE = 1_000; // events looked through at once for those that are not progress
+const MOST_PAGES = 20; // looked through for one line to show
 
 export class History {
   #jobId = null;
@@ -18,7 +19,8 @@ export class History {
     this.list = h("ol.history", { tabindex: 0, "aria-label": "Events, newest first" });
     this.output = h("pre.output", { hidden: true, tabindex: 0, "aria-label": "Output" });
     this.toggle = button("Output", () => this.#showOutput(), { kind: "tiny", "aria-pressed": "false" });
-    this.element = h("section.panel.history-panel", {}, h("div.panel-head", {}, h("h2", {}, "Events"), this.toggle), this.list, this.earlier, this.output);
+    this.epochs = button("Epochs", () => this.#showEpochs(), { kind: "tiny", "aria-pressed": "true" });
+    this.element = h("section.panel.history-panel", {}, h("div.panel-head", {}, h("h2", {}, "Events"), this.epochs, this.toggle), this.list, this.earlier, this.output);
   }
 
   async load(jobId, lastSeq) {
@@ -28,19 +30,40 @@ export class History {
     await this.#loadEarlier();
   }
 
+  /** Add what is before the oldest line, page by page until there is one more to show. */
   async #loadEarlier() {
-    const after = Math.max(0, this.#first - PAGE);
-    const { events } = await get("api/train/events", { job_id: this.#jobId, after, limit: Math.max(1, this.#first - after) });
-    this.list.append(...events.filter(({ seq }) => seq <= this.#first).map(lineOf).filter(Boolean).reverse());
-    this.#first = after;
-    this.earlier.hidden = after === 0;
+    let pages = 0;
+    let isMore = false;
+    do {
+      const after = Math.max(0, this.#first - PAGE);
+      const { events } = await get("api/train/events", { job_id: this.#jobId, after, limit: Math.max(1, this.#first - after) });
+      const lines = events.filter(({ seq }) => seq <= this.#first).map(lineOf).filter(Boolean).reverse();
+      this.list.append(...lines);
+      this.#first = after;
+      pages += 1;
+      isMore = lines.some((line) => !this.#isBrief || line.dataset.type !== "epoch");
+    } while (!isMore && this.#first > 0 && pages < MOST_PAGES);
+    this.earlier.hidden = this.#first === 0;
   }
 
   add(event) {
     const line = lineOf(event);
     if (!line) return;
     this.list.prepend(line);
-    while (this.list.children.length > MOST) this.list.lastChild.remove();
+    while (this.list.children.length > MOST) (this.#oldestEpoch() ?? this.list.lastChild).remove();
+  }
+
+  /** Epochs are what there are many of: they make way first, so that states and warnings stay. */
+  #oldestEpoch() {
+    return [...this.list.querySelectorAll('[data-type="epoch"]')].at(-1);
+  }
+
+  get #isBrief() {
+    return this.list.classList.contains("brief");
+  }
+
+  #showEpochs() {
+    this.epochs.setAttribute("aria-pressed", String(!this.list.classList.toggle("brief")));
   }
 
   async #showOutput() {

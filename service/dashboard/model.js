@@ -10,6 +10,7 @@ import { predictPanel } from "./predict.js";
 const UP = new Set(["r2", "accuracy", "f1", "auc"]); // metrics of which more is better
 const MOST_COLUMNS = 12;
 const MOST_CLASSES = 20;
+const NARROW_CLASSES = 6; // as many fit into half the width
 
 /** Draw what is to know of the model of a finished job into `root`; `onRow(row)` hears of each row predicted. */
 export function showModel(root, job, onRow) {
@@ -82,8 +83,7 @@ function importancePanel({ importance } = {}) {
 }
 
 function confusionPanel(about) {
-  const counts = about?.confusion;
-  const labels = about?.schema?.labels;
+  const { counts, labels } = about?.confusion ?? {};
   if (!counts || !labels) return null;
   const size = Math.min(counts.length, MOST_CLASSES);
   const shown = labels.slice(0, size);
@@ -95,8 +95,9 @@ function confusionPanel(about) {
     );
     return h("tr", {}, h("th", { scope: "row" }, label), cells);
   });
-  const cut = counts.length > size && h("p.muted.note", {}, `The first ${size} of ${counts.length} classes.`);
-  return h("section.panel", {}, h("h2", {}, "Where it errs"), h("p.muted.note", {}, "Down: what the validation rows are. Across: what is predicted."), scrolling("Confusion matrix", h("table.confusion", {}, h("thead", {}, head), h("tbody", {}, rows))), cut);
+  const all = about.schema?.labels?.length ?? counts.length;
+  const cut = all > size && h("p.muted.note", {}, `The first ${size} of ${count(all)} classes.`);
+  return h("section.panel", { class: size > NARROW_CLASSES ? "wide" : "" }, h("h2", {}, "Where it errs"), h("p.muted.note", {}, "Down: what the validation rows are. Across: what is predicted."), scrolling("Confusion matrix", h("table.confusion", {}, h("thead", {}, head), h("tbody", {}, rows))), cut);
 }
 
 function residualPanel(about) {

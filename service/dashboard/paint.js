@@ -11,7 +11,7 @@ export function paint(pen, view) {
   pen.rect(view.area.left, view.area.top - 4, view.area.right - view.area.left + 4, view.area.bottom - view.area.top + 6);
   pen.clip();
   for (const { attempt, resumed_from_step: step } of view.attempts) rule(pen, view, step, `attempt ${attempt}`, view.area.bottom - 6);
-  if (view.best) rule(pen, view, view.best.step, view.best.label, view.area.top + 8);
+  if (view.best) rule(pen, view, view.best.step, view.best.label, isHighAt(view, view.best.step) ? (view.area.top + view.area.bottom) / 2 : view.area.top + 8);
   if (view.baseline) baseline(pen, view);
   for (const series of view.seen) curve(pen, view, series);
   if (view.drag) selection(pen, view);
@@ -66,6 +66,11 @@ function rule(pen, { x, area, colors }, step, label, height) {
   word(pen, colors, label, isRight ? at - 6 : at + 6, height);
 }
 
+/** Tell whether a curve runs, at this step, where a word at the top would stand. */
+function isHighAt({ seen, y, area }, step) {
+  return seen.some((series) => y((series.mean ?? series.y)[nearest(series.x, step)]) < area.top + 32);
+}
+
 function baseline(pen, { y, area, colors, baseline: { value, label } }) {
   const raw = y(value);
   const isInside = raw >= area.top && raw <= area.bottom;
@@ -87,7 +92,7 @@ function curve(pen, view, series) {
   }
   stroke(pen, view, series.x, series.mean ?? series.y, color, 1.75);
   if (series.hasDots && series.x.length <= 60) series.x.forEach((step, index) => dot(pen, view, step, series.y[index], color, 2));
-  const best = view.best && series.hasDots ? series.x.indexOf(view.best.step) : -1;
+  const best = view.best && series.hasDots ? nearest(series.x, view.best.step) : -1;
   if (best >= 0) dot(pen, view, series.x[best], series.y[best], color, 4.5);
 }
 

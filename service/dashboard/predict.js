@@ -26,6 +26,7 @@ class PredictForm {
     this.target = job.report.schema.target;
     this.inputs = new Map(columns.map((column) => [column.name, this.#input(column)]));
     this.answer = h("div.prediction", { role: "status" });
+    this.go = h("button.button.primary", { disabled: true }, "Predict"); // until there is a row to predict
     this.another = button([icon("again"), "Another row"], () => this.#fillIn(), { kind: "tiny", hidden: true });
     const fields = columns.map(({ name, kind }) => h("label.field", {}, h("span.field-name.clip", { title: `${name}: ${kind}` }, name), this.inputs.get(name)));
     const rest = fields.splice(SHOWN);
@@ -34,7 +35,7 @@ class PredictForm {
       { on: { submit: (event) => this.#predict(event), input: () => (this.#isTouched = true) } },
       h("div.predict-fields", {}, fields),
       rest.length > 0 && h("details", {}, h("summary", {}, `${rest.length} more columns`), h("div.predict-fields", {}, rest)),
-      h("div.predict-go", {}, h("button.button.primary", {}, "Predict"), this.answer),
+      h("div.predict-go", {}, this.go, this.answer),
     );
     this.element = h("section.panel.predict", {}, h("div.panel-head", {}, h("h2", {}, "Predict ", h("span.muted", {}, this.target)), this.another), form);
     this.#loadExamples();
@@ -56,6 +57,7 @@ class PredictForm {
     }
     this.another.hidden = this.#examples.length < 2;
     if (this.#examples.length && !this.#isTouched) this.#fillIn();
+    this.go.disabled = false;
   }
 
   #fillIn() {

@@ -21,7 +21,7 @@ export function showTimings(root, job) {
   fill(
     root,
     h("div.timings", { "aria-hidden": "true" }, known.map(({ key, seconds }) => h("i", { class: key, vars: { grow: String(Math.max(seconds, 1e-6)) } }))),
-    h("dl.timing-list", {}, known.map(({ key, label, seconds, isNow }) => h("div", {}, h("dt", {}, h("i", { class: key }), label), h("dd", {}, isNow ? "now" : duration(seconds))))),
+    h("dl.timing-list", {}, known.map(({ key, label, seconds, isNow }) => h("div", {}, h("dt", {}, h("i", { class: key }), label), h("dd", {}, isNow && key !== "running_s" ? "now" : `${duration(seconds)}${isNow ? " so far" : ""}`)))),
     first !== undefined && h("p.muted.timing-first", {}, `First step ${duration(first)} after submitting`),
   );
 }
