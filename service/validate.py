@@ -127,6 +127,8 @@ def _conflicts(spec: TrainSpec) -> list[Problem]:
     found = []
     if spec.dataset is not None and spec.synthetic is not None:
         found.append(Problem("synthetic", "cannot be given together with dataset"))
+    if spec.options and spec.trainer == "tabular":
+        found.append(Problem("options", "are for a trainer of your own, which trainer names"))
     if spec.validation.kind == "group" and spec.validation.column is None:
         found.append(Problem("validation.column", 'must name the column of groups when kind is "group"'))
     if spec.target is not None:

@@ -53,11 +53,12 @@ class ResumeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     epochs: Annotated[int, Meta(ge=1, le=100_000)] | None = None
 
 
-Cell = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | bool | None
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Cell = str | Whole | float | bool | list[Any] | dict[str, Any] | None
 
 
 class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Rows as objects by column, or columns as lists; one of the two."""
+    """Rows as objects by column, or columns as lists; one of the two. Columns beyond the model's do not matter."""
 
     rows: list[dict[ColumnName, Cell]] | UnsetType = UNSET
     columns: dict[ColumnName, list[Cell]] | UnsetType = UNSET

@@ -47,6 +47,10 @@ CONFLICTS: Final = [  # what `validate` finds between fields, as far as a schema
         },
         "then": {"properties": {"validation": {"properties": {"column": NOT_NULL}, "required": ["column"]}}},
     },
+    {
+        "if": {"properties": {"trainer": {"const": "tabular"}}},  # true too where there is none
+        "then": {"properties": {"options": {"maxProperties": 0}}},
+    },
 ]
 JOB_LINKS: Final = (
     "get /api/train/status",

@@ -62,7 +62,8 @@ def test_one_problem_is_the_message():
         ({"epoch": 3}, "epoch", "is not a field; did you mean epochs?"),
         ({"validation": {"kind": "group"}}, "validation.column", "must name the column"),
         ({"features": ["a", "b"], "ignore": ["b"]}, "ignore", "b"),
-        ({"options": {"a": object()}}, "", "cannot be written as JSON"),
+        ({"options": {"a": 1}}, "options", "are for a trainer of your own"),
+        ({"trainer": "mine", "options": {"a": object()}}, "", "cannot be written as JSON"),
         ({"name": "\ud800"}, "", "cannot be written as JSON"),
         ({"seed": 10**5_000}, "seed", "a number of many digits"),
         ([], "", "must be an object, got a list"),
@@ -115,4 +116,5 @@ def test_any_bytes_are_a_spec_or_a_refusal(text):
 
 
 def test_a_spec_is_as_it_will_be_read_back():
-    assert parse_spec({"options": {"pair": (1, 2), "lost": math.nan}}).options == {"pair": [1, 2], "lost": None}
+    spec = parse_spec({"trainer": "mine", "options": {"pair": (1, 2), "lost": math.nan}})
+    assert spec.options == {"pair": [1, 2], "lost": None}

@@ -50,6 +50,15 @@ async def test_rows_that_do_not_fit_are_named(call, done):
     assert "x3" in answered.body.decode()
 
 
+async def test_a_list_is_passed_over_with_a_column_that_is_not_read_and_named_in_one_that_is(call, done):
+    row = {"x1": 0.5, "x2": -1.0, "x3": 0.0, "tags": ["a", {"b": 1}]}
+    path = f"/api/models/{done}/predict"
+    assert (await call.post(path, {"rows": [row]})).status == 200
+    answered = await call.post(path, {"rows": [row, {**row, "x2": [1]}]})
+    assert answered.status == 422
+    assert (answered.error["details"][0]["loc"], answered.error["details"][0]["line"]) == ("x2", 2)
+
+
 async def test_predict_wants_rows_or_columns(call, done):
     for body in ({}, {"rows": [], "columns": {}}):
         answered = await call.post(f"/api/models/{done}/predict", body)

@@ -5,7 +5,9 @@ import re
 import jsonschema_rs
 import pytest
 
+from traind.service.errors import InvalidSpec
 from traind.service.http.operations import OPERATIONS
+from traind.service.validate import parse_spec
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,33 @@ def test_every_error_of_every_call_is_there_with_its_code(document):
             assert f"'{error.code}'" in str(described["responses"]), (operation.path, error.code)
     codes = document["components"]["schemas"]["ErrorBody"]["properties"]["code"]["enum"]
     assert "internal_error" in codes
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_valid"),
+    [
+        ({"options": {}}, True),
+        ({"options": {"width": 3}}, False),
+        ({"options": {"width": 3}, "trainer": "tabular"}, False),
+        ({"options": {"width": 3}, "trainer": "mine"}, True),
+        ({"dataset": "d", "synthetic": None}, True),
+        ({"dataset": "d", "synthetic": {}}, False),
+        ({"validation": {"kind": "group", "column": "who"}}, True),
+        ({"validation": {"kind": "group"}}, False),
+    ],
+)
+def test_what_fields_ask_of_each_other_is_in_the_schema(document, spec, is_valid):
+    schema = document["components"]["schemas"]["SubmitRequest"]
+    assert jsonschema_rs.is_valid(schema_of(document, schema), spec) == is_valid
+    assert is_accepted(spec) == is_valid
+
+
+def is_accepted(spec):
+    try:
+        parse_spec(spec)
+    except InvalidSpec:
+        return False
+    return True
 
 
 async def test_answers_fit_their_schemas(call, done, document):
