@@ -35,7 +35,7 @@ GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differen
 Rows = Sequence[Mapping[str, Any]]
 Columns = Mapping[str, Sequence[Any]]
 Data = Rows | Columns | str | Path  # or a pandas DataFrame, which is asked for its columns
-Cell = str | int | float | bool | None
+Cell = str | int | float | bool | list[Any] | dict[str, Any] | None  # lists, objects: where no column is read
 
 
 class Model:
@@ -90,6 +90,12 @@ class Model:
     def predict_file(self, file: str | Path, out: str | Path) -> int:
         """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
         return predict_file(self._predict_batch, self.labels, Path(file), Path(out))
+
+    def export(self, format: str, out: str | Path) -> None:  # noqa: A002 - the public word for it
+        """Write it as `onnx` or `safetensors`, compared with the original first. Raises `ExportFailed`."""
+        from traind.trainer.export import export
+
+        export(self, format, Path(out))
 
     def _predict_batch(self, batch: Batch) -> Prediction:
         features = {name: cells for name, cells in batch.columns.items() if name != self.encoder.target}
@@ -154,6 +160,12 @@ class CustomModel:
     def predict_file(self, file: str | Path, out: str | Path) -> int:
         """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
         return predict_file(lambda batch: self.predict(batch.columns), (), Path(file), Path(out))
+
+    def export(self, format: str, out: str | Path) -> None:  # noqa: A002 - the public word for it
+        """Write it as `onnx` or `safetensors`, compared with the original first. Raises `ExportFailed`."""
+        from traind.trainer.export import export
+
+        export(self, format, Path(out))
 
 
 def forward(

@@ -3,7 +3,7 @@
 ONNX: one input a column, by its name: float64 (rows,) for numbers and times (seconds since 1970, UTC), NaN where
 missing; text (rows,) in the spelling of the vocabulary, empty where missing. All preprocessing is in the graph.
 Safetensors: the weights, and in the file's metadata under `traind` a JSON object with all the rest.
-Called by name from the service's side worker.
+Called by name from the service's side worker, and by models themselves.
 """
 
 import warnings
@@ -22,7 +22,7 @@ from torch import Tensor
 from traind.data.encode import FIRST, MISSING, UNSEEN
 from traind.data.rows import table_from
 from traind.data.table import Codes, Table
-from traind.trainer.bundle import GOLDEN_TOLERANCE, Model, load_model
+from traind.trainer.bundle import GOLDEN_TOLERANCE, CustomModel, Model, load_model
 from traind.trainer.checkpoint import write_file
 from traind.trainer.errors import ExportFailed
 from traind.trainer.graph import Whole
@@ -34,19 +34,19 @@ TRIALS = 100  # columns of which each is missing once
 
 
 def export_request(request: dict[str, Any]) -> dict[str, Any]:
-    """Write the model at `model_path` as `format` below `out_dir`, for the side worker; return the file's `path`.
+    """Write the model at `model_path` as `format` below `out_dir`, for the side worker; return the file's `path`."""
+    path = Path(request["out_dir"], f"{Path(request['model_path']).stem}.{request['format']}")
+    export(load_model(request["model_path"]), request["format"], path)
+    return {"path": str(path)}
 
-    Raises `ExportFailed` where it cannot be made, or does not predict as the original does.
-    """
-    model = load_model(request["model_path"])
+
+def export(model: Model | CustomModel, kind: str, path: Path) -> None:
+    """Write the model; raises `ExportFailed` where that cannot be done, or would not predict as the original does."""
     if not isinstance(model, Model):
         raise ExportFailed("Only models of the built-in trainer can be exported.")
-    kind = request["format"]
     if kind not in FORMATS:
         raise ExportFailed(f"There is no format {kind!r}.", hint=f"There are {', '.join(sorted(FORMATS))}.")
-    path = Path(request["out_dir"], f"{Path(request['model_path']).stem}.{kind}")
     write_file(path, FORMATS[kind](model))
-    return {"path": str(path)}
 
 
 def to_onnx(model: Model) -> bytes:

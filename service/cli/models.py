@@ -1,7 +1,5 @@
 """Commands about finished models: predict a file, export."""
 
-import asyncio
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,39 +41,44 @@ def predict(
 
 
 def export(
-    model: Annotated[str, Parameter(help="the id of the job that made it")],
+    model: Annotated[str, Parameter(help="a model file, or the id of the job that made it")],
     *,
     format: Annotated[Literal["onnx", "safetensors"], Parameter(help="what to make of it")] = "onnx",  # noqa: A002
     out: Annotated[
-        Path | None, Parameter(name=["--out", "-o"], help="where to write; none: <job id>.<format>")
+        Path | None, Parameter(name=["--out", "-o"], help="where to write; none: <model>.<format>")
     ] = None,
     root: Root = Path(),
     server: Server = None,
 ) -> None:
     """Write a model in another format, compared with the original on real rows first."""
-    target = out or Path(f"{model}.{format}")
-    if server is not None:
+    target = out or Path(f"{_name_of(model)}.{format}")
+    if not target.parent.is_dir():
+        raise Failed(f"There is no folder {target.parent}.")
+    if server is not None and not _is_file(model):
         from traind.service.client.synchronous import SyncClient
 
         SyncClient(server).export(model, format, to=target)
     else:
-        asyncio.run(_export_here(model, format, target, root))
+        from traind import load_model
+
+        with _model_file(model, root, None) as path:
+            load_model(path).export(format, target)
     print(target)
 
 
-async def _export_here(model: str, kind: str, target: Path, root: Path) -> None:
-    """Export in this process's own service."""
-    from traind.service.service import TrainingService
+def _is_file(model: str) -> bool:
+    """Tell whether a file is meant: no job's id has an ending."""
+    return model.endswith(".pt")
 
-    async with TrainingService(root=root, slots=1) as service:
-        made = await service.export(model, kind)
-        await asyncio.to_thread(shutil.move, made, target)
+
+def _name_of(model: str) -> str:
+    return Path(model).stem if _is_file(model) else model
 
 
 @contextmanager
 def _model_file(model: str, root: Path, server: str | None) -> Iterator[Path]:
     """Yield a model's file: the path given, a job's below the root, or one that the server has."""
-    if server is not None:
+    if server is not None and not _is_file(model):
         from traind.service.client.synchronous import SyncClient
 
         with tempfile.TemporaryDirectory(prefix="traind-") as folder:

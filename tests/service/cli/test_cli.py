@@ -141,6 +141,20 @@ def test_predictions_of_classes_have_a_column_for_each_label(cli: Cli, table: Pa
     assert all(abs(float(row["probability_small"]) + float(row["probability_large"]) - 1) < 1e-4 for row in rows)
 
 
+def test_a_model_is_exported_by_its_file_by_its_job_and_by_a_server(
+    cli: Cli, server: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id = _trained(cli, "cli-export")
+    made = [tmp_path / f"{name}.safetensors" for name in ("by-server", "by-file", "by-job")]
+    cli("export", job_id, "--format", "safetensors", "-o", str(made[0]))
+    file = server.root / "models" / f"{job_id}.pt"
+    cli("export", str(file), "--format", "safetensors", "-o", str(made[1]))
+    assert run(["export", job_id, "--root", str(server.root), "--format", "safetensors", "-o", str(made[2])]) == 0
+    assert len({path.stat().st_size for path in made}) == 1
+    assert run(["export", str(tmp_path / "no.pt")]) == 1
+    assert "There is no file" in capsys.readouterr().err
+
+
 def test_a_dry_run_says_what_would_be_done_and_trains_nothing(cli: Cli, table: Path) -> None:
     before = cli.json("jobs")
     plan = cli.json("train", "--dataset", str(table), "--dry-run")
