@@ -17,7 +17,7 @@ export function showModel(root, job, onRow) {
   const isTabular = (job.spec?.trainer ?? "tabular") === "tabular";
   fill(
     root,
-    h("section.panel.model-scores", {}, h("div.panel-head", {}, h("h2", {}, "The model"), downloads(job, isTabular)), scoreTable(job.metrics ?? {})),
+    h("section.panel.model-scores", {}, h("div.panel-head", {}, h("h2", {}, "The model"), downloads(job, isTabular)), scoreTable(job.metrics ?? {}, job.report?.schema?.labels)),
     isTabular && predictPanel(job, onRow),
     importancePanel(job.report),
     h("div.panels", {}, confusionPanel(job.report) ?? residualPanel(job.report), warningsPanel(job.report)),
@@ -39,7 +39,7 @@ function downloads(job, isTabular) {
   return h("div.model-files", {}, made);
 }
 
-function scoreTable(metrics) {
+function scoreTable(metrics, labels) {
   const names = Object.keys(metrics.validation ?? metrics.train ?? {});
   if (!names.length) return h("p.muted", {}, "This job reported no metrics.");
   const splits = ["validation", "baseline", "test", "train"].filter((split) => metrics[split]);
@@ -48,7 +48,9 @@ function scoreTable(metrics) {
   const rows = names.map((name) =>
     h("tr", {}, h("th.score-name", { scope: "row" }, title(name)), splits.map((split) => h("td.number", { class: split }, value(metrics[split][name]))), metrics.baseline && h("td", {}, gain(name, metrics))),
   );
-  const note = metrics.baseline && h("p.muted.note", {}, "The baseline predicts the same for every row: the mean of the target, or how often each class occurs.");
+  const baseline = metrics.baseline && "The baseline predicts the same for every row: the mean of the target, or how often each class occurs.";
+  const one = labels?.length === 2 && `F1 and AUC are those of “${labels[1]}”.`;
+  const note = (baseline || one) && h("p.muted.note", {}, [baseline, one].filter(Boolean).join(" "));
   return [scrolling("Metrics", h("table.scores", {}, h("thead", {}, head), h("tbody", {}, rows))), note];
 }
 
@@ -91,7 +93,7 @@ function confusionPanel(about) {
   const rows = shown.map((label, actual) => {
     const all = counts[actual].reduce((sum, number) => sum + number, 0) || 1;
     const cells = counts[actual].slice(0, size).map((number, predicted) =>
-      h("td.number", { class: actual === predicted ? "right" : "wrong", vars: { part: String(number / all) }, title: `${share(number / all)} of the rows that are ${label}` }, count(number)),
+      h("td.number", { class: number === 0 ? "none" : actual === predicted ? "right" : "wrong", vars: { part: String(number / all) }, title: `${share(number / all)} of the rows that are ${label}` }, count(number)),
     );
     return h("tr", {}, h("th", { scope: "row" }, label), cells);
   });

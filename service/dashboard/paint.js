@@ -10,8 +10,8 @@ export function paint(pen, view) {
   pen.beginPath();
   pen.rect(view.area.left, view.area.top - 4, view.area.right - view.area.left + 4, view.area.bottom - view.area.top + 6);
   pen.clip();
-  for (const { attempt, resumed_from_step: step } of view.attempts) rule(pen, view, step, `attempt ${attempt}`, view.area.bottom - 6);
-  if (view.best) rule(pen, view, view.best.step, view.best.label, isHighAt(view, view.best.step) ? (view.area.top + view.area.bottom) / 2 : view.area.top + 8);
+  for (const { attempt, resumed_from_step: step } of view.attempts) rule(pen, view, step, `attempt ${attempt}`, freeHeight(view, step, view.area.bottom - 6));
+  if (view.best) rule(pen, view, view.best.step, view.best.label, freeHeight(view, view.best.step, view.area.top + 8));
   if (view.baseline) baseline(pen, view);
   for (const series of view.seen) curve(pen, view, series);
   if (view.drag) selection(pen, view);
@@ -66,9 +66,10 @@ function rule(pen, { x, area, colors }, step, label, height) {
   word(pen, colors, label, isRight ? at - 6 : at + 6, height);
 }
 
-/** Tell whether a curve runs, at this step, where a word at the top would stand. */
-function isHighAt({ seen, y, area }, step) {
-  return seen.some((series) => y((series.mean ?? series.y)[nearest(series.x, step)]) < area.top + 32);
+/** Return where a word can stand at this step: at the wanted height, or in the middle where a curve runs through that. */
+function freeHeight({ seen, y, area }, step, wanted) {
+  const isTaken = seen.some((series) => Math.abs(y((series.mean ?? series.y)[nearest(series.x, step)]) - wanted) < 24);
+  return isTaken ? (area.top + area.bottom) / 2 : wanted;
 }
 
 function baseline(pen, { y, area, colors, baseline: { value, label } }) {
