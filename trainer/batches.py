@@ -5,7 +5,7 @@ them, and stays small enough to be in cache when its batches are read.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -13,7 +13,17 @@ from torch import Tensor
 from traind.trainer.optimizers import ALIGNED
 
 BLOCK_BYTES = 1 << 20
+PREPARED_ROWS = 1 << 16  # at once
 BLOCK_BATCHES = 128  # more would share the calls' cost no better, and keep a job's first step waiting
+
+
+def prepared(prepare: Callable[..., tuple[Tensor, ...]], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return what `prepare` makes of the rows of `tensors`, each by itself."""
+    with torch.no_grad():
+        chunks = [
+            prepare(*rows) for rows in zip(*(torch.split(tensor, PREPARED_ROWS) for tensor in tensors), strict=True)
+        ]
+        return [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*chunks, strict=True)]
 
 
 class Batches:

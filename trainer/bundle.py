@@ -278,7 +278,7 @@ def _of_checkpoint(content: dict[str, Any]) -> dict[str, Any]:
     state = content["state"]
     if not isinstance(state, dict) or "model" not in state:
         raise NoModelYet("The trainer of this job makes its model at the end.")
-    weights = state["fit"]["best_weights"]
+    weights = state["weights"]
     if weights is None:
         raise NoModelYet("There is no model yet: the first epoch has not ended.", hint="Ask again later.")
     return {"golden": {"rows": [], "predictions": torch.empty(0)}, **state["model"], "weights": weights}

@@ -1,18 +1,30 @@
 """The reference step: the module run by PyTorch as it is, autograd, then the update on flat buffers."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from traind.trainer.batches import Batches
+from traind.trainer.batches import Batches, prepared
 from traind.trainer.errors import CheckpointDamaged
 from traind.trainer.losses import Losses
-from traind.trainer.optimizers import Group, Optimizer, Update, flatten, point_to
+from traind.trainer.optimizers import Optimizer, Update, flatten, point_to
 
 QUICK = 10_000_000  # rows times weights
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A module whose forward pass is `predict(*prepare(*inputs))`; what it prepares of a row no weight changes."""
+
+    def prepare(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return one row for each row of the inputs, by itself."""
+
+    def predict(self, *prepared: Tensor) -> Any:
+        """Return what the forward pass does."""
 
 
 class EagerStep:
@@ -35,7 +47,11 @@ class EagerStep:
     ) -> None:
         self.model = model.train()
         self.loss = loss
-        self.batches = Batches(tensors, batch_size)
+        *inputs, target = tensors
+        self._predict: Callable[..., Any] = model
+        if isinstance(model, Preparing):
+            self._predict, inputs = model.predict, prepared(model.prepare, inputs)
+        self.batches = Batches([*inputs, target], batch_size)
         self.groups = flatten(model, optimizer)
         self.update = Update(self.groups, optimizer, is_on_device=tensors[0].device.type == "cuda")
         self.stream = Stream(seed, tensors[0].device)
@@ -69,7 +85,7 @@ class EagerStep:
     def differentiate(self, batch: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         """Return the loss of a batch, and its gradient for each trained parameter."""
         *inputs, target = batch
-        loss = self.loss(self.model(*inputs), target)
+        loss = self.loss(self._predict(*inputs), target)
         gradients = torch.autograd.grad(loss, self._trained, allow_unused=True, materialize_grads=True)
         return loss.detach(), gradients
 
@@ -96,12 +112,22 @@ class EagerStep:
 
     def is_finite(self) -> bool:
         """Whether all weights are finite."""
-        return all(bool(torch.isfinite(group.values).all()) for group in self.groups)
+        return all(_is_finite(group.values) for group in self.groups)
 
-    def weights(self, *, averaged: bool = True) -> dict[str, Tensor]:
+    def keep(self, *, averaged: bool = True) -> list[Tensor]:
+        """Return a copy of the weights for `weights`."""
+        flats = [group.average if averaged and group.average is not None else group.values for group in self.groups]
+        return [tensor.clone() for tensor in (*flats, *self.model.buffers())]
+
+    def weights(self, kept: Sequence[Tensor] | None = None, *, averaged: bool = True) -> dict[str, Tensor]:
         """Return a copy of the module's state dict."""
-        with self._pointed(averaged=averaged):
-            return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        kept = self.keep(averaged=averaged) if kept is None else kept
+        count = len(self.groups)
+        own = dict(zip(map(id, self.model.buffers()), kept[count:], strict=True))
+        for group, flat in zip(self.groups, kept[:count], strict=True):
+            own.update(zip(map(id, group.parameters), group.views(flat), strict=True))
+        tensors = self.model.state_dict(keep_vars=True)
+        return {name: own.get(id(tensor), tensor).detach().clone() for name, tensor in tensors.items()}
 
     @contextmanager
     def evaluation(self, *, averaged: bool = True) -> Iterator[nn.Module]:
@@ -128,7 +154,7 @@ class EagerStep:
     def state(self) -> dict[str, Any]:
         """Return a copy of all that the next steps depend on."""
         return {
-            "groups": [_group_state(group) for group in self.groups],
+            "groups": [{"names": list(group.names), "numbers": group.numbers.clone()} for group in self.groups],
             "buffers": {name: buffer.clone() for name, buffer in self.model.named_buffers()},
             "updates": self.update.taken,
             "lr": self.update.lr,
@@ -146,7 +172,9 @@ class EagerStep:
 
     def _restore(self, state: dict[str, Any]) -> None:
         for group, saved in zip(self.groups, state["groups"], strict=True):
-            _restore_group(group, saved)
+            if list(group.names) != saved["names"] or group.numbers.shape != saved["numbers"].shape:
+                raise ValueError("other parameters")
+            group.numbers.copy_(saved["numbers"])
         buffers = dict(self.model.named_buffers())
         if buffers.keys() != state["buffers"].keys():
             raise ValueError("other buffers")
@@ -159,23 +187,9 @@ class EagerStep:
         self.stream.restore(state["random"])
 
 
-def _group_state(group: Group) -> dict[str, Any]:
-    return {
-        "names": list(group.names),
-        "values": group.values.clone(),
-        "moments": [moment.clone() for moment in group.moments],
-        "average": None if group.average is None else group.average.clone(),
-    }
-
-
-def _restore_group(group: Group, saved: dict[str, Any]) -> None:
-    if list(group.names) != saved["names"] or (group.average is None) != (saved["average"] is None):
-        raise ValueError("other parameters")
-    group.values.copy_(saved["values"])
-    for moment, kept in zip(group.moments, saved["moments"], strict=True):
-        moment.copy_(kept)
-    if group.average is not None:
-        group.average.copy_(saved["average"])
+def _is_finite(numbers: Tensor) -> bool:
+    # A sum is finite only if every number is, and tells it in one call; finite ones can add up to infinity.
+    return math.isfinite(numbers.sum().item()) or bool(torch.isfinite(numbers).all())
 
 
 class Stream:
@@ -202,11 +216,11 @@ class Stream:
             generator.set_state(host)
 
     def state(self) -> list[Tensor]:
-        """Return where the stream is, for `restore`."""
-        return [own.clone() for own in self._own]
+        """Return where the stream is, for `restore`. Nobody writes to these tensors again."""
+        return list(self._own)
 
     def restore(self, state: list[Tensor]) -> None:
         """Go on where `state` was taken."""
         if len(state) != len(self._generators):
             raise ValueError("a random stream of another device")
-        self._own = [own.clone() for own in state]
+        self._own = list(state)

@@ -78,8 +78,12 @@ def find_form(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
     if op.overloadpacket.__name__ in EMPTY:
         return Methods(())
     product = None if kwargs else product_for(op, args)
-    if product is not None and _is_same(product(*args), expected):
+    if product is not None and _is_same(product(*args), expected.contiguous()):
         return Fresh(product, args, kwargs)
+    if op.overloadpacket.__name__ == "mse_loss" and args[2:] in ((), (1,)):
+        given = (*args[:2], expected.new_tensor(args[0].numel()))
+        if _is_same(_mean_square(*given), expected):
+            return Fresh(_mean_square, given, {})
     for form in (*_rewritten(op, args), *_into(op, args, kwargs)):
         if _gives(form, expected):
             return form
@@ -99,6 +103,12 @@ def plain_form(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any],
             if isinstance(result, Tensor) and _is_same(result, expected):
                 return Fresh(binding, given, kwargs, in_place)
     return Fresh(direct(op), args, kwargs, in_place)
+
+
+def _mean_square(output: Tensor, target: Tensor, count: Tensor) -> Tensor:
+    """Return what `mse_loss` does, without the detours of its mean."""
+    squares = torch._C._nn.mse_loss(output, target, 0)  # type: ignore[arg-type]  # noqa: SLF001 - by its number
+    return squares.sum().div_(count)
 
 
 def _completed(op: OpOverload, args: tuple[Any, ...]) -> tuple[Any, ...]:

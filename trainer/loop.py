@@ -52,7 +52,7 @@ class Fit:
     loss_before: tuple[float, int] = (0.0, 0)  # the step's loss total when the epoch began
     best_score: float = math.inf
     best_epoch: int | None = None
-    best_weights: dict[str, Tensor] | None = None
+    best_weights: list[Tensor] | None = None  # as the step keeps them
     waited: int = 0  # epochs since the best
     lr_scale: float = 1.0
     rollbacks: int = 0
@@ -170,7 +170,7 @@ def _end_epoch(run: Run[Any], step: Step, plan: Plan, at: Fit, judge: Judge) -> 
     at.waited += 1
     if is_best := score < at.best_score:
         at.best_score, at.best_epoch, at.waited = score, at.epoch, 0
-        at.best_weights = step.weights(averaged=True)
+        at.best_weights = step.keep(averaged=True)
     at.history.append({"epoch": at.epoch, "loss": loss, **metrics})
     at.good = _snapshot(step, at)
     run.end_epoch(at.epoch, epochs=plan.epochs, loss=loss, metrics=metrics, is_best=is_best)
@@ -207,8 +207,9 @@ def _go_back(run: Run[Any], step: Step, at: Fit) -> None:
 def _save(run: Run[Any], step: Step, at: Fit, about: dict[str, Any]) -> None:
     """Write a checkpoint of a step that is sound."""
     kept = {one.name: getattr(at, one.name) for one in fields(at)}
+    best = None if at.best_weights is None else step.weights(at.best_weights)
     run.save(
-        {"fit": kept, "step": step.state(), "model": about},
+        {"fit": kept, "step": step.state(), "model": about, "weights": best},
         step=at.step,
         epoch=at.epoch,
         is_best=at.batch == 0 and at.waited == 0,
@@ -217,5 +218,7 @@ def _save(run: Run[Any], step: Step, at: Fit, about: dict[str, Any]) -> None:
 
 def _snapshot(step: Step, at: Fit) -> dict[str, Any]:
     """Return all that is needed to come back to this place; the history is cut instead."""
-    kept = {one.name: getattr(at, one.name) for one in fields(at) if one.name not in ("good", "history")}
-    return {"fit": kept, "step": step.state()}
+    return {"fit": {name: getattr(at, name) for name in _KEPT}, "step": step.state()}
+
+
+_KEPT = tuple(one.name for one in fields(Fit) if one.name not in ("good", "history"))

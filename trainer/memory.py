@@ -113,7 +113,8 @@ class _Planner:
         return self.memory.take(nbytes)
 
     def _can_be_fresh(self, call: Call, storage: int) -> bool:
-        return self._is_seen_one_way(storage) and (call.form is None or isinstance(call.form, Fresh))
+        is_new = call.form is None or (isinstance(call.form, Fresh) and call.made[0].is_contiguous())
+        return is_new and self._is_seen_one_way(storage)
 
     def _is_seen_one_way(self, storage: int) -> bool:
         return len(self.needs.places[storage]) == 1 and self.needs.writers[storage] == 1

@@ -6,7 +6,9 @@ forward takes `(numeric, categorical)`, has static shapes and no control flow th
 captured.
 """
 
-from typing import Any, Literal, Protocol
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Literal, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -64,9 +66,21 @@ class Network(nn.Module):
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
         """Return the raw outputs: standardised target, or logits."""
-        parts = [column(numeric, categorical) for column in self.columns]
+        return self.predict(*self.prepare(numeric, categorical))
+
+    def prepare(self, numeric: Tensor, categorical: Tensor) -> tuple[Tensor, ...]:
+        """Return all that depends on a row alone, some numbers a column: see `eager.Preparing`."""
+        return tuple(part for column in self._columns() for part in column.prepare(numeric, categorical))
+
+    def predict(self, *prepared: Tensor) -> Tensor:
+        """Return the raw outputs for rows that are prepared."""
+        left = iter(prepared)
+        parts = [column(*islice(left, column.takes)) for column in self._columns()]
         out: Tensor = self.body(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
         return out
+
+    def _columns(self) -> Iterator["_Columns"]:
+        return cast("Iterator[_Columns]", iter(self.columns))
 
 
 def build(recipe: Recipe, cardinalities: tuple[int, ...], train: Table, seed: int) -> Network:
@@ -98,9 +112,13 @@ def rebuild(architecture: dict[str, Any]) -> Network:
 
 
 class _Columns(nn.Module):
-    """Some of the columns, encoded side by side: `widths` dimensions each."""
+    """Some of the columns, encoded side by side: `widths` dimensions each. Takes what it has prepared of the rows."""
 
     widths: list[int]
+    takes: int = 1  # tensors
+
+    def prepare(self, numeric: Tensor, categorical: Tensor) -> tuple[Tensor, ...]:
+        raise NotImplementedError
 
 
 class _Numbers(_Columns):
@@ -113,8 +131,11 @@ class _Numbers(_Columns):
         self.register_buffer("places", torch.tensor(places, dtype=torch.int64), persistent=False)
         self.places: Tensor
 
-    def forward(self, numeric: Tensor, _categorical: Tensor) -> Tensor:
-        return numeric if self.is_all else numeric.index_select(1, self.places)
+    def prepare(self, numeric: Tensor, categorical: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
+        return (numeric if self.is_all else numeric.index_select(1, self.places),)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        return numbers
 
 
 class _EmbeddedNumbers(_Columns):
@@ -125,9 +146,14 @@ class _EmbeddedNumbers(_Columns):
         self.numbers = _Numbers(places, numeric)
         self.embedding = embedding
         self.widths = [dim] * len(places)
+        self.takes = 3 if isinstance(embedding, PiecewiseLinear) else 1
 
-    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
-        embedded: Tensor = self.embedding(self.numbers(numeric, categorical))
+    def prepare(self, numeric: Tensor, categorical: Tensor) -> tuple[Tensor, ...]:
+        prepared = self.numbers.prepare(numeric, categorical)
+        return self.embedding.prepare(*prepared) if isinstance(self.embedding, PiecewiseLinear) else prepared
+
+    def forward(self, *prepared: Tensor) -> Tensor:
+        embedded: Tensor = self.embedding(*prepared)
         return embedded.flatten(1)
 
 
@@ -137,14 +163,17 @@ class _OneHot(_Columns):
     def __init__(self, places: tuple[int, ...], cardinalities: tuple[int, ...]) -> None:
         super().__init__()
         self.widths = [cardinalities[place] for place in places]
-        levels = [(place, level) for place in places for level in range(cardinalities[place])]
-        self.register_buffer("places", torch.tensor([place for place, _ in levels]), persistent=False)
-        self.register_buffer("levels", torch.tensor([level for _, level in levels]), persistent=False)
+        starts = [sum(self.widths[:at]) for at in range(len(places))]
+        self.register_buffer("places", torch.tensor(places), persistent=False)
+        self.register_buffer("starts", torch.tensor(starts), persistent=False)
         self.places: Tensor
-        self.levels: Tensor
+        self.starts: Tensor
 
-    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
-        return (categorical.index_select(1, self.places) == self.levels).to(numeric.dtype)
+    def prepare(self, numeric: Tensor, categorical: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
+        return (categorical.index_select(1, self.places) + self.starts,)
+
+    def forward(self, hot: Tensor) -> Tensor:
+        return hot.new_zeros(hot.shape[0], sum(self.widths), dtype=torch.float32).scatter_(1, hot, 1.0)
 
 
 class _EmbeddedCategories(_Columns):
@@ -152,7 +181,8 @@ class _EmbeddedCategories(_Columns):
 
     def __init__(self, places: tuple[int, ...], cardinalities: tuple[int, ...]) -> None:
         super().__init__()
-        self.places = places
+        self.register_buffer("places", torch.tensor(places), persistent=False)
+        self.places: Tensor
         self.widths = [embedding_width(cardinalities[place]) for place in places]
         pairs = zip(places, self.widths, strict=True)
         tables = [nn.Embedding(cardinalities[place], width) for place, width in pairs]
@@ -160,9 +190,11 @@ class _EmbeddedCategories(_Columns):
             nn.init.normal_(table.weight, std=EMBEDDING_STD)
         self.tables = nn.ModuleList(tables)
 
-    def forward(self, _numeric: Tensor, categorical: Tensor) -> Tensor:
-        vectors = [table(categorical[:, place]) for place, table in zip(self.places, self.tables, strict=True)]
-        return torch.cat(vectors, dim=1)
+    def prepare(self, numeric: Tensor, categorical: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
+        return (categorical.index_select(1, self.places),)
+
+    def forward(self, levels: Tensor) -> Tensor:
+        return torch.cat([table(column) for table, column in zip(self.tables, levels.unbind(1), strict=True)], dim=1)
 
 
 class _Perceptron(nn.Sequential):

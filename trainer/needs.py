@@ -6,12 +6,12 @@ are laid once over memory that stays.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from traind.trainer.forms import BY_SHAPE, EMPTY
+from traind.trainer.forms import BY_SHAPE, EMPTY, find_form
 from traind.trainer.tape import Call, Place, Tape, place_of
 
 
@@ -58,12 +58,13 @@ def needs_of(tape: Tape, borders: Borders) -> Needs:
             writers[_storage(tensor)] += 1
     lasting = {_storage(tensor) for tensor in borders.lasting}
     calls = _without_constants(calls, lasting | {_storage(tensor) for tensor in borders.batch}, writers)
-    calls = _without_waste(calls, lasting, [borders.loss, *(computed for computed, _ in borders.gradients)])
+    results = [borders.loss, *(computed for computed, _ in borders.gradients)]
+    calls = _without_unread_columns(_without_waste(calls, lasting, results), results)
     needs = Needs(calls, writers=writers)
     for at, call in enumerate(calls):
         for tensor in (*call.tensors(), *call.made):
             needs.use(tensor, at)
-    for tensor in (borders.loss, *(computed for computed, _ in borders.gradients)):
+    for tensor in results:
         needs.use(tensor, len(calls))
     return needs
 
@@ -106,6 +107,35 @@ def _without_waste(calls: Sequence[Call], lasting: set[int], results: Iterable[T
             kept.append(call)
             needed.update(_storage(tensor) for tensor in call.tensors())
     return kept[::-1]
+
+
+def _without_unread_columns(calls: Sequence[Call], results: Sequence[Tensor]) -> list[Call]:
+    """Let products leave out the last columns of what they make where nobody reads these: those of inputs, say."""
+    read = defaultdict(list)
+    for tensor in (*(tensor for call in calls for tensor in (*call.tensors(), *call.changed)), *results):
+        read[_storage(tensor)].append(place_of(tensor))
+    return [_narrowed(call, read[_storage(call.made[0])]) if call.name == "mm" else call for call in calls]
+
+
+def _narrowed(call: Call, read: Sequence[Place]) -> Call:
+    """Return a product of as many columns as are read, in the same place."""
+    (left, right), (made,) = call.args, call.made
+    width = made.shape[1]
+    columns = max((_columns(place, width) for place in read), default=width)
+    if columns >= width:
+        return call
+    args, made = (left, right[:, :columns]), made[:, :columns]
+    form = find_form(call.op, args, call.kwargs, made)
+    return replace(call, args=args, made=(made,), result=made, form=form)
+
+
+def _columns(place: Place, width: int) -> int:
+    """Return how many columns of a matrix of rows of `width` numbers a view of whole rows reaches."""
+    if not place.size or place.stride[0] != width:
+        return width
+    return (
+        1 + place.offset + sum((size - 1) * step for size, step in zip(place.size[1:], place.stride[1:], strict=True))
+    )
 
 
 _SECRETLY_CHANGING = {"native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm"}  # running statistics

@@ -42,7 +42,9 @@ class Optimizer:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Parameters of one type and tuning, in one buffer each for values, gradients, moments and average.
+    """Parameters of one type and tuning, in one flat tensor each for values, gradients, moments and average.
+
+    All but the gradients are rows of `numbers`: a copy of that is a copy of all that lasts.
 
     Every parameter begins at a cache line, with zeros before it where the last one ended elsewhere. A run is as many
     parameters as follow each other without such a gap: fused kernels round the remainder of a tensor otherwise than
@@ -54,6 +56,7 @@ class Group:
     parameters: tuple[nn.Parameter, ...]
     places: tuple[slice, ...]  # of the parameters
     runs: tuple[slice, ...]
+    numbers: Tensor
     values: Tensor
     gradients: Tensor
     moments: tuple[Tensor, ...]
@@ -79,20 +82,24 @@ def flatten(model: nn.Module, optimizer: Optimizer) -> list[Group]:
 def _group(tuning: Tuning, members: Sequence[tuple[str, nn.Parameter]], optimizer: Optimizer) -> Group:
     names, parameters = zip(*members, strict=True)
     places, runs, length = _places([parameter.numel() for parameter in parameters])
-    values = parameters[0].new_zeros(length)
     moments = (1 if optimizer.momentum else 0) if optimizer.kind == "sgd" else 2
+    rows = 1 + moments + (optimizer.averaging is not None)
+    numbers = parameters[0].new_zeros(rows, _aligned(length))
+    values, *others = numbers[:, :length]
     for place, parameter in zip(places, parameters, strict=True):
         values[place].copy_(parameter.detach().reshape(-1))
+    average = others.pop().copy_(values) if optimizer.averaging is not None else None
     group = Group(
         names=names,
         tuning=tuning,
         parameters=parameters,
         places=places,
         runs=runs,
+        numbers=numbers,
         values=values,
         gradients=torch.zeros_like(values),
-        moments=tuple(torch.zeros_like(values) for _ in range(moments)),
-        average=None if optimizer.averaging is None else values.clone(),
+        moments=tuple(others),
+        average=average,
     )
     point_to(group, values)
     return group
@@ -106,10 +113,14 @@ def _places(sizes: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...],
         start += size
         if size % ALIGNED:
             runs.append(slice(run, start))
-            start = run = -(-start // ALIGNED) * ALIGNED
+            start = run = _aligned(start)
     if run < start:
         runs.append(slice(run, start))
     return tuple(places), tuple(runs), start
+
+
+def _aligned(length: int) -> int:
+    return -(-length // ALIGNED) * ALIGNED
 
 
 def point_to(group: Group, flat: Tensor) -> None:

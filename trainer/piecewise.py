@@ -24,6 +24,8 @@ CLOSEST = 1e-5  # edges nearer than this make a slope that float32 cannot follow
 class PiecewiseLinear(nn.Module):
     """Numbers (rows, features) float32 to vectors (rows, features, dim), continuous and linear between the edges.
 
+    What depends on the numbers alone is `prepare`d.
+
     At first it is linear: the pieces' own slopes begin at 0. Outside the edges the first and last piece go on.
     """
 
@@ -47,15 +49,17 @@ class PiecewiseLinear(nn.Module):
         self.scales: Tensor
         self.offsets: Tensor
 
-    def forward(self, numbers: Tensor) -> Tensor:
+    def prepare(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `forward` takes, all (rows, features): the numbers, their pieces, their shares of these."""
+        pieces = self._pieces(numbers) + self.offsets
+        starts, scales = self.starts.flatten(), self.scales.flatten()
+        return numbers, pieces, (numbers - starts[pieces]) * scales[pieces]
+
+    def forward(self, numbers: Tensor, pieces: Tensor, shares: Tensor) -> Tensor:
         """Return the vectors: what the whole pieces below a number add up to, and its share of its own piece."""
-        piece = self._pieces(numbers) + self.offsets
-        share = (numbers - functional.embedding(piece, self.starts.view(-1, 1)).squeeze(2)) * functional.embedding(
-            piece, self.scales.view(-1, 1)
-        ).squeeze(2)
         before = self.slopes.cumsum(1) - self.slopes
-        vectors = functional.embedding(piece, before.flatten(0, 1))
-        vectors = torch.addcmul(vectors, functional.embedding(piece, self.slopes.flatten(0, 1)), share.unsqueeze(2))
+        vectors = functional.embedding(pieces, before.flatten(0, 1))
+        vectors = torch.addcmul(vectors, functional.embedding(pieces, self.slopes.flatten(0, 1)), shares.unsqueeze(2))
         linear: Tensor = self.linear(numbers)
         return vectors + linear
 

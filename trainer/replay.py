@@ -21,7 +21,7 @@ from traind.trainer.tape import record
 # Planning takes as long as some fifty small steps or four large ones: a shape must first show that it comes often.
 EAGER_STEPS = 8
 EAGER_STEPS_LARGE = 64  # where a step is mostly arithmetic, of which a plan saves less
-EAGER_STEPS_SHORT = 32  # of the last batch, which comes once an epoch
+EAGER_STEPS_SHORT = 16  # of the last batch, which comes once an epoch
 CHECKS = 2  # batches on which a plan must reproduce eager PyTorch before it is trusted
 
 _nothing = contextlib.nullcontext()

@@ -49,8 +49,11 @@ class Step(Protocol):
     def is_finite(self) -> bool:
         """Whether all weights are finite. Waits; ask before weights are saved."""
 
-    def weights(self, *, averaged: bool = True) -> dict[str, Tensor]:
-        """Return a copy of the module's state dict, with the weights' average where there is one. Waits."""
+    def keep(self, *, averaged: bool = True) -> list[Tensor]:
+        """Return a copy of the weights, of their average where there is one, that is sooner taken than `weights`."""
+
+    def weights(self, kept: Sequence[Tensor] | None = None, *, averaged: bool = True) -> dict[str, Tensor]:
+        """Return a copy of the module's state dict, with the weights' average, or as it was `kept`. Waits."""
 
     def evaluation(self, *, averaged: bool = True) -> AbstractContextManager[nn.Module]:
         """Lend the module in evaluation mode with the same weights as `weights`; no step may run meanwhile."""
@@ -75,7 +78,7 @@ def make_step(
 
     `tensors` are the training rows: the inputs of `model` in order, then the target, all on the model's device.
     `loss(model(*inputs), target)` is the mean over the rows of a batch. The parameters of `model` become views of
-    buffers that the step owns.
+    buffers that the step owns. What a model of kind `eager.Preparing` prepares is prepared once for all epochs.
     """
     ways: dict[str, type[EagerStep]] = {"cpu": ReplayStep, "cuda": GraphStep}
     way = ways.get(tensors[0].device.type, EagerStep)

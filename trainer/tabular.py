@@ -160,8 +160,7 @@ def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], at: Fit, st
     """Make the model of the best epoch, or of the weights reached in the first one, and measure it on every split."""
     if not (at.step and run.wants_model):
         return
-    best = at.best_weights or step.weights(averaged=True)
-    weights = {name: tensor.cpu() for name, tensor in best.items()}
+    weights = {name: tensor.cpu() for name, tensor in step.weights(at.best_weights).items()}
     recipe = with_means(Model({**about, "weights": weights}), prepared.validation, run.beat)
     about = {**about, "recipe": msgspec.to_builtins(recipe)}
     model = Model({**about, "weights": weights})

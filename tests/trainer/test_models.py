@@ -119,7 +119,7 @@ def test_piecewise_linear_is_the_function_of_its_authors():
             theirs.linear.weight[place, :last] = ours.slopes[place, :last]
             theirs.linear.weight[place, -1] = ours.slopes[place, last]
     numbers = torch.cat([torch.randn(200, 3) * 3, torch.stack([edge[:3] for edge in edges], dim=1)])
-    torch.testing.assert_close(ours(numbers), theirs(numbers), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours(*ours.prepare(numbers)), theirs(numbers), rtol=1e-5, atol=1e-5)
 
 
 def test_edges_are_the_values_themselves_where_they_are_few():

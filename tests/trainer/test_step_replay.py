@@ -342,3 +342,41 @@ def test_a_few_rows_are_added_up_by_a_product() -> None:
             steps[-1].run(number % (ROWS // 16))
     assert steps[1].plans[16].source.count("[0], True") == 1  # of the last layer, where there is but one column
     assert_same(*steps)
+
+
+def test_what_is_prepared_once_is_what_each_batch_would_prepare() -> None:
+    class Whole(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, *batch: Tensor) -> Tensor:
+            return self.network(*batch)
+
+    network, *others = tabular(AutoModel())
+    prepared = ReplayStep(network, *others, ADAMW, batch_size=BATCH, seed=7)
+    network, *others = tabular(AutoModel())
+    plain = EagerStep(Whole(network), *others, ADAMW, batch_size=BATCH, seed=7)
+    for step in (prepared, plain):
+        train(step)
+    assert len(prepared.batches.tensors) > len(plain.batches.tensors)
+    assert prepared.plans.keys() == {BATCH, ROWS % BATCH}
+    assert prepared.loss_total() == plain.loss_total()
+    assert torch.equal(prepared.groups[0].numbers, plain.groups[0].numbers)
+
+
+def test_gradients_of_inputs_are_not_computed() -> None:
+    class Beside(Numbers):
+        def __init__(self) -> None:
+            super().__init__(nn.Linear(7 + 5, 9), nn.ReLU(), nn.Linear(9, 1))
+            self.learned = nn.Linear(5, 7)
+
+        def forward(self, numeric: Tensor, _categorical: Tensor) -> Tensor:
+            return self.body(torch.cat([self.learned(numeric), numeric], dim=1))
+
+    eager, replay = both(lambda: numeric(Beside))
+    for step in (eager, replay):
+        train(step)
+    made = [value for value in replay.plans[BATCH].run.__globals__.values() if isinstance(value, Tensor)]
+    assert any(value.shape == (BATCH, 7) and value.stride() == (12, 1) for value in made)
+    assert_same(eager, replay)
