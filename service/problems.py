@@ -32,7 +32,7 @@ def problems(value: Any, type_: Any, *, strict: bool = True) -> list[Problem]:
 
 
 def _walk(value: Any, kind: inspect.Type, loc: str, *, strict: bool) -> Iterator[Problem]:
-    kind = _choice(value, kind)
+    described, kind = kind, _choice(value, kind)
     match kind:
         case inspect.StructType() if isinstance(value, Mapping):
             yield from _walk_struct(value, kind, loc, strict=strict)
@@ -45,7 +45,16 @@ def _walk(value: Any, kind: inspect.Type, loc: str, *, strict: bool) -> Iterator
                 yield from _walk(item, kind.item_type, _join(loc, index), strict=strict)
         case _:
             if not fits(value, kind, strict=strict):
-                yield Problem(loc, f"must be {describe(kind)}, got {_shown(value)}")
+                yield Problem(loc, f"must be {describe(described)}, got {_tagged(value, kind) or _shown(value)}")
+
+
+def _tagged(value: Any, kind: inspect.Type) -> str:
+    """Return how an object of a union names itself, where it does and no object of the union has that name."""
+    bare = _bare(kind)
+    branches = bare.types if isinstance(bare, inspect.UnionType) else ()
+    fields = {branch.tag_field for branch in branches if isinstance(branch, inspect.StructType) and branch.tag_field}
+    named = [field for field in fields if isinstance(value, Mapping) and field in value]
+    return _shown(value[named[0]]) if named else ""
 
 
 def _walk_struct(value: Mapping[Any, Any], kind: inspect.StructType, loc: str, *, strict: bool) -> Iterator[Problem]:
@@ -90,6 +99,10 @@ def _choice(value: Any, kind: inspect.Type) -> inspect.Type:
 def _bare(kind: inspect.Type) -> inspect.Type:
     """Return a type without its descriptions."""
     return _bare(kind.type) if isinstance(kind, inspect.Metadata) else kind
+
+
+def _description(kind: inspect.Type) -> str:
+    return str((kind.extra_json_schema or {}).get("description", "")) if isinstance(kind, inspect.Metadata) else ""
 
 
 def fits(value: Any, kind: inspect.Type, *, strict: bool = True) -> bool:
@@ -157,8 +170,11 @@ def _matches(text: str, pattern: str | None) -> bool:
 
 
 def describe(kind: inspect.Type) -> str:
-    """Return what `kind` takes, in words: `a whole number from 1 to 100000`."""
-    kind = _bare(kind)
+    """Return what `kind` takes, in words: `a whole number from 1 to 100000`; of a pattern, its description."""
+    bare = _bare(kind)
+    if isinstance(bare, inspect.StrType) and bare.pattern is not None and (said := _description(kind)):
+        return said
+    kind = bare
     match kind:
         case inspect.UnionType():
             return _describe_union(kind)

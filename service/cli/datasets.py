@@ -100,10 +100,22 @@ def print_summary(summary: dict[str, Any]) -> None:
 
     if "n_rows" in summary:
         print(f"{summary['n_rows']:,} rows")
-    columns = [(column["name"], column.get("kind", ""), column.get("evidence", "")) for column in summary["columns"]]
+    columns = [(column["name"], column.get("kind", ""), _because(column)) for column in summary["columns"]]
     print_table(["column", "kind", "because"], columns)
     for warning in summary.get("warnings", ()):
         print(f"warning: {warning['message'] if isinstance(warning, dict) else warning}")
+
+
+def _because(column: dict[str, Any]) -> str:
+    """Return why a column is what it is, and what becomes of it where that is not to be learned from."""
+    evidence: str = column.get("evidence", "")
+    match column.get("role"):
+        case "target":
+            return f"the target; {evidence}"
+        case "ignored":
+            return f"left out, {column.get('role_reason', '')}; {evidence}"
+        case _:
+            return evidence
 
 
 def size_told(size_bytes: float) -> str:

@@ -106,8 +106,10 @@ def plain(text: str) -> str:
 
 
 def _usage(arguments: list[str]) -> str:
+    from traind.service.cli.app import COMMANDS
+
     command = next((part for part in arguments if not part.startswith("-")), None)
-    return f"See `traind {command} --help`." if command else "See `traind --help`."
+    return f"See `traind {command} --help`." if command in COMMANDS else "See `traind --help`."
 
 
 def _close_output() -> None:

@@ -30,6 +30,7 @@ def predict(
 
     if not file.is_file():
         raise Failed(f"{file} is not a file.")
+    _check_folder(out)
     with _model_file(model, root, server) as path, about(file):
         rows = load_model(path).predict_file(file, out)
     if as_json:
@@ -44,16 +45,13 @@ def export(
     model: Annotated[str, Parameter(help="a model file, or the id of the job that made it")],
     *,
     format: Annotated[Literal["onnx", "safetensors"], Parameter(help="what to make of it")] = "onnx",  # noqa: A002
-    out: Annotated[
-        Path | None, Parameter(name=["--out", "-o"], help="where to write; none: <model>.<format>")
-    ] = None,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"], help="where to write; none: MODEL.FORMAT")] = None,
     root: Root = Path(),
     server: Server = None,
 ) -> None:
     """Write a model in another format, compared with the original on real rows first."""
     target = out or Path(f"{_name_of(model)}.{format}")
-    if not target.parent.is_dir():
-        raise Failed(f"There is no folder {target.parent}.")
+    _check_folder(target)
     if server is not None and not _is_file(model):
         from traind.service.client.synchronous import SyncClient
 
@@ -64,6 +62,11 @@ def export(
         with _model_file(model, root, None) as path:
             load_model(path).export(format, target)
     print(target)
+
+
+def _check_folder(out: Path) -> None:
+    if not out.parent.is_dir():
+        raise Failed(f"There is no folder {out.parent}.")
 
 
 def _is_file(model: str) -> bool:

@@ -70,11 +70,23 @@ class DoorFlags:
     ] = None
     allow_host: Annotated[
         tuple[str, ...],
-        Parameter(env_var="TRAIND_ALLOW_HOST", negative="", help="name it may be reached by; repeat", group=DOOR),
+        Parameter(
+            env_var="TRAIND_ALLOW_HOST",
+            negative="",
+            help="name it may be reached by; repeat",
+            group=DOOR,
+            show_default=False,
+        ),
     ] = ()
     allow_origin: Annotated[
         tuple[str, ...],
-        Parameter(env_var="TRAIND_ALLOW_ORIGIN", negative="", help="site whose pages may call; repeat", group=DOOR),
+        Parameter(
+            env_var="TRAIND_ALLOW_ORIGIN",
+            negative="",
+            help="site whose pages may call; repeat",
+            group=DOOR,
+            show_default=False,
+        ),
     ] = ()
 
 

@@ -15,7 +15,7 @@ Texts = tuple[str, ...]
 
 
 def _flag(text: str, group: Group) -> Parameter:
-    return Parameter(help=text, group=group, negative="")
+    return Parameter(help=text, group=group, negative="", show_default=False)
 
 
 @Parameter(name="*")

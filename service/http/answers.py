@@ -29,9 +29,8 @@ def facts(values: Mapping[str, Any]) -> web.Response:
 
 
 _STATE = "|".join(Status)
-States = Annotated[
-    str, Meta(pattern=rf"^({_STATE})(,({_STATE}))*\Z", max_length=200, description="these states, by commas")
-]
+_STATES = f"one of {', '.join(Status)}, or several by commas"
+States = Annotated[str, Meta(pattern=rf"^({_STATE})(,({_STATE}))*\Z", max_length=200, description=_STATES)]
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -159,6 +159,9 @@ def test_a_dry_run_says_what_would_be_done_and_trains_nothing(cli: Cli, table: P
     before = cli.json("jobs")
     plan = cli.json("train", "--dataset", str(table), "--dry-run")
     assert {column["name"] for column in plan["schema"]["columns"]} >= {"a", "b", "c"}
+    shown = cli("train", "--dataset", str(table), "--ignore", "b", "--dry-run")
+    assert "left out, as set by the request; 7 distinct" in shown
+    assert "the target; 60 distinct numbers" in shown
     assert cli.json("jobs") == before
 
 
@@ -178,6 +181,8 @@ def test_logs_are_printed(cli: Cli) -> None:
         (("train", "--optimizer", "magic"), "optimizer"),
         (("datasets", "put", "cli-gone", "nowhere.csv"), "nowhere.csv"),
         (("datasets", "show", "cli-gone"), "cli-gone"),
+        (("jobs", "--status", "FAILED,odd"), "must be one of QUEUED, STARTING"),
+        (("predict", "nobody", __file__, "-o", "/nowhere/out.csv"), "There is no folder /nowhere."),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(cli: Cli, arguments: tuple[str, ...], words: str) -> None:
@@ -193,6 +198,11 @@ def test_a_wrong_command_line_says_where_help_is(
 ) -> None:
     assert run(list(arguments)) == 2
     assert "--help" in capsys.readouterr().err
+
+
+def test_an_unknown_command_is_not_sent_to_its_own_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["fly"]) == 2
+    assert "See `traind --help`." in capsys.readouterr().err
 
 
 def test_no_server_is_said_at_once(free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
