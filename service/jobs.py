@@ -87,12 +87,20 @@ def summary(job: Job) -> dict[str, Any]:
     shown = {name: getattr(job, name) for name in _SHOWN_IN_LISTS}
     return shown | {
         "dataset": job.spec.dataset,
-        "target": job.spec.target,
+        "target": _target(job),
         "trainer": job.spec.trainer,
         "model_kind": msgspec.to_builtins(job.spec.model)["kind"],
         "tags": job.spec.tags,
         "priority": job.spec.priority,
     }
+
+
+def _target(job: Job) -> str | None:
+    """Return what is predicted: the column that was named, or once it is known the one that was taken."""
+    if job.spec.target is not None or job.spec.trainer != "tabular":
+        return job.spec.target
+    taken: str | None = job.report.get("schema", {}).get("target")
+    return taken
 
 
 def submitted(job: Job) -> TrainSpec:

@@ -44,9 +44,9 @@ function scoreTable(metrics, labels) {
   if (!names.length) return h("p.muted", {}, "This job reported no metrics.");
   const splits = ["validation", "baseline", "test", "train"].filter((split) => metrics[split]);
   const heads = { validation: "Validation", baseline: "Baseline", test: "Test", train: "Training" };
-  const head = h("tr", {}, h("th", { scope: "col" }, "Metric"), splits.map((split) => h("th.number", { scope: "col" }, heads[split])), metrics.baseline && h("th", { scope: "col" }, "Against the baseline"));
+  const head = h("tr", {}, h("th", { scope: "col" }, "Metric"), splits.map((split) => h("th.number", { scope: "col" }, heads[split])), metrics.baseline && h("th.gains", { scope: "col" }, "Against the baseline"));
   const rows = names.map((name) =>
-    h("tr", {}, h("th.score-name", { scope: "row" }, title(name)), splits.map((split) => h("td.number", { class: split }, value(metrics[split][name]))), metrics.baseline && h("td", {}, gain(name, metrics))),
+    h("tr", {}, h("th.score-name", { scope: "row" }, title(name)), splits.map((split) => h("td.number", { class: split }, value(metrics[split][name]))), metrics.baseline && h("td.gains", {}, gain(name, metrics))),
   );
   const baseline = metrics.baseline && "The baseline predicts the same for every row: the mean of the target, or how often each class occurs.";
   const one = labels?.length === 2 && `F1 and AUC are those of “${labels[1]}”.`;

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from traind.service.jobs import Job, apply, submitted
+from traind.service.jobs import Job, apply, submitted, summary
 from traind.trainer.contract import (
     AnyEvent,
     Checkpoint,
@@ -139,3 +139,11 @@ def test_a_status_file_reads_back_as_the_same_job() -> None:
 def test_a_job_that_was_given_more_epochs_is_still_the_one_that_was_submitted() -> None:
     job = folded(*RUNNING, State(status=Status.COMPLETED), ControlAsked(verb="resume", epochs=9))
     assert submitted(job) == TrainSpec(epochs=3)
+
+
+def test_in_a_list_a_job_shows_the_column_that_it_predicts_named_or_not() -> None:
+    job = msgspec.structs.replace(folded(*RUNNING), report={"schema": {"target": "price"}})
+    assert summary(folded(*RUNNING))["target"] is None
+    assert summary(job)["target"] == "price"
+    own = msgspec.structs.replace(job, spec=TrainSpec(trainer="mine"), report={"schema": "of my own"})
+    assert summary(own)["target"] is None
