@@ -112,7 +112,8 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _FORMAT = r"^((csv|tsv)(\.gz)?(;charset=(utf-8|latin-1|utf-16))?|jsonl|jsonl\.gz|parquet)\Z"
-FileFormat = Annotated[str, Meta(pattern=_FORMAT, max_length=40, description="csv, tsv.gz, csv;charset=latin-1, ...")]
+_FORMATS = "csv, tsv, jsonl (also as csv.gz and so on) or parquet; with a charset as in csv;charset=latin-1"
+FileFormat = Annotated[str, Meta(pattern=_FORMAT, max_length=40, description=_FORMATS)]
 
 
 class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
