@@ -106,7 +106,7 @@ class DatasetView {
       {},
       h("th", { scope: "row" }, h("span.column-name", {}, name), warnings.map(({ message }) => h("span.column-warning", {}, icon("alert"), message))),
       h("td", {}, select),
-      h("td.muted", {}, evidence, distinct !== undefined && !evidence?.includes("distinct") ? h("span.row-sub", {}, ` · ${count(distinct)} distinct`) : null),
+      h("td.muted", {}, evidence, distinct > 0 && !evidence?.includes("distinct") ? h("span.row-sub", {}, ` · ${count(distinct)} distinct`) : null),
       h("td", {}, sketch(about, rows)),
       h("td.missing", {}, missing ? [h("span.bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(part) } })), h("span", {}, share(part))] : h("span.muted", {}, "none")),
     );
