@@ -18,6 +18,7 @@ import msgspec
 from traind.data.catalog import Catalog, Version
 from traind.data.errors import DatasetTooLarge
 from traind.data.files import TEMPORARY_PREFIX
+from traind.data.formats import parse_format
 from traind.service.answers import Dataset
 from traind.service.errors import InvalidSpec
 from traind.service.feed import Feed
@@ -49,6 +50,8 @@ class Datasets:
     async def put(self, name: str, source: Source, format: str | None) -> Dataset:  # noqa: A002 - the public word
         """Register a table; raises `InvalidName`, `DatasetTooLarge`, `BadTable`."""
         self._catalog.check_name(name)
+        if format is not None:
+            parse_format(format)
         temporary = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
             digest, hint = await self._receive(source, temporary, format)

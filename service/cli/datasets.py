@@ -113,7 +113,7 @@ def _because(column: dict[str, Any]) -> str:
         case "target":
             return f"the target; {evidence}"
         case "ignored":
-            return f"left out, {column.get('role_reason', '')}; {evidence}"
+            return f"left out, {'; '.join(dict.fromkeys((column.get('role_reason', ''), evidence)))}"
         case _:
             return evidence
 

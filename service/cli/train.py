@@ -28,9 +28,22 @@ class Asked:
     """What is to be done; `job_id` is filled in when the job has one."""
 
     spec: dict[str, Any]
+    format: str | None  # of the data set's file
     job_id: str | None
     is_dry_run: bool
     as_json: bool
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Where:
+    """Here, below a root, or on a server."""
+
+    root: Annotated[Path, Parameter(env_var="TRAIND_ROOT", help="folder that holds everything")] = Path()
+    server: Annotated[str | None, Parameter(env_var="TRAIND_SERVER", help="train on this server instead")] = None
+
+
+HERE = Where()
 
 
 def train(
@@ -39,9 +52,11 @@ def train(
         str | None, Parameter(help="its id; the same command again is the same job, and goes on")
     ] = None,
     dry_run: Annotated[bool, Parameter(negative="", help="say what would be done, and train nothing")] = False,
-    root: Annotated[Path, Parameter(env_var="TRAIND_ROOT", help="folder that holds everything")] = Path(),
-    server: Annotated[str | None, Parameter(env_var="TRAIND_SERVER", help="train on this server instead")] = None,
+    format: Annotated[  # noqa: A002 - the public word for it
+        str | None, Parameter(help="of the file, where it does not tell: csv;charset=latin-1, jsonl ...")
+    ] = None,
     as_json: Json = False,
+    where: Where = HERE,
     spec: SpecFlags = NOTHING_SAID,
 ) -> None:
     """Train one model and follow it to its end.
@@ -49,8 +64,8 @@ def train(
     Needs no server: the same engine runs here and writes the same files below the root. Ctrl-C writes a checkpoint;
     the same command with the same --job-id goes on from there.
     """
-    asked = Asked(spec.values(), job_id, dry_run, as_json)
-    asyncio.run(_train(asked, root) if server is None else _train_on(asked, server))
+    asked = Asked(spec.values(), format, job_id, dry_run, as_json)
+    asyncio.run(_train(asked, where.root) if where.server is None else _train_on(asked, where.server))
 
 
 async def _train(asked: Asked, root: Path) -> None:
@@ -93,7 +108,7 @@ async def _carry_out(service: "TrainingService | Client", asked: Asked) -> None:
 
     table = asked.spec.get("dataset")
     with _about(table):
-        spec = await _with_dataset(service, asked.spec)
+        spec = await _with_dataset(service, asked)
         if asked.is_dry_run:
             await _show_plan(service, spec, as_json=asked.as_json)
             return
@@ -129,19 +144,19 @@ def _about(table: str | None) -> Iterator[None]:
             raise Failed(f"There is no file {table}, and no data set of that name.", hint=hint) from None
 
 
-async def _with_dataset(service: "TrainingService | Client", spec: dict[str, Any]) -> dict[str, Any]:
+async def _with_dataset(service: "TrainingService | Client", asked: Asked) -> dict[str, Any]:
     """Return the spec with a file replaced by the name it is registered under: its own and its digest's."""
     from traind.data.errors import DatasetNotFound
 
-    path = await asyncio.to_thread(_file_of, spec.get("dataset"))
+    path = await asyncio.to_thread(_file_of, asked.spec.get("dataset"))
     if path is None:
-        return spec
-    name = await asyncio.to_thread(_name_of, path)
+        return asked.spec
+    name = await asyncio.to_thread(_name_of, path, asked.format or "")
     try:
         await service.dataset(name)
     except DatasetNotFound:
-        await service.put_dataset(name, path)
-    return spec | {"dataset": name}
+        await service.put_dataset(name, path, asked.format)
+    return asked.spec | {"dataset": name}
 
 
 def _file_of(given: str | None) -> Path | None:
@@ -154,12 +169,13 @@ def _file_of(given: str | None) -> Path | None:
     return path
 
 
-def _name_of(path: Path) -> str:
-    """Return a data set's name that says which file it was and changes with its content."""
+def _name_of(path: Path, form: str) -> str:
+    """Return a data set's name that says which file it was and changes with its content, and how that is read."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(form.encode())
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0])[:40].strip("-_")
-    return f"{stem or 'file'}-{digest[:12]}"
+    return f"{stem or 'file'}-{digest.hexdigest()[:12]}"
 
 
 async def _show_plan(service: "TrainingService | Client", spec: dict[str, Any], *, as_json: bool) -> None:

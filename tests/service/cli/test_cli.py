@@ -130,6 +130,15 @@ def test_a_file_is_registered_by_its_digest_and_trained_on(cli: Cli, table: Path
     assert set(rows[0]) == {"a", "b", "c", "y", "prediction"}
 
 
+def test_how_a_file_is_written_can_be_said(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes("\n".join(["größe,y", *(f"{n % 7},{n % 7 * 2}" for n in range(60))]).encode("latin-1"))
+    assert "charset=latin-1" in cli("train", "--dataset", str(path), "--dry-run", code=1)
+    assert "größe" in cli("train", "--dataset", str(path), "--format", "csv;charset=latin-1", "--dry-run")
+    assert "xls" in cli("train", "--dataset", str(path), "--format", "xls", "--dry-run", code=1)
+    assert run(["train", "--dataset", str(path), "--format", "xls", "--dry-run", "--root", str(tmp_path)]) == 1
+
+
 def test_predictions_of_classes_have_a_column_for_each_label(cli: Cli, table: Path, tmp_path: Path) -> None:
     job_id = "cli-classes"
     cli("train", "--dataset", str(table), "--target", "c", "--epochs", "20", "--job-id", job_id)
