@@ -38,7 +38,7 @@ GRID_BATCHES, GRID_WIDTHS, GRID_DEPTHS = (8, 64, 512, 4096, 16384), (16, 128, 10
 TOO_LARGE = 1e10  # multiplications a step
 ENOUGH = 3e9  # multiplications a measurement
 AROUND_ROWS, OLD_S = 20_000, 20.0  # a job of that age reports 20 times a second
-AROUND_EPOCHS = {16: 2, 256: 8}  # for a tenth of a second
+AROUND_EPOCHS = {16: 11, 256: 45}  # for half a second: the first and the last step of a run are told beside the 20
 TABLE_ROWS, CARDINALITIES = 8_192, (3, 9, 24, 70)
 
 
@@ -235,7 +235,7 @@ PARTS: dict[str, Callable[[int], object]] = {
     "bare": bare,
     "grid": lambda repeats: grid(min(3, repeats)),
     "default": lambda repeats: default(2 * repeats),
-    "around": lambda repeats: around(8 * repeats),
+    "around": lambda repeats: around(4 * repeats),
 }
 
 

@@ -19,11 +19,15 @@ BLOCK_BATCHES = 128  # more would share the calls' cost no better, and keep a jo
 
 def prepared(prepare: Callable[..., tuple[Tensor, ...]], tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return what `prepare` makes of the rows of `tensors`, each by itself."""
+    rows = len(tensors[0])
+    whole: list[Tensor] = []
     with torch.no_grad():
-        chunks = [
-            prepare(*rows) for rows in zip(*(torch.split(tensor, PREPARED_ROWS) for tensor in tensors), strict=True)
-        ]
-        return [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*chunks, strict=True)]
+        for start in range(0, rows, PREPARED_ROWS):
+            parts = prepare(*(tensor[start : start + PREPARED_ROWS] for tensor in tensors))
+            whole = whole or [part.new_empty((rows, *part.shape[1:])) for part in parts]
+            for tensor, part in zip(whole, parts, strict=True):
+                tensor[start : start + len(part)] = part
+    return whole
 
 
 class Batches:

@@ -55,6 +55,7 @@ class EagerStep:
         self.groups = flatten(model, optimizer)
         self.update = Update(self.groups, optimizer, is_on_device=tensors[0].device.type == "cuda")
         self.stream = Stream(seed, tensors[0].device)
+        self._buffers_of = [(f"{name}." if name else "", part._buffers) for name, part in model.named_modules()]  # noqa: SLF001
         self._trained = [parameter for group in self.groups for parameter in group.parameters]
         self.losses = Losses()
         self.size = batch_size * sum(group.values.numel() for group in self.groups)
@@ -117,13 +118,13 @@ class EagerStep:
     def keep(self, *, averaged: bool = True) -> list[Tensor]:
         """Return a copy of the weights for `weights`."""
         flats = [group.average if averaged and group.average is not None else group.values for group in self.groups]
-        return [tensor.clone() for tensor in (*flats, *self.model.buffers())]
+        return [tensor.clone() for tensor in (*flats, *self._buffers().values())]
 
     def weights(self, kept: Sequence[Tensor] | None = None, *, averaged: bool = True) -> dict[str, Tensor]:
         """Return a copy of the module's state dict."""
         kept = self.keep(averaged=averaged) if kept is None else kept
         count = len(self.groups)
-        own = dict(zip(map(id, self.model.buffers()), kept[count:], strict=True))
+        own = dict(zip(map(id, self._buffers().values()), kept[count:], strict=True))
         for group, flat in zip(self.groups, kept[:count], strict=True):
             own.update(zip(map(id, group.parameters), group.views(flat), strict=True))
         tensors = self.model.state_dict(keep_vars=True)
@@ -151,11 +152,20 @@ class EagerStep:
             for group, _ in groups:
                 point_to(group, group.values)
 
+    def _buffers(self) -> dict[str, Tensor]:
+        """Return the module's buffers as they are now, as `named_buffers` would in ten times the time."""
+        return {
+            prefix + name: buffer
+            for prefix, buffers in self._buffers_of
+            for name, buffer in buffers.items()
+            if buffer is not None
+        }
+
     def state(self) -> dict[str, Any]:
         """Return a copy of all that the next steps depend on."""
         return {
             "groups": [{"names": list(group.names), "numbers": group.numbers.clone()} for group in self.groups],
-            "buffers": {name: buffer.clone() for name, buffer in self.model.named_buffers()},
+            "buffers": {name: buffer.clone() for name, buffer in self._buffers().items()},
             "updates": self.update.taken,
             "lr": self.update.lr,
             "loss": list(self.loss_total()),
@@ -175,7 +185,7 @@ class EagerStep:
             if list(group.names) != saved["names"] or group.numbers.shape != saved["numbers"].shape:
                 raise ValueError("other parameters")
             group.numbers.copy_(saved["numbers"])
-        buffers = dict(self.model.named_buffers())
+        buffers = self._buffers()
         if buffers.keys() != state["buffers"].keys():
             raise ValueError("other buffers")
         for name, buffer in buffers.items():

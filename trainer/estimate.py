@@ -23,7 +23,7 @@ from traind.trainer.tabular import build_step, choose_recipe, plan_of, read, sho
 TIMED_S = 1.0
 TIMED_STEPS = 200
 LEAST_STEPS = 20
-COPIES = 3  # of the training rows: as encoded, as tensors, as this epoch's permutation
+COPIES = 6  # of the training rows: as encoded, as tensors, and up to four of what is prepared of a number
 STATES = 7  # numbers a parameter costs: itself, gradient, two moments, average, best, snapshot
 ACTIVATIONS = 4  # numbers a parameter's row of activations costs, forward and back
 

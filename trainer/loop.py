@@ -100,7 +100,8 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
     while not at.is_over(plan) and not should_stop():
         step.begin_epoch(permutation(plan.seed, at.epoch, plan.rows))
         lr = schedule.at(at.step) * at.lr_scale
-        step.set_lr(lr)
+        if at.batch < batches:  # else it was left when only its end was to come
+            step.set_lr(lr)
         while at.batch < batches:
             count = min(_at_once(at.step, every, is_due=is_due), batches - at.batch) if step.is_quick else 1
             if schedule.kind != "constant":

@@ -7,6 +7,7 @@ handful of calls however many parameters there are. Bit for bit what `torch.nn.u
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -200,10 +201,10 @@ class Update:
         values, gradients, means, squares = _cut(group)
         counts, (beta1, beta2), eps = [count] * len(values), self.optimizer.betas, self.optimizer.eps
         decay, scale = self._decay(group), group.tuning.lr_scale
-        one = self._one.to(count.device)
+        advance = self._advancing(count)
 
         def step(lr: Rate) -> None:
-            count.add_(one)
+            advance()
             kernel(
                 values,
                 gradients,
@@ -221,6 +222,13 @@ class Update:
             )
 
         return step
+
+    def _advancing(self, count: Tensor) -> Callable[[], object]:
+        """Return what counts one more update."""
+        if count.is_cpu:
+            fill = count.numpy().fill  # in a quarter of the time of `add_`
+            return lambda: fill(self.taken + 1)
+        return partial(count.add_, self._one.to(count.device))
 
     def _sgd(self, group: Group, count: Tensor) -> Callable[[Rate], None]:
         del count
