@@ -92,11 +92,11 @@ def _changed(how: str) -> BadTable:
 
 def sweep_temporaries(folder: Path) -> int:
     """Remove what interrupted writes left behind in a folder; return how many."""
-    count = 0
-    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+    names = os.listdir(folder) if folder.exists() else []  # noqa: PTH208 - of 100,000
+    leftovers = [folder / name for name in names if name.startswith(TEMPORARY_PREFIX)]
+    for leftover in leftovers:
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
-        count += 1
-    return count
+    return len(leftovers)

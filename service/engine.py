@@ -28,10 +28,11 @@ from traind.service.errors import (
 )
 from traind.service.feed import Feed
 from traind.service.forkserver import ForkServer
+from traind.service.inspection import inspect
 from traind.service.jobs import ACTIVE, TERMINAL, Job, submitted
 from traind.service.journal import Journal
 from traind.service.places import is_model_whole
-from traind.service.rescue import mend_status_files, rescue
+from traind.service.rescue import rescue
 from traind.service.settings import Layout, Settings
 from traind.service.slots import Slots
 from traind.service.snapshots import Snapshots
@@ -100,7 +101,7 @@ class Engine:
             ("dispatch", self.attempts.dispatch()),
             ("drain", self.attempts.drain()),
             ("watchdog", self.watchdog.watch()),
-            ("mending", mend_status_files(self.journal)),
+            ("inspection", inspect(self.journal, self.layout, self.attempts.wake)),
         ):
             task = asyncio.create_task(work, name=f"traind-{name}")
             task.add_done_callback(_fail_loudly)

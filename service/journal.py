@@ -55,14 +55,25 @@ class Journal:
         self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]], *, is_synced: bool, worker: str | None = None
     ) -> list[Job]:
         """Return the jobs after their events, all in one transaction. The caller holds `turn`."""
-        if not self.live:
-            self.clock.take_up()
-        folded = [self._fold(job, events) for job, events in changes]
-        commits = [Change(job, [(item.seq, item.body) for _, item in told], worker) for job, told in folded]
-        await self.store.commit(commits, is_synced=is_synced)
-        for job, told in folded:
-            await self._tell(job, told)
-        return [job for job, _ in folded]
+        folded = self._folded(changes)
+        await self.store.commit(_changes(folded, worker), is_synced=is_synced)
+        return await self._tell_all(folded)
+
+    async def rebuild(
+        self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]], problem: str | None = None
+    ) -> list[Job]:
+        """Return the jobs after their events, which are all that a new database has. The caller holds `turn`.
+
+        Args:
+            changes: every job there is.
+            problem: what is wrong with the database that is open, which is set aside; None: it is new.
+        """
+        folded = self._folded(changes)
+        if problem is None:
+            await self.store.fill(_changes(folded))
+        else:
+            await self.store.renew(problem, _changes(folded))
+        return await self._tell_all(folded)
 
     async def forget(self, job_id: str) -> None:
         """Remove a job that is over: record, events, status file. The caller holds `turn`."""
@@ -70,6 +81,16 @@ class Journal:
         await self.snapshots.remove(job_id)
         self._recent.pop(job_id, None)
         self.feed.notify_all({"type": "deleted", "job_id": job_id})
+
+    def _folded(self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]]) -> list[tuple[Job, list[Told]]]:
+        if not self.live:
+            self.clock.take_up()
+        return [self._fold(job, events) for job, events in changes]
+
+    async def _tell_all(self, folded: Iterable[tuple[Job, list[Told]]]) -> list[Job]:
+        for job, told in folded:
+            await self._tell(job, told)
+        return [job for job, _ in folded]
 
     def _fold(self, job: Job, events: Iterable[AnyEvent]) -> tuple[Job, list[Told]]:
         """Number and date the events, fold them into the job, encode each once."""
@@ -109,3 +130,7 @@ class Journal:
         self._recent.move_to_end(job.job_id)
         if len(self._recent) > RECENT:
             self._recent.popitem(last=False)
+
+
+def _changes(folded: Iterable[tuple[Job, list[Told]]], worker: str | None = None) -> list[Change]:
+    return [Change(job, [(item.seq, item.body) for _, item in told], worker) for job, told in folded]

@@ -1,104 +1,99 @@
-"""Start-up: settle what the last server left, before anything runs.
+"""Start-up: settle what the last server left, before anything runs or is answered.
 
-In this order: processes that outlived it are killed, a lost database or record is rebuilt from the status files,
-jobs that a worker had go back to the queue (or to what was asked of them), and folders that belong to no job are
-swept.
+In this order: a lost database is rebuilt from the status files, processes that outlived the last server are killed,
+damaged records are rebuilt, jobs that a worker had go back to the queue (or to what was asked of them). What can
+wait is looked at in `inspection`.
 """
 
 import asyncio
 import contextlib
 import logging
-import os
-import shutil
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from traind.data.files import sweep_temporaries
 from traind.service.endings import after_restart
+from traind.service.errors import StoreFailed
 from traind.service.identity import Identity, kill_leftover
-from traind.service.jobs import ACTIVE, TERMINAL
+from traind.service.jobs import ACTIVE, TERMINAL, Job
 from traind.service.journal import Journal
 from traind.service.places import last_checkpoint, untold_checkpoint
 from traind.service.settings import Layout
 from traind.trainer.contract import Log
 
 LOG = logging.getLogger(__name__)
-AT_ONCE, PAUSE_S = 20, 0.05  # jobs looked at in some milliseconds, and the pause after: others wait for them
 
 
 async def rescue(journal: Journal, layout: Layout) -> None:
     """Bring every job into a state that is true; safe to be killed in and run again."""
-    for job_id, attempt, identity in await journal.store.workers():
-        with contextlib.suppress(msgspec.DecodeError):  # a damaged row
-            if await asyncio.to_thread(kill_leftover, msgspec.json.decode(identity, type=Identity)):
-                LOG.warning("a worker of job %s outlived its server and was killed", job_id)
-        await journal.store.worker_ended(job_id, attempt)
-    if journal.store.is_new:
-        await _rebuild(journal)
-    await _mend(journal)
-    async with journal.turn:
-        for job in await journal.store.unfinished():
-            journal.live[job.job_id] = job
-            if job.status in ACTIVE:
-                found = await asyncio.to_thread(
-                    last_checkpoint, layout, job.job_id
-                )  # of a worker that was left alone
-                untold = untold_checkpoint(job, found)
-                await journal.record(job, *untold, after_restart(job, has_place=found is not None))
-            else:
-                journal.snapshots.entered(job)
     layout.models_dir.mkdir(parents=True, exist_ok=True)
     layout.checkpoints_dir.mkdir(parents=True, exist_ok=True)
-    folders = await asyncio.to_thread(os.listdir, layout.checkpoints_dir)
-    nobodys = set() if journal.store.is_new else await journal.store.unknown(folders)
-    await asyncio.to_thread(_sweep, layout, nobodys)
+    await asyncio.to_thread(sweep_temporaries, layout.models_dir)
+    if journal.store.is_new:
+        await rebuild(journal)
+    try:
+        await _take_over(journal, layout)
+    except StoreFailed as error:
+        if journal.store.is_checked:
+            raise
+        await rebuild(journal, error.message)  # damaged where a quick look did not see it
+        await _take_over(journal, layout)
 
 
-async def mend_status_files(journal: Journal) -> None:
-    """Write the status files of finished jobs anew that are missing or damaged."""
-    jobs, cursor = await journal.store.page(TERMINAL, AT_ONCE, None)
-    while jobs:
-        for job in await journal.snapshots.unlike(jobs):
-            async with journal.turn:
-                known = await journal.store.job(job.job_id)
-                if known is not None and known.status in TERMINAL:
-                    LOG.warning("the status file of job %s was not whole and is written anew", job.job_id)
-                    await journal.snapshots.entered(known)
-        if cursor is None:
-            return
-        await asyncio.sleep(PAUSE_S)
-        jobs, cursor = await journal.store.page(TERMINAL, AT_ONCE, cursor)
+async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
+    """Fill a new database from the status files there are; the events are gone, and the next one says so.
 
-
-async def _rebuild(journal: Journal) -> None:
-    """Fill an empty database from the status files there are; the events are gone, and the next one says so."""
+    With a `problem` in the open database that one is set aside; what runs is known better than its status file.
+    Return the unfinished jobs that were not known before.
+    """
     lost = Log(message="The database was lost; this job was rebuilt from its status file.", level="warning")
-    jobs = await journal.snapshots.read_all()
     async with journal.turn:
-        for job in jobs:
-            await journal.record(job, lost)
-            if job.status in TERMINAL:
-                journal.live.pop(job.job_id, None)
+        known = dict(journal.live)
+        jobs = {job.job_id: job for job in await journal.snapshots.read_all()} | known
+        rebuilt = await journal.rebuild([(job, [lost]) for job in jobs.values()], problem)
     if jobs:
         LOG.warning("there was no whole database; %d jobs were rebuilt from their status files", len(jobs))
+    return [job for job in rebuilt if job.status not in TERMINAL and job.job_id not in known]
 
 
-async def _mend(journal: Journal) -> None:
-    """Put status files in the place of damaged records: the other jobs, and all events, are as they were."""
+async def mend(journal: Journal, damaged: Mapping[str, int]) -> list[Job]:
+    """Put status files in the place of damaged records: the other jobs, and all events, are as they were.
+
+    Return the jobs that are unfinished by their status files.
+    """
     said = Log(message="The record of this job was damaged; it is rebuilt from its status file.", level="warning")
-    for job_id, seq in (await journal.store.damaged()).items():
+    mended = []
+    for job_id, seq in damaged.items():
         job = await journal.snapshots.read(job_id)
         if job is None:
             LOG.error("the record of job %s is damaged, and so is its status file: it cannot be shown", job_id)
             continue
         LOG.warning("the record of job %s is damaged; it is rebuilt from its status file", job_id)
         async with journal.turn:
-            await journal.record(msgspec.structs.replace(job, seq=max(seq, job.seq)), said)
-            journal.live.pop(job_id, None)
+            mended.append(await journal.record(msgspec.structs.replace(job, seq=max(seq, job.seq)), said))
+    return [job for job in mended if job.status not in TERMINAL]
 
 
-def _sweep(layout: Layout, nobodys: set[str]) -> None:
-    """Remove half-made models, and the checkpoints that belong to no job."""
-    sweep_temporaries(layout.models_dir)
-    for name in nobodys:
-        shutil.rmtree(layout.job_dir(name), ignore_errors=True)
+async def settle(journal: Journal, layout: Layout, jobs: Iterable[Job]) -> None:
+    """Take up jobs that were open when the last server ended; nobody runs them now."""
+    async with journal.turn:
+        for job in jobs:
+            journal.live[job.job_id] = job
+            if job.status in ACTIVE:
+                # of a worker that was left alone
+                found = await asyncio.to_thread(last_checkpoint, layout, job.job_id)
+                untold = untold_checkpoint(job, found)
+                await journal.record(job, *untold, after_restart(job, has_place=found is not None))
+            else:
+                journal.snapshots.entered(job)
+
+
+async def _take_over(journal: Journal, layout: Layout) -> None:
+    for job_id, attempt, identity in await journal.store.workers():
+        with contextlib.suppress(msgspec.DecodeError):  # a damaged row
+            if await asyncio.to_thread(kill_leftover, msgspec.json.decode(identity, type=Identity)):
+                LOG.warning("a worker of job %s outlived its server and was killed", job_id)
+        await journal.store.worker_ended(job_id, attempt)
+    await mend(journal, await journal.store.damaged(of_all=journal.store.is_checked))
+    await settle(journal, layout, await journal.store.unfinished())

@@ -1,13 +1,14 @@
 """The side worker: answers what needs torch or DuckDB but no slot: predict, export, preview, schema, dry run.
 
-One process for each function that is called, started by its first call and kept: models stay loaded where
-predictions are made, and a long description delays no prediction. A call's payloads go by file, never through a
-pool's pipes. If the process dies only the call fails, and the next one starts another.
+One process for each function that is called, started by its first call and kept until nobody has called for a
+while: models stay loaded where predictions are made, and a long description delays no prediction. A call's payloads
+go by file, never through a pool's pipes. If the process dies only the call fails, and the next one starts another.
 """
 
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from traind.service.process import WorkerProcess, aside
 from traind.trainer.errors import TrainerError
 
 BOOT_S = 120.0
+IDLE_S = 30.0  # a process that nobody calls gives its memory back after that; another one starts in milliseconds
 
 
 @dataclass(slots=True)
@@ -29,18 +31,21 @@ class _Lane:
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     process: WorkerProcess | None = None
+    idle: asyncio.TimerHandle | None = None  # until the process leaves
 
 
 class SideWorker:
     """Calls functions of the worker's side, one call of each function at a time."""
 
-    def __init__(self, server: ForkServer, folder: Path) -> None:
+    def __init__(self, server: ForkServer, folder: Path, idle_s: float = IDLE_S) -> None:
         """Make it; processes start when called.
 
         Args:
             server: where processes come from; its owner stops it.
             folder: where requests and answers lie while a call runs. Emptied at both ends.
+            idle_s: how long a process is kept that nobody calls.
         """
+        self._idle_s = idle_s
         self._server = server
         self._folder = folder
         self._lanes: dict[str, _Lane] = {}
@@ -61,17 +66,15 @@ class SideWorker:
         if self._is_closed:
             raise NotRunning("The service is closing.")
         lane = self._lanes.setdefault(function, _Lane())
-        task = asyncio.create_task(self._take_turn(lane, function, request, timeout_s), name=f"traind {function}")
-        self._calls.add(task)
-        task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._spawn(self._take_turn(lane, function, request, timeout_s), function))
 
     async def close(self) -> None:
         """End the processes; calls that run fail."""
         self._is_closed = True
-        processes = [lane.process for lane in self._lanes.values() if lane.process is not None]
-        for process in processes:
-            process.kill()
+        for lane in self._lanes.values():
+            _stays(lane)
+            if lane.process is not None:
+                lane.process.kill()
         if self._calls:
             await asyncio.wait(self._calls)
         await asyncio.gather(*(lane.process.retire() for lane in self._lanes.values() if lane.process is not None))
@@ -84,8 +87,11 @@ class SideWorker:
             request_path, answer_path = folder / "request", folder / "answer"
             await aside(_write, request_path, request)
             async with lane.turn:
+                _stays(lane)
                 process = await self._process_of(lane)
                 answer = await _answered(process, (function, str(request_path), str(answer_path)), timeout_s)
+                if not self._is_closed:
+                    lane.idle = asyncio.get_running_loop().call_later(self._idle_s, self._leaves, lane)
             return await aside(_content, answer_path, answer)
         finally:
             await aside(shutil.rmtree, folder, True)
@@ -105,10 +111,29 @@ class SideWorker:
                 raise SideWorkerFailed(str(error)) from error
         return lane.process
 
+    def _leaves(self, lane: _Lane) -> None:
+        """Let a lane's process go, which nobody has called for a while."""
+        if lane.process is not None and not lane.turn.locked():
+            self._spawn(lane.process.retire(), "retire")
+            lane.process = None
+
+    def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
+        task = asyncio.create_task(work, name=f"traind {name}")
+        self._calls.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
     def _finished(self, task: "asyncio.Task[Any]") -> None:
         self._calls.discard(task)
         if not task.cancelled():
             task.exception()  # the caller may have left
+
+
+def _stays(lane: _Lane) -> None:
+    """Have a lane's process wait for nothing but calls."""
+    if lane.idle is not None:
+        lane.idle.cancel()
+        lane.idle = None
 
 
 async def _answered(process: WorkerProcess, arguments: tuple[str, str, str], timeout_s: float) -> dict[str, Any]:

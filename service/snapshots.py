@@ -7,7 +7,8 @@ only caller. Never the truth: that is the store.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import msgspec
 
 from traind.data.files import sweep_temporaries, write_atomically
 from traind.service.jobs import Job
+from traind.service.process import aside
 
 PROGRESS_EVERY_S = 0.2
 LOG = logging.getLogger(__name__)
@@ -67,6 +69,11 @@ class Snapshots:
         """Return those of the jobs whose file is missing, damaged or of another state."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._unlike, jobs)
 
+    async def changed(self, crcs: Mapping[str, int | None]) -> list[str]:
+        """Return those of the jobs whose file has not this checksum, or is missing; nobody waits for the answer."""
+        changed: list[str] = await aside(self._changed, crcs)
+        return changed
+
     async def read_all(self) -> list[Job]:
         """Return the jobs in every readable file, oldest first; damaged files are set aside with a word."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read_all)
@@ -107,6 +114,9 @@ class Snapshots:
         except OSError as error:
             LOG.warning("the status file of %s could not be written: %s", job.job_id, error)
 
+    def _changed(self, crcs: Mapping[str, int | None]) -> list[str]:
+        return [job_id for job_id, crc in crcs.items() if _crc(self._path(job_id)) != crc]
+
     def _unlike(self, jobs: Sequence[Job]) -> list[Job]:
         found = [self._read(self._path(job.job_id)) for job in jobs]
         return [job for job, kept in zip(jobs, found, strict=True) if kept is None or kept.seq != job.seq]
@@ -124,3 +134,10 @@ class Snapshots:
             LOG.warning("the status file %s is damaged (%s); it is set aside", path.name, error)
             path.rename(path.with_suffix(".damaged"))
             return None
+
+
+def _crc(path: Path) -> int | None:
+    try:
+        return zlib.crc32(path.read_bytes())
+    except OSError:
+        return -1

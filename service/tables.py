@@ -1,61 +1,89 @@
-"""The tables of the database, their format, and the way from one format to the next. Called by `store` only."""
+"""The tables of the database, their format, and the way from one format to the next. Called by `database` only.
+
+What decides the fate of jobs stands in tables of its own, of small rows: a hundred thousand jobs are some ten
+megabytes, and are checked before the server answers.
+"""
 
 import sqlite3
 
 from traind.service.errors import RootTooNew
 from traind.service.jobs import TERMINAL
 
-FORMAT = 2  # `user_version` of the database: the root's format
+FORMAT = 3  # `user_version` of the database: the root's format
+FATE = ("jobs", "workers")
+SALVAGED = ("aliases", "alias_moves", "workers")  # of three columns each
 _TERMINAL_SQL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
-_TABLES = f"""
-CREATE TABLE jobs (
+_RECORDS = """CREATE TABLE records (
+    number INTEGER PRIMARY KEY REFERENCES jobs (number) ON DELETE CASCADE,
+    record BLOB NOT NULL,
+    crc INTEGER
+);"""
+_TABLES = (
+    """CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id TEXT NOT NULL UNIQUE,
     status TEXT NOT NULL,
-    finished_at REAL,
-    record BLOB NOT NULL,
-    crc INTEGER
-);
-CREATE INDEX jobs_unfinished ON jobs (number) WHERE status NOT IN ({_TERMINAL_SQL});
-CREATE INDEX jobs_by_status ON jobs (status, number);
-CREATE TABLE events (
+    finished_at REAL
+);""",
+    f"CREATE INDEX jobs_unfinished ON jobs (number) WHERE status NOT IN ({_TERMINAL_SQL});",
+    "CREATE INDEX jobs_by_status ON jobs (status, number);",
+    _RECORDS,
+    """CREATE TABLE events (
     number INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
     seq INTEGER NOT NULL,
     body BLOB NOT NULL,
     crc INTEGER,
     PRIMARY KEY (number, seq)
-) WITHOUT ROWID;
-CREATE TABLE workers (
+) WITHOUT ROWID;""",
+    """CREATE TABLE workers (
     job_id TEXT NOT NULL,
     attempt INTEGER NOT NULL,
     identity TEXT NOT NULL,
     PRIMARY KEY (job_id, attempt)
-) WITHOUT ROWID;
-CREATE TABLE aliases (
+) WITHOUT ROWID;""",
+    """CREATE TABLE aliases (
     name TEXT PRIMARY KEY,
     job_id TEXT NOT NULL,
     since REAL NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE alias_moves (
+) WITHOUT ROWID;""",
+    """CREATE TABLE alias_moves (
     name TEXT NOT NULL,
     job_id TEXT,
     ts REAL NOT NULL
-);
-"""
+);""",
+)
 _UPGRADES = {  # from a format to the next
-    1: "ALTER TABLE jobs ADD COLUMN crc INTEGER; ALTER TABLE events ADD COLUMN crc INTEGER;",
+    1: ("ALTER TABLE jobs ADD COLUMN crc INTEGER", "ALTER TABLE events ADD COLUMN crc INTEGER"),
+    2: (
+        _RECORDS,
+        "INSERT INTO records SELECT number, record, crc FROM jobs",
+        "ALTER TABLE jobs DROP COLUMN record",
+        "ALTER TABLE jobs DROP COLUMN crc",
+    ),
 }
 
 
-def make_tables(db: sqlite3.Connection) -> bool:
-    """Bring the database to this format, whole or not at all; return whether it was empty. Raises `RootTooNew`."""
+def make_tables(db: sqlite3.Connection) -> None:
+    """Make the tables in an empty database, as part of a transaction."""
+    for statement in _TABLES:
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def upgrade(db: sqlite3.Connection) -> bool:
+    """Bring the database to this format, whole or not at all; return whether it is empty.
+
+    Raises `RootTooNew`, and `sqlite3.DatabaseError` where it does not say which format it has.
+    """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:
         raise RootTooNew(
             f"The root was written in format {version}; this traind reads up to {FORMAT}.",
             hint="Run the newer traind, or use another root.",
         )
-    steps = [_TABLES] if version == 0 else [_UPGRADES[one] for one in range(version, FORMAT)]
-    if steps:
-        db.executescript(f"BEGIN IMMEDIATE; {' '.join(steps)} PRAGMA user_version = {FORMAT}; COMMIT;")
+    if version <= 0 and db.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
+        raise sqlite3.DatabaseError("its format is lost")
+    if 0 < version < FORMAT:
+        steps = [statement for one in range(version, FORMAT) for statement in _UPGRADES[one]]
+        db.executescript(f"BEGIN IMMEDIATE; {'; '.join(steps)}; PRAGMA user_version = {FORMAT}; COMMIT;")
     return bool(version == 0)

@@ -134,7 +134,8 @@ def damaged(root: Path, case: Case) -> None:
     with sqlite3.connect(root / "artifacts/traind.db") as database:  # rows inside whole pages
         number = "(SELECT number FROM jobs WHERE job_id = 'whole')"
         database.execute(f"UPDATE events SET body = substr(body, 1, 20) WHERE seq = 3 AND number = {number}")
-        database.execute("UPDATE jobs SET record = replace(record, 'COMPLETED', 'CANCELLED') WHERE job_id = 'whole'")
+        changed = "CAST(replace(record, 'COMPLETED', 'CANCELLED') AS BLOB)"
+        database.execute(f"UPDATE records SET record = {changed} WHERE number = {number}")
         case.asked += 2
     database.close()
 

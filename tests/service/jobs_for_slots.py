@@ -281,6 +281,10 @@ def double(request: Any) -> Any:
     return {"twice": request["number"] * 2}
 
 
+def who(request: Any) -> Any:
+    return {"pid": os.getpid()}
+
+
 def echo(request: Any) -> Any:
     return request
 

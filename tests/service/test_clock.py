@@ -44,6 +44,7 @@ def machine() -> Machine:
 @pytest.fixture
 async def journal(tmp_path: Path, machine: Machine) -> AsyncIterator[Journal]:
     store, snapshots = await Store.open(tmp_path / "traind.db"), Snapshots(tmp_path / "jobs")
+    await store.fill([])
     await snapshots.open()
     yield Journal(store, Feed(), snapshots, machine.clock())
     await snapshots.close()

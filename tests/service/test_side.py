@@ -153,6 +153,20 @@ async def test_closing_ends_calls_that_run_and_those_that_wait(
         await side.call("jobs_for_slots:double", {"number": 1})
 
 
+async def test_a_process_that_nobody_calls_leaves_and_the_next_call_starts_another(
+    fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Any
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    side = SideWorker(fork_server, tmp_path / "side", idle_s=0.05)
+    await side.start()
+    first = (await side.call("jobs_for_slots:who", {}))["pid"]
+    await until(lambda: not Path("/proc", str(first)).exists())
+    second = (await side.call("jobs_for_slots:who", {}))["pid"]
+    assert second != first
+    await side.close()
+    assert not Path("/proc", str(second)).exists()
+
+
 async def test_leftovers_of_a_killed_server_are_swept(fork_server: ForkServer, tmp_path: Path) -> None:
     left = tmp_path / "side" / "call"
     left.mkdir(parents=True)

@@ -18,9 +18,16 @@ def job(job_id: str, status: Status = Status.QUEUED, **fields: object) -> Job:
     return Job(job_id=job_id, created_at=1.0, status=status, spec=TrainSpec(), **fields)  # type: ignore[arg-type]
 
 
+async def opened(path: Path) -> Store:
+    store = await Store.open(path)
+    if store.is_new:
+        await store.fill([])
+    return store
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(tmp_path / "artifacts" / "traind.db")
+    store = await opened(tmp_path / "artifacts" / "traind.db")
     yield store
     await store.close()
 
@@ -93,7 +100,7 @@ async def test_moves_of_an_alias_are_recorded(store: Store) -> None:
 async def test_a_damaged_database_is_set_aside_and_an_empty_one_made(tmp_path: Path) -> None:
     path = tmp_path / "traind.db"
     path.write_bytes(b"SQLite format 3\0" + b"\x07" * 8000)
-    store = await Store.open(path)
+    store = await opened(path)
     assert store.is_new
     assert await store.unfinished() == []
     await store.close()
@@ -102,7 +109,7 @@ async def test_a_damaged_database_is_set_aside_and_an_empty_one_made(tmp_path: P
 
 async def test_aliases_are_taken_out_of_a_damaged_database(tmp_path: Path) -> None:
     path = tmp_path / "traind.db"
-    store = await Store.open(path)
+    store = await opened(path)
     await store.set_alias("live", "a")
     await store.set_alias("live", "b")
     await store.commit([Change(job("a", seq=9), [(seq, b"x" * 5_000) for seq in range(9)])], is_synced=True)
@@ -110,7 +117,7 @@ async def test_aliases_are_taken_out_of_a_damaged_database(tmp_path: Path) -> No
     content = bytearray(path.read_bytes())
     content[-9_000:] = b"\x07" * 9_000
     path.write_bytes(content)
-    store = await Store.open(path)
+    store = await opened(path)
     assert store.is_new
     assert {name: to for name, (to, _) in (await store.aliases()).items()} == {"live": "b"}
     assert [to for to, _ in await store.alias_moves("live")] == ["a", "b"]
@@ -126,16 +133,23 @@ async def test_a_root_of_a_newer_traind_is_refused(tmp_path: Path) -> None:
         await Store.open(path)
 
 
-async def test_a_root_of_an_older_traind_is_brought_up_and_reads_as_it_was(tmp_path: Path) -> None:
+_SECOND = """ALTER TABLE jobs ADD COLUMN record BLOB; ALTER TABLE jobs ADD COLUMN crc INTEGER;
+    UPDATE jobs SET (record, crc) = (SELECT record, crc FROM records WHERE records.number = jobs.number);
+    DROP TABLE records; PRAGMA user_version = 2;"""
+_FIRST = "ALTER TABLE jobs DROP COLUMN crc; ALTER TABLE events DROP COLUMN crc; PRAGMA user_version = 1;"
+
+
+@pytest.mark.parametrize("older", [_SECOND, _SECOND + _FIRST])
+async def test_a_root_of_an_older_traind_is_brought_up_and_reads_as_it_was(tmp_path: Path, older: str) -> None:
     path = tmp_path / "traind.db"
-    store = await Store.open(path)
+    store = await opened(path)
     await store.commit([Change(job("old", seq=1), [(1, b"{1}")])], is_synced=True)
     await store.close()
     db = sqlite3.connect(path)
-    db.executescript("ALTER TABLE jobs DROP COLUMN crc; ALTER TABLE events DROP COLUMN crc; PRAGMA user_version = 1;")
+    db.executescript(older)
     db.close()
     for _ in range(2):
-        store = await Store.open(path)
+        store = await opened(path)
         assert not store.is_new
         assert await store.unfinished() == [job("old", seq=1)]
         assert await store.events("old", 0, 10) == [(1, b"{1}")]
@@ -145,7 +159,7 @@ async def test_a_root_of_an_older_traind_is_brought_up_and_reads_as_it_was(tmp_p
 @pytest.mark.parametrize("damage", [b"{2", b"{3}", b"", "{2}"])
 async def test_a_damaged_event_is_replaced_by_a_word_about_it(store: Store, damage: object) -> None:
     await store.commit([Change(job("a", seq=3), [(1, b"{1}"), (2, b"{2}"), (3, b"{3}")])], is_synced=True)
-    await store._run(store._change, "UPDATE events SET body = ? WHERE seq = 2", (damage,))
+    await store._run(store._database.change, "UPDATE events SET body = ? WHERE seq = 2", (damage,))
     first, second, third = await store.events("a", 0, 10)
     assert (first, third) == ((1, b"{1}"), (3, b"{3}"))
     told = decode_event(second[1])
@@ -153,12 +167,38 @@ async def test_a_damaged_event_is_replaced_by_a_word_about_it(store: Store, dama
     assert (told.seq, told.level, "damaged" in told.message) == (2, "error", True)
 
 
+async def test_a_database_without_its_format_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "traind.db"
+    store = await opened(path)
+    await store.close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 0")
+    db.close()
+    store = await opened(path)
+    assert store.is_new
+    assert list(tmp_path.glob("traind.db.damaged-*[0-9]"))
+    await store.close()
+
+
+async def test_a_new_database_whose_filling_was_cut_off_is_new_again(tmp_path: Path) -> None:
+    path = tmp_path / "traind.db"
+    store = await Store.open(path)
+    with pytest.raises(StoreFailed):
+        await store.fill([Change(job("a"), [(1, b"{}")]), Change(job("b"), [(1, b"{}"), (1, b"again")])])
+    await store.close()
+    store = await Store.open(path)
+    assert store.is_new
+    await store.fill([Change(job("a"), [(1, b"{}")])])
+    assert [found.job_id for found in await store.unfinished()] == ["a"]
+    await store.close()
+
+
 async def test_text_that_is_none_any_more_breaks_nothing(store: Store, tmp_path: Path) -> None:
     for name in ("a", "b"):
         await store.commit([Change(job(name), [(1, b"{}")], worker="{}")], is_synced=True)
     for table in ("jobs", "workers"):
         sql = f"UPDATE {table} SET job_id = CAST(x'ff61' AS TEXT) WHERE job_id = 'a'"
-        await store._run(store._change, sql, ())
+        await store._run(store._database.change, sql, ())
     assert {found.job_id for found in await store.unfinished()} == {"a", "b"}
     assert [name for name, _, _ in await store.workers()] == ["b", "\ufffda"]
 
@@ -166,14 +206,14 @@ async def test_text_that_is_none_any_more_breaks_nothing(store: Store, tmp_path:
 @pytest.mark.parametrize("seed", range(40))
 async def test_whatever_bytes_of_it_change_the_database_opens(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "traind.db"
-    store = await Store.open(path)
+    store = await opened(path)
     await store.commit([Change(job("a"), [(seq, b"{}") for seq in range(5)], worker="{}")], is_synced=True)
     await store.close()
     chance, content = random.Random(seed), bytearray(path.read_bytes())
     for _ in range(1 + seed % 8 * 20):
         content[chance.randrange(4_000 if seed % 2 else len(content))] ^= 1 << chance.randrange(8)
     path.write_bytes(content)
-    store = await Store.open(path)
+    store = await opened(path)
     for read in (store.unfinished(), store.damaged(), store.workers(), store.aliases(), store.counts()):
         await read
     await store.close()
@@ -183,7 +223,8 @@ async def test_a_damaged_record_is_named_and_the_others_are_read(store: Store) -
     for name in ("a", "b"):
         await store.commit([Change(job(name, seq=1), [(1, b"{}")])], is_synced=True)
     assert await store.damaged() == {}
-    await store._run(store._change, "UPDATE jobs SET record = replace(record, '1.0', '2.0') WHERE job_id = 'a'", ())
+    change = "UPDATE records SET record = CAST(replace(record, '1.0', '2.0') AS BLOB) WHERE number = 1"
+    await store._run(store._database.change, change, ())
     assert await store.damaged() == {"a": 1}
     assert [found.job_id for found in await store.unfinished()] == ["b"]
     with pytest.raises(StoreFailed, match="damaged"):

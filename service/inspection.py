@@ -1,0 +1,59 @@
+"""What is looked at while the server answers, since no job's fate hangs on it.
+
+That is the rest of a large database, the status files of finished jobs, and folders that belong to no job. One task
+of the engine, which ends by itself. A database that turns out to be damaged is rebuilt from the status files, as at
+the start, and from the jobs that run: those who ask meanwhile wait.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import Callable
+
+from traind.service.jobs import TERMINAL
+from traind.service.journal import Journal
+from traind.service.rescue import mend, rebuild, settle
+from traind.service.settings import Layout
+
+LOG = logging.getLogger(__name__)
+AT_ONCE, PAUSE_S = 100, 0.05  # status files looked at in some milliseconds, and the pause after
+
+
+async def inspect(journal: Journal, layout: Layout, wake: Callable[[], None]) -> None:
+    """Look at everything once, and put right what is found; `wake` is called where jobs came to light."""
+    if not journal.store.is_checked:
+        found = await journal.store.examine()
+        if found.problem is not None:
+            hidden = await rebuild(journal, found.problem)
+        else:
+            hidden = await mend(
+                journal, {name: seq for name, seq in found.damaged.items() if name not in journal.live}
+            )
+        await settle(journal, layout, hidden)
+        wake()
+    await _sweep(journal, layout)
+    await _mend_status_files(journal)
+
+
+async def _sweep(journal: Journal, layout: Layout) -> None:
+    """Remove the checkpoints that belong to no job; after a lost database nobody knows which these are."""
+    if journal.store.is_new:
+        return
+    folders = await asyncio.to_thread(os.listdir, layout.checkpoints_dir)
+    for name in await journal.store.unknown(folders):
+        await asyncio.to_thread(shutil.rmtree, layout.job_dir(name), ignore_errors=True)
+
+
+async def _mend_status_files(journal: Journal) -> None:
+    """Write the status files of finished jobs anew that are missing or damaged."""
+    number: int | None = None
+    while rows := await journal.store.finished(AT_ONCE, number):
+        number = rows[-1][0]
+        for job_id in await journal.snapshots.changed({job_id: crc for _, job_id, crc in rows}):
+            async with journal.turn:
+                job = await journal.store.job(job_id)
+                if job is not None and job.status in TERMINAL and await journal.snapshots.unlike([job]):
+                    LOG.warning("the status file of job %s was not whole and is written anew", job_id)
+                    await journal.snapshots.entered(job)
+        await asyncio.sleep(PAUSE_S)

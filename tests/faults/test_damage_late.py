@@ -1,0 +1,99 @@
+"""A large database is looked at while the server answers: found damaged it is rebuilt, and what runs goes on."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tally import Tally
+
+from traind.service.database import SMALL_BYTES
+from traind.service.rescue import rebuild
+from traind.service.service import TrainingService
+from traind.trainer.contract import decode_event
+
+SPEC: dict[str, Any] = {"epochs": 3, "batch_size": 32, "seed": 4, "synthetic": {"rows": 1_000, "columns": 3}}
+LONG = SPEC | {"epochs": 400}
+
+
+async def made(root: Path) -> str | None:
+    """Make a root with a finished job, which an alias means, and a paused one; return what the latter comes to."""
+    async with TrainingService(root=root, slots=1) as service:
+        for job_id, spec in (("done", SPEC), ("whole", LONG), ("paused", LONG)):
+            await service.submit(spec, job_id=job_id)
+        await service.wait("done")
+        await service.set_alias("best", "done")
+        digest = (await service.wait("whole")).weights_digest
+        await trained_to(service, "paused", 2)
+        await service.pause("paused")
+        async for event in service.watch("paused"):
+            if getattr(event, "status", None) == "PAUSED":
+                break
+    return digest
+
+
+async def trained_to(service: TrainingService, job_id: str, epoch: int) -> int:
+    """Wait until a job has ended that epoch; return the event that said so."""
+    async for event in service.watch(job_id):
+        if getattr(event, "epoch", 0) >= epoch:
+            return event.seq
+    raise AssertionError("the job is over")
+
+
+def grown_and_damaged(path: Path) -> None:
+    """Make a database a large one, whose table of events is broken at its root."""
+    database = sqlite3.connect(path)
+    with database:
+        database.executemany(
+            "INSERT INTO events (number, seq, body) SELECT number, ?, zeroblob(?) FROM jobs WHERE job_id = 'done'",
+            [(10_000 + part, SMALL_BYTES // 8) for part in range(9)],
+        )
+    ((page,),) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'events'").fetchall()
+    ((size,),) = database.execute("PRAGMA page_size").fetchall()
+    database.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\7" * size)
+
+
+@pytest.mark.timeout(120)
+async def test_damage_in_a_large_database_costs_no_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, tally: Tally
+) -> None:
+    digest = await made(tmp_path)
+    grown_and_damaged(tmp_path / "artifacts/traind.db")
+    with tally.case("damaged database", 1) as case:
+        case.asked = 1
+        async with TrainingService(root=tmp_path, slots=1) as service:
+            assert not service.engine.journal.store.is_checked
+            while not service.engine.journal.store.is_new:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            assert {job.job_id: job.status for job in (await service.jobs()).jobs} == {
+                "done": "COMPLETED",
+                "whole": "COMPLETED",
+                "paused": "PAUSED",
+            }
+            assert "it is set aside" in caplog.text
+            assert (await service.aliases())["best"]["job_id"] == "done"
+            await service.resume("paused")
+            assert (await service.wait("paused")).weights_digest == digest
+    assert list((tmp_path / "artifacts").glob("traind.db.damaged-*"))
+
+
+@pytest.mark.timeout(120)
+async def test_a_job_goes_on_while_the_database_is_rebuilt(tmp_path: Path, tally: Tally) -> None:
+    digest = await made(tmp_path)
+    with tally.case("damaged database", 2) as case:
+        case.asked = 1
+        async with TrainingService(root=tmp_path, slots=1) as service:
+            await service.resume("paused")
+            seq = await trained_to(service, "paused", 5)
+            assert await rebuild(service.engine.journal, "as if it were damaged") == []
+            seen = [event async for event in service.watch("paused", seq + 1)]
+            assert [event.seq for event in seen] == list(range(seen[0].seq, seen[-1].seq + 1))
+            job = await service.status("paused")
+            assert (job.status, job.weights_digest, job.seq) == ("COMPLETED", digest, seen[-1].seq)
+            kept = [decode_event(body) for body in (await service.events("paused")).events]
+            assert "was lost" in getattr(kept[0], "message", "")
+            assert [event.seq for event in kept] == list(range(kept[0].seq, job.seq + 1))
