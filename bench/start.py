@@ -16,9 +16,11 @@ from statistics import median
 from bench.records import Repeats, ratio, say, show, write
 from bench.server import megabytes, serving, tree
 
+from traind.service.side import IDLE_S
+
 SAMPLE = Path(__file__).parent.parent / "data" / "samples" / "house_prices.csv.gz"
 FIRST_STEP = "made data: submit_to_first_step_s"
-SETTLED_S = 2.0  # for the worker ahead to be made
+SETTLED_S = IDLE_S + 2.0  # for the worker ahead to be made, and the side worker to leave
 SCRIPT = """
 import torch
 from torch import nn
