@@ -17,7 +17,7 @@ from traind.data.lines import locate
 from traind.data.parse import LISTED
 from traind.data.read import Field, OpenTable
 from traind.data.schema import Column
-from traind.data.survey import blocks, read_all_codes, read_codes, read_numbers
+from traind.data.survey import blocks, read_all_codes, read_codes, read_numbers, read_written
 from traind.data.table import Cells, Codes, Numbers, tidy
 
 Bad = NDArray[np.bool_]  # which cells are not what their column is
@@ -69,6 +69,10 @@ def _hold(table: OpenTable, fields: Sequence[Field]) -> None:
         levels = [table.levels[field.name] for field in some]
         for field, written, texts in zip(some, read_codes(table, some, levels), levels, strict=True):
             table.held[field.name] = _tidied(written, texts)
+    if table.plain:
+        texts_of = [field for field in absent if field.is_text]
+        for field, cells in zip(texts_of, read_written(table, texts_of), strict=True):
+            table.held[field.name] = _tidied(cells.codes, cells.levels)
 
 
 def _tidied(written: NDArray[np.int32], texts: Sequence[str]) -> Codes:

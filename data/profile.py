@@ -14,8 +14,8 @@ import numpy as np
 from traind.data.cells import number_of
 from traind.data.distinct import coded, count_distinct
 from traind.data.read import Field, OpenTable
-from traind.data.survey import Counts, blocks, estimate_distinct, read_levels, read_numbers, read_texts, survey
-from traind.data.table import Cells, Codes, Numbers, codes_of, tidy
+from traind.data.survey import Counts, blocks, estimate_distinct, read_levels, read_numbers, read_written, survey
+from traind.data.table import Cells, Codes, Numbers, tidy
 from traind.data.threads import mapped
 
 FEW = 2_000  # distinct values up to which they are all counted
@@ -72,8 +72,9 @@ def profile(table: OpenTable, keep: Keep) -> dict[str, Profile]:
         for field, values in read:
             keep(field.name, values)
     texts = [field for field in fields if field.is_text]
-    for some in blocks(table, texts, TEXTS_AT_ONCE if table.n_rows <= FEW_ROWS else None):
-        found |= _of_few_rows(table, some, keep) if table.n_rows <= FEW_ROWS else _of_many_rows(table, some)
+    is_read = bool(table.plain) or table.n_rows <= FEW_ROWS
+    for some in blocks(table, texts, TEXTS_AT_ONCE if is_read else None):
+        found |= _of_read(table, some, keep) if is_read else _of_many_rows(table, some)
     others = [field for field in fields if field.name not in found]
     for some in blocks(table, others):
         for field, counts in zip(some, survey(table, some), strict=True):
@@ -81,11 +82,10 @@ def profile(table: OpenTable, keep: Keep) -> dict[str, Profile]:
     return {field.name: found[field.name] for field in fields}
 
 
-def _of_few_rows(table: OpenTable, fields: Sequence[Field], keep: Keep) -> dict[str, Profile]:
-    """Read all texts into memory."""
+def _of_read(table: OpenTable, fields: Sequence[Field], keep: Keep) -> dict[str, Profile]:
+    """Count texts that are in memory."""
     found = {}
-    for field, cells in zip(fields, read_texts(table, fields), strict=True):
-        written = codes_of(cells)
+    for field, written in zip(fields, read_written(table, fields), strict=True):
         counts = np.bincount(written.codes + 1, minlength=len(written.levels) + 1)[1:]
         levels, meaning = tidy(written.levels, counts.tolist())
         codes = Codes(np.append(meaning, np.int32(-1))[written.codes], tuple(levels))

@@ -8,7 +8,7 @@ What they mean is decided by `infer` from all of them, in Python's terms: `cells
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,8 +23,9 @@ from traind.data.formats import Format
 from traind.data.jsonl import to_csv
 from traind.data.oddities import Oddities
 from traind.data.parse import first_line, literal, parse
+from traind.data.plain import read_plain
 from traind.data.scan import scan
-from traind.data.table import Cells
+from traind.data.table import Cells, Codes
 
 if TYPE_CHECKING:
     import duckdb
@@ -98,7 +99,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class OpenTable:
-    """A file that SQL can ask, while `open_table` holds it open. `held` are columns that were read on the way."""
+    """A file that SQL can ask, while `open_table` holds it open; or all its columns, where it was plainly written.
+
+    `plain` are those, as they stand in the file, `held` columns that were read on the way, as what they mean.
+    """
 
     connection: "duckdb.DuckDBPyConnection"
     relation: str
@@ -111,6 +115,7 @@ class OpenTable:
     cells_at_once: int = 8_000_000  # read into memory by one query
     held: dict[str, Cells] = field(default_factory=dict)
     levels: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of columns of few texts, as they are written
+    plain: dict[str, Cells] = field(default_factory=dict)
 
 
 @contextmanager
@@ -165,24 +170,6 @@ class _Opening:
     threads: int
 
     def table(self, as_text: AbstractSet[str] | None) -> OpenTable:
-        dialect = self._load(as_text)
-        described = self.connection.execute("DESCRIBE t").fetchall()
-        names = dialect.names if dialect else tuple(row[0] for row in described)
-        check_names(list(names), None)
-        has_comma = bool(dialect and dialect.has_decimal_comma)
-        few = dialect.guess.few if dialect else frozenset()
-        nested = dialect.nested if dialect else frozenset()
-        fields = {
-            name: Field(name, _quoted(row[0]), row[1], has_decimal_comma=has_comma, is_few=place in few)
-            if place not in nested
-            else Field(name, f"nullif({_quoted(row[0])}, '')", _JSON)
-            for place, (name, row) in enumerate(zip(names, described, strict=True))
-        }
-        (n_rows,) = self.connection.execute("SELECT count(*) FROM t").fetchone() or (0,)
-        return OpenTable(self.connection, "t", fields, int(n_rows), self.path, self.form, dialect, self.threads)
-
-    def _load(self, as_text: AbstractSet[str] | None) -> Dialect | None:
-        """Make the table or view `t`; return how the file is written, where it is text."""
         plain, form = self.scratch / "table", self.form
         if form.kind == "jsonl":
             scan(self.path, form)
@@ -191,17 +178,38 @@ class _Opening:
             plain.symlink_to(self.path.resolve())  # a path is a glob to duckdb: one of ours holds no * ? [
             if form.kind == "parquet":
                 _view_parquet(self.connection, plain)
-                return None
+                return self._asked(None)
             dialect = self._sniffed()
-        limit = self.memory_mb + len(dialect.names) * _COLUMN_MEMORY_KB // 1_000
-        self.connection.execute(f"SET memory_limit='{limit}MB'")
-        self._parse(plain, form, dialect, as_text)
-        return dialect
-
-    def _parse(self, plain: Path, form: Format, dialect: Dialect, as_text: AbstractSet[str] | None) -> None:
-        """Parse the file while its bytes are looked at, one after the other where there is one thread for both."""
         guessed = dialect.guess.numbers if as_text is not None and form.charset != "utf-16" else ()
         numbers = frozenset(place for place in guessed if dialect.names[place] not in (as_text or ()))
+        if as_text is not None and self.form.kind != "jsonl":
+            found = read_plain(plain, form, dialect, numbers, max_bytes=self.memory_mb * 1e6, threads=self.threads)
+            if found:
+                return self._held(dialect, found)
+        limit = self.memory_mb + len(dialect.names) * _COLUMN_MEMORY_KB // 1_000
+        self.connection.execute(f"SET memory_limit='{limit}MB'")
+        self._parse(plain, form, dialect, numbers)
+        return self._asked(dialect)
+
+    def _held(self, dialect: Dialect, columns: dict[int, Cells]) -> OpenTable:
+        """Return the table whose columns these are, by place."""
+        types = [("VARCHAR" if isinstance(cells, Codes) else "DOUBLE") for _, cells in sorted(columns.items())]
+        fields = _fields(dialect, [(f"c{place}", kind) for place, kind in enumerate(types)])
+        plain = {name: columns[place] for place, name in enumerate(dialect.names)}
+        first = columns[0]
+        n_rows = len(first.codes if isinstance(first, Codes) else first)
+        return OpenTable(
+            self.connection, "t", fields, n_rows, self.path, self.form, dialect, self.threads, plain=plain
+        )
+
+    def _asked(self, dialect: Dialect | None) -> OpenTable:
+        """Return the table that `t` of the connection is."""
+        fields = _fields(dialect, [row[:2] for row in self.connection.execute("DESCRIBE t").fetchall()])
+        (n_rows,) = self.connection.execute("SELECT count(*) FROM t").fetchone() or (0,)
+        return OpenTable(self.connection, "t", fields, int(n_rows), self.path, self.form, dialect, self.threads)
+
+    def _parse(self, plain: Path, form: Format, dialect: Dialect, numbers: frozenset[int]) -> None:
+        """Parse the file while its bytes are looked at, one after the other where there is one thread for both."""
         has_whole = bool(numbers & dialect.guess.whole)
         oddities = Oddities(dialect.delimiter, has_whole=has_whole) if numbers else None
         if self.threads == 1 or form.is_gzip:
@@ -223,6 +231,21 @@ class _Opening:
         except Exception:
             scan(self.path, self.form)  # if it is no text at all, that is what is to be said
             raise
+
+
+def _fields(dialect: Dialect | None, described: Sequence[tuple[str, str]]) -> dict[str, Field]:
+    """Return the columns of SQL, each with its type, by their names in the file."""
+    names = dialect.names if dialect else tuple(column for column, _ in described)
+    check_names(list(names), None)
+    has_comma = bool(dialect and dialect.has_decimal_comma)
+    few = dialect.guess.few if dialect else frozenset()
+    nested = dialect.nested if dialect else frozenset()
+    return {
+        name: Field(name, _quoted(column), kind, has_decimal_comma=has_comma, is_few=place in few)
+        if place not in nested
+        else Field(name, f"nullif({_quoted(column)}, '')", _JSON)
+        for place, (name, (column, kind)) in enumerate(zip(names, described, strict=True))
+    }
 
 
 def _without(oddities: Oddities | None, numbers: frozenset[int], dialect: Dialect) -> frozenset[int]:

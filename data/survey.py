@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from traind.data.cells import is_missing_sql, no_number_sql
 from traind.data.parse import literal
 from traind.data.read import Field, OpenTable
-from traind.data.table import Numbers
+from traind.data.table import Codes, Numbers, codes_of
 
 AT_ONCE = 256  # columns a query
 
@@ -43,16 +43,20 @@ def blocks(table: OpenTable, fields: Sequence[Field], cells: int | None = None) 
 
 def read_numbers(table: OpenTable, fields: Sequence[Field]) -> list[Numbers]:
     """Return columns that the file says are numbers or times, NaN where missing."""
+    if table.plain:
+        return [held for field in fields if not isinstance(held := table.plain[field.name], Codes)]
     cells = ", ".join(f"{f.sql if f.type == 'DOUBLE' else f.number} AS x{i}" for i, f in enumerate(fields))
     found = table.connection.execute(f"SELECT {cells} FROM {table.relation}").fetchnumpy()
     return [np.ma.filled(found[f"x{i}"], np.nan) for i in range(len(fields))]
 
 
-def read_texts(table: OpenTable, fields: Sequence[Field]) -> list[list[str | None]]:
+def read_written(table: OpenTable, fields: Sequence[Field]) -> list[Codes]:
     """Return the columns' cells as they are written."""
+    if table.plain:
+        return [held for field in fields if isinstance(held := table.plain[field.name], Codes)]
     cells = ", ".join(f"{field.text} AS x{i}" for i, field in enumerate(fields))
     found = table.connection.execute(f"SELECT {cells} FROM {table.relation}").fetchnumpy()
-    return [np.ma.filled(found[f"x{i}"].astype(object), None).tolist() for i in range(len(fields))]
+    return [codes_of(np.ma.filled(found[f"x{i}"].astype(object), None).tolist()) for i in range(len(fields))]
 
 
 def read_codes(table: OpenTable, fields: Sequence[Field], levels: Sequence[Sequence[str]]) -> list[NDArray[np.int32]]:

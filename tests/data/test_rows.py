@@ -18,7 +18,7 @@ from traind.data.formats import Format
 from traind.data.prepare import Prepared, Request, prepare
 from traind.data.read import open_table
 from traind.data.rows import batches_of, table_from
-from traind.data.survey import read_texts
+from traind.data.survey import read_written
 
 RNG = random.Random(2)
 
@@ -172,7 +172,7 @@ def test_prediction_takes_and_refuses_what_training_does(tmp_path: Path, cell: s
     def trained() -> list[str | None] | None:
         try:
             with open_table(path, Format("csv")) as table:
-                return [text and text_of(text) for text in read_texts(table, [table.fields["c"]])[0]]
+                return [text and text_of(text) for text in read_written(table, [table.fields["c"]])[0].texts()]
         except BadTable:
             return None
 
