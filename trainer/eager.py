@@ -14,6 +14,7 @@ from traind.trainer.losses import Losses
 from traind.trainer.optimizers import Optimizer, Update, flatten, point_to
 
 QUICK = 10_000_000  # rows times weights
+MAX_PREPARED_BYTES = 1 << 29  # of a larger table, each batch is prepared as it comes
 
 
 @runtime_checkable
@@ -49,7 +50,7 @@ class EagerStep:
         self.loss = loss
         *inputs, target = tensors
         self._predict: Callable[..., Any] = model
-        if isinstance(model, Preparing):
+        if isinstance(model, Preparing) and _prepared_bytes(model, inputs) <= MAX_PREPARED_BYTES:
             self._predict, inputs = model.predict, prepared(model.prepare, inputs)
         self.batches = Batches([*inputs, target], batch_size)
         self.groups = flatten(model, optimizer)
@@ -195,6 +196,11 @@ class EagerStep:
         loss_sum, loss_rows = state["loss"]
         self.losses.restore((loss_sum, loss_rows))
         self.stream.restore(state["random"])
+
+
+def _prepared_bytes(model: Preparing, inputs: Sequence[Tensor]) -> int:
+    one = model.prepare(*(tensor[:1] for tensor in inputs))
+    return len(inputs[0]) * sum(tensor.nbytes for tensor in one)
 
 
 def _is_finite(numbers: Tensor) -> bool:

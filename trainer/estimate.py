@@ -15,6 +15,7 @@ import torch
 from traind.data.prepare import Prepared
 from traind.trainer.contract import DatasetFile, Place, TrainSpec
 from traind.trainer.control import LocalControl
+from traind.trainer.eager import MAX_PREPARED_BYTES
 from traind.trainer.handle import Run
 from traind.trainer.loop import permutation
 from traind.trainer.step import Step
@@ -23,7 +24,8 @@ from traind.trainer.tabular import build_step, choose_recipe, plan_of, read, sho
 TIMED_S = 1.0
 TIMED_STEPS = 200
 LEAST_STEPS = 20
-COPIES = 6  # of the training rows: as encoded, as tensors, and up to four of what is prepared of a number
+COPIES = 2  # of the training rows: as encoded, and as tensors
+PREPARED_COPIES = 4  # what is prepared of a number, at most
 STATES = 7  # numbers a parameter costs: itself, gradient, two moments, average, best, snapshot
 ACTIVATIONS = 4  # numbers a parameter's row of activations costs, forward and back
 
@@ -85,5 +87,6 @@ def _memory_bytes(prepared: Prepared, parameters: int, batch_size: int) -> int:
     train = prepared.train
     rows = train.numeric.nbytes + train.categorical.nbytes + train.target.nbytes
     width = max(1, parameters // max(1, train.numeric.shape[1] + train.categorical.shape[1]))
-    needed: int = COPIES * rows + STATES * 4 * parameters + ACTIVATIONS * 4 * batch_size * min(width, 1_000_000)
+    kept = COPIES * rows + min(PREPARED_COPIES * rows, MAX_PREPARED_BYTES)
+    needed: int = kept + STATES * 4 * parameters + ACTIVATIONS * 4 * batch_size * min(width, 1_000_000)
     return needed
