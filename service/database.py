@@ -18,6 +18,7 @@ from traind.service.tables import FATE, SALVAGED, make_tables, upgrade
 
 LOG = logging.getLogger(__name__)
 SMALL_BYTES = 32 * 1024 * 1024  # a file up to this size is checked whole in a tenth of a second
+FILES = ("", "-wal", "-shm")  # what a database is made of
 
 AT_ONCE, PAUSE_S = 50, 0.002  # records looked at in a row beside other work, and the pause after
 
@@ -38,19 +39,25 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._beside = path.with_name(f"{path.name}.new")  # to take its place
         self.is_new = False  # there was none, or a damaged one
         self.is_checked = False  # whole; else only the tables that decide what becomes of jobs
+        self._lost: Path | None = None  # the damaged one that was set aside when this one was opened
         self._db: sqlite3.Connection
 
     def open(self) -> None:
         """Open the file; a damaged one is set aside."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists() or not self._beside.exists():
+            _remove(self._beside)  # begun by a server that was killed
+        else:
+            self._beside.rename(self.path)  # whole: the damaged one was set aside already
         try:
             self._connect()
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            if isinstance(error, sqlite3.OperationalError):
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if not is_damage(error):
                 raise
-            self._set_aside(str(error))
+            self._lost = self._set_aside(str(error))
             self._connect()
 
     def close(self) -> None:
@@ -70,19 +77,50 @@ class Database:
         with self.transaction(is_synced=is_synced):
             self._db.execute(sql, args)
 
-    def renew(self, problem: str) -> None:
-        """Set an open file aside that turned out to be damaged, and open a new one."""
+    def renew(self, problem: str, write: Callable[[sqlite3.Connection], None]) -> None:
+        """Have a new file filled that takes the place of this one, which turned out to be damaged.
+
+        Until the new one is whole this one stays, and stays open: there may be no room for another.
+        """
+        beside = Database(self._beside)
+        try:
+            beside.open()
+            try:
+                beside.fill(write, self.path)
+            finally:
+                beside.close()
+        except BaseException:
+            _remove(self._beside)
+            raise
         self._db.close()
         self._set_aside(problem)
+        self._beside.rename(self.path)
         self._connect()
+        self.is_new = True
 
-    def fill(self, write: Callable[[sqlite3.Connection], None]) -> None:
-        """Make the tables of a new file and have them filled, whole or not at all: who is killed begins again."""
+    def fill(self, write: Callable[[sqlite3.Connection], None], lost: Path | None = None) -> None:
+        """Make the tables of a new file and have them filled, whole or not at all: who is killed begins again.
+
+        Args:
+            write: fills them.
+            lost: the file that this one replaces; None: the last one that was set aside.
+        """
+        lost = lost or max(self.path.parent.glob(f"{self.path.name}.damaged-*[0-9]"), default=None)
         with self.transaction(is_synced=True) as db:
             make_tables(db)
-            self._salvage(max(self.path.parent.glob(f"{self.path.name}.damaged-*[0-9]"), default=None))
+            self._salvage(lost)
             write(db)
         self.is_checked = True
+
+    def records(self) -> list[tuple[Any, ...]]:
+        """Return `(job_id, record, crc)` of each job that can be read, in a damaged file or the one set aside."""
+        found = []
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._lost or self.path)) as db:
+            db.text_factory = _text
+            for row in db.execute("SELECT number, job_id FROM jobs").fetchall():
+                with contextlib.suppress(sqlite3.Error):
+                    found += db.execute("SELECT ?2, record, crc FROM records WHERE number = ?1", row).fetchall()
+        return found
 
     @contextlib.contextmanager
     def transaction(self, *, is_synced: bool) -> Iterator[sqlite3.Connection]:
@@ -108,9 +146,9 @@ class Database:
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("PRAGMA foreign_keys = ON")
             self._db.execute("PRAGMA journal_size_limit = 16777216")
             self.is_new = upgrade(self._db)
+            self._db.execute("PRAGMA foreign_keys = ON")
             self.is_checked = self.path.stat().st_size <= SMALL_BYTES
             for table in () if self.is_new else (None,) if self.is_checked else FATE:
                 _check(self._db, table)
@@ -118,13 +156,14 @@ class Database:
             self._db.close()
             raise
 
-    def _set_aside(self, problem: str) -> None:
-        """Keep a damaged database for inspection, out of the way."""
+    def _set_aside(self, problem: str) -> Path:
+        """Keep a damaged database for inspection, out of the way; return where."""
         aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
         LOG.error("the database is damaged (%s); it is set aside as %s", problem, aside.name)
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in FILES:
             with contextlib.suppress(FileNotFoundError):
                 self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
+        return aside
 
     def _salvage(self, aside: Path | None) -> None:
         """Take over what stands nowhere else, as far as it can be read: jobs have status files."""
@@ -144,8 +183,8 @@ def examine(db: sqlite3.Connection) -> Findings:
     try:
         _check(db, None)
         return Findings(None, _damaged(db, "true", PAUSE_S))
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        if isinstance(error, sqlite3.OperationalError):
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        if not is_damage(error):
             raise
         return Findings(str(error), {})
 
@@ -167,9 +206,21 @@ def _damaged(db: sqlite3.Connection, where: str, pause_s: float = 0.0) -> dict[s
     return {job_id: db.execute(last, (job_id,)).fetchone()[0] for job_id in found}
 
 
+def is_damage(error: BaseException | None) -> bool:
+    """Tell whether an error means that the file is damaged: not that it is locked, or the disk full."""
+    if isinstance(error, sqlite3.OperationalError):  # our words are right: what they are about is not there
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    return isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError)
+
+
 def is_whole(content: bytes, crc: int | None) -> bool:
     """Tell whether a row is what was written; rows from before there were checksums are taken as they are."""
     return isinstance(content, bytes) and (crc is None or zlib.crc32(content) == crc)
+
+
+def _remove(path: Path) -> None:
+    for suffix in FILES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 _text = partial(str, encoding="utf-8", errors="replace")

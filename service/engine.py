@@ -198,6 +198,10 @@ class Engine:
                 rows = await self.journal.store.events(job_id, seq, PAST_EVENTS)
                 if not rows:
                     raise JobNotFound(f"The job {job_id!r} was deleted.")
+                if rows[0][0] > job.seq:  # the database was rebuilt meanwhile: what came before is lost
+                    async with self.journal.turn:
+                        job = await self.journal.job(job_id)
+                    continue
                 for row in rows:
                     if row[0] > job.seq:  # written but not told yet: it comes live
                         break

@@ -17,7 +17,7 @@ from traind.service.feed import Feed, Item
 from traind.service.jobs import TERMINAL, Job, apply
 from traind.service.snapshots import Snapshots
 from traind.service.store import Change, Store
-from traind.trainer.contract import AnyEvent, Progress, State, encode_event
+from traind.trainer.contract import AnyEvent, Log, Progress, State, encode_event
 
 RECENT = 256  # finished jobs kept in memory, for those who ask again and again
 
@@ -99,7 +99,7 @@ class Journal:
             ts = self.clock.of(event.ts, job.entered_at or 0.0) if event.ts else self.clock.now()
             numbered = msgspec.structs.replace(event, seq=job.seq + 1, job_id=job.job_id, ts=ts)
             job = apply(job, numbered)
-            is_last = isinstance(numbered, State) and numbered.status in TERMINAL
+            is_last = isinstance(numbered, State | Log) and job.status in TERMINAL
             told.append((numbered, Item(numbered.seq, encode_event(numbered), is_last)))
         return job, told
 

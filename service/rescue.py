@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from traind.data.files import sweep_temporaries
+from traind.service.database import is_damage
 from traind.service.endings import after_restart
 from traind.service.errors import StoreFailed
 from traind.service.identity import Identity, kill_leftover
@@ -35,14 +36,14 @@ async def rescue(journal: Journal, layout: Layout) -> None:
     try:
         await _take_over(journal, layout)
     except StoreFailed as error:
-        if journal.store.is_checked:
+        if not is_damage(error.__cause__):
             raise
         await rebuild(journal, error.message)  # damaged where a quick look did not see it
         await _take_over(journal, layout)
 
 
 async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
-    """Fill a new database from the status files there are; the events are gone, and the next one says so.
+    """Fill a new database from status files and readable records; the events are gone, and the next one says so.
 
     With a `problem` in the open database that one is set aside; what runs is known better than its status file.
     Return the unfinished jobs that were not known before.
@@ -50,8 +51,12 @@ async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
     lost = Log(message="The database was lost; this job was rebuilt from its status file.", level="warning")
     async with journal.turn:
         known = dict(journal.live)
-        jobs = {job.job_id: job for job in await journal.snapshots.read_all()} | known
-        rebuilt = await journal.rebuild([(job, [lost]) for job in jobs.values()], problem)
+        jobs = {job.job_id: job for job in await journal.snapshots.read_all()}
+        for job in await journal.store.salvaged():  # later than its status file, if the server was killed between
+            if job.job_id not in jobs or jobs[job.job_id].seq < job.seq:
+                jobs[job.job_id] = job
+        oldest_first = sorted((jobs | known).values(), key=lambda job: job.created_at)
+        rebuilt = await journal.rebuild([(job, [lost]) for job in oldest_first], problem)
     if jobs:
         LOG.warning("there was no whole database; %d jobs were rebuilt from their status files", len(jobs))
     return [job for job in rebuilt if job.status not in TERMINAL and job.job_id not in known]
@@ -65,22 +70,24 @@ async def mend(journal: Journal, damaged: Mapping[str, int]) -> list[Job]:
     said = Log(message="The record of this job was damaged; it is rebuilt from its status file.", level="warning")
     mended = []
     for job_id, seq in damaged.items():
-        job = await journal.snapshots.read(job_id)
-        if job is None:
-            LOG.error("the record of job %s is damaged, and so is its status file: it cannot be shown", job_id)
-            continue
-        LOG.warning("the record of job %s is damaged; it is rebuilt from its status file", job_id)
         async with journal.turn:
+            job = await journal.snapshots.read(job_id)
+            if job is None:
+                LOG.error("the record of job %s is damaged, and so is its status file: it cannot be shown", job_id)
+                continue
+            LOG.warning("the record of job %s is damaged; it is rebuilt from its status file", job_id)
             mended.append(await journal.record(msgspec.structs.replace(job, seq=max(seq, job.seq)), said))
     return [job for job in mended if job.status not in TERMINAL]
 
 
 async def settle(journal: Journal, layout: Layout, jobs: Iterable[Job]) -> None:
-    """Take up jobs that were open when the last server ended; nobody runs them now."""
+    """Take up jobs that were open when the last server ended, as they are now: nobody runs those in `ACTIVE`."""
     async with journal.turn:
-        for job in jobs:
-            journal.live[job.job_id] = job
-            if job.status in ACTIVE:
+        for was in jobs:
+            job = journal.live.get(was.job_id)
+            if job is None:  # it was waiting, and is cancelled since
+                continue
+            if was.status in ACTIVE:
                 # of a worker that was left alone
                 found = await asyncio.to_thread(last_checkpoint, layout, job.job_id)
                 untold = untold_checkpoint(job, found)
@@ -96,4 +103,6 @@ async def _take_over(journal: Journal, layout: Layout) -> None:
                 LOG.warning("a worker of job %s outlived its server and was killed", job_id)
         await journal.store.worker_ended(job_id, attempt)
     await mend(journal, await journal.store.damaged(of_all=journal.store.is_checked))
-    await settle(journal, layout, await journal.store.unfinished())
+    unfinished = await journal.store.unfinished()
+    journal.live |= {job.job_id: job for job in unfinished}
+    await settle(journal, layout, unfinished)

@@ -29,7 +29,7 @@ from traind.service.jobs import Job
 from traind.service.logs import read_logs
 from traind.service.process import aside
 from traind.service.settings import Layout, Settings, cache_dir
-from traind.service.side import SideWorker
+from traind.service.side import LOADED_S, SideWorker
 from traind.service.validate import parse_spec
 from traind.trainer.contract import AnyEvent, Status, TrainSpec
 
@@ -216,13 +216,13 @@ class TrainingService:
         """
         data = {"rows": [dict(row) for row in rows or ()]} if columns is None else {"columns": dict(columns)}
         request = await self._prediction_of(model) | data
-        answer = await self.side.call("traind.trainer.bundle:predict_request", request, QUICK_S)
+        answer = await self.side.call("traind.trainer.bundle:predict_request", request, QUICK_S, LOADED_S)
         return msgspec.convert(answer, Prediction)
 
     async def predict_json(self, model: str, **data: bytes) -> bytes:
         """Predict `rows` or `columns` as `predict` does, from JSON to JSON; neither is unpacked in this process."""
         request = await self._prediction_of(model) | data
-        answer = await self.side.call("traind.trainer.bundle:predict_json_request", request, QUICK_S)
+        answer = await self.side.call("traind.trainer.bundle:predict_json_request", request, QUICK_S, LOADED_S)
         body: bytes = answer["json"]
         return body
 

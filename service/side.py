@@ -23,6 +23,7 @@ from traind.trainer.errors import TrainerError
 
 BOOT_S = 120.0
 IDLE_S = 30.0  # a process that nobody calls gives its memory back after that; another one starts in milliseconds
+LOADED_S = 300.0  # one that has a model loaded is kept longer: the next prediction would wait for both
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class _Lane:
     """One function's process, and its queue: the lock."""
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    idle_s: float = IDLE_S
     process: WorkerProcess | None = None
     idle: asyncio.TimerHandle | None = None  # until the process leaves
 
@@ -37,15 +39,13 @@ class _Lane:
 class SideWorker:
     """Calls functions of the worker's side, one call of each function at a time."""
 
-    def __init__(self, server: ForkServer, folder: Path, idle_s: float = IDLE_S) -> None:
+    def __init__(self, server: ForkServer, folder: Path) -> None:
         """Make it; processes start when called.
 
         Args:
             server: where processes come from; its owner stops it.
             folder: where requests and answers lie while a call runs. Emptied at both ends.
-            idle_s: how long a process is kept that nobody calls.
         """
-        self._idle_s = idle_s
         self._server = server
         self._folder = folder
         self._lanes: dict[str, _Lane] = {}
@@ -56,16 +56,19 @@ class SideWorker:
         """Make the folder, empty."""
         await aside(_emptied, self._folder)
 
-    async def call(self, function: str, request: dict[str, Any], timeout_s: float = 60.0) -> Any:
+    async def call(
+        self, function: str, request: dict[str, Any], timeout_s: float = 60.0, idle_s: float = IDLE_S
+    ) -> Any:
         """Run `module:function` on the request in its process and return its answer, both of plain values.
 
-        The time starts when its turn comes. Raises what the function raised where that is a `TrainerError` or
-        `DataError`, and `SideWorkerFailed` for anything else. A caller who is cancelled leaves; the call ends by
-        itself.
+        The time starts when its turn comes; the process is kept for `idle_s` after it. Raises what the function
+        raised where that is a `TrainerError` or `DataError`, and `SideWorkerFailed` for anything else. A caller who
+        is cancelled leaves; the call ends by itself.
         """
         if self._is_closed:
             raise NotRunning("The service is closing.")
         lane = self._lanes.setdefault(function, _Lane())
+        lane.idle_s = idle_s
         return await asyncio.shield(self._spawn(self._take_turn(lane, function, request, timeout_s), function))
 
     async def close(self) -> None:
@@ -91,7 +94,7 @@ class SideWorker:
                 process = await self._process_of(lane)
                 answer = await _answered(process, (function, str(request_path), str(answer_path)), timeout_s)
                 if not self._is_closed:
-                    lane.idle = asyncio.get_running_loop().call_later(self._idle_s, self._leaves, lane)
+                    lane.idle = asyncio.get_running_loop().call_later(lane.idle_s, self._leaves, lane)
             return await aside(_content, answer_path, answer)
         finally:
             await aside(shutil.rmtree, folder, True)

@@ -95,19 +95,20 @@ class Store:
 
     async def renew(self, problem: str, changes: Sequence[Change]) -> None:
         """Set the open database aside, which is damaged, and write these jobs to a new one; who reads waits."""
+        await asyncio.shield(self._run(self._database.renew, problem, partial(_write, changes)))
 
-        def renew() -> None:
-            self._database.renew(problem)
-            self._database.fill(partial(_write, changes))
-
-        await asyncio.shield(self._run(renew))
+    async def salvaged(self) -> list[Job]:
+        """Return the jobs whose records can be read in the open database, or in the damaged one before it."""
+        return await self._run(lambda: _readable(self._database.records()))
 
     async def examine(self) -> Findings:
         """Look at the whole file, beside all other work; when cancelled, once that has ended."""
-        db = outside(self.path)
+        db = await self._run(outside, self.path)
         looking = asyncio.ensure_future(aside(examine, db))
         try:
             return await asyncio.shield(looking)
+        except sqlite3.Error as error:
+            raise StoreFailed(f"The database {self.path} could not be looked at: {error}.") from error
         except asyncio.CancelledError:
             db.interrupt()
             await asyncio.wait({looking})

@@ -157,9 +157,9 @@ async def test_a_process_that_nobody_calls_leaves_and_the_next_call_starts_anoth
     fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Any
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    side = SideWorker(fork_server, tmp_path / "side", idle_s=0.05)
+    side = SideWorker(fork_server, tmp_path / "side")
     await side.start()
-    first = (await side.call("jobs_for_slots:who", {}))["pid"]
+    first = (await side.call("jobs_for_slots:who", {}, idle_s=0.05))["pid"]
     await until(lambda: not Path("/proc", str(first)).exists())
     second = (await side.call("jobs_for_slots:who", {}))["pid"]
     assert second != first

@@ -1,5 +1,6 @@
 """The database: pages, order, damage, formats."""
 
+import contextlib
 import random
 import sqlite3
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from traind.service.database import is_damage
 from traind.service.errors import RootTooNew, StoreFailed
 from traind.service.jobs import Job
 from traind.service.store import Change, Store
@@ -156,6 +158,26 @@ async def test_a_root_of_an_older_traind_is_brought_up_and_reads_as_it_was(tmp_p
         await store.close()
 
 
+async def test_the_table_of_fates_of_an_older_traind_gets_small(tmp_path: Path) -> None:
+    path = tmp_path / "traind.db"
+    store = await opened(path)
+    changes = [Change(job(f"j{number}", name="n" * 2_000), []) for number in range(100)]
+    await store.commit(changes, is_synced=True)
+    await store.delete("j99")
+    await store.close()
+    db = sqlite3.connect(path)
+    db.executescript(_SECOND)
+    db.execute("VACUUM")
+    db.close()
+    store = await opened(path)
+    ((unused,),) = await store._run(store._database.rows, "PRAGMA freelist_count")
+    assert unused > 40  # of 2 kB in each row: the pages of the old table, whole
+    await store.commit([Change(job("next"), [])], is_synced=True)
+    ((number,),) = await store._run(store._database.rows, "SELECT max(number) FROM jobs")
+    assert number == 101  # that of a deleted job is not given again
+    await store.close()
+
+
 @pytest.mark.parametrize("damage", [b"{2", b"{3}", b"", "{2}"])
 async def test_a_damaged_event_is_replaced_by_a_word_about_it(store: Store, damage: object) -> None:
     await store.commit([Change(job("a", seq=3), [(1, b"{1}"), (2, b"{2}"), (3, b"{3}")])], is_synced=True)
@@ -177,6 +199,77 @@ async def test_a_database_without_its_format_is_damaged(tmp_path: Path) -> None:
     store = await opened(path)
     assert store.is_new
     assert list(tmp_path.glob("traind.db.damaged-*[0-9]"))
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "others"),
+    [
+        (b"CREATE TABLE jobs", b"CREATE TABLE jobr"),
+        (b"finished_at REAL", b"finished_au REAL"),
+        (b"sqlite_sequence", b"sqlite_seqtence"),
+        (b"'COMPLETED'", b"'COMPLETEE'"),
+        (b"REFERENCES jobs", b"REFERENCES jobr"),
+    ],
+)
+async def test_a_database_with_other_tables_is_damaged(tmp_path: Path, words: bytes, others: bytes) -> None:
+    path = tmp_path / "traind.db"
+    await (await opened(path)).close()
+    content = path.read_bytes()
+    assert words in content
+    path.write_bytes(content.replace(words, others))
+    store = await Store.open(path)
+    assert store.is_new
+    await store.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_database_that_says_it_is_older_than_it_is_is_damaged(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "traind.db"
+    await (await opened(path)).close()
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+    store = await Store.open(path)
+    assert store.is_new
+    await store.close()
+
+
+def test_a_locked_database_is_not_damaged(tmp_path: Path) -> None:
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / "db", timeout=0)) as db,
+        contextlib.closing(sqlite3.connect(tmp_path / "db", timeout=0)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked") as caught:
+            db.execute("BEGIN IMMEDIATE")
+        assert not is_damage(caught.value)
+        with pytest.raises(sqlite3.OperationalError, match="no such table") as caught:
+            db.execute("SELECT * FROM jobs")
+        assert is_damage(caught.value)
+
+
+async def test_a_database_that_cannot_be_replaced_stays(store: Store) -> None:
+    await store.commit([Change(job("a"), [(1, b"{}")])], is_synced=True)
+    with pytest.raises(StoreFailed):
+        await store.renew("as if", [Change(job("b"), [(1, b"{}"), (1, b"again")])])
+    assert await store.unfinished() == [job("a")]
+    assert [path.name for path in store.path.parent.iterdir() if "traind.db-" not in path.name] == ["traind.db"]
+
+
+@pytest.mark.parametrize("is_aside", [False, True])
+async def test_a_replacement_counts_once_the_damaged_database_is_aside(tmp_path: Path, *, is_aside: bool) -> None:
+    path, beside = tmp_path / "traind.db", tmp_path / "traind.db.new"
+    for one, name in ((path, "old"), (beside, "new")):
+        store = await opened(one)
+        await store.commit([Change(job(name), [])], is_synced=True)
+        await store.close()
+    if is_aside:
+        path.rename(tmp_path / "traind.db.damaged-1")
+    store = await Store.open(path)
+    assert not store.is_new
+    assert [found.job_id for found in await store.unfinished()] == ["new" if is_aside else "old"]
+    assert not beside.exists()
     await store.close()
 
 
