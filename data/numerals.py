@@ -32,7 +32,8 @@ _SIGNS = np.array([1.0, -1.0])
 _TENS = np.array([10**n for n in range(20)], np.uint64)
 # By how many bits lie below the mark of a point, see `_points`; 64 where there is none.
 _BEHIND = np.array([8 * (7 - bits % 8) + 7 - bits // 8 for bits in range(64)] + [0])  # digits behind the point
-_POWERS = 10.0 ** np.minimum(_BEHIND, 22)
+_MOST_BEHIND = 22  # 10^22 is the last power of ten that is exact
+_POWERS = np.array([float(10 ** min(n, _MOST_BEHIND)) for n in _BEHIND.tolist()])
 _WIDER = np.append(10.0 * _POWERS[:-1], np.inf)
 _GAPS = np.append(9 * _TENS[np.minimum(_BEHIND[:-1], 18)], _U(0))
 
@@ -91,7 +92,7 @@ def read_numbers(cells: Cut) -> tuple[NDArray[np.float64], Places]:
         whole += most * _TENS[16]
     integers = np.floor(whole / _WIDER.take(bits) + 0.45)  # what stands before the point, which was read as a zero
     if n_words == _MAX_WORDS:
-        is_odd |= integers >= 1e15
+        is_odd |= (integers >= 1e15) | (_BEHIND.take(bits) > _MOST_BEHIND)
     whole -= integers.astype(np.uint64) * _GAPS.take(bits)
     is_odd |= (lengths <= (bits < 64)) & ~is_empty  # a sign or a point alone
     _mark_leading_zeros(is_odd, lengths, bits, whole)

@@ -57,6 +57,7 @@ NUMBERS = st.one_of(
     st.floats(-1e6, 1e6).map("{:.6g}".format),
     st.integers(-(10**21), 10**21).map(str),
     st.from_regex(r"-?[0-9]{0,19}\.?[0-9]{0,19}", fullmatch=True),
+    st.from_regex(r"-?0?\.0{0,22}[0-9]{0,4}", fullmatch=True),
     st.text("0123456789.-+e_ /:\u00e9", max_size=26),
 )
 
@@ -86,6 +87,9 @@ def test_a_quotient_that_is_hard_to_round_is_rounded_right() -> None:
         "9007199254740992.5",
         "0.9007199254740993",
         "1.00000000000000011",
+        ".12345678901234567890123",
+        ".00000000000000000000123",
+        "-.00000000000000000000001",
     ]
     values, odd = read_numbers(cut(texts))
     assert [value for i, value in enumerate(values.tolist()) if i not in odd] == [
