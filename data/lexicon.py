@@ -8,6 +8,8 @@ from traind.data.numerals import Cut, Words
 MAX_TEXTS = 20_000
 MAX_BYTES = 256  # of a text
 _SLOTS_LOG2 = 17
+_PER_TEXT = 300  # bytes of memory, beside its own: entries by bytes here, by characters where parts are joined
+_PAGE = 4096
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
 
 
@@ -26,6 +28,13 @@ class Lexicon:
         self._codes: dict[bytes, int] = {b"": 0}
         self._slots = np.zeros(1 << _SLOTS_LOG2, np.int32)
         self._words = np.zeros((1, 64), np.uint64)  # of each text, the last first
+        self._n_characters = 0
+
+    @property
+    def n_bytes(self) -> int:
+        """Return about how much memory the texts take."""
+        touched = min(len(self._codes) * _PAGE, self._slots.nbytes)
+        return touched + self._words.nbytes + len(self._codes) * _PER_TEXT + 2 * self._n_characters
 
     def texts(self) -> list[str]:
         """Return the texts, or raise `UnicodeDecodeError`."""
@@ -54,6 +63,7 @@ class Lexicon:
         found = []
         for place, text in enumerate(cells.texts()):
             code = self._codes.setdefault(text, len(self._codes))
+            self._n_characters += len(text) if code == len(self._codes) - 1 else 0
             self._make_room(code, len(tails))
             for i, word in enumerate(tails):
                 self._words[i, code] = word[place]

@@ -42,6 +42,7 @@ class _Layout:
     numbers: tuple[int, ...]  # places of columns
     texts: tuple[int, ...]
     has_return: bool  # lines end with \r\n
+    text_bytes: float  # that the texts of a part may take
 
 
 def read_plain(
@@ -49,28 +50,36 @@ def read_plain(
 ) -> dict[int, Cells] | None:
     """Return the file's columns by place: doubles, or texts as they are written; None if it is not plain.
 
-    The columns take at most `max_bytes`.
+    Columns and texts take about `max_bytes` at most. A file that is written to meanwhile is not plain.
     """
     width = len(dialect.names)
     is_odd = dialect.has_decimal_comma or dialect.has_backslash or dialect.nested
     if is_odd or form.charset != "utf-8" or form.is_gzip or width < 2:
         return None
     try:
+        found_state = _state(path)
         begin, has_return = _after_header(path, dialect)
         texts = tuple(place for place in range(width) if place not in numbers)
-        layout = _Layout(path, dialect, tuple(sorted(numbers)), texts, has_return)
         spans = _spans(path, begin, threads)
         counts = mapped(lambda span: _count_rows(path, *span), spans, threads)
-        if sum(counts) * (8 * len(numbers) + 4 * len(texts)) > max_bytes:
+        left = max_bytes - sum(counts) * (8 * len(numbers) + 4 * len(texts))
+        if left < 0:
             return None
+        layout = _Layout(path, dialect, tuple(sorted(numbers)), texts, has_return, left / len(spans))
         doubles, codes = np.empty((len(numbers), sum(counts))), np.empty((len(texts), sum(counts)), np.int32)
         edges = np.cumsum([0, *counts]).tolist()
         rows = [slice(*pair) for pair in itertools.pairwise(edges)]
         parts = [_Part(layout, doubles[:, some], codes[:, some]) for some in rows]
         mapped(lambda one: one[0].read(*one[1]), zip(parts, spans, strict=True), threads)
-        return _joined(layout, parts, doubles, codes)
+        return _joined(layout, parts, doubles, codes) if _state(path) == found_state else None
     except (NotPlain, TooMany, UnicodeDecodeError):
         return None
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """Return what changes when the file is written to, or another takes its place."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _after_header(path: Path, dialect: Dialect) -> tuple[int, bool]:
@@ -120,6 +129,7 @@ class _Part:
         self.codes = codes
         self._layout = layout
         self._n_read = 0  # rows
+        self._text_bytes = 0
         self.lexicons = [Lexicon() for _ in layout.texts]
         self._missing = {word.encode() for word in layout.dialect.guess.missing}
         self._buffer = bytearray(_BEFORE + _BLOCK + 8)
@@ -202,7 +212,11 @@ class _Part:
         self.numbers[:, rows] = self._numbers(some).reshape(len(numbers), n_rows)
         for i, (place, lexicon) in enumerate(zip(self._layout.texts, self.lexicons, strict=True)):
             column = Cut(cells.data, cells.words, starts[place].copy(), ends[place].copy())
+            self._text_bytes -= lexicon.n_bytes
             self.codes[i, rows] = lexicon.codes(column)
+            self._text_bytes += lexicon.n_bytes
+            if self._text_bytes > self._layout.text_bytes:
+                raise TooMany
 
     def _numbers(self, cells: Cut) -> NDArray[np.float64]:
         values, odd = read_numbers(cells)

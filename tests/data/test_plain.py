@@ -152,6 +152,28 @@ def test_other_encodings_too_many_texts_and_large_tables_are_left_to_the_engine(
     assert read_plain(path, CSV, sniff(path, CSV), frozenset({0, 2}), 1_000, 1) is None
 
 
+def test_texts_that_would_fill_the_memory_are_left_to_the_engine(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + "".join(f"{i % 9_000}{'x' * 200},{i % 9_000}y\n" for i in range(20_000)))
+    dialect = sniff(path, CSV)
+    assert read_plain(path, CSV, dialect, frozenset(), 2e6, 1) is None
+    assert read_plain(path, CSV, dialect, frozenset(), 1e8, 1) is not None
+
+
+def test_a_file_that_is_written_to_meanwhile_is_left_to_the_engine(tmp_path: Path) -> None:
+    path, rest = tmp_path / "t.csv", b"9,a,1\n"
+    path.write_text(HEADER + ROWS + "1.5,a,2")
+    dialect = sniff(path, CSV)
+
+    class Growing(type(path)):  # type: ignore[misc]
+        def open(self, *args, **kwargs):
+            with Path(self).open("ab") as file:
+                file.write(rest)
+            return super().open(*args, **kwargs)
+
+    assert read_plain(Growing(path), CSV, dialect, dialect.guess.numbers, 1e9, 1) is None
+
+
 def test_two_threads_read_what_one_does(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     rng = random.Random(1)
