@@ -112,9 +112,17 @@ def _is_row_name(facts: Profile) -> bool:
     """Tell whether whole numbers only name rows: nearly all distinct, and called an id or counted up in steps."""
     if facts.distinct < facts.present * _UNIQUE - 1 or facts.present < 10:
         return False
+    return _is_called_id(facts) or is_counter(facts)
+
+
+def _is_called_id(facts: Profile) -> bool:
+    return bool(_ID_NAME.search(facts.name) or _NUMBER_NAME.search(facts.name))
+
+
+def is_counter(facts: Profile) -> bool:
+    """Tell whether distinct whole numbers count the rows, from 0 or 1, under a name that does not say so."""
     span = (facts.largest or 0) - (facts.smallest or 0) + 1
-    is_count = span == facts.n_rows and facts.smallest in (0, 1) and not facts.missing
-    return bool(_ID_NAME.search(facts.name) or _NUMBER_NAME.search(facts.name)) or is_count
+    return span == facts.n_rows and facts.smallest in (0, 1) and not facts.missing and not _is_called_id(facts)
 
 
 def _is_days(facts: Profile) -> bool:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from traind.data.cells import boolean_of, number_of
 from traind.data.errors import BadTable
-from traind.data.infer import decide
+from traind.data.infer import decide, is_counter
 from traind.data.profile import Profile, profile
 from traind.data.read import OpenTable
 from traind.data.remarks import remarks_on, remarks_on_target
@@ -37,6 +37,7 @@ def plan(table: OpenTable, request: Request) -> Schema:
     target = request.target or names[-1]
     profiles = profile(table, table.held.__setitem__)
     columns = [_column(profiles[name], request, target) for name in names]
+    counter = _use_counter(columns, profiles)
     facts = profiles[target]
     column = next(column for column in columns if column.name == target)
     task, reason, labels = _task(facts, column, request)
@@ -45,6 +46,8 @@ def plan(table: OpenTable, request: Request) -> Schema:
     if not any(c.role == "feature" for c in columns):
         raise BadTable("no column is left to predict from", hint="every other column is constant, text or ignored")
     remarks = [*remarks_on_target(facts, task), *remarks_on(columns, profiles)]
+    if counter is not None:
+        remarks.append(counter)
     if request.target is None:
         remarks.insert(0, Remark("no_target", f"no target was named: it is {target!r}, the last column", target))
     return Schema(
@@ -103,6 +106,18 @@ def _column(facts: Profile, request: Request, target: str) -> Column:
         kind: Kind = "numeric" if facts.numbers == facts.present else "categorical"
         return replace(column, kind=kind, role="feature", role_reason="", evidence="requested as a feature")
     return column
+
+
+def _use_counter(columns: list[Column], profiles: dict[str, Profile]) -> Remark | None:
+    """Make a column that counts the rows a feature where no other is left: in a table of x and y it may be the x."""
+    if any(column.role == "feature" for column in columns):
+        return None
+    for place, column in enumerate(columns):
+        if column.role_reason == "identifier" and is_counter(profiles[column.name]):
+            columns[place] = replace(column, kind="numeric", role="feature", role_reason="")
+            message = f"{column.name!r} counts the rows, and is used as no other column can be"
+            return Remark("counter", message, column.name)
+    return None
 
 
 def _task(facts: Profile, column: Column, request: Request) -> tuple[Task, str, tuple[str, ...]]:

@@ -181,6 +181,19 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         prepare((tmp_path / "absent.csv", "csv"))
 
 
+def test_a_counter_is_used_where_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n" + "".join(f"{i},{i * 37 % 101 / 7}\n" for i in range(300)))
+    found = prepare((path, "csv"), Request(target="y"))
+    assert [(column.name, column.kind) for column in found.schema.features()] == [("x", "numeric")]
+    assert [(remark.code, remark.column) for remark in found.schema.warnings] == [("counter", "x")]
+    path.write_text("x,z,y\n" + "".join(f"{i},{i % 9 / 7},{i * 37 % 101 / 7}\n" for i in range(300)))
+    assert [column.name for column in prepare((path, "csv"), Request(target="y")).schema.features()] == ["z"]
+    path.write_text("id,y\n" + "".join(f"{i},{i * 37 % 101 / 7}\n" for i in range(300)))
+    with pytest.raises(BadTable, match="no column is left"):
+        prepare((path, "csv"), Request(target="y"))
+
+
 def test_synthetic_data_is_fixed_by_its_seed() -> None:
     one, same_, other = (prepare(Synthetic(rows=500, seed=seed)) for seed in (3, 3, 4))
     assert same(one, same_)
