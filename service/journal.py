@@ -7,7 +7,9 @@ job, written in one transaction, and only then shown to watchers and status file
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
 
 import msgspec
 
@@ -19,8 +21,10 @@ from traind.service.snapshots import Snapshots
 from traind.service.store import Change, Store
 from traind.trainer.contract import AnyEvent, Log, Progress, State, encode_event
 
+AT_ONCE = 200  # of a hundred thousand jobs that are rebuilt; then others have their turn
 RECENT = 256  # finished jobs kept in memory, for those who ask again and again
 
+T = TypeVar("T")
 Told = tuple[AnyEvent, Item]
 
 
@@ -68,12 +72,19 @@ class Journal:
             changes: every job there is.
             problem: what is wrong with the database that is open, which is set aside; None: it is new.
         """
-        folded = self._folded(changes)
+        folded = []
+        for part in _parts(changes):
+            folded += self._folded(part)
+            await asyncio.sleep(0)
         if problem is None:
             await self.store.fill(_changes(folded))
         else:
             await self.store.renew(problem, _changes(folded))
-        return await self._tell_all(folded)
+        rebuilt = []
+        for told in _parts(folded):
+            rebuilt += await self._tell_all(told)
+            await asyncio.sleep(0)
+        return rebuilt
 
     async def forget(self, job_id: str) -> None:
         """Remove a job that is over: record, events, status file. The caller holds `turn`."""
@@ -130,6 +141,12 @@ class Journal:
         self._recent.move_to_end(job.job_id)
         if len(self._recent) > RECENT:
             self._recent.popitem(last=False)
+
+
+def _parts(all_of_them: Iterable[T]) -> Iterator[list[T]]:
+    them = iter(all_of_them)
+    while part := list(islice(them, AT_ONCE)):
+        yield part
 
 
 def _changes(folded: Iterable[tuple[Job, list[Told]]], worker: str | None = None) -> list[Change]:
