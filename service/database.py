@@ -18,7 +18,7 @@ from traind.service.tables import FATE, SALVAGED, make_tables, upgrade
 
 LOG = logging.getLogger(__name__)
 SMALL_BYTES = 32 * 1024 * 1024  # a file up to this size is checked whole in a tenth of a second
-FILES = ("", "-wal", "-shm")  # what a database is made of
+FILES = ("", "-wal", "-shm", "-journal")  # what a database is made of
 
 AT_ONCE, PAUSE_S = 50, 0.002  # records looked at in a row beside other work, and the pause after
 
