@@ -21,7 +21,7 @@ class Column(Struct, frozen=True, kw_only=True):
     role: Role = "feature"
     role_reason: str = ""
     missing: int = 0  # cells
-    distinct: int = 0  # values; an estimate above some thousands
+    distinct: int = 0  # values; an estimate where there are very many
     day_order: Literal["dmy", "mdy"] = "dmy"  # of datetimes written 01/02/2003
     has_decimal_comma: bool = False
     mark: str | None = None  # of numbers with one: "$", "%", "month"; "" where only thousands are set apart
