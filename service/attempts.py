@@ -55,14 +55,19 @@ class Attempt:
     timer: asyncio.TimerHandle | None = None
     beat: int = -1
     beat_at: float = field(default_factory=time.monotonic)
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # its process is gone
 
     def ask(self, verb: Verb, grace_s: float) -> None:
-        """Tell the worker, and kill it if it has not left after the grace period; a weaker verb is not told."""
+        """Tell the worker, which then has to leave in time; a weaker verb is not told."""
         if verb <= self.asked:
             return
         self.asked = verb
         if self.worker is not None:
             self.worker.ask(verb)
+        self.expect_end(grace_s)
+
+    def expect_end(self, grace_s: float) -> None:
+        """Kill the worker if it has not left after the grace period."""
         self.disarm()
         self.timer = asyncio.get_running_loop().call_later(grace_s, self.kill, "grace")
 
@@ -272,6 +277,8 @@ class Attempts:
             published = await asyncio.to_thread(self._publish, job.job_id, Path(state.result.model_path))
             state = msgspec.structs.replace(state, result=msgspec.structs.replace(state.result, model_path=published))
         await self._journal.record(job, state)
+        if attempt.timer is None:
+            attempt.expect_end(self._settings.grace_s)
 
     def _publish(self, job_id: str, made: Path) -> str:
         """Move a finished model to where users find it; return that path relative to the root."""
@@ -300,6 +307,7 @@ class Attempts:
 
     def _forget(self, attempt: Attempt) -> None:
         attempt.disarm()
+        attempt.over.set()
         self.running.pop(attempt.job_id, None)
         if attempt.worker is not None:
             self._by_worker.pop(attempt.worker, None)

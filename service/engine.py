@@ -277,13 +277,17 @@ class Engine:
 
     @uninterrupted
     async def delete(self, job_id: str) -> None:
-        """Remove a job that is over, with its files; raises `JobNotFinished`."""
+        """Remove a job that is over, with its files, once its process has left; raises `JobNotFinished`."""
         self._check_open()
-        async with self.journal.turn:
-            job = await self.journal.job(job_id)
-            if job.status not in TERMINAL or job_id in self.attempts.running:
-                raise JobNotFinished(f"The job {job_id} is not over.", hint="Cancel or stop it first.")
-            await self.watchdog.remove(job_id)
+        while True:
+            async with self.journal.turn:
+                job = await self.journal.job(job_id)
+                if job.status not in TERMINAL:
+                    raise JobNotFinished(f"The job {job_id} is not over.", hint="Cancel or stop it first.")
+                if (attempt := self.attempts.running.get(job_id)) is None:
+                    await self.watchdog.remove(job_id)
+                    return
+            await attempt.over.wait()
 
     @uninterrupted
     async def _ask(self, job_id: str, verb: str) -> Job:

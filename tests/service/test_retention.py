@@ -55,3 +55,13 @@ async def test_a_pinned_checkpoint_outlives_its_attempt(tmp_path: Path, monkeypa
         "attempt-1 5",
         "attempt-2 3",
     ]
+
+
+async def test_a_job_can_be_deleted_as_soon_as_it_is_over(tmp_path: Path) -> None:
+    async with TrainingService(root=tmp_path, slots=1) as service:
+        job = await service.submit(SMALL | {"epochs": 100_000})
+        async for event in service.watch(job.job_id):
+            if isinstance(event, State) and event.status is Status.RUNNING:
+                await service.cancel(job.job_id)
+        await service.delete(job.job_id)
+        assert (await service.jobs()).jobs == []
