@@ -154,11 +154,8 @@ async def test_closing_ends_calls_that_run_and_those_that_wait(
 
 
 async def test_a_process_that_nobody_calls_leaves_and_the_next_call_starts_another(
-    fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Any
+    side: SideWorker, until: Any
 ) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    side = SideWorker(fork_server, tmp_path / "side")
-    await side.start()
     first = (await side.call("jobs_for_slots:who", {}, idle_s=0.05))["pid"]
     await until(lambda: not Path("/proc", str(first)).exists())
     second = (await side.call("jobs_for_slots:who", {}))["pid"]
