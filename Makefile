@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := .venv/.ready-to-run
 DEV := .venv/.ready-to-develop
+BENCH := .venv/.ready-to-compare
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -30,7 +31,7 @@ format: $(DEV) ## put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(DEV) ## what is measured, as tables; ONLY=name for one of them
+bench: $(BENCH) ## what is measured, as tables; ONLY=name for one of them
 	$(BIN)/python -m bench $(ONLY)
 
 faults: $(DEV) ## the long fault runs, with their counts and seeds; SEEDS= replays some, ARGS= goes to pytest
@@ -58,4 +59,8 @@ $(RUN): constraints.txt pyproject.toml | .venv/bin/python
 
 $(DEV): $(RUN)
 	$(PIP) --no-build-isolation --editable '.[test,check,e2e,examples]'
+	@touch $@
+
+$(BENCH): $(DEV)
+	$(PIP) --no-build-isolation --editable '.[bench]'
 	@touch $@

@@ -4,8 +4,7 @@ From a file in the page cache to tensors of training, validation rows: traind (w
 and looks for odd ones, with nothing cached) against pandas.read_csv with scikit-learn's ColumnTransformer, which is
 told which columns are numbers; its reader is told, too, or guesses. All fit on the training rows only and fill in
 what is missing. traind is given every core, as the readers of the peers may take, and one, as a job is by default.
-Peers that are not installed are left out, with a word: pip install pandas scikit-learn, and pyarrow
-for its reader.
+Peers that are not installed are left out, with a word: pip install 'traind[bench]'.
 """
 
 import argparse

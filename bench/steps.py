@@ -1,7 +1,7 @@
 """How fast a gradient step is: python -m bench.steps [--repeats 5] [--only bare grid default around].
 
 Everything runs in this process, on one thread and in turns, so that the ratios hold on a busy machine. Peers that
-are not installed are left out, with a word: pip install lightning skorch scikit-learn. What reports and the like cost
+are not installed are left out, with a word: pip install 'traind[bench]'. What reports and the like cost
 is too little for that: there, epochs of one network with them and without take turns, many of each.
 """
 
