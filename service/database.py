@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from traind.service.tables import FATE, SALVAGED, make_tables, upgrade
+from traind.data.files import rename_durably
+from traind.service.tables import FATE, SALVAGED, upgrade
 
 LOG = logging.getLogger(__name__)
 SMALL_BYTES = 32 * 1024 * 1024  # a file up to this size is checked whole in a tenth of a second
@@ -35,30 +36,30 @@ class Findings:
 
 
 class Database:
-    """One open file. Where it `is_new` its owner calls `fill` before anything else."""
+    """One open file. Where it `is_new` its owner has a new one made, and calls `renew`, before anything else."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._beside = path.with_name(f"{path.name}.new")  # to take its place
+        self._beside = beside(path)
         self.is_new = False  # there was none, or a damaged one
         self.is_checked = False  # whole; else only the tables that decide what becomes of jobs
-        self._lost: Path | None = None  # the damaged one that was set aside when this one was opened
+        self._problem: str | None = None  # why it could not be opened
         self._db: sqlite3.Connection
 
     def open(self) -> None:
-        """Open the file; a damaged one is set aside."""
+        """Open the file; a damaged one stays where it is, closed, until it is renewed."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists() or not self._beside.exists():
-            _remove(self._beside)  # begun by a server that was killed
-        else:
-            self._beside.rename(self.path)  # whole: the damaged one was set aside already
+        if self.path.exists():
+            remove(self._beside)  # begun by a server that was killed
+        elif self._beside.exists():  # whole: the damaged one was on its way aside
+            remove(self.path)
+            self._beside.rename(self.path)
         try:
             self._connect()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if not is_damage(error):
                 raise
-            self._lost = self._set_aside(str(error))
-            self._connect()
+            self._problem, self.is_new = str(error), True
 
     def close(self) -> None:
         """Close it."""
@@ -77,50 +78,29 @@ class Database:
         with self.transaction(is_synced=is_synced):
             self._db.execute(sql, args)
 
-    def renew(self, problem: str, write: Callable[[sqlite3.Connection], None]) -> None:
-        """Have a new file filled that takes the place of this one, which turned out to be damaged.
+    def renew(self, problem: str | None, write: Callable[[sqlite3.Connection], None]) -> None:
+        """Have the file that was filled beside this one take its place, once `write` has written the rest to it.
 
-        Until the new one is whole this one stays, and stays open: there may be no room for another.
+        Until the new one is whole this one stays, and stays open. Who is killed meanwhile finds the one or the other.
         """
-        beside = Database(self._beside)
         try:
-            beside.open()
-            try:
-                beside.fill(write, self.path)
-            finally:
-                beside.close()
+            with contextlib.closing(sqlite3.connect(self._beside, isolation_level=None)) as db:
+                db.execute("PRAGMA foreign_keys = ON")
+                db.execute("BEGIN")
+                self._salvage(db)
+                write(db)
+                db.execute("COMMIT")
         except BaseException:
-            _remove(self._beside)
+            remove(self._beside)
             raise
-        self._db.close()
-        self._set_aside(problem)
-        self._beside.rename(self.path)
+        self.close()
+        if problem := problem or self._problem:
+            self._set_aside(problem)
+        else:
+            remove(self.path)  # it is empty
+        rename_durably(self._beside, self.path)
         self._connect()
-        self.is_new = True
-
-    def fill(self, write: Callable[[sqlite3.Connection], None], lost: Path | None = None) -> None:
-        """Make the tables of a new file and have them filled, whole or not at all: who is killed begins again.
-
-        Args:
-            write: fills them.
-            lost: the file that this one replaces; None: the last one that was set aside.
-        """
-        lost = lost or max(self.path.parent.glob(f"{self.path.name}.damaged-*[0-9]"), default=None)
-        with self.transaction(is_synced=True) as db:
-            make_tables(db)
-            self._salvage(lost)
-            write(db)
-        self.is_checked = True
-
-    def records(self) -> list[tuple[Any, ...]]:
-        """Return `(job_id, record, crc)` of each job that can be read, in a damaged file or the one set aside."""
-        found = []
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._lost or self.path)) as db:
-            db.text_factory = _text
-            for row in db.execute("SELECT number, job_id FROM jobs").fetchall():
-                with contextlib.suppress(sqlite3.Error):
-                    found += db.execute("SELECT ?2, record, crc FROM records WHERE number = ?1", row).fetchall()
-        return found
+        self._problem, self.is_new, self.is_checked = None, True, True
 
     @contextlib.contextmanager
     def transaction(self, *, is_synced: bool) -> Iterator[sqlite3.Connection]:
@@ -156,26 +136,23 @@ class Database:
             self._db.close()
             raise
 
-    def _set_aside(self, problem: str) -> Path:
-        """Keep a damaged database for inspection, out of the way; return where."""
+    def _set_aside(self, problem: str) -> None:
+        """Keep a damaged database for inspection, out of the way."""
         aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
         LOG.error("the database is damaged (%s); it is set aside as %s", problem, aside.name)
         for suffix in FILES:
             with contextlib.suppress(FileNotFoundError):
                 self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
-        return aside
 
-    def _salvage(self, aside: Path | None) -> None:
+    def _salvage(self, new: sqlite3.Connection) -> None:
         """Take over what stands nowhere else, as far as it can be read: jobs have status files."""
-        if aside is None:
-            return
         for table in SALVAGED:
             with (
                 contextlib.suppress(sqlite3.Error, UnicodeDecodeError),
-                contextlib.closing(sqlite3.connect(aside)) as damaged,
+                contextlib.closing(lenient(self.path)) as damaged,
             ):
                 rows = damaged.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - a constant
-                self._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)  # noqa: S608
+                new.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)  # noqa: S608
 
 
 def examine(db: sqlite3.Connection) -> Findings:
@@ -218,7 +195,20 @@ def is_whole(content: bytes, crc: int | None) -> bool:
     return isinstance(content, bytes) and (crc is None or zlib.crc32(content) == crc)
 
 
-def _remove(path: Path) -> None:
+def beside(path: Path) -> Path:
+    """Return where the file is filled that is to take a database's place."""
+    return path.with_name(f"{path.name}.new")
+
+
+def lenient(path: Path) -> sqlite3.Connection:
+    """Return a connection to a file that may be damaged, for what can be read in it."""
+    db = sqlite3.connect(path)
+    db.text_factory = _text
+    return db
+
+
+def remove(path: Path) -> None:
+    """Remove a database with all that belongs to it."""
     for suffix in FILES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 

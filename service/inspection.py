@@ -2,7 +2,7 @@
 
 That is the rest of a large database, the status files of finished jobs, and folders that belong to no job. One task
 of the engine, which ends by itself. A database that turns out to be damaged is rebuilt from the status files, as at
-the start, and from the jobs that run: those who ask meanwhile wait.
+the start, and from the jobs that run, while others go on with what is left of it.
 """
 
 import asyncio

@@ -6,10 +6,9 @@ job, written in one transaction, and only then shown to watchers and status file
 """
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
-from typing import TypeVar
 
 import msgspec
 
@@ -17,14 +16,13 @@ from traind.service.clock import Clock
 from traind.service.errors import JobNotFound
 from traind.service.feed import Feed, Item
 from traind.service.jobs import TERMINAL, Job, apply
+from traind.service.renewal import parts
 from traind.service.snapshots import Snapshots
 from traind.service.store import Change, Store
 from traind.trainer.contract import AnyEvent, Log, Progress, State, encode_event
 
-AT_ONCE = 200  # of a hundred thousand jobs that are rebuilt; then others have their turn
 RECENT = 256  # finished jobs kept in memory, for those who ask again and again
 
-T = TypeVar("T")
 Told = tuple[AnyEvent, Item]
 
 
@@ -40,6 +38,7 @@ class Journal:
         self.live: dict[str, Job] = {}
         self.observers: list[Callable[[Job, AnyEvent], None]] = []  # told of each committed event; for figures
         self._recent: OrderedDict[str, Job] = OrderedDict()
+        self._left: dict[str, Job | None] | None = None
 
     async def job(self, job_id: str) -> Job:
         """Return a job; raises `JobNotFound`."""
@@ -63,34 +62,61 @@ class Journal:
         await self.store.commit(_changes(folded, worker), is_synced=is_synced)
         return await self._tell_all(folded)
 
-    async def rebuild(
-        self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]], problem: str | None = None
-    ) -> list[Job]:
-        """Return the jobs after their events, which are all that a new database has. The caller holds `turn`.
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[dict[str, Job | None]]:
+        """Give the jobs that come to their end meanwhile, and those that are forgotten, with None."""
+        self._left = {}
+        try:
+            yield self._left
+        finally:
+            self._left = None
+
+    async def renew(self, hidden: Iterable[Job], said: Log, problem: str | None) -> list[Job]:
+        """Go on with the database that was filled while this one was `noting`. The caller holds `turn`.
 
         Args:
-            changes: every job there is.
-            problem: what is wrong with the database that is open, which is set aside; None: it is new.
+            hidden: unfinished jobs that are not known here; they are from now on.
+            said: the first event of each unfinished job there.
+            problem: what is wrong with the database that is open, which is set aside; None: what `open` found.
         """
+        assert self._left is not None
         folded = []
-        for part in _parts(changes):
-            folded += self._folded(part)
+        for part in parts([*self.live.values(), *hidden]):
+            folded += self._folded((job, [said]) for job in part)
             await asyncio.sleep(0)
-        if problem is None:
-            await self.store.fill(_changes(folded))
-        else:
-            await self.store.renew(problem, _changes(folded))
-        rebuilt = []
-        for told in _parts(folded):
-            rebuilt += await self._tell_all(told)
+        left = {job_id: job for job_id, job in self._left.items() if job_id not in self.live}
+        ended = [Change(job, [self.instead(job, said)]) for job in left.values() if job is not None]
+        forgotten = [job_id for job_id, job in left.items() if job is None]
+        oldest_first = sorted(_changes(folded) + ended, key=lambda change: change.job.created_at)
+        await self.store.renew(problem, oldest_first, forgotten)
+        renewed = []
+        for told in parts(folded):
+            renewed += await self._tell_all(told)
             await asyncio.sleep(0)
-        return rebuilt
+        return renewed
+
+    def instead(self, job: Job, said: Log) -> tuple[int, bytes]:
+        """Return the event that takes the place of a job's last one, where all are lost."""
+        return job.seq, encode_event(
+            msgspec.structs.replace(said, seq=job.seq, job_id=job.job_id, ts=self.clock.now())
+        )
 
     async def forget(self, job_id: str) -> None:
-        """Remove a job that is over: record, events, status file. The caller holds `turn`."""
-        await self.store.delete(job_id)
+        """Remove a job that is over: status file, record, events. The caller holds `turn`.
+
+        In this order: of a file without a record a job would be made again if the database were lost, long after
+        nobody has seen it any more; a record without a file gets one at the next start.
+        """
+        kept = await self.snapshots.read(job_id)
         await self.snapshots.remove(job_id)
+        try:
+            await self.store.delete(job_id)
+        except BaseException:
+            if kept is not None:
+                self.snapshots.entered(kept)
+            raise
         self._recent.pop(job_id, None)
+        self._note(job_id, None)
         self.feed.notify_all({"type": "deleted", "job_id": job_id})
 
     def _folded(self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]]) -> list[tuple[Job, list[Told]]]:
@@ -126,6 +152,7 @@ class Journal:
         if is_over:
             self.live.pop(job.job_id, None)
             self._remember(job)
+            self._note(job.job_id, job)
         else:
             self._recent.pop(job.job_id, None)
             self.live[job.job_id] = job
@@ -136,17 +163,15 @@ class Journal:
             if isinstance(event, State | Progress):
                 self.feed.publish_to_all(job.job_id, item, now=event.ts if isinstance(event, Progress) else None)
 
+    def _note(self, job_id: str, job: Job | None) -> None:
+        if self._left is not None:
+            self._left[job_id] = job
+
     def _remember(self, job: Job) -> None:
         self._recent[job.job_id] = job
         self._recent.move_to_end(job.job_id)
         if len(self._recent) > RECENT:
             self._recent.popitem(last=False)
-
-
-def _parts(all_of_them: Iterable[T]) -> Iterator[list[T]]:
-    them = iter(all_of_them)
-    while part := list(islice(them, AT_ONCE)):
-        yield part
 
 
 def _changes(folded: Iterable[tuple[Job, list[Told]]], worker: str | None = None) -> list[Change]:

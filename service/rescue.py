@@ -8,6 +8,7 @@ wait is looked at in `inspection`.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -20,6 +21,7 @@ from traind.service.identity import Identity, kill_leftover
 from traind.service.jobs import ACTIVE, TERMINAL, Job
 from traind.service.journal import Journal
 from traind.service.places import last_checkpoint, untold_checkpoint
+from traind.service.renewal import refill
 from traind.service.settings import Layout
 from traind.trainer.contract import Log
 
@@ -45,21 +47,26 @@ async def rescue(journal: Journal, layout: Layout) -> None:
 async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
     """Fill a new database from status files and readable records; the events are gone, and the next one says so.
 
-    With a `problem` in the open database that one is set aside; what runs is known better than its status file.
-    Return the unfinished jobs that were not known before.
+    Others go on with the old one meanwhile, and wait only while what they changed is brought over; it is set aside
+    for the `problem` in it. What runs is known better than its status file. Return the unfinished jobs that were not
+    known before.
     """
     lost = Log(message="The database was lost; this job was rebuilt from its status file.", level="warning")
-    async with journal.turn:
+    began = time.monotonic()
+    with journal.noting() as left:
         known = dict(journal.live)
-        jobs = {job.job_id: job for job in await journal.snapshots.read_all()}
-        for job in await journal.store.salvaged():  # later than its status file, if the server was killed between
-            if job.job_id not in jobs or jobs[job.job_id].seq < job.seq:
-                jobs[job.job_id] = job
-        oldest_first = sorted((jobs | known).values(), key=lambda job: job.created_at)
-        rebuilt = await journal.rebuild([(job, [lost]) for job in oldest_first], problem)
-    if jobs:
-        LOG.warning("there was no whole database; %d jobs were rebuilt from their status files", len(jobs))
-    return [job for job in rebuilt if job.status not in TERMINAL and job.job_id not in known]
+        count, unfinished = await refill(
+            journal.store, journal.snapshots, known, lambda job: journal.instead(job, lost)
+        )
+        async with journal.turn:
+            hidden = [job for job in unfinished if job.job_id not in {*journal.live, *left}]
+            renewed = await journal.renew(hidden, lost, problem)
+    if count:
+        seconds = time.monotonic() - began
+        LOG.warning(
+            "there was no whole database; %d jobs were rebuilt from their status files in %.1f s", count, seconds
+        )
+    return [job for job in renewed if job.job_id not in known]
 
 
 async def mend(journal: Journal, damaged: Mapping[str, int]) -> list[Job]:

@@ -7,14 +7,15 @@ only caller. Never the truth: that is the store.
 
 import asyncio
 import logging
+import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
-from traind.data.files import sweep_temporaries, write_atomically
+from traind.data.files import sweep_temporaries, sync_dir, write_atomically
 from traind.service.jobs import Job
 from traind.service.process import aside
 
@@ -55,15 +56,24 @@ class Snapshots:
         await asyncio.get_running_loop().run_in_executor(self._thread, bool)
 
     async def remove(self, job_id: str) -> None:
-        """Remove a job's file."""
+        """Remove a job's file, durably; raises `OSError`."""
         self._waiting.pop(job_id, None)
         self._newest.pop(job_id, None)
-        path = self._path(job_id)
-        await asyncio.get_running_loop().run_in_executor(self._thread, lambda: path.unlink(missing_ok=True))
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._remove, job_id)
 
     async def read(self, job_id: str) -> Job | None:
         """Return the job in its file; None where there is none, or a damaged one, which is set aside with a word."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, self._path(job_id))
+        found = await self.read_many([job_id])
+        return found[0][0] if found else None
+
+    async def names(self) -> list[str]:
+        """Return the jobs that have a file, whatever is in it."""
+        names: list[str] = await aside(os.listdir, self._folder)
+        return [name.removesuffix(".json") for name in names if name.endswith(".json")]
+
+    async def read_many(self, job_ids: Iterable[str]) -> list[tuple[Job, bytes]]:
+        """Return the jobs in readable files, and these as they are; damaged ones are set aside with a word."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read_many, list(job_ids))
 
     async def unlike(self, jobs: Sequence[Job]) -> list[Job]:
         """Return those of the jobs whose file is missing, damaged or of another state."""
@@ -73,10 +83,6 @@ class Snapshots:
         """Return those of the jobs whose file has not this checksum, or is missing; nobody waits for the answer."""
         changed: list[str] = await aside(self._changed, crcs)
         return changed
-
-    async def read_all(self) -> list[Job]:
-        """Return the jobs in every readable file, oldest first; damaged files are set aside with a word."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read_all)
 
     async def close(self) -> None:
         """Write what waits, then end the thread."""
@@ -118,22 +124,30 @@ class Snapshots:
         return [job_id for job_id, crc in crcs.items() if _crc(self._path(job_id)) != crc]
 
     def _unlike(self, jobs: Sequence[Job]) -> list[Job]:
-        found = [self._read(self._path(job.job_id)) for job in jobs]
-        return [job for job, kept in zip(jobs, found, strict=True) if kept is None or kept.seq != job.seq]
+        found = [self._read(job.job_id) for job in jobs]
+        return [job for job, kept in zip(jobs, found, strict=True) if kept is None or kept[0].seq != job.seq]
 
-    def _read_all(self) -> list[Job]:
-        jobs = [job for path in self._folder.glob("*.json") if (job := self._read(path)) is not None]
-        return sorted(jobs, key=lambda job: job.created_at)
+    def _remove(self, job_id: str) -> None:
+        self._path(job_id).unlink(missing_ok=True)
+        sync_dir(self._folder)
 
-    def _read(self, path: Path) -> Job | None:
+    def _read_many(self, job_ids: Sequence[str]) -> list[tuple[Job, bytes]]:
+        return [found for job_id in job_ids if (found := self._read(job_id)) is not None]
+
+    def _read(self, job_id: str) -> tuple[Job, bytes] | None:
+        path = self._path(job_id)
         try:
-            return _decoder.decode(path.read_bytes())
+            content = path.read_bytes()
+            job = _decoder.decode(content)
+            if job.job_id != job_id:
+                raise msgspec.DecodeError("it is of another job")  # noqa: TRY301 - as one that is no JSON
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             LOG.warning("the status file %s is damaged (%s); it is set aside", path.name, error)
             path.rename(path.with_suffix(".damaged"))
             return None
+        return job, content
 
 
 def _crc(path: Path) -> int | None:

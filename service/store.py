@@ -8,11 +8,12 @@ only.
 """
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -61,7 +62,7 @@ class Store:
 
     @property
     def is_new(self) -> bool:
-        """Whether this start found no database, or a damaged one that it set aside."""
+        """Whether there was no database, or a damaged one: this one is new, or to be renewed."""
         return self._database.is_new
 
     @property
@@ -71,9 +72,8 @@ class Store:
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        """Open the database; where it `is_new`, `fill` comes next.
+        """Open the database; where it `is_new`, the caller has it refilled (`renewal`), and calls `renew`.
 
-        A damaged one is set aside as `traind.db.damaged-<time>`: the caller rebuilds the jobs from the status files.
         Raises `RootTooNew` for a newer format, `StoreFailed` where it cannot be opened.
         """
         store = cls(path)
@@ -89,17 +89,15 @@ class Store:
         await self._run(self._database.close)
         self._thread.shutdown(wait=True)
 
-    async def fill(self, changes: Sequence[Change]) -> None:
-        """Make the tables of a new database and write these jobs, all of it or nothing."""
-        await asyncio.shield(self._run(self._database.fill, partial(_write, changes)))
+    async def renew(self, problem: str | None, changes: Sequence[Change], forgotten: Iterable[str]) -> None:
+        """Have the database that was filled beside this one (`renewal`) take its place.
 
-    async def renew(self, problem: str, changes: Sequence[Change]) -> None:
-        """Set the open database aside, which is damaged, and write these jobs to a new one; who reads waits."""
-        await asyncio.shield(self._run(self._database.renew, problem, partial(_write, changes)))
-
-    async def salvaged(self) -> list[Job]:
-        """Return the jobs whose records can be read in the open database, or in the damaged one before it."""
-        return await self._run(lambda: _readable(self._database.records()))
+        Args:
+            problem: what is wrong with the open database, which is set aside; None: what `open` found.
+            changes: jobs that are not in the new one as they are now; these are all the events they have.
+            forgotten: jobs that are not to be in it.
+        """
+        await asyncio.shield(self._run(self._database.renew, problem, partial(_bring_over, changes, list(forgotten))))
 
     async def examine(self) -> Findings:
         """Look at the whole file, beside all other work; when cancelled, once that has ended."""
@@ -220,13 +218,9 @@ class Store:
         return await self._run(self._database.rows, sql, (name,))
 
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call on the store's thread; sqlite's errors become ours here."""
-        try:
+        """Call on the store's thread."""
+        with failing_as_ours(self.path):
             return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
-        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is of words in a damaged file
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-                raise DiskLow(f"The database cannot be written: {error}.", hint="Free some disk space.") from error
-            raise StoreFailed(f"The database {self.path} failed: {error}.") from error
 
     def _set_alias(self, name: str, job_id: str | None) -> None:
         now = time.time()
@@ -242,29 +236,54 @@ class Store:
             _write(changes, db)
 
 
-def _write(changes: Sequence[Change], db: sqlite3.Connection) -> None:
+@contextlib.contextmanager
+def failing_as_ours(path: Path) -> Iterator[None]:
+    """Raise `DiskLow` or `StoreFailed` for sqlite's errors."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is of words in a damaged file
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+            raise DiskLow(f"The database cannot be written: {error}.", hint="Free some disk space.") from error
+        raise StoreFailed(f"The database {path} failed: {error}.") from error
+
+
+def put(db: sqlite3.Connection, job: Job, record: bytes, events: Iterable[tuple[int, bytes]]) -> None:
+    """Write a job, its record as it stands, and new events."""
+    (number,) = db.execute(_PUT_JOB, (job.job_id, job.status, job.finished_at)).fetchone()
+    db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (number, record, zlib.crc32(record)))
+    rows = [(number, seq, body, zlib.crc32(body)) for seq, body in events]
+    db.executemany("INSERT INTO events (number, seq, body, crc) VALUES (?, ?, ?, ?)", rows)
+
+
+def _write(changes: Iterable[Change], db: sqlite3.Connection) -> None:
     for change in changes:
         job = change.job
-        record = _encoder.encode(job)
-        (number,) = db.execute(_PUT_JOB, (job.job_id, job.status, job.finished_at)).fetchone()
-        db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (number, record, zlib.crc32(record)))
-        events = [(number, seq, body, zlib.crc32(body)) for seq, body in change.events]
-        db.executemany("INSERT INTO events (number, seq, body, crc) VALUES (?, ?, ?, ?)", events)
+        put(db, job, _encoder.encode(job), change.events)
         if change.worker is not None:
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", (job.job_id, job.attempt, change.worker))
 
 
+def _bring_over(changes: Sequence[Change], forgotten: Iterable[str], db: sqlite3.Connection) -> None:
+    db.executemany("DELETE FROM jobs WHERE job_id = ?", [(job_id,) for job_id in forgotten])
+    written = "DELETE FROM events WHERE number = (SELECT number FROM jobs WHERE job_id = ?)"
+    db.executemany(written, [(change.job.job_id,) for change in changes])
+    _write(changes, db)
+
+
 def _readable(rows: Iterable[tuple[Any, ...]]) -> list[Job]:
     """Return the jobs of `(job_id, record, crc)` rows; a damaged record is left out, and said."""
-    jobs = []
-    for job_id, record, crc in rows:
-        try:
-            if not is_whole(record, crc):
-                raise msgspec.DecodeError("its checksum is another one")  # noqa: TRY301 - as a record that is no JSON
-            jobs.append(_decoder.decode(record))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            LOG.warning("the record of job %s in the database is damaged: %s", job_id, error)
-    return jobs
+    return [job for row in rows if (job := readable(*row)) is not None]
+
+
+def readable(job_id: str, record: bytes, crc: int | None) -> Job | None:
+    """Return the job of a record; None for a damaged one, which is said."""
+    try:
+        if not is_whole(record, crc):
+            raise msgspec.DecodeError("its checksum is another one")  # noqa: TRY301 - as a record that is no JSON
+        return _decoder.decode(record)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        LOG.warning("the record of job %s in the database is damaged: %s", job_id, error)
+        return None
 
 
 def _damaged_event(job_id: str, seq: int) -> bytes:

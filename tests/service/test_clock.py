@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from stores import opened
 
 from traind.service.attempts import Attempt
 from traind.service.clock import Clock
@@ -13,7 +14,6 @@ from traind.service.jobs import Job
 from traind.service.journal import Journal
 from traind.service.settings import Layout, Settings
 from traind.service.snapshots import Snapshots
-from traind.service.store import Store
 from traind.service.watchdog import Watchdog
 from traind.trainer.contract import Progress, State, Status, TrainSpec
 
@@ -43,8 +43,7 @@ def machine() -> Machine:
 
 @pytest.fixture
 async def journal(tmp_path: Path, machine: Machine) -> AsyncIterator[Journal]:
-    store, snapshots = await Store.open(tmp_path / "traind.db"), Snapshots(tmp_path / "jobs")
-    await store.fill([])
+    store, snapshots = await opened(tmp_path / "traind.db"), Snapshots(tmp_path / "jobs")
     await snapshots.open()
     yield Journal(store, Feed(), snapshots, machine.clock())
     await snapshots.close()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from stores import filled, opened
 
 from traind.service.database import is_damage
 from traind.service.errors import RootTooNew, StoreFailed
@@ -18,13 +19,6 @@ from traind.trainer.contract import Log, Status, TrainSpec, decode_event
 
 def job(job_id: str, status: Status = Status.QUEUED, **fields: object) -> Job:
     return Job(job_id=job_id, created_at=1.0, status=status, spec=TrainSpec(), **fields)  # type: ignore[arg-type]
-
-
-async def opened(path: Path) -> Store:
-    store = await Store.open(path)
-    if store.is_new:
-        await store.fill([])
-    return store
 
 
 @pytest.fixture
@@ -251,10 +245,13 @@ def test_a_locked_database_is_not_damaged(tmp_path: Path) -> None:
 
 async def test_a_database_that_cannot_be_replaced_stays(store: Store) -> None:
     await store.commit([Change(job("a"), [(1, b"{}")])], is_synced=True)
+    await filled(store)
     with pytest.raises(StoreFailed):
-        await store.renew("as if", [Change(job("b"), [(1, b"{}"), (1, b"again")])])
+        await store.renew("as if", [Change(job("b"), [(1, b"{}"), (1, b"again")])], [])
     assert await store.unfinished() == [job("a")]
-    assert [path.name for path in store.path.parent.iterdir() if "traind.db-" not in path.name] == ["traind.db"]
+    assert {path.name for path in store.path.parent.glob("traind.db*")} == {
+        *("traind.db", "traind.db-wal", "traind.db-shm"),
+    }
 
 
 @pytest.mark.parametrize("is_aside", [False, True])
@@ -273,15 +270,19 @@ async def test_a_replacement_counts_once_the_damaged_database_is_aside(tmp_path:
     await store.close()
 
 
-async def test_a_new_database_whose_filling_was_cut_off_is_new_again(tmp_path: Path) -> None:
+async def test_a_lost_database_whose_renewal_was_cut_off_is_lost_again(tmp_path: Path) -> None:
     path = tmp_path / "traind.db"
     store = await Store.open(path)
+    await filled(store)
     with pytest.raises(StoreFailed):
-        await store.fill([Change(job("a"), [(1, b"{}")]), Change(job("b"), [(1, b"{}"), (1, b"again")])])
+        await store.renew(None, [Change(job("a"), [(1, b"{}")]), Change(job("b"), [(1, b"{}"), (1, b"again")])], [])
+    await filled(store)
     await store.close()
     store = await Store.open(path)
     assert store.is_new
-    await store.fill([Change(job("a"), [(1, b"{}")])])
+    assert not (tmp_path / "traind.db.new").exists()
+    await filled(store)
+    await store.renew(None, [Change(job("a"), [(1, b"{}")])], [])
     assert [found.job_id for found in await store.unfinished()] == ["a"]
     await store.close()
 
