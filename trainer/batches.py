@@ -13,27 +13,45 @@ from torch import Tensor
 from traind.trainer.optimizers import ALIGNED
 
 BLOCK_BYTES = 1 << 20
-PREPARED_ROWS = 1 << 16  # at once
 BLOCK_BATCHES = 128  # more would share the calls' cost no better, and keep a job's first step waiting
 
 
-def prepared(prepare: Callable[..., tuple[Tensor, ...]], tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return what `prepare` makes of the rows of `tensors`, each by itself."""
-    rows = len(tensors[0])
-    whole: list[Tensor] = []
-    with torch.no_grad():
-        for start in range(0, rows, PREPARED_ROWS):
-            parts = prepare(*(tensor[start : start + PREPARED_ROWS] for tensor in tensors))
-            whole = whole or [part.new_empty((rows, *part.shape[1:])) for part in parts]
-            for tensor, part in zip(whole, parts, strict=True):
-                tensor[start : start + len(part)] = part
-    return whole
+class Prepared:
+    """What `prepare` makes of the rows of `raw`, each by itself: made when a row first comes, and kept.
+
+    Made for the whole table at once it would stand before a job's first step.
+    """
+
+    def __init__(self, prepare: Callable[..., tuple[Tensor, ...]], raw: Sequence[Tensor]) -> None:
+        self._prepare = prepare
+        self._raw = tuple(raw)
+        self._is_made = torch.zeros(len(raw[0]), dtype=torch.bool, device=raw[0].device)
+        parts = prepare(*(tensor[:1] for tensor in raw))
+        self.tensors = [part.new_empty((len(raw[0]), *part.shape[1:])) for part in parts]
+
+    def make(self, rows: Tensor) -> None:
+        """Prepare those of the rows that are not."""
+        if not self._raw or not len(new := rows[~self._is_made[rows]]):
+            return
+        with torch.no_grad():
+            parts = self._prepare(*(tensor[new] for tensor in self._raw))
+            for tensor, part in zip(self.tensors, parts, strict=True):
+                tensor[new] = part
+        self._is_made[new] = True
+        if self._is_made.all():
+            self._raw = ()
 
 
 class Batches:
-    """`tensors` of equal length, permuted by `begin_epoch`; `at(b)` gives rows [b * B : (b + 1) * B] of each."""
+    """`tensors` of equal length, permuted by `begin_epoch`; `at(b)` gives rows [b * B : (b + 1) * B] of each.
 
-    def __init__(self, tensors: Sequence[Tensor], batch_size: int) -> None:
+    The tensors of `prepared` come first.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], batch_size: int, prepared: Prepared | None = None) -> None:
+        self._prepared = prepared
+        if prepared is not None:
+            tensors = [*prepared.tensors, *tensors]
         rows = {len(tensor) for tensor in tensors}
         if len(rows) != 1 or not rows.copy().pop():
             raise ValueError(f"training data must be tables of one length, at least one row; got {sorted(rows)}")
@@ -78,6 +96,8 @@ class Batches:
         order = self._order[first : first + self._block_batches * self.batch_size]
         if not len(order):
             raise IndexError(f"the epoch has {self.count} batches")
+        if self._prepared is not None:
+            self._prepared.make(order)
         gathered = [room[: len(order)] for room in self._blocks]
         for tensor, room in zip(self.tensors, gathered, strict=True):
             torch.index_select(tensor, 0, order, out=room)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from traind.trainer.batches import Batches, prepared
+from traind.trainer.batches import Batches, Prepared
 from traind.trainer.errors import CheckpointDamaged
 from traind.trainer.losses import Losses
 from traind.trainer.optimizers import Optimizer, Update, flatten, point_to
@@ -49,10 +49,12 @@ class EagerStep:
         self.model = model.train()
         self.loss = loss
         *inputs, target = tensors
-        self._predict: Callable[..., Any] = model
         if isinstance(model, Preparing) and _prepared_bytes(model, inputs) <= MAX_PREPARED_BYTES:
-            self._predict, inputs = model.predict, prepared(model.prepare, inputs)
-        self.batches = Batches([*inputs, target], batch_size)
+            self._predict: Callable[..., Any] = model.predict
+            self.batches = Batches([target], batch_size, Prepared(model.prepare, inputs))
+        else:
+            self._predict = model
+            self.batches = Batches([*inputs, target], batch_size)
         self.groups = flatten(model, optimizer)
         self.update = Update(self.groups, optimizer, is_on_device=tensors[0].device.type == "cuda")
         self.stream = Stream(seed, tensors[0].device)
