@@ -77,14 +77,13 @@ def find_form(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
     """Return the cheapest form of a call whose result was `expected`."""
     if op.overloadpacket.__name__ in EMPTY:
         return Methods(())
-    product = None if kwargs else product_for(op, args)
-    if product is not None and _is_same(product(*args), expected.contiguous()):
-        return Fresh(product, args, kwargs)
     if op.overloadpacket.__name__ == "mse_loss" and args[2:] in ((), (1,)):
         given = (*args[:2], expected.new_tensor(args[0].numel()))
         if _is_same(_mean_square(*given), expected):
             return Fresh(_mean_square, given, {})
-    for form in (*_rewritten(op, args), *_into(op, args, kwargs)):
+    product = None if kwargs else product_for(op, args)
+    products = [] if product is None else [Into(*product, {}, "out")]
+    for form in (*products, *_rewritten(op, args), *_into(op, args, kwargs)):
         if _gives(form, expected):
             return form
     return plain_form(op, args, kwargs, expected)

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from traind.trainer import objective
+from traind.trainer import gemm, objective
 from traind.trainer.contract import AutoModel, LinearModel, MlpModel, Model, TabmModel, TrainSpec
 from traind.trainer.eager import EagerStep
 from traind.trainer.models import build
 from traind.trainer.optimizers import Optimizer, Tuning
 from traind.trainer.recipe import choose, facts_of
-from traind.trainer.replay import CHECKS, EAGER_STEPS, EAGER_STEPS_SHORT, ReplayStep
+from traind.trainer.replay import CHECKS, EAGER_STEPS, EAGER_STEPS_LARGE, EAGER_STEPS_SHORT, ReplayStep
 from traind.trainer.schedules import Schedule
 
 ROWS, BATCH = 200, 24  # nine batches an epoch, the last of eight rows
@@ -310,18 +310,23 @@ def test_a_plan_checks_the_last_bit() -> None:
     assert not replay._reproduces(plan, batch, expected)
 
 
-def test_large_products_have_the_same_bits() -> None:
+@pytest.mark.parametrize("precision", ["none", "ieee"])
+def test_large_products_have_the_same_bits(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn.matmul, "fp32_precision", precision)
     rows = torch.randn(256, 5), torch.randn(256, 1)
     steps = []
     for kind in (EagerStep, ReplayStep):
         torch.manual_seed(1)
-        model = nn.Sequential(nn.Linear(5, 164), nn.ReLU(), nn.Linear(164, 200), nn.ReLU(), nn.Linear(200, 1))
+        layers = nn.Linear(5, 164), nn.ReLU(), nn.Linear(164, 193), nn.ReLU(), nn.Linear(193, 200), nn.ReLU()
+        model = nn.Sequential(*layers, nn.Linear(200, 1))
         steps.append(kind(model, nn.functional.mse_loss, rows, ADAMW, batch_size=256))
         steps[-1].begin_epoch(torch.arange(256))
-        for _ in range(EAGER_STEPS + CHECKS + 3):
+        for _ in range(EAGER_STEPS_LARGE + CHECKS + 3):
             steps[-1].run(0)
-    assert 256 in steps[1].plans
     assert_same(*steps)
+    is_faster = any(value is gemm.multiply for value in steps[1].plans[256].run.__globals__.values())
+    assert is_faster == gemm.has_better_kernels()
+    assert torch.backends.mkldnn.matmul.fp32_precision == precision
 
 
 def test_memory_is_used_again() -> None:
