@@ -47,9 +47,13 @@ class Cut:
     starts: Places
     ends: Places
 
-    def take(self, places: NDArray[Any]) -> "Cut":
+    def take(self, places: NDArray[Any] | slice) -> "Cut":
         """Return some of the cells."""
         return Cut(self.data, self.words, self.starts[places], self.ends[places])
+
+    def flat(self) -> "Cut":
+        """Return the cells as one row."""
+        return Cut(self.data, self.words, self.starts.ravel(), self.ends.ravel())
 
     def texts(self) -> list[bytes]:
         """Return the cells' bytes."""

@@ -129,8 +129,7 @@ class _Part:
         self.codes = codes
         self._layout = layout
         self._n_read = 0  # rows
-        self._text_bytes = 0
-        self.lexicons = [Lexicon() for _ in layout.texts]
+        self.lexicon = Lexicon(len(layout.texts), layout.text_bytes)
         self._missing = {word.encode() for word in layout.dialect.guess.missing}
         self._buffer = bytearray(_BEFORE + _BLOCK + 8)
         self._data = np.frombuffer(self._buffer, np.uint8)
@@ -182,13 +181,14 @@ class _Part:
 
     def _check_returns(self, of_rows: NDArray[np.int64], end: int) -> None:
         """Leave carriage returns out of the cells; they stand at each line's end, or nowhere."""
-        n_returns = self._buffer.count(b"\r", _BEFORE, end)
-        if n_returns != (len(of_rows) if self._layout.has_return else 0):
-            raise NotPlain
-        if self._layout.has_return:
-            of_rows -= 1
-            if not (self._data[of_rows] == _RETURN).all():
+        if not self._layout.has_return:
+            if self._buffer.find(b"\r", _BEFORE, end) >= 0:
                 raise NotPlain
+            return
+        of_rows -= 1
+        n_returns = np.count_nonzero(self._data[_BEFORE:end] == _RETURN)
+        if n_returns != len(of_rows) or not (self._data[of_rows] == _RETURN).all():
+            raise NotPlain
 
     def _strip_quotes(self, starts: NDArray[np.int64], ends: NDArray[np.int64], n_quotes: int) -> None:
         """Leave quotes out of the cells; each belongs to a pair that encloses one."""
@@ -205,18 +205,15 @@ class _Part:
         self._n_read += n_rows
         if self._n_read > self.numbers.shape[1]:
             raise NotPlain  # the file grew meanwhile
-        width = len(self._layout.dialect.names)
-        starts, ends = (places.reshape(n_rows, width).T for places in (cells.starts, cells.ends))
-        numbers = list(self._layout.numbers)
-        some = Cut(cells.data, cells.words, starts[numbers].ravel(), ends[numbers].ravel())
-        self.numbers[:, rows] = self._numbers(some).reshape(len(numbers), n_rows)
-        for i, (place, lexicon) in enumerate(zip(self._layout.texts, self.lexicons, strict=True)):
-            column = Cut(cells.data, cells.words, starts[place].copy(), ends[place].copy())
-            self._text_bytes -= lexicon.n_bytes
-            self.codes[i, rows] = lexicon.codes(column)
-            self._text_bytes += lexicon.n_bytes
-            if self._text_bytes > self._layout.text_bytes:
-                raise TooMany
+        order = [*self._layout.numbers, *self._layout.texts]
+        starts, ends = (places.reshape(n_rows, len(order)).T[order] for places in (cells.starts, cells.ends))
+        columns = Cut(cells.data, cells.words, starts, ends)
+        n_numbers = len(self._layout.numbers)
+        numbers, texts = columns.take(slice(n_numbers)), columns.take(slice(n_numbers, None))
+        if n_numbers:
+            self.numbers[:, rows] = self._numbers(numbers.flat()).reshape(n_numbers, n_rows)
+        if self._layout.texts:
+            self.codes[:, rows] = self.lexicon.codes(texts)
 
     def _numbers(self, cells: Cut) -> NDArray[np.float64]:
         values, odd = read_numbers(cells)
@@ -238,7 +235,7 @@ def _joined(
     for i, place in enumerate(layout.texts):
         known: dict[str, int] = {}
         for part in parts:
-            meant = [known.setdefault(text, len(known)) for text in part.lexicons[i].texts()]
+            meant = [known.setdefault(text, len(known)) for text in part.lexicon.texts(i)]
             if meant != list(range(len(meant))):
                 part.codes[i] = np.array([*meant, -1], np.int32)[part.codes[i]]
         columns[place] = Codes(codes[i], tuple(known))
