@@ -1,6 +1,6 @@
 """The replayed step against the eager one: the same bits, for every kind of network, optimizer and batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 import numpy as np
@@ -310,9 +310,14 @@ def test_a_plan_checks_the_last_bit() -> None:
     assert not replay._reproduces(plan, batch, expected)
 
 
-@pytest.mark.parametrize("precision", ["none", "ieee"])
-def test_large_products_have_the_same_bits(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.mkldnn.matmul, "fp32_precision", precision)
+@pytest.fixture(params=["none", "ieee"])
+def precision(request: pytest.FixtureRequest) -> Iterator[str]:
+    torch.backends.mkldnn.matmul.fp32_precision = request.param
+    yield request.param
+    torch.backends.mkldnn.matmul.fp32_precision = "none"
+
+
+def test_large_products_have_the_same_bits(precision: str) -> None:
     rows = torch.randn(256, 5), torch.randn(256, 1)
     steps = []
     for kind in (EagerStep, ReplayStep):
