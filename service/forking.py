@@ -20,13 +20,14 @@ from pathlib import Path
 from traind.service.identity import kill_group
 
 ORPHANS_S = 4.3  # what workers have to leave by themselves when the host is gone: a checkpoint, and some more
+BOOT_WRITES = 20  # more files than a boot writes while its folder is being removed
 BOOT_DIR = "traind-boot-"  # in the folder for temporary files, followed by the fork server's pid
 
 
 def serve(listener: int, alive: int, boot: str) -> None:
     """Be the fork server: boot, then fork a child for each request until the host is gone, and the children too."""
     folder = boot_dir(os.getpid())
-    with _leaving_with_the_host(alive, folder), _temporary_files_in(folder):
+    with _temporary_files_in(folder), _leaving_with_the_host(alive, folder):
         pkgutil.resolve_name(boot)()
     with contextlib.suppress(SystemExit):  # the host is gone; in a child this is never reached
         forkserver.main(listener, alive, [])
@@ -41,7 +42,8 @@ def _leaving_with_the_host(alive: int, folder: Path) -> Iterator[None]:
     def watch() -> None:
         readable, _, _ = select.select([alive, waker], [], [])
         if alive in readable:
-            shutil.rmtree(folder, ignore_errors=True)
+            for _ in range(BOOT_WRITES):
+                shutil.rmtree(folder, ignore_errors=True)
             os._exit(0)
 
     watcher = threading.Thread(target=watch, daemon=True)

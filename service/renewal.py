@@ -71,7 +71,9 @@ class _Filling:
         remove(self.path)
         self._new = sqlite3.connect(self.path, isolation_level=None)
         self._new.execute("PRAGMA journal_mode = OFF")  # nothing is rolled back: what is cut off is removed
+        self._new.execute("BEGIN")
         make_tables(self._new)
+        self._new.execute("COMMIT")
         self._lost = lenient(path)
         self._numbers: dict[str, int] = {}
 

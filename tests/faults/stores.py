@@ -1,7 +1,10 @@
-"""An open store to test with."""
+"""An open store to test with, and damage to it."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
+from traind.service.database import SMALL_BYTES
 from traind.service.jobs import Job
 from traind.service.renewal import refill
 from traind.service.snapshots import Snapshots
@@ -25,3 +28,23 @@ async def filled(store: Store) -> list[Job]:
         return (await refill(store, snapshots, {}, lambda job: (job.seq, b"{}")))[1]
     finally:
         await snapshots.close()
+
+
+def grow(path: Path, job_id: str) -> None:
+    """Make a database a large one, by events of a job."""
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.executemany(
+            "INSERT INTO events (number, seq, body) SELECT number, ?, zeroblob(?) FROM jobs WHERE job_id = ?",
+            [(10_000 + part, SMALL_BYTES // 8, job_id) for part in range(9)],
+        )
+
+
+def break_events(path: Path, *, at_root: bool) -> None:
+    """Damage a database's table of events: all of it, or one page in the middle of a large one."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        ((root,),) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'events'").fetchall()
+        ((size,),) = database.execute("PRAGMA page_size").fetchall()
+        ((count,),) = database.execute("PRAGMA page_count").fetchall()
+    with path.open("r+b") as file:
+        file.seek(((root if at_root else count // 2) - 1) * size)
+        file.write(b"\7" * size)

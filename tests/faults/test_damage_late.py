@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from stores import break_events, grow
 from tally import Tally
 
-from traind.service.database import SMALL_BYTES
 from traind.service.rescue import rebuild
 from traind.service.service import TrainingService
 from traind.trainer.contract import decode_event
@@ -63,27 +63,12 @@ async def trained_to(service: TrainingService, job_id: str, epoch: int) -> int:
     raise AssertionError("the job is over")
 
 
-def grown_and_damaged(path: Path) -> None:
-    """Make a database a large one, whose table of events is broken at its root."""
-    database = sqlite3.connect(path)
-    with database:
-        database.executemany(
-            "INSERT INTO events (number, seq, body) SELECT number, ?, zeroblob(?) FROM jobs WHERE job_id = 'done'",
-            [(10_000 + part, SMALL_BYTES // 8) for part in range(9)],
-        )
-    ((page,),) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'events'").fetchall()
-    ((size,),) = database.execute("PRAGMA page_size").fetchall()
-    database.close()
-    with path.open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(b"\7" * size)
-
-
 @pytest.mark.timeout(120)
 async def test_damage_in_a_large_database_costs_no_job(
     copy: Made, caplog: pytest.LogCaptureFixture, tally: Tally
 ) -> None:
-    grown_and_damaged(copy.root / "artifacts/traind.db")
+    grow(copy.root / "artifacts/traind.db", "done")
+    break_events(copy.root / "artifacts/traind.db", at_root=True)
     jobs_dir = copy.root / "artifacts/jobs"
     (jobs_dir / "done.json").unlink()
     stale = msgspec.json.decode((jobs_dir / "whole.json").read_bytes()) | {"seq": 9, "status": "RUNNING"}
