@@ -54,19 +54,19 @@ async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
     lost = Log(message="The database was lost; this job was rebuilt from its status file.", level="warning")
     began = time.monotonic()
     with journal.noting() as left:
-        known = dict(journal.live)
         count, unfinished = await refill(
-            journal.store, journal.snapshots, known, lambda job: journal.instead(job, lost)
+            journal.store, journal.snapshots, dict(journal.live), lambda job: journal.instead(job, lost)
         )
         async with journal.turn:
-            hidden = [job for job in unfinished if job.job_id not in {*journal.live, *left}]
-            renewed = await journal.renew(hidden, lost, problem)
+            known = journal.live.keys() | left.keys()
+            hidden = {job.job_id: job for job in unfinished if job.job_id not in known}
+            renewed = await journal.renew(hidden.values(), lost, problem)
     if count:
         seconds = time.monotonic() - began
         LOG.warning(
             "there was no whole database; %d jobs were rebuilt from their status files in %.1f s", count, seconds
         )
-    return [job for job in renewed if job.job_id not in known]
+    return [job for job in renewed if job.job_id in hidden]
 
 
 async def mend(journal: Journal, damaged: Mapping[str, int]) -> list[Job]:

@@ -22,7 +22,7 @@ from traind.service.store import Change
 from traind.trainer.contract import Status, TrainSpec
 
 JOBS = 1_000
-REBUILD_S = 0.5  # of so many jobs, on a busy machine
+LATER_S = 0.2  # how much longer each server may live than the one before
 FAULT = "killed while it rebuilds"
 
 
@@ -56,7 +56,7 @@ def killed_in_rebuilds(case: Case, root: Path, *, is_large: bool) -> None:
         server.start()
         until(lambda: (kept / "traind.db.new").exists() or list(kept.glob("*.damaged-*")), server)
         if case.asked:
-            server.kill_after(chance.uniform(0.0, REBUILD_S), work, f"r{case.seed}")
+            server.kill_after(chance.uniform(0.0, LATER_S * case.asked), work, f"r{case.seed}")
         server.kill()
         case.asked += 1
         assert case.asked > 1 or not list(kept.glob("*.damaged-*")), "it was rebuilt: the test tests nothing"
