@@ -68,19 +68,25 @@ class _Filling:
 
     def __init__(self, path: Path) -> None:
         self.path = beside(path)
+        self._lost_path = path
+        self._new: sqlite3.Connection
+        self._lost: sqlite3.Connection
+        self._numbers: dict[str, int] = {}
+        self._opened = contextlib.ExitStack()
+
+    def open(self) -> None:
+        """Make the new one and open both."""
         remove(self.path)
-        self._new = sqlite3.connect(self.path, isolation_level=None)
+        self._new = self._opened.enter_context(contextlib.closing(sqlite3.connect(self.path, isolation_level=None)))
         self._new.execute("PRAGMA journal_mode = OFF")  # nothing is rolled back: what is cut off is removed
         self._new.execute("BEGIN")
         make_tables(self._new)
         self._new.execute("COMMIT")
-        self._lost = lenient(path)
-        self._numbers: dict[str, int] = {}
+        self._lost = self._opened.enter_context(contextlib.closing(lenient(self._lost_path)))
 
     def close(self) -> None:
-        """Close both."""
-        self._new.close()
-        self._lost.close()
+        """Close what is open."""
+        self._opened.close()
 
     def names(self) -> list[str]:
         """Return the jobs of the lost database."""
@@ -135,8 +141,9 @@ async def _filling(path: Path) -> AsyncIterator[tuple[_Filling, Callable[..., An
             return await loop.run_in_executor(thread, function, *args)
 
     try:
-        new = await call(_Filling, path)
+        new = _Filling(path)
         try:
+            await call(new.open)
             yield new, call
         except BaseException:
             await call(new.close)
