@@ -21,7 +21,7 @@ from traind.data.numerals import Cut, read_numbers
 from traind.data.table import Cells, Codes
 from traind.data.threads import mapped
 
-_BLOCK = 1 << 19  # bytes read at once
+_BLOCK = 1 << 20  # bytes read at once: less, and threads wait for each other, more, and it leaves the cache
 _BEFORE = 64  # bytes that stand before them
 _LEAST = 1 << 20  # bytes that are worth a thread
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")

@@ -107,7 +107,7 @@ CELLS = st.one_of(
     rows=st.lists(st.tuples(st.floats(-1e9, 1e9), CELLS, st.sampled_from(["{}", "{:.3f}", "{:.2e}", '"{}"', ""]))),
     end=st.sampled_from(["\n", "\r\n"]),
     is_ended=st.booleans(),
-    block=st.sampled_from([64, 200, 1 << 19]),
+    block=st.sampled_from([64, 200, 1 << 20]),
 )
 @settings(deadline=None, max_examples=60)
 def test_it_is_the_table_that_sql_reads(tmp_path_factory, rows, end: str, is_ended, block: int) -> None:
@@ -196,3 +196,12 @@ def test_a_column_that_is_wanted_as_text_is_spelled_as_in_the_file(tmp_path: Pat
     path = tmp_path / "t.csv"
     path.write_text("x,y\n" + "".join(f"{i / 7},{i % 3}.50\n" for i in range(300)))
     assert prepare((path, "csv"), Request(task="multiclass")).schema.labels == ("0.50", "1.50", "2.50")
+
+
+def test_columns_of_short_and_long_texts_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    lengths = (1, 7, 8, 9, 40, 250)
+    rows = (",".join(f"{'ab'[(i + n) % 2] * n}{i % 5}" if i % 7 else "" for n in lengths) for i in range(600))
+    path.write_text("a,b,c,d,e,f\n" + "\n".join(rows) + "\n")
+    assert read(path) == by_sql(path)
+    assert read(path, 2) == read(path)
