@@ -42,7 +42,8 @@ def has_better_kernels() -> bool:
     """Whether oneDNN multiplies faster than MKL here."""
     info = Path("/proc/cpuinfo")
     is_amd = info.exists() and "AuthenticAMD" in info.read_text()
-    return is_amd and torch.backends.cpu.get_cpu_capability() == "AVX512" and torch._C._has_mkldnn  # noqa: SLF001
+    has_wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return is_amd and has_wide and torch._C._has_mkldnn and hasattr(torch._C, "_set_fp32_precision_setter")  # noqa: SLF001
 
 
 def _cuts(length: int) -> list[tuple[int, int]]:
