@@ -108,7 +108,7 @@ async def test_a_filling_that_is_given_up_leaves_no_trace(journal: Journal, tmp_
     for number in range(120):
         await written(journal, f"job-{number}", Status.CANCELLED)
     rebuilding = asyncio.create_task(rebuild(journal, "as if"))
-    while not (tmp_path / "traind.db.new").exists():
+    while not (tmp_path / "traind.db.new").exists():  # noqa: ASYNC110
         await asyncio.sleep(0)  # and no longer: it is soon full
     rebuilding.cancel()
     with pytest.raises(asyncio.CancelledError):
