@@ -141,5 +141,13 @@ async def test_a_job_that_is_lost_keeps_no_other_from_being_mended(copy: Made) -
         )
     database.close()
     async with TrainingService(root=copy.root, slots=1):
-        while not (copy.root / "artifacts/jobs/done.json").read_bytes().endswith(b"}"):  # noqa: ASYNC110
+        while not mended(copy.root / "artifacts/jobs/done.json"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+def mended(path: Path) -> bool:
+    """Tell whether a status file is whole again; in between there is none."""
+    try:
+        return path.read_bytes().endswith(b"}")
+    except FileNotFoundError:
+        return False
