@@ -16,6 +16,12 @@ import pytest
 GONE_S = 15.0  # for the processes of a server that has ended; the promise is 5 s, the machine may be busy
 
 
+def pytest_configure() -> None:
+    """Let the programs under test hear Ctrl-C: a shell has what it starts in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The folder that the tests stand in."""
