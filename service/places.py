@@ -63,7 +63,7 @@ def is_model_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as parts:
             return parts.testzip() is None
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):  # headers ask for anything
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error):  # as damaged headers ask
         return False
 
 

@@ -6,6 +6,7 @@ forward takes `(numeric, categorical)`, has static shapes and no control flow th
 captured.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Literal, Protocol, cast
@@ -111,14 +112,15 @@ def rebuild(architecture: dict[str, Any]) -> Network:
         return Network(msgspec.convert(architecture, Architecture))
 
 
-class _Columns(nn.Module):
+class _Columns(nn.Module, ABC):
     """Some of the columns, encoded side by side: `widths` dimensions each. Takes what it has prepared of the rows."""
 
     widths: list[int]
     takes: int = 1  # tensors
 
+    @abstractmethod
     def prepare(self, numeric: Tensor, categorical: Tensor) -> tuple[Tensor, ...]:
-        raise NotImplementedError
+        """Return what depends on a row alone, of each row."""
 
 
 class _Numbers(_Columns):
