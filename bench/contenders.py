@@ -91,7 +91,7 @@ def fit_peer(task: Task, make: Callable[[bool, int], Any], *, categories: str = 
     """Train a scikit-learn-like model; `make(is_classes, threads)` makes it, `categories` says how it takes text."""
     import pandas as pd
 
-    from traind.data.split import Split, split
+    from traind.data.encoding.split import Split, split
 
     train, test = (_frame(task, name, categories) for name in ("train", "test"))
     given = train.pop(task.table.target)

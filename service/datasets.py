@@ -18,7 +18,7 @@ import msgspec
 from traind.data.catalog import Catalog, Version
 from traind.data.errors import DatasetTooLarge
 from traind.data.files import TEMPORARY_PREFIX
-from traind.data.formats import parse_format
+from traind.data.reading.formats import parse_format
 from traind.service.answers import Dataset
 from traind.service.errors import InvalidSpec
 from traind.service.feed import Feed

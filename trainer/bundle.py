@@ -15,11 +15,11 @@ import msgspec
 import torch
 from torch import Tensor
 
-from traind.data.encode import Encoded, Encoder
+from traind.data.encoding.encoder import Encoded, Encoder
 from traind.data.errors import BadTable
-from traind.data.rows import Batch, parse, table_from
-from traind.data.schema import Schema
-from traind.data.table import Table
+from traind.data.predict_input import Batch, parse, table_from
+from traind.data.table.schema import Schema
+from traind.data.table.arrays import Table
 from traind.trainer import plugins
 from traind.trainer.checkpoint import packed, unpacked, write_file
 from traind.trainer.errors import ModelDamaged, NoModelYet, UserCodeError

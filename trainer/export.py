@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load, save
 from torch import Tensor
 
-from traind.data.encode import FIRST, MISSING, UNSEEN
-from traind.data.rows import table_from
-from traind.data.table import Codes, Table
+from traind.data.encoding.encoder import FIRST, MISSING, UNSEEN
+from traind.data.predict_input import table_from
+from traind.data.table.arrays import Codes, Table
 from traind.trainer.bundle import GOLDEN_TOLERANCE, CustomModel, Model, load_model
 from traind.trainer.checkpoint import write_file
 from traind.trainer.errors import ExportFailed

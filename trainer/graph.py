@@ -7,7 +7,7 @@ missing values, the parts of a time. Text is numbered before it comes here.
 import torch
 from torch import Tensor, nn
 
-from traind.data.encode import Feature
+from traind.data.encoding.encoder import Feature
 from traind.trainer.bundle import Model
 from traind.trainer.objective import predictions
 

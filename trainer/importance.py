@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traind.data.encode import Encoded
+from traind.data.encoding.encoder import Encoded
 from traind.trainer.bundle import Model, forward
 from traind.trainer.metrics import measure
 

@@ -15,7 +15,7 @@ from rtdl_num_embeddings import LinearEmbeddings
 from torch import Tensor, nn
 from torch.nn import functional
 
-from traind.data.encode import quantiles
+from traind.data.encoding.encoder import quantiles
 
 BIN_CELLS = 2_000_000  # enough of a table for quantiles
 CLOSEST = 1e-5  # edges nearer than this make a slope that float32 cannot follow

@@ -15,7 +15,7 @@ import msgspec
 import torch
 
 from traind.data.files import check_digest, check_size
-from traind.data.rows import format_of
+from traind.data.predict_input import format_of
 from traind.trainer import plugins
 from traind.trainer.contract import (
     AnyEvent,

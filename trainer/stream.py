@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from traind.data.files import TEMPORARY_PREFIX
-from traind.data.rows import Batch, batches_of, format_of
+from traind.data.predict_input import Batch, batches_of, format_of
 
 BLOCK_ROWS = 16_384
 

@@ -10,11 +10,11 @@ import torch
 from msgspec import structs
 from numpy.typing import NDArray
 
-from traind.data.encode import Encoded
+from traind.data.encoding.encoder import Encoded
 from traind.data.prepare import Prepared, Request, Source, prepare
-from traind.data.schema import Schema
-from traind.data.split import Split
-from traind.data.synth import Synthetic
+from traind.data.table.schema import Schema
+from traind.data.encoding.split import Split
+from traind.data.encoding.synthetic import Synthetic
 from traind.trainer import contract
 from traind.trainer.bundle import Model, forward
 from traind.trainer.environment import device_of

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from traind.data.files import TEMPORARY_PREFIX
-from traind.data.formats import FORMATS
+from traind.data.reading.formats import FORMATS
 
 CHUNK_BYTES = 1024 * 1024
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from msgspec import UNSET
 
 from traind.data.errors import BadTable, DatasetTooLarge
-from traind.data.formats import parse_format
+from traind.data.reading.formats import parse_format
 from traind.service.http.answers import (
     DatasetAnswer,
     DatasetsAnswer,

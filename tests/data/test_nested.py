@@ -10,8 +10,8 @@ import pytest
 
 from traind.data.describe import describe, preview
 from traind.data.errors import BadTable
-from traind.data.formats import detect
-from traind.data.plan import Request
+from traind.data.reading.formats import detect
+from traind.data.columns.infer_schema import Request
 from traind.data.prepare import Prepared, prepare
 
 ROWS = [{"x": i / 7, "tags": ["a", "b"], "where": {"lat": i}, "y": i / 3} for i in range(60)]

@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from traind.data.cache import load, save
-from traind.data.encode import Encoder
+from traind.data.encoding.cache import load, save
+from traind.data.encoding.encoder import Encoder
 from traind.data.errors import BadTable
 from traind.data.prepare import Prepared, Request, Source, Split, Synthetic, prepare
-from traind.data.rows import table_from
-from traind.data.synth import NOISE, synthesise
+from traind.data.predict_input import table_from
+from traind.data.encoding.synthetic import NOISE, synthesise
 
 PARTS = ("train", "validation", "test")
 ARRAYS = ("numeric", "categorical", "target")

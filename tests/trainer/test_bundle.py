@@ -12,7 +12,7 @@ import torch
 
 from traind.data.errors import BadTable
 from traind.data.prepare import prepare
-from traind.data.rows import table_from
+from traind.data.predict_input import table_from
 from traind.trainer.bundle import Model, forward, load_model, predict_request, weights_digest
 from traind.trainer.contract import Epoch
 from traind.trainer.control import Verb

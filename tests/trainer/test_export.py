@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from traind.data.encode import Encoder, Feature, Scale
+from traind.data.encoding.encoder import Encoder, Feature, Scale
 from traind.trainer import export, graph
 from traind.trainer.bundle import load_model
 from traind.trainer.errors import ExportFailed, ModelDamaged
@@ -117,7 +117,7 @@ PARTS = ("day", "hour", "weekday", "month", "day_of_month")
 
 @pytest.mark.parametrize("part", PARTS)
 def test_times_are_taken_apart_in_the_graph_as_in_the_encoder(part):
-    from traind.data.encode import _time_part
+    from traind.data.encoding.encoder import _time_part
 
     days = np.arange(-200_000, 200_000, 37, dtype=np.float64)
     seconds = np.concatenate([days * 86_400.0 + 3_601.5, [math.nan, 951_782_400.0, -1.0]])  # 2000-02-29 too
@@ -127,7 +127,7 @@ def test_times_are_taken_apart_in_the_graph_as_in_the_encoder(part):
 
 
 def test_numbers_are_clipped_in_the_graph_as_in_the_encoder():
-    from traind.data.encode import smooth_clip
+    from traind.data.encoding.encoder import smooth_clip
 
     values = np.array([0.0, -1.0, 2.5, 1e10, -1e200, 1e308, math.inf, -math.inf, math.nan])
     assert np.allclose(graph.smooth_clip(torch.from_numpy(values)).numpy(), smooth_clip(values), rtol=1e-15)

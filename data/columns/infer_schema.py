@@ -1,0 +1,173 @@
+"""From an open table and a request to a schema: which columns are used, as what, for which task, and what is odd."""
+
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from traind.data.table.cell_text import boolean_of, number_of
+from traind.data.errors import BadTable
+from traind.data.columns.column_kind import decide, is_counter
+from traind.data.columns.profile import Profile, profile
+from traind.data.reading.open_table import OpenTable
+from traind.data.columns.warnings import remarks_on, remarks_on_target
+from traind.data.table.schema import Column, Kind, Remark, Schema, Task
+from traind.data.encoding.split import Split
+
+_FEW_NUMBERS = 10  # distinct whole numbers up to which a target is taken as classes
+_MANY_LABELS = 1_000
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What to make of the table. No target: the last column."""
+
+    target: str | None = None
+    task: Literal["auto", "regression", "binary", "multiclass"] = "auto"
+    features: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    columns: dict[str, Kind] = {}
+    validation: Split = Split()
+
+
+def plan(table: OpenTable, request: Request) -> Schema:
+    """Return the schema, or raise `BadTable` where the table cannot serve the request."""
+    names = list(table.fields)
+    _check_names(names, request)
+    _check_nested(table, request)
+    target = request.target or names[-1]
+    profiles = profile(table, table.held.__setitem__)
+    columns = [_column(profiles[name], request, target) for name in names]
+    counter = _use_counter(columns, profiles)
+    facts = profiles[target]
+    column = next(column for column in columns if column.name == target)
+    task, reason, labels = _task(facts, column, request)
+    kind: Kind = "numeric" if task == "regression" else "categorical"
+    columns = [replace(c, kind=kind) if c.name == target else c for c in columns]
+    if not any(c.role == "feature" for c in columns):
+        raise BadTable("no column is left to predict from", hint="every other column is constant, text or ignored")
+    remarks = [*remarks_on_target(facts, task), *remarks_on(columns, profiles)]
+    if counter is not None:
+        remarks.append(counter)
+    if request.target is None:
+        remarks.insert(0, Remark("no_target", f"no target was named: it is {target!r}, the last column", target))
+    return Schema(
+        n_rows=table.n_rows - facts.missing,
+        target=target,
+        task=task,
+        task_reason=reason,
+        labels=labels,
+        columns=tuple(columns),
+        warnings=tuple(remarks),
+    )
+
+
+def _check_names(names: list[str], request: Request) -> None:
+    asked = {
+        "target": [request.target] if request.target else [],
+        "features": list(request.features or ()),
+        "ignore": list(request.ignore),
+        "columns": list(request.columns),
+        "validation.column": [request.validation.column] if request.validation.column else [],
+    }
+    for field, wanted in asked.items():
+        absent = [name for name in wanted if name not in names]
+        if absent:
+            raise BadTable(
+                f"{field} names {', '.join(map(repr, absent[:5]))}, which the table does not have",
+                hint=f"its columns are {', '.join(names[:50])}",
+            )
+
+
+def _check_nested(table: OpenTable, request: Request) -> None:
+    """Raise `BadTable` where a column is asked for by name that only holds what cannot be learned from."""
+    asked = {
+        "features": request.features or (),
+        "columns": [name for name, kind in request.columns.items() if kind not in {"ignore", "text"}],
+    }
+    for field, wanted in asked.items():
+        for name in wanted:
+            if table.fields[name].is_nested:
+                raise BadTable(f"{field} names {name!r}, which holds lists, objects or bytes")
+
+
+def _column(facts: Profile, request: Request, target: str) -> Column:
+    if facts.name == target:
+        return decide(facts, request.columns.get(target), is_target=True)
+    chosen = request.features is not None and facts.name in request.features
+    override = request.columns.get(facts.name)
+    column = decide(facts, override)
+    if facts.name in request.ignore or override == "ignore":
+        return replace(column, role="ignored", role_reason="as set by the request")
+    if request.features is not None and not chosen:
+        return replace(column, role="ignored", role_reason="not among the requested features")
+    if request.validation.kind == "group" and facts.name == request.validation.column and not chosen:
+        return replace(column, role="ignored", role_reason="names the groups of the split")
+    if chosen and override is None and column.kind == "text":
+        kind: Kind = "numeric" if facts.numbers == facts.present else "categorical"
+        return replace(column, kind=kind, role="feature", role_reason="", evidence="requested as a feature")
+    return column
+
+
+def _use_counter(columns: list[Column], profiles: dict[str, Profile]) -> Remark | None:
+    """Make a column that counts the rows a feature where no other is left: in a table of x and y it may be the x."""
+    if any(column.role == "feature" for column in columns):
+        return None
+    for place, column in enumerate(columns):
+        if column.role_reason == "identifier" and is_counter(profiles[column.name]):
+            columns[place] = replace(column, kind="numeric", role="feature", role_reason="")
+            message = f"{column.name!r} counts the rows, and is used as no other column can be"
+            return Remark("counter", message, column.name)
+    return None
+
+
+def _task(facts: Profile, column: Column, request: Request) -> tuple[Task, str, tuple[str, ...]]:
+    """Return the task, the reason for it, and the labels of its classes."""
+    if facts.field.is_nested:
+        raise BadTable(f"the target {facts.name!r} holds lists, objects or bytes")
+    if not facts.present:
+        raise BadTable(f"the target {facts.name!r} is missing in every row")
+    if facts.distinct == 1:
+        raise BadTable(f"the target {facts.name!r} is {facts.levels[0][0]!r} in every row: nothing can be learned")
+    override = request.columns.get(facts.name)
+    if request.task == "regression" or (request.task == "auto" and override == "numeric"):
+        return "regression", "as set by the request", ()
+    if request.task == "auto" and override is None and (reason := _is_regression(facts, column)):
+        return "regression", reason, ()
+    labels = _labels(facts)
+    task: Task = "binary" if len(labels) == 2 else "multiclass"
+    if request.task == "auto":
+        what = "whole numbers" if column.kind == "numeric" else "texts"
+        if len(labels) <= 3:
+            what = ", ".join(repr(label[:40]) for label in labels)
+        return task, f"the target has {len(labels)} distinct values: {what}", labels
+    if request.task == "binary" and task != "binary":
+        raise BadTable(f"the target {facts.name!r} has {len(labels)} classes, not two", hint="use task multiclass")
+    return request.task, "as set by the request", labels
+
+
+def _is_regression(facts: Profile, column: Column) -> str | None:
+    """Return why the target is a number to predict, None if it is a class."""
+    if column.kind == "datetime":
+        raise BadTable(f"the target {facts.name!r} holds dates", hint="predict a number or a class")
+    if column.kind != "numeric":
+        return None
+    if facts.integers == facts.numbers and facts.distinct <= _FEW_NUMBERS and facts.present >= 10 * facts.distinct:
+        return None
+    if facts.distinct == 2:
+        return None
+    return f"the target has {facts.distinct:,} distinct numbers"
+
+
+def _labels(facts: Profile) -> tuple[str, ...]:
+    """Return the classes in order: false before true, numbers by size, text by the alphabet."""
+    if not facts.is_counted or facts.distinct > _MANY_LABELS:
+        raise BadTable(f"the target {facts.name!r} has {facts.distinct:,} distinct values: too many for classes")
+    texts = [text for text, _ in facts.levels]
+    if sum(n == 1 for _, n in facts.levels) > len(texts) / 2 and len(texts) > 20:
+        raise BadTable(f"most values of the target {facts.name!r} occur only once: too few rows for classes")
+    numbers = [number_of(text) for text in texts]
+    if len(texts) == 2 and all(boolean_of(text) is not None for text in texts):
+        return tuple(sorted(texts, key=lambda text: bool(boolean_of(text))))
+    if all(number is not None for number in numbers):
+        return tuple(text for _, text in sorted(zip(numbers, texts, strict=True)))
+    return tuple(sorted(texts))

@@ -1,0 +1,73 @@
+"""Finds on which line of a CSV file a record stands: asked only when a cell has to be named."""
+
+import csv
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from traind.data.reading.dialect import Dialect, read_records
+from traind.data.reading.formats import Format, open_text
+
+
+def locate(
+    path: Path, form: Format, dialect: Dialect, records: Sequence[int], *, count_blank: bool = False
+) -> list[tuple[int, list[str]]]:
+    """Return the line (from 1) and the cells of each record; record 0 is the header.
+
+    Blank lines are no records, unless they are counted, or the table has one column.
+    """
+    wanted = set(records)
+    found: dict[int, tuple[int, list[str]]] = {}
+    is_counting = count_blank or len(dialect.names) == 1
+    with open_text(path, form) as file:
+        for _ in range(dialect.skip):
+            file.readline()
+        reader = read_records(file, dialect)
+        record, line = 0, 1
+        while len(found) < len(wanted):
+            try:
+                cells = next(reader, None)
+            except csv.Error:  # a quote that opens a field and never closes: the rest is one cell
+                cells = []
+                found |= dict.fromkeys(wanted - found.keys(), (line + dialect.skip, cells))
+            if cells is None:
+                break
+            if record in wanted:
+                found[record] = (line + dialect.skip, cells)
+            record += bool(cells) or is_counting
+            line = reader.line_num + 1
+    return [found.get(record, (record + 1, [])) for record in records]
+
+
+class RowLines:
+    """The line of each row of a CSV file; the file is read again when the first is asked for."""
+
+    def __init__(self, path: Path, form: Format, dialect: Dialect) -> None:
+        self._file = path, form, dialect
+
+    @cached_property
+    def lines(self) -> list[int]:
+        """Return the line of each row, in order."""
+        path, form, dialect = self._file
+        with open_text(path, form) as file:
+            for _ in range(dialect.skip):
+                file.readline()
+            reader = read_records(file, dialect)
+            ends = [(reader.line_num, bool(record) or len(dialect.names) == 1) for record in reader]
+        begins = [1, *(end + 1 for end, _ in ends)]
+        return [begin + dialect.skip for begin, (_, is_row) in zip(begins[1:], ends[1:], strict=False) if is_row]
+
+
+class Lines(Sequence[int]):
+    """The lines of some rows."""
+
+    def __init__(self, file: RowLines, rows: range) -> None:
+        self._file = file
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._file.lines[self._rows[place]]
