@@ -63,9 +63,9 @@ def fit_traind(task: Task, model: str = "auto") -> Fitted:
     import msgspec
     import torch
 
-    from traind.trainer.bundle import load_model
-    from traind.trainer.contract import DatasetFile, Place, TrainSpec
-    from traind.trainer.run import run
+    from traind.trainer.model.model import load_model
+    from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
+    from traind.trainer.run.attempt import run
 
     torch.set_num_threads(1)  # as a slot of the service has it, whatever the peers are given
     path = task.folder / "train.csv"

@@ -22,7 +22,7 @@ from bench.server import Server, megabytes, serving
 from traind.service.jobs import Job
 from traind.service.settings import Layout
 from traind.service.store import Change, Store
-from traind.trainer.contract import Status
+from traind.trainer.contract.spec import Status
 
 PAGES, SUBMITS = 20, 10
 NEWEST, OLDEST = "/api/train/jobs?limit=100", "/api/train/jobs?limit=100&after=101"

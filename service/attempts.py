@@ -24,7 +24,7 @@ from traind.service.journal import Journal
 from traind.service.places import attempt_dirs, attempt_number, is_pinned, last_checkpoint, untold_checkpoint
 from traind.service.settings import Layout, Settings, cache_dir
 from traind.service.slots import Ended, Slots, Worker
-from traind.trainer.contract import (
+from traind.trainer.contract.spec import (
     AnyEvent,
     Assignment,
     Checkpoint,
@@ -32,11 +32,11 @@ from traind.trainer.contract import (
     State,
     Status,
 )
-from traind.trainer.control import Verb
+from traind.trainer.contract.control import Verb
 
 LOG = logging.getLogger(__name__)
 Frame = tuple[Worker, AnyEvent | Ended]
-BUILT_IN = "traind.trainer.tabular:train"
+BUILT_IN = "traind.trainer.tabular.train:train"
 RETRY_S = 0.5  # between tries to write what workers said, while the disk is full
 OUTCOMES = TERMINAL | {Status.PAUSED, Status.QUEUED}  # states with which a worker ends an attempt
 

@@ -7,7 +7,7 @@ the table adds is known in the worker, which has a limit of its own. Called at s
 from itertools import pairwise
 
 from traind.service.errors import InvalidSpec
-from traind.trainer.contract import MlpModel, TabmModel, TrainSpec
+from traind.trainer.contract.spec import MlpModel, TabmModel, TrainSpec
 
 NUMBER_BYTES = 4
 STATES = 5  # of each weight: itself, gradient, two moments, the best so far

@@ -24,7 +24,7 @@ from traind.service.errors import InvalidSpec
 from traind.service.feed import Feed
 from traind.service.settings import Layout, Settings
 from traind.service.side import SideWorker
-from traind.trainer.contract import DatasetFile, Synthetic, TrainSpec
+from traind.trainer.contract.spec import DatasetFile, Synthetic, TrainSpec
 
 Row = Mapping[str, Any]
 Source = str | os.PathLike[str] | bytes | AsyncIterable[bytes] | AsyncIterable[Row] | Iterable[Row]

@@ -38,8 +38,8 @@ from traind.service.slots import Slots
 from traind.service.snapshots import Snapshots
 from traind.service.store import Store
 from traind.service.watchdog import Watchdog
-from traind.trainer.contract import AnyEvent, ControlAsked, DatasetFile, State, Status, TrainSpec, decode_event
-from traind.trainer.control import Verb
+from traind.trainer.contract.spec import AnyEvent, ControlAsked, DatasetFile, State, Status, TrainSpec, decode_event
+from traind.trainer.contract.control import Verb
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -58,7 +58,7 @@ class Named:
 class ForkServer:
     """One fork server process: started when first needed, again when it died, and gone when the host is."""
 
-    def __init__(self, boot: str = "traind.trainer.boot:boot") -> None:
+    def __init__(self, boot: str = "traind.trainer.worker.boot:boot") -> None:
         self._boot = boot
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None

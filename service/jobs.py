@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from traind.trainer.contract import (
+from traind.trainer.contract.spec import (
     AnyEvent,
     Checkpoint,
     ControlAsked,

@@ -19,7 +19,7 @@ from traind.service.jobs import TERMINAL, Job, apply
 from traind.service.renewal import parts
 from traind.service.snapshots import Snapshots
 from traind.service.store import Change, Store
-from traind.trainer.contract import AnyEvent, Log, Progress, State, encode_event
+from traind.trainer.contract.spec import AnyEvent, Log, Progress, State, encode_event
 
 RECENT = 256  # finished jobs kept in memory, for those who ask again and again
 

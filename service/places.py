@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from traind.service.jobs import Job
 from traind.service.settings import Layout
-from traind.trainer.contract import Checkpoint
+from traind.trainer.contract.spec import Checkpoint
 
 
 class _Manifest(Struct, frozen=True):

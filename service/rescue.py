@@ -23,7 +23,7 @@ from traind.service.journal import Journal
 from traind.service.places import last_checkpoint, untold_checkpoint
 from traind.service.renewal import refill
 from traind.service.settings import Layout
-from traind.trainer.contract import Log
+from traind.trainer.contract.spec import Log
 
 LOG = logging.getLogger(__name__)
 

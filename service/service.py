@@ -31,7 +31,7 @@ from traind.service.process import aside
 from traind.service.settings import Layout, Settings, cache_dir
 from traind.service.side import LOADED_S, SideWorker
 from traind.service.validate import parse_spec
-from traind.trainer.contract import AnyEvent, Status, TrainSpec
+from traind.trainer.contract.spec import AnyEvent, Status, TrainSpec
 
 LOG = logging.getLogger(__name__)
 Rows = Iterable[Mapping[str, Any]]
@@ -130,7 +130,7 @@ class TrainingService:
             "dataset": msgspec.to_builtins(located),
             "cache_dir": cache_dir(located) if located else None,
         }
-        told: dict[str, Any] = await self.side.call("traind.trainer.estimate:estimate_request", request, SLOW_S)
+        told: dict[str, Any] = await self.side.call("traind.trainer.tabular.dry_run:estimate_request", request, SLOW_S)
         return told
 
     async def status(self, job_id: str) -> Job:
@@ -216,13 +216,13 @@ class TrainingService:
         """
         data = {"rows": [dict(row) for row in rows or ()]} if columns is None else {"columns": dict(columns)}
         request = await self._prediction_of(model) | data
-        answer = await self.side.call("traind.trainer.bundle:predict_request", request, QUICK_S, LOADED_S)
+        answer = await self.side.call("traind.trainer.model.model:predict_request", request, QUICK_S, LOADED_S)
         return msgspec.convert(answer, Prediction)
 
     async def predict_json(self, model: str, **data: bytes) -> bytes:
         """Predict `rows` or `columns` as `predict` does, from JSON to JSON; neither is unpacked in this process."""
         request = await self._prediction_of(model) | data
-        answer = await self.side.call("traind.trainer.bundle:predict_json_request", request, QUICK_S, LOADED_S)
+        answer = await self.side.call("traind.trainer.model.model:predict_json_request", request, QUICK_S, LOADED_S)
         body: bytes = answer["json"]
         return body
 
@@ -259,7 +259,7 @@ class TrainingService:
         path = await self.model_path(model)
         out_dir = await asyncio.to_thread(tempfile.mkdtemp, "", "export-", self.layout.side_dir)
         request = {"model_path": os.fspath(path), "format": format, "out_dir": out_dir}
-        answer = await self.side.call("traind.trainer.export:export_request", request, SLOW_S)
+        answer = await self.side.call("traind.trainer.model.export:export_request", request, SLOW_S)
         return Path(answer["path"])
 
     async def put_dataset(self, name: str, source: Source, format: str | None = None) -> Dataset:  # noqa: A002

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from traind.trainer.contract import DatasetFile
+from traind.trainer.contract.spec import DatasetFile
 
 GIGABYTE = 1024**3
 Seconds = Annotated[float, Meta(gt=0)]

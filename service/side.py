@@ -19,7 +19,7 @@ from traind.data.errors import BadCell, DataError
 from traind.service.errors import NotRunning, SideWorkerFailed
 from traind.service.forkserver import BootFailed, ForkServer
 from traind.service.process import WorkerProcess, aside
-from traind.trainer.errors import TrainerError
+from traind.trainer.contract.errors import TrainerError
 
 BOOT_S = 120.0
 IDLE_S = 30.0  # a process that nobody calls gives its memory back after that; another one starts in milliseconds
@@ -108,7 +108,7 @@ class SideWorker:
         if lane.process is None:
             try:
                 lane.process = await WorkerProcess.start(
-                    self._server, "traind.trainer.worker:initialise_side", boot_s=BOOT_S
+                    self._server, "traind.trainer.worker.main:initialise_side", boot_s=BOOT_S
                 )
             except BootFailed as error:
                 raise SideWorkerFailed(str(error)) from error
@@ -140,7 +140,7 @@ def _stays(lane: _Lane) -> None:
 
 
 async def _answered(process: WorkerProcess, arguments: tuple[str, str, str], timeout_s: float) -> dict[str, Any]:
-    call = asyncio.create_task(process.call("traind.trainer.worker:answer", *arguments))
+    call = asyncio.create_task(process.call("traind.trainer.worker.main:answer", *arguments))
     await asyncio.wait({call}, timeout=timeout_s)
     if not call.done():
         process.kill()

@@ -16,7 +16,7 @@ from typing import Any
 
 from traind.service.forkserver import BootFailed, ForkServer
 from traind.service.worker import Ended, Worker
-from traind.trainer.contract import AnyEvent
+from traind.trainer.contract.spec import AnyEvent
 
 __all__ = ["Ended", "Slots", "Worker"]
 
@@ -33,7 +33,7 @@ class Slots:
         inbox: "asyncio.Queue[tuple[Worker, AnyEvent | Ended]]",
         *,
         count: int,
-        run: str = "traind.trainer.run:run",
+        run: str = "traind.trainer.run.attempt:run",
         memory_bytes: int | None = None,
     ) -> None:
         """Make the slots; `start` starts them.

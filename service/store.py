@@ -26,7 +26,7 @@ from traind.service.database import Database, Findings, examine, is_whole, outsi
 from traind.service.errors import DiskLow, StoreFailed
 from traind.service.jobs import TERMINAL, Job
 from traind.service.process import aside
-from traind.trainer.contract import Log, encode_event
+from traind.trainer.contract.spec import Log, encode_event
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -12,7 +12,7 @@ import msgspec
 
 from traind.service.errors import InvalidSpec
 from traind.service.problems import LISTED, Problem, problems
-from traind.trainer.contract import TrainSpec
+from traind.trainer.contract.spec import TrainSpec
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from traind.service.errors import DiskLow, ServiceError
 from traind.service.jobs import Job
 from traind.service.journal import Journal
 from traind.service.settings import Layout, Settings
-from traind.trainer.contract import State, Status
-from traind.trainer.control import Verb
+from traind.trainer.contract.spec import State, Status
+from traind.trainer.contract.control import Verb
 
 LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0

@@ -18,8 +18,8 @@ import msgspec
 from traind.service.forkserver import ForkServer
 from traind.service.identity import Identity
 from traind.service.process import WorkerProcess, aside, finish
-from traind.trainer.contract import AnyEvent, decode_event
-from traind.trainer.control import SharedControl, Verb
+from traind.trainer.contract.spec import AnyEvent, decode_event
+from traind.trainer.contract.control import SharedControl, Verb
 
 BOOT_S = 120.0  # the first boot imports torch, from a cold disk perhaps
 CHUNK_BYTES = 65_536
@@ -61,7 +61,7 @@ class Worker:
         control: Any = sharedctypes.RawValue(SharedControl)
         with reader, writer:
             process = await WorkerProcess.start(
-                server, "traind.trainer.worker:initialise", writer, control, run, memory_bytes, boot_s=BOOT_S
+                server, "traind.trainer.worker.main:initialise", writer, control, run, memory_bytes, boot_s=BOOT_S
             )
             pipe = os.dup(reader.fileno())
         os.set_blocking(pipe, False)
@@ -106,7 +106,7 @@ class Worker:
 
     async def work(self, assignment_path: str) -> AsyncGenerator[AnyEvent | Ended]:
         """Hand over the assignment; yield the job's events in order, and last how it ended."""
-        call = asyncio.create_task(self.process.call("traind.trainer.worker:work", assignment_path))
+        call = asyncio.create_task(self.process.call("traind.trainer.worker.main:work", assignment_path))
         problem = ""
         try:
             async for event in self._events(call):

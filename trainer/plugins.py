@@ -16,10 +16,10 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from traind.trainer.errors import SpecError, UserCodeError
+from traind.trainer.contract.errors import SpecError, UserCodeError
 
 GROUP = "traind.trainers"
-BUILT_IN = {"tabular": "traind.trainer.tabular:train"}
+BUILT_IN = {"tabular": "traind.trainer.tabular.train:train"}
 
 Train = Callable[[Any], object]
 

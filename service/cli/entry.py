@@ -16,7 +16,7 @@ from typing import Any
 
 from traind.data.errors import DataError
 from traind.service.errors import ServiceError, described
-from traind.trainer.errors import TrainerError
+from traind.trainer.contract.errors import TrainerError
 
 OK, REFUSED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

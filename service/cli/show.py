@@ -10,7 +10,7 @@ import msgspec
 
 from traind.service.cli.entry import plain
 from traind.service.jobs import TERMINAL, Job
-from traind.trainer.contract import (
+from traind.trainer.contract.spec import (
     AnyEvent,
     Checkpoint,
     ControlAsked,

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from traind.service.answers import Dataset, EventPage, JobPage, Prediction
 from traind.service.jobs import Job
-from traind.trainer.contract import Status, TrainSpec
+from traind.trainer.contract.spec import Status, TrainSpec
 
 T = TypeVar("T")
 Verb = Literal["stop", "pause", "resume", "cancel"]

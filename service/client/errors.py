@@ -8,7 +8,7 @@ from msgspec import Struct
 from traind import data, service, trainer
 from traind.data.errors import BadCell, DataError
 from traind.service.errors import NotRunning, ServiceError
-from traind.trainer.errors import TrainerError
+from traind.trainer.contract.errors import TrainerError
 
 Refusal = ServiceError | DataError | TrainerError
 

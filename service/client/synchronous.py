@@ -14,7 +14,7 @@ from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
 from traind.service.client.errors import Away
 from traind.service.client.transfers import Row, Told, upload_of
 from traind.service.jobs import Job
-from traind.trainer.contract import AnyEvent, Status, TrainSpec
+from traind.trainer.contract.spec import AnyEvent, Status, TrainSpec
 
 
 class SyncClient:

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from traind.service.answers import Dataset
 from traind.service.jobs import Job
-from traind.trainer.contract import AnyEvent, ColumnName, DatasetName, Status, TrainSpec
+from traind.trainer.contract.spec import AnyEvent, ColumnName, DatasetName, Status, TrainSpec
 
 encode = msgspec.json.Encoder().encode
 AnyJobId = Annotated[str, Meta(min_length=1, max_length=200, description="id of a job")]

@@ -10,7 +10,7 @@ from traind.service.http.context import SERVICE, STREAMS, TELEMETRY, VERSION
 from traind.service.http.errors import NotReady
 from traind.service.service import TrainingService
 from traind.service.telemetry import Telemetry
-from traind.trainer.contract import Status
+from traind.trainer.contract.spec import Status
 
 _DROPPED = "Points that went as part of a later one, or not to a watcher; a job's events lack none"
 _RESTARTS = "Workers replaced because they died, by what they did then"

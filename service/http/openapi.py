@@ -19,7 +19,7 @@ from traind.service.http import errors as http
 from traind.service.http.answers import ErrorAnswer, ErrorBody, NoQuery, PredictRequest, SubmitRequest
 from traind.service.http.context import SERVICE, VERSION
 from traind.service.http.operations import JSON, Operation
-from traind.trainer import errors as trainer
+from traind.trainer.contract.spec import errors as trainer
 
 PATH: Final = "/api/openapi.json"
 REF: Final = "#/components/schemas/{name}"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from traind.service.errors import ServiceError
     from traind.service.jobs import Job
     from traind.service.service import TrainingService
-    from traind.trainer.bundle import load_model
-    from traind.trainer.contract import (
+    from traind.trainer.model.model import load_model
+    from traind.trainer.contract.spec import (
         AutoModel,
         BestModel,
         Checkpoint,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         TrainSpec,
         Validation,
     )
-    from traind.trainer.run import Run, run_trainer
+    from traind.trainer.run.attempt import Run, run_trainer
 
 __version__ = "0.1.0"
 
@@ -69,13 +69,13 @@ __all__ = [
 _HOMES = {
     "Client": "traind.service.client.asynchronous",
     "Job": "traind.service.jobs",
-    "Run": "traind.trainer.run",
+    "Run": "traind.trainer.run.attempt",
     "ServiceError": "traind.service.errors",
     "SyncClient": "traind.service.client.synchronous",
     "TrainingService": "traind.service.service",
-    "load_model": "traind.trainer.bundle",
-    "run_trainer": "traind.trainer.run",
-}  # every other name: traind.trainer.contract
+    "load_model": "traind.trainer.model.model",
+    "run_trainer": "traind.trainer.run.attempt",
+}  # every other name: traind.trainer.contract.spec
 
 
 if not TYPE_CHECKING:  # a checker that sees `__getattr__` believes in every name
@@ -84,7 +84,7 @@ if not TYPE_CHECKING:  # a checker that sees `__getattr__` believes in every nam
         """Import a public name from its home."""
         if name not in __all__:
             raise AttributeError(f"module 'traind' has no attribute {name!r}")
-        value = getattr(import_module(_HOMES.get(name, "traind.trainer.contract")), name)
+        value = getattr(import_module(_HOMES.get(name, "traind.trainer.contract.spec")), name)
         globals()[name] = value
         return value
 

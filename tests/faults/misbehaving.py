@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from msgspec import Struct
 
-from traind.trainer.handle import Run
+from traind.trainer.run.run import Run
 
 
 class Options(Struct):

@@ -21,7 +21,7 @@ from traind.data.errors import DatasetNotFound
 from traind.service.errors import ModelNotReady, NotResumable
 from traind.service.jobs import Job
 from traind.service.service import TrainingService
-from traind.trainer.errors import ModelDamaged
+from traind.trainer.contract.errors import ModelDamaged
 
 SPEC = {"epochs": 6, "batch_size": 32, "seed": 4, "checkpoint_every": 0.0}
 ROWS = [{"rooms": n % 7, "age": n % 13, "price": (n % 7) * 3.0 + n % 13} for n in range(1_000)]

@@ -20,7 +20,7 @@ from tally import Case, Tally, seeds, side_by_side
 
 from traind.service.jobs import Job
 from traind.service.store import Change
-from traind.trainer.contract import Status, TrainSpec
+from traind.trainer.contract.spec import Status, TrainSpec
 
 JOBS = 1_000
 LATER_S = 0.2  # how much longer each server may live than the one before

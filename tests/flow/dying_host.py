@@ -13,7 +13,7 @@ from traind.service.forkserver import ForkServer
 from traind.service.identity import identify
 from traind.service.side import SideWorker
 from traind.service.slots import Slots, Worker
-from traind.trainer.contract import Assignment, Log, Place, TrainSpec
+from traind.trainer.contract.spec import Assignment, Log, Place, TrainSpec
 
 JOBS = {"obedient": "checkpoint_when_left", "deaf": "deaf", "frozen": "deaf", "stuck": "deaf_holding_the_interpreter"}
 

@@ -17,7 +17,7 @@ import msgspec
 
 from traind.service.forkserver import ForkServer
 from traind.service.slots import Ended, Slots
-from traind.trainer.contract import Assignment, Place, TrainSpec
+from traind.trainer.contract.spec import Assignment, Place, TrainSpec
 
 FOLDER = Path(sys.argv[1])
 with (FOLDER / "main-module-ran").open("a") as file:

@@ -33,7 +33,7 @@ from aiohttp import web
 from traind import TrainingService
 
 def preloaded(_):
-    return "traind.trainer.boot" in sys.modules, "colorsys" in sys.modules
+    return "traind.trainer.worker.boot" in sys.modules, "colorsys" in sys.modules
 
 async def main():
     app = web.Application()

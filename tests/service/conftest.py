@@ -12,7 +12,7 @@ import pytest
 from traind.service.forkserver import ForkServer
 from traind.service.identity import is_alive
 from traind.service.slots import Ended, Slots, Worker
-from traind.trainer.contract import AnyEvent, Assignment, Place, TrainSpec
+from traind.trainer.contract.spec import AnyEvent, Assignment, Place, TrainSpec
 
 
 @pytest.fixture(scope="session")

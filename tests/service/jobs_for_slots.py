@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traind.trainer import worker
-from traind.trainer.contract import AnyEvent, Checkpoint, Log, Place, Progress, State, Status, TrainSpec
-from traind.trainer.control import SharedControl, Verb
-from traind.trainer.errors import CheckpointDamaged, SpecError
+from traind.trainer.worker.main import main as worker
+from traind.trainer.contract.spec import AnyEvent, Checkpoint, Log, Place, Progress, State, Status, TrainSpec
+from traind.trainer.contract.control import SharedControl, Verb
+from traind.trainer.contract.errors import CheckpointDamaged, SpecError
 
 
 @dataclass
@@ -163,7 +163,7 @@ def loaded_before(job: Job) -> None:
     job.emit(
         Log(
             message=" ".join(
-                sorted({"torch", "duckdb", "numpy", "torch.fx", "traind.trainer.run"} & set(sys.modules))
+                sorted({"torch", "duckdb", "numpy", "torch.fx", "traind.trainer.run.attempt"} & set(sys.modules))
             )
         )
     )
@@ -297,7 +297,7 @@ def count_calls(request: Any) -> Any:
 def refuse(request: Any) -> Any:
     from traind.data import errors as data_errors
     from traind.data.errors import BadCell
-    from traind.trainer import errors as trainer_errors
+    from traind.trainer.contract.spec import errors as trainer_errors
 
     kind = getattr(trainer_errors, request["kind"], None) or getattr(data_errors, request["kind"])
     if issubclass(kind, data_errors.DataError):

@@ -4,7 +4,7 @@ import pytest
 
 from traind.service.budget import check_memory
 from traind.service.errors import InvalidSpec
-from traind.trainer.contract import MlpModel, Synthetic, TabmModel, TrainSpec
+from traind.trainer.contract.spec import MlpModel, Synthetic, TabmModel, TrainSpec
 
 GIB = 2**30
 

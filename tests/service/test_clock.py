@@ -15,7 +15,7 @@ from traind.service.journal import Journal
 from traind.service.settings import Layout, Settings
 from traind.service.snapshots import Snapshots
 from traind.service.watchdog import Watchdog
-from traind.trainer.contract import Progress, State, Status, TrainSpec
+from traind.trainer.contract.spec import Progress, State, Status, TrainSpec
 
 DAY_S = 86_400.0
 JUMPS = [-DAY_S, DAY_S, 1_000 * DAY_S]

@@ -6,7 +6,7 @@ import pytest
 
 from traind.service.endings import after_loss, after_outcome, after_restart
 from traind.service.jobs import Job
-from traind.trainer.contract import Failure, State, Status, TrainSpec
+from traind.trainer.contract.spec import Failure, State, Status, TrainSpec
 
 
 @dataclass

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from traind.service.jobs import Job, apply, submitted, summary
-from traind.trainer.contract import (
+from traind.trainer.contract.spec import (
     AnyEvent,
     Checkpoint,
     ControlAsked,

@@ -16,7 +16,7 @@ from traind.service.jobs import Job
 from traind.service.journal import Journal
 from traind.service.rescue import rebuild
 from traind.service.snapshots import Snapshots
-from traind.trainer.contract import Log, State, Status, TrainSpec, decode_event
+from traind.trainer.contract.spec import Log, State, Status, TrainSpec, decode_event
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 

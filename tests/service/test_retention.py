@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from traind.service.service import TrainingService
-from traind.trainer.contract import State, Status
-from traind.trainer.handle import Run
+from traind.trainer.contract.spec import State, Status
+from traind.trainer.run.run import Run
 
 SMALL = {"epochs": 1, "batch_size": 64, "synthetic": {"rows": 200, "columns": 2}}
 PINS = {"pins": f"{Path(__file__).stem}:pin"}

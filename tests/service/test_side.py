@@ -11,8 +11,8 @@ from traind.data.errors import BadCell, DataError
 from traind.service.errors import NotRunning, SideWorkerFailed
 from traind.service.forkserver import ForkServer
 from traind.service.side import SideWorker
-from traind.trainer import errors as trainer_errors
-from traind.trainer.errors import SpecError, TrainerError
+from traind.trainer.contract.spec import errors as trainer_errors
+from traind.trainer.contract.errors import SpecError, TrainerError
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from traind.service.forkserver import ForkServer
 from traind.service.identity import identify, is_alive
 from traind.service.slots import Ended
-from traind.trainer.contract import Checkpoint, Log, Progress, State, Status
+from traind.trainer.contract.spec import Checkpoint, Log, Progress, State, Status
 
 
 async def test_a_job_s_events_arrive_in_order_and_its_end_comes_last(workers: Any) -> None:
@@ -208,7 +208,7 @@ async def test_everything_heavy_is_loaded_before_the_job_is(workers: Any, fork_s
     """F9: a failing preload would be silent; the fork server has the one thread that survives a fork."""
     worker, _ = await workers.done("loaded_before")
     (log,) = [event for event in workers.said[worker] if isinstance(event, Log)]
-    assert log.message == "duckdb numpy torch torch.fx traind.trainer.run"
+    assert log.message == "duckdb numpy torch torch.fx traind.trainer.run.attempt"
     assert "Threads:\t1\n" in Path(f"/proc/{fork_server.pid}/status").read_text()
 
 

@@ -14,8 +14,8 @@ import pytest
 from traind.service.forkserver import ForkServer, is_supported
 from traind.service.identity import Identity, identify, is_alive, kill_leftover
 from traind.service.slots import Ended
-from traind.trainer.contract import Log
-from traind.trainer.control import Verb
+from traind.trainer.contract.spec import Log
+from traind.trainer.contract.control import Verb
 
 
 @pytest.fixture
@@ -162,10 +162,10 @@ async def test_a_cancelled_call_and_a_dead_worker_hang_nothing(rig: Any, light_s
     rig = await rig(server=light_server, count=2)
     worker = await rig.job("obedient")
     await rig.until(worker, Log)
-    second = asyncio.create_task(worker.process.call("traind.trainer.worker:work", "nowhere"))
+    second = asyncio.create_task(worker.process.call("traind.trainer.worker.main:work", "nowhere"))
     await asyncio.sleep(0)
     second.cancel()
-    third = asyncio.create_task(worker.process.call("traind.trainer.worker:work", "nowhere"))
+    third = asyncio.create_task(worker.process.call("traind.trainer.worker.main:work", "nowhere"))
     await asyncio.sleep(0)
     worker.process.signal(signal.SIGKILL)
     assert await third is None

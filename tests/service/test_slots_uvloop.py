@@ -10,8 +10,8 @@ import uvloop
 
 from traind.service.forkserver import ForkServer
 from traind.service.slots import Ended
-from traind.trainer.contract import Checkpoint, Log, State
-from traind.trainer.control import Verb
+from traind.trainer.contract.spec import Checkpoint, Log, State
+from traind.trainer.contract.control import Verb
 
 
 def test_jobs_talk_end_and_die_as_under_asyncio(

@@ -7,7 +7,7 @@ import pytest
 
 from traind.service.jobs import Job
 from traind.service.snapshots import Snapshots
-from traind.trainer.contract import Status, TrainSpec
+from traind.trainer.contract.spec import Status, TrainSpec
 
 JOB = Job(job_id="one", created_at=1.0, spec=TrainSpec())
 STATES = (Status.QUEUED, Status.STARTING, Status.LOADING, Status.RUNNING)

@@ -14,7 +14,7 @@ from traind.service.errors import RootTooNew, StoreFailed
 from traind.service.jobs import Job
 from traind.service.store import Change, Store
 from traind.service.tables import FORMAT
-from traind.trainer.contract import Log, Status, TrainSpec, decode_event
+from traind.trainer.contract.spec import Log, Status, TrainSpec, decode_event
 
 
 def job(job_id: str, status: Status = Status.QUEUED, **fields: object) -> Job:

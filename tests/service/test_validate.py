@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from traind.service.errors import InvalidSpec
 from traind.service.problems import problems
 from traind.service.validate import parse_spec
-from traind.trainer.contract import MlpModel, TrainSpec
+from traind.trainer.contract.spec import MlpModel, TrainSpec
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20),

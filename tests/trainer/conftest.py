@@ -12,10 +12,10 @@ import msgspec
 import pytest
 import torch
 
-from traind.trainer.checkpoint import unpacked
-from traind.trainer.contract import AnyEvent, DatasetFile, Place, State, TrainSpec
-from traind.trainer.control import Verb
-from traind.trainer.run import run
+from traind.trainer.run.checkpoints import unpacked
+from traind.trainer.contract.spec import AnyEvent, DatasetFile, Place, State, TrainSpec
+from traind.trainer.contract.control import Verb
+from traind.trainer.run.attempt import run
 
 
 class Control:
@@ -40,7 +40,7 @@ class Job:
     root: Path
     spec: TrainSpec
     dataset: DatasetFile | None = None
-    trainer: str = "traind.trainer.tabular:train"
+    trainer: str = "traind.trainer.tabular.train:train"
     attempts: list[Path] = field(default_factory=list)
     events: list[AnyEvent] = field(default_factory=list)
 
@@ -79,7 +79,7 @@ def new_job(tmp_path: Path) -> Callable[..., Job]:
     """Make jobs below the test's folder: `new_job(file=None, **fields of the spec)`."""
     made: list[Job] = []
 
-    def make(file: DatasetFile | None = None, runs: str = "traind.trainer.tabular:train", **fields: Any) -> Job:
+    def make(file: DatasetFile | None = None, runs: str = "traind.trainer.tabular.train:train", **fields: Any) -> Job:
         spec = msgspec.convert(fields, TrainSpec)
         made.append(Job(tmp_path / f"job-{len(made)}", spec, file, runs))
         return made[-1]

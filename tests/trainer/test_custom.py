@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from traind.trainer import plugins
-from traind.trainer.bundle import load_model, predict_request
-from traind.trainer.contract import Checkpoint, Epoch, Log, Metric, Progress, State, Status
-from traind.trainer.control import Verb
-from traind.trainer.errors import SpecError, UserCodeError
-from traind.trainer.run import Run, run_trainer
+from traind.trainer.model.model import load_model, predict_request
+from traind.trainer.contract.spec import Checkpoint, Epoch, Log, Metric, Progress, State, Status
+from traind.trainer.contract.control import Verb
+from traind.trainer.contract.errors import SpecError, UserCodeError
+from traind.trainer.run.attempt import Run, run_trainer
 
 STEPS = 12
 
@@ -153,7 +153,7 @@ def test_without_its_random_streams_it_would_not(new_job, monkeypatch):
     whole, job = job_of(new_job, train), job_of(new_job, train)
     expected = whole.attempt().result.weights_digest
     job.attempt(Verb.LEAVE, 6)
-    monkeypatch.setattr("traind.trainer.handle.restore_random_state", lambda _state: None)
+    monkeypatch.setattr("traind.trainer.run.run.restore_random_state", lambda _state: None)
     assert job.attempt().result.weights_digest != expected
 
 
@@ -312,5 +312,5 @@ def test_one_call_gives_it_a_file(houses, tmp_path):
 
 
 def test_installed_trainers_are_found_by_name():
-    assert plugins.registered()["tabular"] == "traind.trainer.tabular:train"
+    assert plugins.registered()["tabular"] == "traind.trainer.tabular.train:train"
     assert plugins.installed("nobody") is None

@@ -6,9 +6,9 @@ import types
 
 import pytest
 
-from traind.trainer.bundle import load_model
-from traind.trainer.contract import Status
-from traind.trainer.control import Verb
+from traind.trainer.model.model import load_model
+from traind.trainer.contract.spec import Status
+from traind.trainer.contract.control import Verb
 
 
 @pytest.fixture

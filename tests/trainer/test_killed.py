@@ -6,14 +6,14 @@ import sys
 
 import msgspec
 
-from traind.trainer.contract import Assignment, Place, State, Status
+from traind.trainer.contract.spec import Assignment, Place, State, Status
 
 SPEC = {"synthetic": {"rows": 2_000}, "batch_size": 16, "epochs": 8, "checkpoint_every": 0.0}
 PROGRAM = """
 import signal, sys
 import msgspec
-from traind.trainer.contract import Assignment, Checkpoint
-from traind.trainer.run import run
+from traind.trainer.contract.spec import Assignment, Checkpoint
+from traind.trainer.run.attempt import run
 
 said = []
 

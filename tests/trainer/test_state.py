@@ -7,10 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from traind.data.errors import BadTable
-from traind.trainer.checkpoint import Checkpoints
-from traind.trainer.contract import DatasetFile, Epoch, Log, State, Status
-from traind.trainer.control import Verb
-from traind.trainer.loop import Fit
+from traind.trainer.run.checkpoints import Checkpoints
+from traind.trainer.contract.spec import DatasetFile, Epoch, Log, State, Status
+from traind.trainer.contract.control import Verb
+from traind.trainer.tabular.loop import Fit
 
 BARE = {"kind": "mlp", "hidden": [8, 8], "embedding": "none", "dropout": 0.3}
 SMALL = {"synthetic": {"rows": 80}, "batch_size": 16, "epochs": 4, "model": BARE}

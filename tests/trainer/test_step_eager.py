@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from traind.trainer.errors import CheckpointDamaged
-from traind.trainer.optimizers import Optimizer, Tuning, Update, flatten
-from traind.trainer.step import Step, make_step
+from traind.trainer.contract.errors import CheckpointDamaged
+from traind.trainer.step.flat_optimizer import Optimizer, Tuning, Update, flatten
+from traind.trainer.step.step import Step, make_step
 
 Weights = dict[str, torch.Tensor]
 

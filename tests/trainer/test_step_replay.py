@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from traind.trainer import gemm, objective
-from traind.trainer.contract import AutoModel, LinearModel, MlpModel, Model, TabmModel, TrainSpec
-from traind.trainer.eager import EagerStep
-from traind.trainer.models import build
-from traind.trainer.optimizers import Optimizer, Tuning
-from traind.trainer.recipe import choose, facts_of
-from traind.trainer.replay import CHECKS, EAGER_STEPS, EAGER_STEPS_LARGE, EAGER_STEPS_SHORT, ReplayStep
-from traind.trainer.schedules import Schedule
+from traind.trainer import gemm
+
+from traind.trainer.network import objective
+from traind.trainer.contract.spec import AutoModel, LinearModel, MlpModel, Model, TabmModel, TrainSpec
+from traind.trainer.step.eager import EagerStep
+from traind.trainer.network.network import build
+from traind.trainer.step.flat_optimizer import Optimizer, Tuning
+from traind.trainer.network.recipe import choose, facts_of
+from traind.trainer.step.replay.replay import CHECKS, EAGER_STEPS, EAGER_STEPS_LARGE, EAGER_STEPS_SHORT, ReplayStep
+from traind.trainer.tabular.schedules import Schedule
 
 ROWS, BATCH = 200, 24  # nine batches an epoch, the last of eight rows
 BATCHES = -(-ROWS // BATCH)
@@ -356,7 +358,7 @@ def test_a_few_rows_are_added_up_by_a_product() -> None:
 
 def test_what_is_prepared_once_is_what_each_batch_would_prepare(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = ReplayStep(*tabular(AutoModel()), ADAMW, batch_size=BATCH, seed=7)
-    monkeypatch.setattr("traind.trainer.eager.MAX_PREPARED_BYTES", 0)  # as if the table were large
+    monkeypatch.setattr("traind.trainer.step.eager.MAX_PREPARED_BYTES", 0)  # as if the table were large
     plain = EagerStep(*tabular(AutoModel()), ADAMW, batch_size=BATCH, seed=7)
     for step in (prepared, plain):
         train(step)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from traind.trainer.bundle import load_model
-from traind.trainer.contract import Checkpoint, Epoch, Log, Progress, Status
-from traind.trainer.control import Verb
+from traind.trainer.model.model import load_model
+from traind.trainer.contract.spec import Checkpoint, Epoch, Log, Progress, Status
+from traind.trainer.contract.control import Verb
 
 BARE = {"kind": "mlp", "hidden": [8], "embedding": "none", "dropout": 0.0}
 SMALL = {"synthetic": {"rows": 80}, "batch_size": 16, "epochs": 4, "model": BARE}

@@ -9,10 +9,10 @@ from traind.data.errors import BadCell, BadTable, DataError
 from traind.service.errors import ServiceError, described
 from traind.service.http import errors as http
 from traind.service.http.openapi import leaves
-from traind.trainer.errors import SpecError, TrainerError
+from traind.trainer.contract.errors import SpecError, TrainerError
 
 ROOTS = (DataError, TrainerError, ServiceError)
-HOMES = ("traind.data.errors", "traind.trainer.errors", "traind.service.errors", "traind.service.http.errors")
+HOMES = ("traind.data.errors", "traind.trainer.contract.errors", "traind.service.errors", "traind.service.http.errors")
 LEAVES = [leaf for root in ROOTS for leaf in leaves(root) if leaf.__module__ in HOMES]
 AT_START = {"root_busy", "root_too_new", "port_in_use", "token_needed", "bad_tokens", "service_error"}
 

@@ -1,0 +1,232 @@
+"""A finished model in the formats of others: ONNX, safetensors. Compared with the original before it is handed out.
+
+ONNX: one input a column, by its name: float64 (rows,) for numbers and times (seconds since 1970, UTC), NaN where
+missing; text (rows,) in the spelling of the vocabulary, empty where missing. All preprocessing is in the graph.
+Safetensors: the weights, and in the file's metadata under `traind` a JSON object with all the rest.
+Called by name from the service's side worker, and by models themselves.
+"""
+
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load, save
+from torch import Tensor
+
+from traind.data.encoding.encoder import FIRST, MISSING, UNSEEN
+from traind.data.predict_input import table_from
+from traind.data.table.arrays import Codes, Table
+from traind.trainer.model.model import GOLDEN_TOLERANCE, CustomModel, Model, load_model
+from traind.trainer.run.checkpoints import write_file
+from traind.trainer.contract.errors import ExportFailed
+from traind.trainer.model.onnx_module import Whole
+
+OPSET = 17
+PREFIX = "traind/"  # of every name within the graph, so that columns may have any name
+UNSEEN_TEXT = "\x00 not a level of any vocabulary"
+TRIALS = 100  # columns of which each is missing once
+
+
+def export_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Write the model at `model_path` as `format` below `out_dir`, for the side worker; return the file's `path`."""
+    path = Path(request["out_dir"], f"{Path(request['model_path']).stem}.{request['format']}")
+    export(load_model(request["model_path"]), request["format"], path)
+    return {"path": str(path)}
+
+
+def export(model: Model | CustomModel, kind: str, path: Path) -> None:
+    """Write the model; raises `ExportFailed` where that cannot be done, or would not predict as the original does."""
+    if not isinstance(model, Model):
+        raise ExportFailed("Only models of the built-in trainer can be exported.")
+    if kind not in FORMATS:
+        raise ExportFailed(f"There is no format {kind!r}.", hint=f"There are {', '.join(sorted(FORMATS))}.")
+    write_file(path, FORMATS[kind](model))
+
+
+def to_onnx(model: Model) -> bytes:
+    """Return the model as an ONNX file that predicts as it does."""
+    try:
+        import onnx
+        import onnx.compose
+        import onnxruntime  # noqa: F401 - with which the comparison is made
+    except ImportError as error:
+        raise ExportFailed("ONNX is not installed here.", hint="pip install 'traind[onnx]'") from error
+    proto = onnx.compose.add_prefix(onnx.load_from_string(_traced(model)), PREFIX)
+    _name_inputs(model, proto)
+    outputs = _name_outputs(model, proto)
+    proto.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 2))
+    onnx.helper.set_model_props(proto, {"traind": msgspec.json.encode(_described(model)).decode()})
+    onnx.checker.check_model(proto)
+    data: bytes = proto.SerializeToString()
+    table = trial_table(model)
+    expected, found = model.values_of(table), _run(data, model, table, outputs)
+    _compare(model, expected, torch.from_numpy(found[-1]))
+    if model.labels and list(found[0]) != list(model.named(torch.from_numpy(found[-1]))):
+        raise ExportFailed("The ONNX model names other classes than the original.")
+    return data
+
+
+def to_safetensors(model: Model) -> bytes:
+    """Return the weights as a safetensors file, with all the rest of the model as JSON in its metadata."""
+    weights = {name: tensor.contiguous() for name, tensor in model.content["weights"].items()}
+    kept = ("trainer", "spec", "metrics", "data", "versions", "weights_digest", "architecture", "recipe", "schema")
+    about = {name: model.content[name] for name in (*kept, "encoder") if name in model.content}
+    data = save(weights, {"format": "pt", "traind": msgspec.json.encode(about).decode()})
+    table = trial_table(model)
+    expected, found = model.values_of(table), from_safetensors(data).values_of(table)
+    if not torch.equal(expected, found):
+        raise ExportFailed("The safetensors model does not predict what the original does.")
+    return data
+
+
+def from_safetensors(data: bytes) -> Model:
+    """Return the model in a safetensors file that `to_safetensors` made."""
+    length = int.from_bytes(data[:8], "little")
+    about = msgspec.json.decode(msgspec.json.decode(data[8 : 8 + length])["__metadata__"]["traind"])
+    scale = about["recipe"]["target_scale"]  # JSON has no infinities: they are the defaults
+    about["recipe"]["target_scale"] = {name: value for name, value in scale.items() if value is not None}
+    return Model({**about, "weights": load(data)})
+
+
+FORMATS: dict[str, Callable[[Model], bytes]] = {"onnx": to_onnx, "safetensors": to_safetensors}
+
+
+def trial_table(model: Model) -> Table:
+    """Return rows to compare on: the golden ones, then the first of them with cells missing and unseen."""
+    golden = [dict(row) for row in model.content["golden"]["rows"]]
+    if not golden:
+        raise ExportFailed("The model has no golden rows to compare an export on.")
+    names = [column.name for column in model.encoder.columns]
+    texts = [vocabulary.column for vocabulary in model.encoder.vocabularies]
+    rows = [
+        *golden,
+        *({**golden[0], name: None} for name in names[:TRIALS]),
+        *({**golden[0], name: UNSEEN_TEXT} for name in texts[:TRIALS]),
+        dict.fromkeys(names),
+    ]
+    return table_from([{name: row[name] for name in names} for row in rows], model.encoder)
+
+
+def _traced(model: Model) -> bytes:
+    """Return the whole model as ONNX with inputs `in_<number>`, text as indices."""
+    whole, file = Whole(model), BytesIO()
+    table = trial_table(model)
+    encoded = iter(model.encoder.encode(table).categorical.T)
+    cells = [
+        torch.from_numpy(next(encoded).copy() if isinstance(table.columns[name], Codes) else table.columns[name])
+        for name in whole.columns
+    ]
+    names = [f"in_{place}" for place in range(len(cells))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's, about constants that are; the exporter's, about its age
+        torch.onnx.export(
+            whole.eval(),
+            tuple(cells),
+            file,  # type: ignore[arg-type]  # it takes files as well
+            dynamo=False,
+            input_names=names,
+            output_names=["values"],
+            dynamic_axes={name: {0: "rows"} for name in (*names, "values")},
+            opset_version=OPSET,
+        )
+    return file.getvalue()
+
+
+def _name_inputs(model: Model, proto: Any) -> None:
+    """Give the graph one input a column, by its name; text is numbered by its vocabulary."""
+    from onnx import TensorProto, helper
+
+    vocabularies = {vocabulary.column: vocabulary for vocabulary in model.encoder.vocabularies}
+    inputs, nodes = [], []
+    for place, column in enumerate(model.encoder.columns):
+        inner, vocabulary = f"{PREFIX}in_{place}", vocabularies.get(column.name)
+        kind = TensorProto.DOUBLE if vocabulary is None else TensorProto.STRING
+        inputs.append(helper.make_tensor_value_info(column.name, kind, ["rows"]))
+        if vocabulary is None:
+            nodes.append(helper.make_node("Identity", [column.name], [inner]))
+        else:
+            levels = ("", *vocabulary.levels)
+            indices = (MISSING, *range(FIRST, FIRST + len(vocabulary.levels)))
+            nodes.append(
+                _encoder([column.name], [inner], keys_strings=levels, values_int64s=indices, default_int64=UNSEEN)
+            )
+    for field, new in (("input", inputs), ("node", [*nodes, *proto.graph.node])):
+        proto.graph.ClearField(field)
+        getattr(proto.graph, field).extend(new)
+
+
+def _name_outputs(model: Model, proto: Any) -> list[str]:
+    """Give the graph its outputs: `prediction`, and of classes `probabilities`; return their names."""
+    from onnx import TensorProto, helper
+
+    taken, values = {column.name for column in model.encoder.columns}, f"{PREFIX}values"
+    names = [name + "_" if name in taken else name for name in ("prediction", "probabilities")]
+    proto.graph.ClearField("output")
+    if not model.labels:
+        proto.graph.node.append(helper.make_node("Identity", [values], names[:1]))
+        proto.graph.output.append(helper.make_tensor_value_info(names[0], TensorProto.DOUBLE, ["rows"]))
+        return names[:1]
+    best = f"{PREFIX}best"
+    proto.graph.node.extend(
+        [
+            helper.make_node("ArgMax", [values], [best], axis=1, keepdims=0),
+            _encoder([best], names[:1], keys_int64s=range(len(model.labels)), values_strings=model.labels),
+            helper.make_node("Identity", [values], names[1:]),
+        ]
+    )
+    proto.graph.output.extend(
+        [
+            helper.make_tensor_value_info(names[0], TensorProto.STRING, ["rows"]),
+            helper.make_tensor_value_info(names[1], TensorProto.FLOAT, ["rows", len(model.labels)]),
+        ]
+    )
+    return names
+
+
+def _encoder(inputs: list[str], outputs: list[str], **mapping: Any) -> Any:
+    from onnx import helper
+
+    return helper.make_node("LabelEncoder", inputs, outputs, domain="ai.onnx.ml", **mapping)
+
+
+def _run(data: bytes, model: Model, table: Table, outputs: list[str]) -> list[Any]:
+    """Return what the ONNX model gives for the table."""
+    import onnxruntime
+
+    indices = iter(model.encoder.encode(table).categorical.T)
+    vocabularies = iter(model.encoder.vocabularies)
+    fed: dict[str, NDArray[Any]] = {}
+    for column in model.encoder.columns:
+        cells = table.columns[column.name]
+        if isinstance(cells, Codes):
+            texts = np.array(["", UNSEEN_TEXT, *next(vocabularies).levels], dtype=object)
+            fed[column.name] = texts[next(indices)]
+        else:
+            fed[column.name] = cells
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    found: list[Any] = session.run(outputs, fed)
+    return found
+
+
+def _compare(model: Model, expected: Tensor, found: Tensor) -> None:
+    """Raise `ExportFailed` where predictions are further from the original's than rounding explains."""
+    scale = 1.0 if model.labels else max(1e-30, float(expected.abs().max()))
+    off = float((expected.double() - found.double()).abs().max())
+    if expected.shape != found.shape or not off <= GOLDEN_TOLERANCE * scale:
+        raise ExportFailed(f"The ONNX model does not predict what the original does: it is off by {off:.3g}.")
+
+
+def _described(model: Model) -> dict[str, Any]:
+    """Return what a user of the ONNX file needs to know."""
+    return {
+        "target": model.encoder.target,
+        "labels": model.labels,
+        "columns": [{"name": column.name, "kind": column.kind} for column in model.encoder.columns],
+        "metrics": model.metrics,
+    }

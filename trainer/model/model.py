@@ -1,0 +1,296 @@
+"""The finished model: one file that predicts, anywhere that traind is installed.
+
+The file is one `torch.save` dict of tensors and plain values: what was learned, how columns are encoded, what the
+outputs mean, and some golden rows with their predictions, which are checked whenever it is loaded. Nothing in it is
+code. `load_model` also reads the checkpoint of a job that is still running.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from traind.data.encoding.encoder import Encoded, Encoder
+from traind.data.errors import BadTable
+from traind.data.predict_input import Batch, parse, table_from
+from traind.data.table.schema import Schema
+from traind.data.table.arrays import Table
+from traind.trainer import plugins
+from traind.trainer.run.checkpoints import packed, unpacked, write_file
+from traind.trainer.contract.errors import ModelDamaged, NoModelYet, UserCodeError
+from traind.trainer.network.network import Network, rebuild
+from traind.trainer.network.objective import predictions
+from traind.trainer.network.recipe import Recipe
+from traind.trainer.model.predict_file import Prediction, predict_file
+
+FORMAT = 1
+CHUNK_ROWS = 2_048  # in cache, and few calls
+MODELS_KEPT = 4
+GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
+Rows = Sequence[Mapping[str, Any]]
+Columns = Mapping[str, Sequence[Any]]
+Data = Rows | Columns | str | Path  # or a pandas DataFrame, which is asked for its columns
+Cell = str | int | float | bool | list[Any] | dict[str, Any] | None  # lists, objects: where no column is read
+
+
+class Model:
+    """A finished tabular model."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+        self.encoder = Encoder.from_state(content["encoder"])
+        self.recipe = msgspec.convert(content["recipe"], Recipe)
+        self.schema = msgspec.convert(content["schema"], Schema)
+        self.network: Network = rebuild(content["architecture"])
+        self.network.load_state_dict(content["weights"])
+        self.network.eval()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes in the order of their probabilities; none where the target is a number."""
+        return self.encoder.labels
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """How good it was, by split."""
+        found: dict[str, Any] = self.content.get("metrics", {})
+        return found
+
+    def predict(self, data: Data) -> Prediction:
+        """Predict for rows (dicts), for columns (a dict of lists, a DataFrame), or for a file.
+
+        Columns beyond those of the training do not matter, nor does their order. Raises `BadTable` naming what is
+        missing and every row that cannot be read.
+        """
+        return self.named(self.values(data))
+
+    def named(self, values: Tensor) -> Prediction:
+        """Return values or probabilities as what they mean."""
+        if not self.labels:
+            return Prediction(values.tolist())
+        prediction = Prediction(self.labels[one] for one in values.argmax(dim=1).tolist())
+        prediction.probabilities = [dict(zip(self.labels, row, strict=True)) for row in values.tolist()]
+        return prediction
+
+    def values(self, data: Data) -> Tensor:
+        """Return (rows,) float64 values of the target, or (rows, classes) probabilities."""
+        if not isinstance(data, str | Path):
+            data = _without(self.encoder.target, data)
+        return self.values_of(table_from(data, self.encoder))
+
+    def values_of(self, table: Table) -> Tensor:
+        """Return the same for a table that has been read."""
+        return forward(self.network, self.recipe, self.encoder.encode(table))
+
+    def predict_file(self, file: str | Path, out: str | Path) -> int:
+        """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
+        return predict_file(self._predict_batch, self.labels, Path(file), Path(out))
+
+    def export(self, format: str, out: str | Path) -> None:  # noqa: A002 - the public word for it
+        """Write it as `onnx` or `safetensors`, compared with the original first. Raises `ExportFailed`."""
+        from traind.trainer.model.export import export
+
+        export(self, format, Path(out))
+
+    def _predict_batch(self, batch: Batch) -> Prediction:
+        features = {name: cells for name, cells in batch.columns.items() if name != self.encoder.target}
+        return self.named(self.values_of(parse(features, self.encoder, batch.lines)))
+
+    def check(self) -> None:
+        """Predict the golden rows again. Raises `ModelDamaged` where they come out otherwise."""
+        golden = self.content["golden"]
+        if not golden["rows"]:
+            return
+        now = self.values(golden["rows"])
+        largest = float((now.double() - golden["predictions"].double()).abs().max())
+        spread = 1.0 if self.labels else max(1.0, float(golden["predictions"].abs().max()))
+        if not largest <= GOLDEN_TOLERANCE * spread:
+            raise ModelDamaged(
+                f"The model does not predict what it did when it was made: its golden rows are off by {largest:.3g}."
+            )
+
+
+def _without(target: str, data: Any) -> Rows | Columns:
+    """Return rows or columns without the target's cells: they may be nonsense, and are not looked at."""
+    if hasattr(data, "to_dict"):  # a DataFrame
+        data = data.to_dict("list")
+    if isinstance(data, Mapping):
+        return {name: cells for name, cells in data.items() if name != target}
+    rows = list(data)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise BadTable(
+                f"row {number} is of the type {type(row).__name__}, not a dict of cells by column",
+                hint='rows are such as [{"rooms": 3}], columns such as {"rooms": [3, 4]}',
+            )
+    return [{name: cell for name, cell in row.items() if name != target} for row in rows]
+
+
+class CustomModel:
+    """A model of another trainer: it predicts by the `predict(model, rows)` that stands beside the trainer."""
+
+    def __init__(self, content: dict[str, Any], train: plugins.Train | None) -> None:
+        self.content = content
+        self._predict = plugins.predictor(train) if train is not None else None
+
+    def predict(self, data: Rows | Columns) -> Prediction:
+        """Predict for rows (dicts) or columns (a dict of lists). Raises `UserCodeError` where that cannot be done."""
+        if self._predict is None:
+            raise UserCodeError(
+                f"Models of the trainer {self.content.get('trainer')!r} cannot predict.",
+                hint="It needs a function predict(model, rows) beside it, and its package installed here.",
+            )
+        if isinstance(data, Mapping):
+            rows = [dict(zip(data, cells, strict=True)) for cells in zip(*data.values(), strict=True)]
+        else:
+            rows = [dict(row) for row in data]
+        try:
+            found = self._predict(self.content, rows)
+        except Exception as error:
+            raise UserCodeError(f"The trainer's predict raised {type(error).__name__}: {error}") from error
+        if len(found) != len(rows):
+            raise UserCodeError(f"The trainer's predict gave {len(found)} predictions for {len(rows)} rows.")
+        return Prediction(found.tolist() if hasattr(found, "tolist") else found)
+
+    def predict_file(self, file: str | Path, out: str | Path) -> int:
+        """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
+        return predict_file(lambda batch: self.predict(batch.columns), (), Path(file), Path(out))
+
+    def export(self, format: str, out: str | Path) -> None:  # noqa: A002 - the public word for it
+        """Write it as `onnx` or `safetensors`, compared with the original first. Raises `ExportFailed`."""
+        from traind.trainer.model.export import export
+
+        export(self, format, Path(out))
+
+
+def forward(
+    network: torch.nn.Module, recipe: Recipe, rows: Encoded, beat: Callable[[], None] = lambda: None
+) -> Tensor:
+    """Return what `objective.predictions` does for all rows, in chunks whose size is fixed: so are the bits."""
+    device = next(network.parameters()).device
+    parts = []
+    with torch.no_grad():
+        for start in range(0, max(1, len(rows)), CHUNK_ROWS):  # of no rows, the right shape
+            beat()
+            numeric = torch.from_numpy(rows.numeric[start : start + CHUNK_ROWS].copy())
+            categorical = torch.from_numpy(rows.categorical[start : start + CHUNK_ROWS].copy())
+            parts.append(predictions(recipe, network(numeric.to(device), categorical.to(device))).cpu())
+    return torch.cat(parts)
+
+
+def write_model(path: Path, model: dict[str, Any], head: dict[str, Any]) -> str:
+    """Write a model file of a trainer's `model` and what traind knows of it; return the digest of its weights.
+
+    Raises `UserCodeError` where it could not be loaded again.
+    """
+    digest = weights_digest(model.get("weights", model))
+    whole = {"format": FORMAT, "weights_digest": digest, **head}
+    if taken := sorted(whole.keys() & model.keys()):
+        raise UserCodeError(f"The names {', '.join(taken)} are traind's own in a model file.")
+    write_file(path, packed({**whole, **model}))
+    return digest
+
+
+def load_model(path: str | Path, trainer: plugins.Train | None = None) -> Model | CustomModel:
+    """Load a finished model, or the best one so far from a running job's checkpoint, and check that it predicts.
+
+    A model of another trainer predicts by its `trainer`: given here, or installed under the name that the file says.
+    Raises `ModelDamaged` where the file is not whole or not of ours, `NoModelYet` for an early checkpoint.
+    """
+    content = read_model(Path(path))
+    if content.get("trainer", "tabular") != "tabular":
+        return CustomModel(content, trainer or plugins.installed(content["trainer"]))
+    try:
+        model = Model(content)
+        if "weights_digest" in content and weights_digest(content["weights"]) != content["weights_digest"]:
+            raise ModelDamaged(f"{Path(path).name} is damaged: its weights are not those that were written.")
+        model.check()
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise ModelDamaged(f"{Path(path).name} is not a whole model: {type(error).__name__}: {error}") from error
+    return model
+
+
+def predict_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Predict `rows` or `columns` with the model at `model_path`, for the side worker; a few models stay loaded.
+
+    `trainer` is the `module:function` of a trainer that is not the built-in one.
+    """
+    path = Path(request["model_path"])
+    if not path.exists():  # a running job replaces its checkpoints
+        path = max(path.parent.glob("checkpoint-*.pt"), default=path)
+    stat = path.stat()
+    model = _loaded(path, stat.st_mtime_ns, stat.st_size, request.get("trainer"))
+    data = request["columns"] if "columns" in request else request["rows"]
+    prediction = model.predict(data)
+    answer: dict[str, Any] = {"predictions": list(prediction)}
+    if prediction.probabilities is not None:
+        answer["probabilities"] = prediction.probabilities
+    return answer
+
+
+def predict_json_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Predict as `predict_request` does, from JSON to JSON: of what may be large the server looks at neither."""
+    name = "columns" if "columns" in request else "rows"
+    kind: Any = dict[str, list[Cell]] if name == "columns" else list[dict[str, Cell]]
+    try:
+        data = msgspec.json.decode(request[name], type=kind)
+    except msgspec.ValidationError as error:
+        raise BadTable(f"the {name} cannot be read: {error}") from None
+    return {"json": msgspec.json.encode(predict_request({**request, name: data}))}
+
+
+@lru_cache(maxsize=MODELS_KEPT)
+def _loaded(path: Path, _changed_ns: int, _size_bytes: int, trainer: str | None) -> Model | CustomModel:
+    return load_model(path, plugins.load(trainer).train if trainer else None)
+
+
+def read_model(path: Path) -> dict[str, Any]:
+    """Return the content of a model file, or the model within a checkpoint. Raises `ModelDamaged`."""
+    try:
+        content = unpacked(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ModelDamaged(f"{path.name} cannot be read as a model: {error}") from error
+    if "state" in content:
+        return _of_checkpoint(content)
+    if content.get("format") != FORMAT:
+        raise ModelDamaged(f"{path.name} is of format {content.get('format')}; this version reads {FORMAT}.")
+    return content
+
+
+def weights_digest(weights: Any) -> str:
+    """Return the sha256 over every tensor: its place, type, shape and bytes, dicts in the order of their keys."""
+    digest = hashlib.sha256()
+    for place, tensor in _tensors(weights, ""):
+        digest.update(f"{place} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _of_checkpoint(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the model of the best epoch in a checkpoint of the tabular trainer."""
+    state = content["state"]
+    if not isinstance(state, dict) or "model" not in state:
+        raise NoModelYet("The trainer of this job makes its model at the end.")
+    weights = state["weights"]
+    if weights is None:
+        raise NoModelYet("There is no model yet: the first epoch has not ended.", hint="Ask again later.")
+    return {"golden": {"rows": [], "predictions": torch.empty(0)}, **state["model"], "weights": weights}
+
+
+def _tensors(tree: Any, place: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of nested dicts and sequences with their places, in a fixed order."""
+    if isinstance(tree, Tensor):
+        yield place, tree
+    elif isinstance(tree, Mapping):
+        for key in sorted(tree, key=str):
+            yield from _tensors(tree[key], f"{place}/{key}")
+    elif isinstance(tree, list | tuple):
+        for number, item in enumerate(tree):
+            yield from _tensors(item, f"{place}/{number}")

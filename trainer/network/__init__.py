@@ -1,0 +1,1 @@
+"""Networks and the recipe that chooses them: layers, embeddings, objectives. Knows no file and no loop."""

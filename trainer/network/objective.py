@@ -1,0 +1,83 @@
+"""What a network is asked to learn and what its outputs mean: loss, target transform, predictions.
+
+The loss is one function of `(output, target)` without state, a mean over rows, so that it can be captured with the
+network. Targets are brought into the network's terms once, before training; predictions come back in the user's.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from traind.trainer.network.recipe import Recipe, TargetScale
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def training_target(recipe: Recipe, target: NDArray[Any]) -> Tensor:
+    """Return (rows,) what the loss takes: float32 scaled values, 0.0 and 1.0 of two classes, or int64 classes."""
+    if recipe.task == "multiclass":
+        return torch.from_numpy(np.array(target, dtype=np.int64))
+    if recipe.task == "binary":
+        return torch.from_numpy(np.array(target, dtype=np.float32))
+    scale = recipe.target_scale
+    # Values outside the training range would have no logarithm, and only validation rows can be there.
+    values = np.asarray(target, dtype=np.float64)
+    seen = np.log(np.maximum(values, scale.low)) if scale.log else values
+    return torch.from_numpy(((seen - scale.centre) / scale.scale).astype(np.float32))
+
+
+def loss_function(recipe: Recipe) -> Loss:
+    """Return the mean over rows (and heads) of the task's loss, for raw outputs and a `training_target`."""
+    smoothing = recipe.label_smoothing
+    if recipe.task == "regression":
+        return _squared_error
+    if recipe.task == "binary":
+        return lambda output, target: _binary_cross_entropy(output, target, smoothing)
+    return lambda output, target: _cross_entropy(output, target, smoothing)
+
+
+def predictions(recipe: Recipe, output: Tensor) -> Tensor:
+    """Return (rows,) float64 values in the target's own unit, or (rows, classes) float32 probabilities.
+
+    Heads are averaged: values in the network's terms, classes by their probabilities.
+    """
+    heads = output.unsqueeze(1) if output.ndim == 2 else output
+    if recipe.task == "regression":
+        return _unscaled(recipe.target_scale, heads.squeeze(2).mean(dim=1))
+    if recipe.task == "multiclass":
+        return heads.softmax(dim=2).mean(dim=1)
+    positive = heads.squeeze(2).sigmoid().mean(dim=1)
+    return torch.stack((1.0 - positive, positive), dim=1)
+
+
+def _unscaled(scale: TargetScale, value: Tensor) -> Tensor:
+    seen = value.double() * scale.scale + scale.centre
+    return (seen.exp() * scale.factor if scale.log else seen).clamp(scale.low, scale.high)
+
+
+def _squared_error(output: Tensor, target: Tensor) -> Tensor:
+    output = output.squeeze(-1)
+    return functional.mse_loss(output, _per_head(output, target))
+
+
+def _binary_cross_entropy(output: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    output = output.squeeze(-1)
+    if smoothing > 0.0:
+        target = target * (1.0 - smoothing) + smoothing / 2
+    return functional.binary_cross_entropy_with_logits(output, _per_head(output, target))
+
+
+def _cross_entropy(output: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    if output.ndim == 3:
+        target = target.unsqueeze(1).expand(-1, output.shape[1]).flatten()
+        output = output.flatten(0, 1)
+    return functional.cross_entropy(output, target, label_smoothing=smoothing)
+
+
+def _per_head(output: Tensor, target: Tensor) -> Tensor:
+    return target if output.ndim == 1 else target.unsqueeze(1).expand_as(output)

@@ -1,0 +1,288 @@
+"""Every hyperparameter of a job, resolved before training starts, each with its reason.
+
+The recipe follows from the spec, the task and the shape of the training table, never from a stopwatch, so that the
+same spec on the same data is the same job. What the spec names explicitly always wins. How the automatic choices
+were found: docs/models.md.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from msgspec import Struct, structs
+from numpy.typing import NDArray
+
+from traind.trainer.contract.spec import (
+    AutoModel,
+    BestModel,
+    Embedding,
+    FastModel,
+    LinearModel,
+    MlpModel,
+    Model,
+    TabmModel,
+    TrainSpec,
+)
+
+Task = Literal["regression", "binary", "multiclass"]
+
+
+class Rows(Protocol):
+    """The part of an encoded split that the recipe looks at."""
+
+    @property
+    def numeric(self) -> NDArray[np.float32]:
+        """(rows, numeric features)."""
+
+    @property
+    def target(self) -> NDArray[Any]:
+        """(rows,) float32 for regression, int64 class index otherwise."""
+
+
+class TargetScale(Struct, frozen=True):
+    """How a regression target is seen by the network: `(f(y) - centre) / scale`, f the logarithm if `log`.
+
+    The inverse of a mean of logarithms is a median; `factor` makes it a mean again, where that matters.
+    """
+
+    log: bool = False
+    centre: float = 0.0
+    scale: float = 1.0
+    low: float = -math.inf  # predictions are clamped to the range of the training rows, in the target's own unit
+    high: float = math.inf
+    factor: float = 1.0  # of finished models; not 1 only with `log`
+
+
+_AS_IT_IS = TargetScale()
+
+
+class Network(Struct, frozen=True):
+    """The network's shape, apart from what the table's columns decide."""
+
+    kind: Literal["linear", "mlp", "tabm"]
+    hidden: tuple[int, ...] = ()
+    heads: int = 1
+    embedding: Literal["none", "piecewise_linear", "periodic"] = "none"
+    embedding_dim: int = 16
+    bins: int = 128
+    dropout: float = 0.0
+
+
+class Recipe(Struct, frozen=True):
+    """Everything that decides a training run beside the data and the seed. Plain values: it is saved as it is."""
+
+    task: Task
+    outputs: int  # 1, or the number of classes when there are more than two
+    network: Network
+    target_scale: TargetScale
+    epochs: int
+    batch_size: int
+    lr: float
+    optimizer: Literal["adam", "adamw", "sgd"]
+    betas: tuple[float, float]  # the first is sgd's momentum
+    weight_decay: float
+    schedule: Literal["constant", "cosine", "linear"]
+    warmup: float  # share of all steps over which the learning rate rises to `lr`
+    averaging: float  # decay a step of the averaged weights; 0: no averaging
+    label_smoothing: float
+    grad_clip: float | None
+    patience: int | None  # epochs without improvement; None: never stop early
+    reasons: dict[str, str] = {}  # of the fields that were chosen, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the recipe may know of a table: its task and the shape of its training rows."""
+
+    task: Task
+    rows: int
+    classes: int = 0  # 0 for regression
+    numeric: int = 0  # encoded numeric features
+    cardinalities: tuple[int, ...] = ()  # of the categorical columns, missing and unseen included
+    target_scale: TargetScale = _AS_IT_IS
+    synthetic: bool = False
+
+
+class _Size(Struct, frozen=True):
+    """What a model's name stands for."""
+
+    kind: Literal["linear", "mlp", "tabm"] = "mlp"
+    hidden: tuple[int, ...] = (256, 256)
+    heads: int = 1
+    embedding: Literal["none", "piecewise_linear"] = "piecewise_linear"
+    embedding_dim: int = 32
+    bins: int = 128
+    epochs: int = 14
+
+
+_BATCHES = ((2_000, 32), (5_000, 64), (10_000, 128), (60_000, 256), (200_000, 512), (math.inf, 1024))
+_SIZES: dict[type[Model], _Size] = {
+    AutoModel: _Size(),
+    FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=8),
+    BestModel: _Size("tabm", heads=8, epochs=28),
+    LinearModel: _Size("linear", hidden=(), embedding="none"),
+    TabmModel: _Size("tabm"),
+}
+
+
+def facts_of(
+    task: Task, classes: int, cardinalities: tuple[int, ...], train: Rows, *, synthetic: bool = False
+) -> Facts:
+    """Return what the recipe may know of the encoded training rows `train`."""
+    scale = _AS_IT_IS
+    if task == "regression" and not synthetic:
+        scale = fit_target_scale(np.asarray(train.target, dtype=np.float64))
+    return Facts(
+        task=task,
+        rows=len(train.target),
+        classes=classes if task != "regression" else 0,
+        numeric=int(train.numeric.shape[1]),
+        cardinalities=tuple(cardinalities),
+        target_scale=scale,
+        synthetic=synthetic,
+    )
+
+
+def fit_target_scale(target: NDArray[np.float64]) -> TargetScale:
+    """Return the transform for `target`: standardised, of the logarithm where it is positive and skewed."""
+    low, high = float(target.min()), float(target.max())
+    log = low > 0.0 and _skewness(target) > 1.0 and abs(_skewness(np.log(target))) < _skewness(target)
+    seen = np.log(target) if log else target
+    scale = float(seen.std())
+    return TargetScale(log, float(seen.mean()), scale if scale > 0.0 else 1.0, low, high)
+
+
+def choose(spec: TrainSpec, facts: Facts) -> Recipe:
+    """Return the recipe for `spec` on a table with these `facts`."""
+    chosen = _synthetic(facts) if facts.synthetic else _tabular(spec.model, facts)
+    network, reasons = _network(spec.model, chosen.network), dict(chosen.reasons)
+    explicit: dict[str, Any] = {
+        field: getattr(spec, field)
+        for field in ("epochs", "batch_size", "lr", "optimizer", "schedule", "weight_decay", "patience")
+        if getattr(spec, field) != "auto"
+    }
+    if spec.grad_clip is not None:
+        explicit["grad_clip"] = spec.grad_clip
+    reasons |= dict.fromkeys(explicit, "as the spec says")
+    explicit |= _consequences(spec, chosen, reasons)
+    return structs.replace(chosen, network=network, reasons=reasons, **explicit)
+
+
+def _consequences(spec: TrainSpec, chosen: Recipe, reasons: dict[str, str]) -> dict[str, Any]:
+    """Return what follows from the spec's explicit values for those that it leaves to us."""
+    follows: dict[str, Any] = {}
+    if spec.schedule == "constant":
+        follows["warmup"] = 0.0
+        reasons["warmup"] = "none: a constant schedule was asked for"
+    if spec.optimizer == "sgd" and spec.lr == "auto":
+        follows["lr"] = chosen.lr * 25
+        reasons["lr"] = "25 times Adam's: momentum takes raw gradients"
+    if spec.optimizer == "adam" and spec.weight_decay == "auto":
+        follows["weight_decay"] = 0.0
+        reasons["weight_decay"] = "none: adam has no decoupled decay"
+    return follows
+
+
+def _synthetic(facts: Facts) -> Recipe:
+    """Return the bare defaults: a job without a data set is the loop a user would write."""
+    return Recipe(
+        task=facts.task,
+        outputs=_outputs(facts),
+        network=Network("mlp", (64, 64)),
+        target_scale=facts.target_scale,
+        epochs=3,
+        batch_size=16,
+        lr=1e-3,
+        optimizer="adam",
+        betas=(0.9, 0.999),
+        weight_decay=0.0,
+        schedule="constant",
+        warmup=0.0,
+        averaging=0.0,
+        label_smoothing=0.0,
+        grad_clip=None,
+        patience=None,
+        reasons={"network": "synthetic data: the bare network and loop"},
+    )
+
+
+def _tabular(model: Model, facts: Facts) -> Recipe:
+    """Return the recipe for a real table, before the spec's own values."""
+    size = _SIZES.get(type(model), _SIZES[AutoModel])
+    is_regression = facts.task == "regression"
+    batch_size = next(size for rows, size in _BATCHES if facts.rows < rows)
+    per_epoch = math.ceil(facts.rows / batch_size)
+    epochs = min(100, max(size.epochs, math.ceil(120_000 / facts.rows)))
+    steps = epochs * per_epoch
+    return Recipe(
+        task=facts.task,
+        outputs=_outputs(facts),
+        network=_shape(size, facts),
+        target_scale=facts.target_scale,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=4e-3 if batch_size >= 256 else 3e-3,
+        optimizer="adamw",
+        betas=(0.9, 0.99),
+        weight_decay=0.02 if is_regression else 0.1,
+        schedule="cosine",
+        warmup=0.05,
+        averaging=min(0.99, max(0.5, 1.0 - 10.0 / steps)),
+        label_smoothing=0.0,
+        grad_clip=None,
+        patience=max(4, epochs // 5),
+        reasons={
+            "network": f"{facts.numeric} numeric features, {len(facts.cardinalities)} categorical",
+            "target_scale": _why_scale(facts),
+            "epochs": f"{facts.rows} training rows: many passes over few, few over many",
+            "batch_size": f"for {facts.rows} training rows",
+            "lr": "grows with the batch",
+            "weight_decay": "low for numbers, higher for classes, whose loss falls for ever as weights grow",
+            "averaging": f"over the last of {steps} steps",
+            "patience": "a fifth of the epochs, 4 at least",
+        },
+    )
+
+
+def _shape(size: "_Size", facts: Facts) -> Network:
+    """Return the network for a table: fewer bins and dimensions where columns are many or rows are few."""
+    dim = 32 if facts.numeric <= 8 else 16 if facts.numeric <= 100 else 8
+    bins = min(size.bins, max(8, facts.rows // 40), max(16, 12_800 // max(1, facts.numeric)))
+    return Network(size.kind, size.hidden, size.heads, size.embedding, min(dim, size.embedding_dim), bins)
+
+
+def _why_scale(facts: Facts) -> str:
+    if facts.task != "regression":
+        return "classes have no scale"
+    return "logarithm: the target is positive and skewed" if facts.target_scale.log else "standardised"
+
+
+def _network(model: Model, chosen: Network) -> Network:
+    """Return `chosen` with what `model` says of its own shape."""
+    if not isinstance(model, MlpModel | TabmModel):
+        return chosen
+    return structs.replace(
+        chosen,
+        hidden=model.hidden,
+        heads=model.k if isinstance(model, TabmModel) else 1,
+        embedding=_embedding(model.embedding, chosen),
+        dropout=model.dropout,
+    )
+
+
+def _embedding(asked: Embedding, chosen: Network) -> Literal["none", "piecewise_linear", "periodic"]:
+    return chosen.embedding if asked == "auto" else asked
+
+
+def _outputs(facts: Facts) -> int:
+    return facts.classes if facts.task == "multiclass" else 1
+
+
+def _skewness(values: NDArray[np.float64]) -> float:
+    """Return the third standardised moment; 0 for a constant."""
+    deviation = float(values.std())
+    if deviation == 0.0:
+        return 0.0
+    z = (values - values.mean()) / deviation
+    return float((z * z * z).mean())

@@ -1,0 +1,122 @@
+"""One attempt of a job, top to bottom in this process.
+
+`run` finds the trainer, makes the `Run` it speaks through, and says how the attempt ended. It knows no socket and
+no server: what happens is told by `emit`, what is asked is read from `control`. Called by the worker, by tests, and
+by `run_trainer`, with which a trainer is tried in a terminal or a debugger.
+"""
+
+import hashlib
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from traind.data.files import check_digest, check_size
+from traind.data.predict_input import format_of
+from traind.trainer import plugins
+from traind.trainer.contract.spec import (
+    AnyEvent,
+    DatasetFile,
+    Epoch,
+    Place,
+    Progress,
+    State,
+    Status,
+    TrainSpec,
+    encode_event,
+)
+from traind.trainer.contract.control import Control, LocalControl
+from traind.trainer.run.outcome import EmitFailed, ended, failed
+from traind.trainer.run.run import Emit, Run
+
+__all__ = ["Emit", "Run", "run", "run_trainer"]
+BUILT_IN = Place(job_id="", attempt=0, attempt_dir="").trainer
+
+
+def run(spec: TrainSpec, emit: Emit, place: Place | None = None, control: Control | None = None) -> State:
+    """Run one attempt of a job and return its last state, which is also the last event.
+
+    Without a `place` the job's files lie in a new temporary folder, and nothing is gone on from. Raises only what
+    is not the job's fault: an `emit` that fails, Ctrl-C.
+    """
+    place = place or Place(job_id="local", attempt=1, attempt_dir=tempfile.mkdtemp(prefix="traind-"))
+    this: Run[Any] = Run(spec, emit, place, control or LocalControl())
+    try:
+        this.emit(State(status=Status.LOADING, attempt=place.attempt))
+        try:
+            _train(this, plugins.load(place.trainer))
+            last = ended(this)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever training code raises ends this job only
+            last = failed(this, error)
+        return this.emit(last)
+    except EmitFailed as failure:
+        raise failure.cause from None
+
+
+def run_trainer(
+    train: plugins.Train,
+    options: dict[str, Any] | None = None,
+    *,
+    dataset: str | Path | None = None,
+    folder: str | Path | None = None,
+    emit: Emit | None = None,
+    **fields: Any,
+) -> State:
+    """Run training code here and now, without service or subprocess: for a terminal, a debugger, a test.
+
+    Args:
+        train: the trainer, `def train(run)`.
+        options: what `run.options` is made of.
+        dataset: a file for `run.dataset`.
+        folder: where checkpoints and the model go; called again with the same one, training goes on from there.
+        emit: takes the events; by default they are printed.
+        fields: further fields of the spec: epochs, seed, report_every, ...
+
+    Returns the last state. What the trainer raises is raised here, so that a debugger stops where it happened.
+    """
+    name = "tabular" if train.__module__ == "traind.trainer.tabular.train" else "local"
+    spec = msgspec.convert({"trainer": name, "options": options or {}, **fields}, TrainSpec)
+    where = Path(folder or tempfile.mkdtemp(prefix="traind-")).resolve()
+    where.mkdir(parents=True, exist_ok=True)
+    file = _file_of(Path(dataset)) if dataset is not None else None
+    place = Place(job_id=where.name, attempt=1, attempt_dir=str(where), dataset=file)
+    this: Run[Any] = Run(spec, emit or _print, place, LocalControl())
+    _train(this, plugins.wrap(train))
+    return this.emit(ended(this))
+
+
+def _train(this: Run[Any], trainer: plugins.Trainer) -> None:
+    """Let the trainer train, on the threads that the spec gives it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(this.spec.threads)
+    try:
+        if this.dataset is not None and this.place.trainer != BUILT_IN:  # which looks itself, and keeps encodings
+            check_size(Path(this.dataset.path), this.dataset.size_bytes)
+            check_digest(Path(this.dataset.path), this.dataset.digest)
+        this.options = trainer.options(this.spec.options)
+        trainer.train(this)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _file_of(path: Path) -> DatasetFile:
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return DatasetFile(path.name, digest, str(path.resolve()), format_of(path), path.stat().st_size)
+
+
+def _print(event: AnyEvent) -> None:
+    """Say an event in a line."""
+    match event:
+        case State():
+            words = f"{event.status} {event.error.message if event.error else event.message}"
+        case Progress():
+            words = f"step {event.step}/{event.total_steps or '?'}, loss {event.loss}"
+        case Epoch():
+            words = f"epoch {event.epoch}: " + ", ".join(f"{name} {value}" for name, value in event.metrics.items())
+        case _:
+            words = encode_event(event).decode()
+    sys.stdout.write(words.rstrip() + "\n")

@@ -1,0 +1,52 @@
+"""What the bits of a result depend on beside the spec: the data, the libraries, the machine's arithmetic."""
+
+import platform
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from traind.trainer.contract.spec import Place, TrainSpec
+
+
+def environment(spec: TrainSpec) -> dict[str, Any]:
+    """Return what must be the same for a job to go on bit for bit."""
+    return {**versions(), "device": device_of(spec), "threads": spec.threads}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions that results depend on, and the instruction set that torch's kernels were picked for."""
+    return {
+        "traind": version("traind"),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def device_of(spec: TrainSpec) -> str:
+    """Return the device to train on: the first GPU where `auto` finds one."""
+    if spec.device != "auto":
+        return spec.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return what differs between two environments, in words."""
+    return [
+        f"{name} was {then.get(name)}, is {now.get(name)}"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+
+
+def data_digest(spec: TrainSpec, place: Place) -> str:
+    """Return what identifies the training data: the file's sha256, or what it is made from."""
+    if place.dataset is not None:
+        return place.dataset.digest
+    return f"synthetic:{msgspec.json.encode(spec.synthetic).decode()}:{spec.seed}"

@@ -1,0 +1,130 @@
+"""How an attempt ended: one last state from what the trainer was told, what it left, and what it raised."""
+
+import traceback
+from typing import Any, Final, Literal, Protocol
+
+import duckdb
+import msgspec
+import torch
+
+from traind.data.errors import DataError, sentence
+from traind.trainer.contract.spec import Failure, Place, Result, State, Status, TrainSpec
+from traind.trainer.contract.control import Control, Verb
+from traind.trainer.contract.errors import SpecError, TrainerError
+
+TIMED_OUT: Final = "timed_out"
+Told = Verb | Literal["timed_out"]
+OUTPUT_LINES = 30
+
+
+class EmitFailed(BaseException):
+    """An event could not be told: not the trainer's fault, and nothing that its `except Exception` may swallow."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Ran(Protocol):
+    """What is looked at of a run."""
+
+    spec: TrainSpec
+    place: Place
+    control: Control
+    step: int
+    told: Told | None
+    result: Result | None
+
+
+def ended(run: Ran) -> State:
+    """Return the last state of an attempt whose trainer returned."""
+    told = run.told or (Verb(run.control.verb) if run.result is None else None)
+    match told:
+        case Verb.CANCEL:
+            return _state(run, Status.CANCELLED)
+        case Verb.STOP if run.result is None and run.step == 0:
+            return _state(run, Status.CANCELLED, message="Stopped before the first step")
+        case Verb.STOP:
+            return _state(run, Status.STOPPED, result=run.result)
+        case Verb.PAUSE:
+            return _state(run, Status.PAUSED, reason="user")
+        case Verb.LEAVE:
+            return _state(run, Status.QUEUED, reason="server_left")
+        case "timed_out":
+            return _timed_out(run)
+    if run.result is None:
+        return _state(
+            run,
+            Status.FAILED,
+            error=Failure(
+                code="trainer_error",
+                message="The trainer returned without a model.",
+                hint="End it with run.finish({...}), or leave early only when run.should_stop() says so.",
+            ),
+        )
+    return _state(run, Status.COMPLETED, result=run.result)
+
+
+def failed(run: Ran, error: BaseException) -> State:
+    """Return the last state of an attempt that raised. A cancelled job is cancelled, whatever it raised."""
+    if Verb.CANCEL in (run.told, run.control.verb):
+        return _state(run, Status.CANCELLED)
+    if not isinstance(error, TrainerError | DataError):  # a surprise: its whole traceback into the job's own output
+        traceback.print_exception(error)
+    return _state(run, Status.FAILED, error=failure_of(error), result=run.result)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return what to tell the user of an error: its own words where it is one of ours, else the traceback's end."""
+    match error:
+        case SpecError():
+            details: list[dict[str, Any]] = [{"loc": error.field, "msg": error.message}] if error.field else []
+            return Failure(code=error.code, message=error.message, hint=error.hint, details=details)
+        case TrainerError():
+            return Failure(code=error.code, message=error.message, hint=error.hint)
+        case DataError():
+            cells = [msgspec.to_builtins(cell) for cell in error.cells]
+            hint = sentence(error.hint) if error.hint else None
+            return Failure(code=error.code, message=sentence(error.message), hint=hint, details=cells)
+    if _is_out_of_memory(error):
+        return Failure(
+            code="out_of_memory",
+            message="The job needed more memory than it may have.",
+            hint="Use a smaller batch_size or model, or fewer columns.",
+            output=_tail(error),
+        )
+    return Failure(code="trainer_error", message=f"The trainer raised {_words(error)}", output=_tail(error))
+
+
+def _timed_out(run: Ran) -> State:
+    assert run.spec.max_seconds is not None
+    kept = "The best model so far is kept." if run.result else "There was no model yet."
+    failure = Failure(
+        code=TIMED_OUT,
+        message=f"The job ran for the {run.spec.max_seconds:g} seconds it was given. {kept}",
+        hint="Give it more max_seconds, fewer epochs or a smaller model.",
+    )
+    return _state(run, Status.FAILED, error=failure, result=run.result)
+
+
+def _state(run: Ran, status: Status, **fields: Any) -> State:
+    return State(status=status, attempt=run.place.attempt, **fields)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError | duckdb.OutOfMemoryException):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _tail(error: BaseException) -> str:
+    lines = "".join(traceback.format_exception(error)).rstrip().splitlines()
+    return "\n".join(lines[-OUTPUT_LINES:])
+
+
+def _words(error: BaseException) -> str:
+    """Return type and message of an error, whatever its own code does."""
+    try:
+        return f"{type(error).__name__}: {error}".rstrip(": ")
+    except Exception:  # noqa: BLE001 - an error's own __str__ may raise
+        return type(error).__name__

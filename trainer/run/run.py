@@ -1,0 +1,322 @@
+"""What all training code speaks through: what to do, where from, and how to say what happens.
+
+The built-in trainer is written on it as everybody's own is. It turns what the trainer says into events, keeps its
+checkpoints, and tells it when to leave; it decides nothing about training. Made by `run`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from traind.data.errors import BadTable
+from traind.trainer.model.model import write_model
+from traind.trainer.run.checkpoints import Checkpoints
+from traind.trainer.contract.spec import (
+    AnyEvent,
+    Checkpoint,
+    DatasetFile,
+    Epoch,
+    Log,
+    Metric,
+    Place,
+    Progress,
+    Result,
+    State,
+    Status,
+    TrainSpec,
+)
+from traind.trainer.contract.control import Control, Verb
+from traind.trainer.run.outcome import TIMED_OUT, EmitFailed, Told
+from traind.trainer.run.environment import data_digest, differences, environment, versions
+from traind.trainer.run.progress import Loss, Meter, Pace, finite
+from traind.trainer.run.rng import random_state, restore_random_state, seed_all
+
+Emit = Callable[[AnyEvent], None]
+Options = TypeVar("Options")
+Said = TypeVar("Said", bound=AnyEvent)
+
+
+class Run(Generic[Options]):
+    """What training code sees of its job: what to do, where from, and how to say what happens.
+
+    `options` is what the trainer's own struct made of `spec.options`. Everything a trainer needs is here; it needs
+    no more than `report`, `should_stop` and `finish`. To go on after a pause or a crash it saves and restores.
+    """
+
+    options: Options
+
+    def __init__(self, spec: TrainSpec, emit: Emit, place: Place, control: Control) -> None:
+        self.spec = spec
+        self.place = place
+        self.control = control
+        self.step = 0
+        self.epoch = 0
+        self.saved: tuple[int, int] | None = None  # step and epoch of the newest checkpoint
+        self.told: Told | None = None  # what `should_stop` said
+        self.result: Result | None = None
+        self._emit = emit
+        earlier = tuple(Path(folder) for folder in place.earlier_dirs)
+        self._checkpoints = Checkpoints(Path(place.attempt_dir), earlier, place.keep_checkpoints)
+        self._pace = Pace(place.ran_s)
+        self._meter = Meter()
+        self._running_since: float | None = None
+        self._is_bounded = place.finish or spec.max_seconds is not None
+        self._saved_at = time.perf_counter()
+        self._resumed: dict[str, Any] = {}
+        self._timings: dict[str, float] = {}
+        self._total: int | None = None
+        seed_all(spec.seed)
+
+    @property
+    def dataset(self) -> DatasetFile | None:
+        """The file to train on; None where the data is made from the spec."""
+        return self.place.dataset
+
+    @property
+    def folder(self) -> Path:
+        """Where the trainer may write files of its own; they are kept as long as the attempt."""
+        return Path(self.place.attempt_dir)
+
+    @property
+    def wants_model(self) -> bool:
+        """Whether a model is wanted now: the training ran to its end, or was stopped; not if it is to go on later."""
+        return self.told in (None, Verb.STOP, TIMED_OUT)
+
+    def restore(self) -> Any | None:
+        """Return the state that was saved last, or None at the first start.
+
+        Build everything first and restore just before the first step: the global random streams (torch, numpy,
+        random) are put back as well. Raises `BadTable` where the data is not what the state was trained on.
+        """
+        found = self._checkpoints.newest(lambda path, why: self.log(f"{path.name} is not used: {why}", "warning"))
+        if found is None:
+            if self.place.earlier_dirs:
+                self.log("There is no whole checkpoint to go on from: starting over.", "warning")
+            return None
+        _, content = found
+        if content["data"] != data_digest(self.spec, self.place):
+            raise BadTable(
+                "The data is not what this job has trained on so far.",
+                hint="Submit a new job for the new data, or put the file back as it was.",
+            )
+        self._resumed = {"resumed_from_step": content["step"]}
+        if unlike := differences(content["environment"], environment(self.spec)):
+            self._resumed["bit_exact"] = False
+            self.log(f"Going on under other conditions, so not bit for bit: {'; '.join(unlike)}.", "warning")
+        self.step, self.epoch = content["step"], content["epoch"]
+        self.saved = (self.step, self.epoch)
+        restore_random_state(content["random"])
+        return content["state"]
+
+    def start(self, *, total: int | None = None, epochs: int | None = None) -> None:
+        """Say that steps begin: `total` of them, in `epochs`. Else the first `report` says it."""
+        self._running_since = time.perf_counter()
+        self._meter = Meter()
+        self._total = total
+        resumed = self._resumed if self.step else {}
+        about = {"attempt": self.place.attempt, "timings": self._timings, **resumed}
+        self.emit(State(status=Status.RUNNING, total_steps=total, epochs=epochs, **about))
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Tell how many seconds a part of loading took, when steps begin: it is then in the status' `timings`."""
+        began = time.perf_counter()
+        yield
+        self._timings[part] = round(time.perf_counter() - began, 6)
+
+    def report(
+        self,
+        *,
+        step: int,
+        total: int | None = None,
+        loss: Loss = None,
+        epoch: int = 0,
+        rows: int = 1,
+        is_epoch_end: bool = False,
+        **metrics: Any,
+    ) -> float | None:
+        """Say that `step` steps have been taken; tell it further when it is due, which costs little when it is not.
+
+        `loss` is the mean over the `rows` taken since the last call: a number, a tensor (looked at only when
+        due), or a function that gives the mean since it was last called. Returns the loss that was told, if any.
+        """
+        self.beat()
+        self.step, self.epoch = step, epoch
+        self._total = total if total is not None else self._total
+        if self._running_since is None:
+            self.start(total=total)
+        self._meter.count(loss, rows)
+        is_counted = is_epoch_end or step % self.spec.report_every == 0
+        if step != self._total and not (is_counted and self._pace.take()):
+            return None
+        return self._tell(loss, metrics)
+
+    def count(self, rows: int) -> None:
+        """Count rows that no report has counted: the rates are of all that were taken."""
+        self._meter.count(None, rows)
+
+    def is_due(self, step: int) -> bool:
+        """Whether the clock lets a report of `step` through: a trainer in a hurry asks before it makes one."""
+        return step == self._total or self._pace.is_due()
+
+    def beat(self) -> None:
+        """Show that the job is alive: for work that takes long between two reports."""
+        self.control.beat += 1
+
+    def should_stop(self) -> bool:
+        """Whether to leave: save, or finish with the best model so far, and return. Ask it every step."""
+        control = self.control
+        control.beat += 1
+        if verb := control.verb:
+            self.told = Verb(verb)
+        elif self.told is None and self._is_bounded:
+            self.told = Verb.STOP if self.place.finish else TIMED_OUT if self._is_late() else None
+        return self.told is not None
+
+    def should_save(self, *, is_epoch_end: bool = False) -> bool:
+        """Whether `checkpoint_every` seconds have passed since the last checkpoint; 0 waits for the epoch's end."""
+        every = self.spec.checkpoint_every
+        return time.perf_counter() - self._saved_at >= every and (every > 0.0 or is_epoch_end)
+
+    def save(
+        self,
+        state: Any,
+        *,
+        step: int | None = None,
+        epoch: int | None = None,
+        is_best: bool = False,
+        is_pinned: bool = False,
+    ) -> None:
+        """Write a checkpoint: `state` is tensors and plain values, and `restore` gives it back.
+
+        The global random streams, the versions and the data's digest are saved beside it. Step and epoch are those
+        of the last `report` where they are not said. The last ones are kept, the best, and the pinned.
+        """
+        self.beat()
+        self.step = step = self.step if step is None else step
+        self.epoch = self.epoch if epoch is None else epoch
+        with self._meter.aside():
+            content = {
+                "job_id": self.place.job_id,
+                "trainer": self.spec.trainer,
+                "step": self.step,
+                "epoch": self.epoch,
+                "data": data_digest(self.spec, self.place),
+                "environment": environment(self.spec),
+                "random": random_state(),
+                "state": state,
+            }
+            saved = self._checkpoints.write(
+                content, step=self.step, epoch=self.epoch, is_best=is_best, is_pinned=is_pinned
+            )
+        self._saved_at = time.perf_counter()
+        self.saved = (self.step, self.epoch)
+        path, seconds = str(saved.path), saved.seconds
+        self.emit(Checkpoint(attempt=self.place.attempt, step=step, path=path, epoch=self.epoch, seconds=seconds))
+
+    def end_epoch(
+        self,
+        epoch: int,
+        *,
+        epochs: int | None = None,
+        loss: float | None = None,
+        metrics: dict[str, float | None] | None = None,
+        is_best: bool = False,
+    ) -> None:
+        """Say that an epoch has ended, with the mean training loss and the metrics on the validation rows."""
+        self.beat()
+        self.emit(
+            Epoch(
+                attempt=self.place.attempt,
+                epoch=epoch,
+                epochs=epochs,
+                step=self.step,
+                train_loss=finite(loss),
+                metrics={name: finite(value) for name, value in (metrics or {}).items()},
+                is_best=is_best,
+                samples_per_s=self._meter.rates()[0],
+            )
+        )
+
+    def finish(
+        self,
+        model: dict[str, Any],
+        *,
+        metrics: dict[str, Any] | None = None,
+        best_epoch: int | None = None,
+        report: dict[str, Any] | None = None,
+    ) -> Path:
+        """Write the finished model: tensors and plain values, `model["weights"]` being what was learned.
+
+        Its file holds the spec, the metrics, the digests and the versions beside it. Call it once, last.
+        """
+        self.beat()
+        path = self.folder / "model.pt"
+        head = {
+            "job_id": self.place.job_id,
+            "trainer": self.spec.trainer,
+            "spec": msgspec.to_builtins(self.spec),
+            "data": data_digest(self.spec, self.place),
+            "versions": versions(),
+            "metrics": metrics or {},
+        }
+        digest = write_model(path, model, head)
+        self.result = Result(str(path), digest, metrics or {}, best_epoch, report or {})
+        return path
+
+    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
+        """Say something that a person should read."""
+        self.emit(Log(message=message, level=level, attempt=self.place.attempt))
+
+    def measure(self, **values: float) -> None:
+        """Say numbers of the trainer's own, outside steps and epochs."""
+        told = {name: finite(float(value)) for name, value in values.items()}
+        self.emit(Metric(attempt=self.place.attempt, step=self.step, values=told))
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Leave what happens within out of the training rate: validation, say."""
+        self.beat()
+        return self._meter.aside()
+
+    def emit(self, event: Said) -> Said:
+        """Tell an event as it is, dated now; return it with its date."""
+        dated = msgspec.structs.replace(event, ts=time.time())
+        try:
+            self._emit(dated)
+        except Exception as error:
+            raise EmitFailed(error) from error
+        return dated
+
+    def _tell(self, loss: Loss, metrics: dict[str, Any]) -> float | None:
+        """Tell where training is; return the loss that was told."""
+        mean = self._meter.take(loss)
+        rate, wall_rate = self._meter.rates()
+        lr = metrics.pop("lr", None)
+        self.emit(
+            Progress(
+                attempt=self.place.attempt,
+                epoch=self.epoch,
+                step=self.step,
+                total_steps=self._total,
+                progress=min(100.0, 100.0 * self.step / self._total) if self._total else 0.0,
+                loss=finite(mean),
+                diverged=mean is not None and not math.isfinite(mean),
+                lr=lr,
+                samples_per_s=rate,
+                wall_samples_per_s=wall_rate,
+                metrics={name: finite(float(value)) for name, value in metrics.items()},
+            )
+        )
+        return mean
+
+    def _is_late(self) -> bool:
+        """Whether `max_seconds` of running have passed, this attempt and earlier ones together."""
+        limit = self.spec.max_seconds
+        if limit is None or self._running_since is None:
+            return False
+        return self.place.ran_s + time.perf_counter() - self._running_since >= limit

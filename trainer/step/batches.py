@@ -1,0 +1,108 @@
+"""The rows of a table in the order of one epoch, gathered block by block and cut into contiguous batches.
+
+No DataLoader: a batch is a view. A block holds many small batches, so that gathering costs one call for all of
+them, and stays small enough to be in cache when its batches are read.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from traind.trainer.step.flat_optimizer import ALIGNED
+
+BLOCK_BYTES = 1 << 20
+BLOCK_BATCHES = 128  # more would share the calls' cost no better, and keep a job's first step waiting
+
+
+class Prepared:
+    """What `prepare` makes of the rows of `raw`, each by itself: made when a row first comes, and kept.
+
+    Made for the whole table at once it would stand before a job's first step.
+    """
+
+    def __init__(self, prepare: Callable[..., tuple[Tensor, ...]], raw: Sequence[Tensor]) -> None:
+        self._prepare = prepare
+        self._raw = tuple(raw)
+        self._is_made = torch.zeros(len(raw[0]), dtype=torch.bool, device=raw[0].device)
+        parts = prepare(*(tensor[:1] for tensor in raw))
+        self.tensors = [part.new_empty((len(raw[0]), *part.shape[1:])) for part in parts]
+
+    def make(self, rows: Tensor) -> None:
+        """Prepare those of the rows that are not."""
+        if not self._raw or not len(new := rows[~self._is_made[rows]]):
+            return
+        with torch.no_grad():
+            parts = self._prepare(*(tensor[new] for tensor in self._raw))
+            for tensor, part in zip(self.tensors, parts, strict=True):
+                tensor[new] = part
+        self._is_made[new] = True
+        if self._is_made.all():
+            self._raw = ()
+
+
+class Batches:
+    """`tensors` of equal length, permuted by `begin_epoch`; `at(b)` gives rows [b * B : (b + 1) * B] of each.
+
+    The tensors of `prepared` come first.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], batch_size: int, prepared: Prepared | None = None) -> None:
+        self._prepared = prepared
+        if prepared is not None:
+            tensors = [*prepared.tensors, *tensors]
+        rows = {len(tensor) for tensor in tensors}
+        if len(rows) != 1 or not rows.copy().pop():
+            raise ValueError(f"training data must be tables of one length, at least one row; got {sorted(rows)}")
+        self.tensors = tuple(tensor.contiguous() for tensor in tensors)
+        self.rows = rows.pop()
+        self.batch_size = batch_size
+        row_bytes = sum(tensor.element_size() * tensor[0].numel() for tensor in self.tensors)
+        step = ALIGNED // math.gcd(batch_size, ALIGNED)  # batches are aligned as in one whole permuted table
+        per_block = min(BLOCK_BATCHES, max(1, BLOCK_BYTES // max(1, row_bytes * batch_size * step)) * step)
+        self._block_batches = min(per_block, -(-self.rows // batch_size))
+        block_rows = min(self._block_batches * batch_size, self.rows)
+        self._blocks = tuple(tensor.new_empty((block_rows, *tensor.shape[1:])) for tensor in self.tensors)
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._block = -1
+        self._cut: list[tuple[Tensor, ...]] = []
+        self._cuts: dict[int, list[tuple[Tensor, ...]]] = {}  # by the rows of a block: it always lies in one place
+
+    @property
+    def count(self) -> int:
+        """How many batches the epoch has."""
+        return -(-len(self._order) // self.batch_size)
+
+    @property
+    def whole(self) -> int:
+        """How many of them have all their rows."""
+        return len(self._order) // self.batch_size
+
+    def begin_epoch(self, permutation: Tensor) -> None:
+        """Take the epoch's order: row numbers, as many as the epoch shall have rows."""
+        self._order = permutation.to(self.tensors[0].device)
+        self._block = -1
+
+    def at(self, batch: int) -> tuple[Tensor, ...]:
+        """Return the rows of one batch of each tensor, as views that are valid until another block is gathered."""
+        block, place = divmod(batch, self._block_batches)
+        if block != self._block:
+            self._gather(block)
+        return self._cut[place]
+
+    def _gather(self, block: int) -> None:
+        first = block * self._block_batches * self.batch_size
+        order = self._order[first : first + self._block_batches * self.batch_size]
+        if not len(order):
+            raise IndexError(f"the epoch has {self.count} batches")
+        if self._prepared is not None:
+            self._prepared.make(order)
+        gathered = [room[: len(order)] for room in self._blocks]
+        for tensor, room in zip(self.tensors, gathered, strict=True):
+            torch.index_select(tensor, 0, order, out=room)
+        if len(order) not in self._cuts:
+            parts = (torch.split(room, self.batch_size) for room in gathered)
+            self._cuts[len(order)] = list(zip(*parts, strict=True))
+        self._cut = self._cuts[len(order)]
+        self._block = block

@@ -1,0 +1,244 @@
+"""The reference step: the module run by PyTorch as it is, autograd, then the update on flat buffers."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from traind.trainer.step.batches import Batches, Prepared
+from traind.trainer.contract.errors import CheckpointDamaged
+from traind.trainer.step.running_loss import Losses
+from traind.trainer.step.flat_optimizer import Optimizer, Update, flatten, point_to
+
+QUICK = 10_000_000  # rows times weights
+MAX_PREPARED_BYTES = 1 << 29  # of a larger table, each batch is prepared as it comes
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A module whose forward pass is `predict(*prepare(*inputs))`; what it prepares of a row no weight changes."""
+
+    def prepare(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return one row for each row of the inputs, by itself."""
+
+    def predict(self, *prepared: Tensor) -> Any:
+        """Return what the forward pass does."""
+
+
+class EagerStep:
+    """Gradient steps of any module, as its author wrote it.
+
+    Random numbers come from a stream of the step's own, whatever else draws from the process's generators.
+    """
+
+    kind = "eager"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Callable[[Any, Tensor], Tensor],
+        tensors: Sequence[Tensor],
+        optimizer: Optimizer,
+        *,
+        batch_size: int,
+        seed: int = 0,
+    ) -> None:
+        self.model = model.train()
+        self.loss = loss
+        *inputs, target = tensors
+        if isinstance(model, Preparing) and _prepared_bytes(model, inputs) <= MAX_PREPARED_BYTES:
+            self._predict: Callable[..., Any] = model.predict
+            self.batches = Batches([target], batch_size, Prepared(model.prepare, inputs))
+        else:
+            self._predict = model
+            self.batches = Batches([*inputs, target], batch_size)
+        self.groups = flatten(model, optimizer)
+        self.update = Update(self.groups, optimizer, is_on_device=tensors[0].device.type == "cuda")
+        self.stream = Stream(seed, tensors[0].device)
+        self._buffers_of = [(f"{name}." if name else "", part._buffers) for name, part in model.named_modules()]  # noqa: SLF001
+        self._trained = [parameter for group in self.groups for parameter in group.parameters]
+        self.losses = Losses()
+        self.size = batch_size * sum(group.values.numel() for group in self.groups)
+        self.is_quick = self.size <= QUICK
+
+    def begin_epoch(self, permutation: Tensor) -> None:
+        """Take the epoch's order of the training rows."""
+        self.batches.begin_epoch(permutation)
+
+    def run(self, batch_index: int) -> None:
+        """Take one gradient step."""
+        self._take(self.batches.at(batch_index))
+
+    def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
+        """Take a gradient step on each of `count` batches; yield how many it were, after each."""
+        for place in range(count):
+            if lrs:
+                self.update.lr = lrs[place]
+            self._take(self.batches.at(first + place))
+            yield place + 1
+
+    def _take(self, batch: Sequence[Tensor]) -> None:
+        with self.stream:
+            loss, gradients = self.differentiate(batch)
+        self._keep(gradients)
+        self._finish(loss, len(batch[-1]))
+
+    def differentiate(self, batch: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        """Return the loss of a batch, and its gradient for each trained parameter."""
+        *inputs, target = batch
+        loss = self.loss(self._predict(*inputs), target)
+        gradients = torch.autograd.grad(loss, self._trained, allow_unused=True, materialize_grads=True)
+        return loss.detach(), gradients
+
+    def _keep(self, gradients: Sequence[Tensor]) -> None:
+        with torch.no_grad():
+            torch._foreach_copy_(self.update.gradients, list(gradients))
+
+    def _finish(self, loss: Tensor, rows: int) -> None:
+        with torch.no_grad():
+            self.update.apply()
+        self.losses.add(loss, rows)
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the steps that follow."""
+        self.update.lr = lr
+
+    def take_loss(self) -> float:
+        """Return the mean loss of the rows since it was last taken."""
+        return self.losses.take()
+
+    def loss_total(self) -> tuple[float, int]:
+        """Return the sum of the rows' losses since the first step, and how many rows."""
+        return self.losses.total()
+
+    def is_finite(self) -> bool:
+        """Whether all weights are finite."""
+        return all(_is_finite(group.values) for group in self.groups)
+
+    def keep(self, *, averaged: bool = True) -> list[Tensor]:
+        """Return a copy of the weights for `weights`."""
+        flats = [group.average if averaged and group.average is not None else group.values for group in self.groups]
+        return [tensor.clone() for tensor in (*flats, *self._buffers().values())]
+
+    def weights(self, kept: Sequence[Tensor] | None = None, *, averaged: bool = True) -> dict[str, Tensor]:
+        """Return a copy of the module's state dict."""
+        kept = self.keep(averaged=averaged) if kept is None else kept
+        count = len(self.groups)
+        own = dict(zip(map(id, self._buffers().values()), kept[count:], strict=True))
+        for group, flat in zip(self.groups, kept[:count], strict=True):
+            own.update(zip(map(id, group.parameters), group.views(flat), strict=True))
+        tensors = self.model.state_dict(keep_vars=True)
+        return {name: own.get(id(tensor), tensor).detach().clone() for name, tensor in tensors.items()}
+
+    @contextmanager
+    def evaluation(self, *, averaged: bool = True) -> Iterator[nn.Module]:
+        """Lend the module in evaluation mode."""
+        trained = [(module, module.training) for module in self.model.modules()]
+        with self._pointed(averaged=averaged), torch.no_grad():
+            try:
+                yield self.model.eval()
+            finally:
+                for module, training in trained:
+                    module.training = training
+
+    @contextmanager
+    def _pointed(self, *, averaged: bool) -> Iterator[None]:
+        groups = [(group, group.average) for group in self.groups if averaged and group.average is not None]
+        for group, average in groups:
+            point_to(group, average)
+        try:
+            yield
+        finally:
+            for group, _ in groups:
+                point_to(group, group.values)
+
+    def _buffers(self) -> dict[str, Tensor]:
+        """Return the module's buffers as they are now, as `named_buffers` would in ten times the time."""
+        return {
+            prefix + name: buffer
+            for prefix, buffers in self._buffers_of
+            for name, buffer in buffers.items()
+            if buffer is not None
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of all that the next steps depend on."""
+        return {
+            "groups": [{"names": list(group.names), "numbers": group.numbers.clone()} for group in self.groups],
+            "buffers": {name: buffer.clone() for name, buffer in self._buffers().items()},
+            "updates": self.update.taken,
+            "lr": self.update.lr,
+            "loss": list(self.loss_total()),
+            "random": self.stream.state(),
+            "kind": self.kind,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        try:
+            self._restore(state)
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise CheckpointDamaged(f"The checkpoint is not of this model and optimizer: {error}.") from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for group, saved in zip(self.groups, state["groups"], strict=True):
+            if list(group.names) != saved["names"] or group.numbers.shape != saved["numbers"].shape:
+                raise ValueError("other parameters")
+            group.numbers.copy_(saved["numbers"])
+        buffers = self._buffers()
+        if buffers.keys() != state["buffers"].keys():
+            raise ValueError("other buffers")
+        for name, buffer in buffers.items():
+            buffer.copy_(state["buffers"][name])
+        self.update.counted(state["updates"])
+        self.update.lr = state["lr"]
+        loss_sum, loss_rows = state["loss"]
+        self.losses.restore((loss_sum, loss_rows))
+        self.stream.restore(state["random"])
+
+
+def _prepared_bytes(model: Preparing, inputs: Sequence[Tensor]) -> int:
+    one = model.prepare(*(tensor[:1] for tensor in inputs))
+    return len(inputs[0]) * sum(tensor.nbytes for tensor in one)
+
+
+def _is_finite(numbers: Tensor) -> bool:
+    # A sum is finite only if every number is, and tells it in one call; finite ones can add up to infinity.
+    return math.isfinite(numbers.sum().item()) or bool(torch.isfinite(numbers).all())
+
+
+class Stream:
+    """A random stream of our own: as a context, torch's default generators are it; before and after, the host's."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._generators = [torch.default_generator]
+        if device.type == "cuda":
+            index = device.index if device.index is not None else torch.cuda.current_device()
+            self._generators.append(torch.cuda.default_generators[index])
+        self._own = [
+            torch.Generator(generator.device).manual_seed(seed).get_state() for generator in self._generators
+        ]
+        self._host: list[Tensor] = []
+
+    def __enter__(self) -> None:
+        self._host = [generator.get_state() for generator in self._generators]
+        for generator, own in zip(self._generators, self._own, strict=True):
+            generator.set_state(own)
+
+    def __exit__(self, *exception: object) -> None:
+        self._own = [generator.get_state() for generator in self._generators]
+        for generator, host in zip(self._generators, self._host, strict=True):
+            generator.set_state(host)
+
+    def state(self) -> list[Tensor]:
+        """Return where the stream is, for `restore`. Nobody writes to these tensors again."""
+        return list(self._own)
+
+    def restore(self, state: list[Tensor]) -> None:
+        """Go on where `state` was taken."""
+        if len(state) != len(self._generators):
+            raise ValueError("a random stream of another device")
+        self._own = list(state)

@@ -1,0 +1,141 @@
+"""What of a tape must run at every step: not views, not constants, not what leads to no result.
+
+A constant is what depends on neither the batch, the weights and buffers, nor chance. Views cost nothing later: they
+are laid once over memory that stays.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from traind.trainer.step.replay.kernel_forms import BY_SHAPE, EMPTY, find_form
+from traind.trainer.step.replay.tape import Call, Place, Tape, place_of
+
+
+@dataclass(frozen=True, slots=True)
+class Borders:
+    """What a step takes and gives: tensors as they were on the tape, gradients with where they belong."""
+
+    batch: tuple[Tensor, ...]
+    lasting: tuple[Tensor, ...]  # parameters and buffers of the module
+    loss: Tensor
+    gradients: tuple[tuple[Tensor, Tensor], ...]  # as computed; its place in the flat buffer
+
+
+@dataclass(slots=True)
+class Needs:
+    """The calls of a tape that must run each time, and how their storages are used."""
+
+    calls: list[Call]
+    places: dict[int, set[Place]] = field(default_factory=lambda: defaultdict(set))  # of each storage
+    first: dict[int, int] = field(default_factory=dict)  # call that makes it
+    last: dict[int, int] = field(default_factory=dict)  # call that uses it last
+    writers: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+
+    def use(self, tensor: Tensor, at: int) -> None:
+        """Note that `tensor` is used by call `at`."""
+        place = place_of(tensor)
+        self.places[place.storage].add(place)
+        self.first.setdefault(place.storage, at)
+        self.last[place.storage] = max(at, self.last.get(place.storage, at))
+
+
+class Unplannable(Exception):
+    """The tape does something that straight-line code over fixed memory could not repeat."""
+
+
+def needs_of(tape: Tape, borders: Borders) -> Needs:
+    """Return what of `tape` must run each time; raise `Unplannable` where it would not be the same."""
+    if tape.obstacle is not None:
+        raise Unplannable(tape.obstacle)
+    calls = [call for call in tape.calls if not _is_view(call)]
+    writers: dict[int, int] = defaultdict(int)
+    for call in calls:
+        for tensor in call.written:
+            writers[_storage(tensor)] += 1
+    lasting = {_storage(tensor) for tensor in borders.lasting}
+    calls = _without_constants(calls, lasting | {_storage(tensor) for tensor in borders.batch}, writers)
+    results = [borders.loss, *(computed for computed, _ in borders.gradients)]
+    calls = _without_unread_columns(_without_waste(calls, lasting, results), results)
+    needs = Needs(calls, writers=writers)
+    for at, call in enumerate(calls):
+        for tensor in (*call.tensors(), *call.made):
+            needs.use(tensor, at)
+    for tensor in results:
+        needs.use(tensor, len(calls))
+    return needs
+
+
+def _storage(tensor: Tensor) -> int:
+    return place_of(tensor).storage
+
+
+def _is_view(call: Call) -> bool:
+    return torch.Tag.inplace_view in call.op.tags or not call.written
+
+
+def _without_constants(calls: Iterable[Call], variable: set[int], writers: dict[int, int]) -> list[Call]:
+    """Leave out what gives the same each time; `variable` are storages whose contents change from step to step."""
+    variable = set(variable)
+    made: set[int] = set()
+    kept = []
+    for call in calls:
+        written = [_storage(tensor) for tensor in call.written]
+        if call.changed and not set(written) <= made | variable:
+            raise Unplannable(f"{call.op} changes a tensor that is neither parameter nor buffer")
+        made.update(written)
+        varies = call.is_random or bool(call.changed) or any(writers[storage] > 1 for storage in written)
+        if call.name not in BY_SHAPE | EMPTY:
+            varies = varies or any(_storage(tensor) in variable for tensor in call.tensors())
+        if varies:
+            variable.update(written)
+            kept.append(call)
+    return kept
+
+
+def _without_waste(calls: Sequence[Call], lasting: set[int], results: Iterable[Tensor]) -> list[Call]:
+    """Leave out what leads to no result. Random draws stay: the stream must go on as in eager PyTorch."""
+    needed = lasting | {_storage(tensor) for tensor in results}
+    kept = []
+    for call in reversed(calls):
+        given = {_storage(tensor) for tensor in call.tensors()}
+        is_lasting = not given.isdisjoint(lasting) and call.name in _SECRETLY_CHANGING
+        if call.is_random or is_lasting or any(_storage(tensor) in needed for tensor in call.written):
+            kept.append(call)
+            needed.update(_storage(tensor) for tensor in call.tensors())
+    return kept[::-1]
+
+
+def _without_unread_columns(calls: Sequence[Call], results: Sequence[Tensor]) -> list[Call]:
+    """Let products leave out the last columns of what they make where nobody reads these: those of inputs, say."""
+    read = defaultdict(list)
+    for tensor in (*(tensor for call in calls for tensor in (*call.tensors(), *call.changed)), *results):
+        read[_storage(tensor)].append(place_of(tensor))
+    return [_narrowed(call, read[_storage(call.made[0])]) if call.name == "mm" else call for call in calls]
+
+
+def _narrowed(call: Call, read: Sequence[Place]) -> Call:
+    """Return a product of as many columns as are read, in the same place."""
+    (left, right), (made,) = call.args, call.made
+    width = made.shape[1]
+    columns = max((_columns(place, width) for place in read), default=width)
+    if columns >= width:
+        return call
+    args, made = (left, right[:, :columns]), made[:, :columns]
+    form = find_form(call.op, args, call.kwargs, made)
+    return replace(call, args=args, made=(made,), result=made, form=form)
+
+
+def _columns(place: Place, width: int) -> int:
+    """Return how many columns of a matrix of rows of `width` numbers a view of whole rows reaches."""
+    if not place.size or place.stride[0] != width:
+        return width
+    return (
+        1 + place.offset + sum((size - 1) * step for size, step in zip(place.size[1:], place.stride[1:], strict=True))
+    )
+
+
+_SECRETLY_CHANGING = {"native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm"}  # running statistics

@@ -1,0 +1,147 @@
+"""Where the results of a plan's calls lie: gradients in the flat buffer, all else in memory that is used again.
+
+A storage is free after the last call that uses it, and the most recently freed is taken first: it is still in cache.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, UntypedStorage
+
+from traind.trainer.step.replay.kernel_forms import Fresh, Into
+from traind.trainer.step.replay.liveness import Borders, Needs
+from traind.trainer.step.replay.tape import Call, Place, place_of
+
+_WASTE = 4  # free memory is taken if it is at most so many times too large
+
+
+@dataclass(slots=True)
+class Memory:
+    """The memory of a plan, by the storages of the tape."""
+
+    fixed: dict[int, tuple[UntypedStorage, int]] = field(default_factory=dict)  # with the offset in bytes
+    fresh: set[int] = field(default_factory=set)  # results that are new tensors at every step
+    heirs: dict[int, int] = field(default_factory=dict)  # of fresh ones: whose tensor they overwrite
+    in_place: set[int] = field(default_factory=set)  # calls that leave their result in their first argument
+    own_bytes: int = 0
+
+    def lay(self, place: Place) -> Tensor:
+        """Return a tensor over fixed memory, without autograd's book-keeping."""
+        storage, start = self.fixed[place.storage]
+        with torch.inference_mode():
+            tensor = torch.empty(0, dtype=place.dtype)
+            offset = start // tensor.element_size() + place.offset
+            return tensor.set_(storage, offset, place.size, place.stride)
+
+    def take(self, nbytes: int) -> UntypedStorage:
+        """Return new memory."""
+        self.own_bytes += nbytes
+        return torch.empty(nbytes, dtype=torch.uint8).untyped_storage()
+
+
+def plan_memory(needs: Needs, borders: Borders) -> Memory:
+    """Place every storage that the calls use."""
+    planner = _Planner(needs)
+    planner.keep_what_exists()
+    for computed, destination in borders.gradients:
+        planner.place_gradient(computed, destination)
+    for at, call in enumerate(needs.calls):
+        planner.place_results(at, call)
+    return planner.memory
+
+
+class _Planner:
+    def __init__(self, needs: Needs) -> None:
+        self.needs = needs
+        self.memory = Memory()
+        self.made = {place_of(tensor).storage for call in needs.calls for tensor in call.made}
+        self.used: dict[int, UntypedStorage] = {}  # by storages that may still be read
+        self.free: list[UntypedStorage] = []
+
+    def keep_what_exists(self) -> None:
+        """Let storages that no call makes lie where they are."""
+        for call in self.needs.calls:
+            for tensor in call.tensors():
+                storage = place_of(tensor).storage
+                if storage not in self.made:
+                    self.memory.fixed[storage] = (tensor.untyped_storage(), 0)
+
+    def place_gradient(self, computed: Tensor, destination: Tensor) -> None:
+        """Let a gradient be computed where it belongs, if it is all of its storage."""
+        place = place_of(computed)
+        is_whole = computed.is_contiguous() and computed.untyped_storage().nbytes() == computed.nbytes
+        if is_whole and place.storage in self.made:
+            start = int(destination.storage_offset()) * destination.element_size()
+            self.memory.fixed.setdefault(place.storage, (destination.untyped_storage(), start))
+
+    def place_results(self, at: int, call: Call) -> None:
+        """Place what call number `at` makes, then set free what it was the last to use."""
+        given_on = None
+        for tensor in call.made:
+            place = place_of(tensor)
+            if place.storage in self.memory.fixed:
+                continue
+            given_on = self._donor(at, call, place)
+            if given_on is not None:
+                self._inherit(place.storage, given_on)
+                if isinstance(call.form, Fresh):
+                    self.memory.in_place.add(at)
+            elif self._can_be_fresh(call, place.storage):
+                self.memory.fresh.add(place.storage)
+            else:
+                self._settle(place.storage, self._take(tensor.untyped_storage().nbytes()))
+        for storage in [storage for storage in self.used if self.needs.last[storage] <= at]:
+            memory = self.used.pop(storage)
+            if storage != given_on:
+                self.free.append(memory)
+
+    def _inherit(self, storage: int, giver: int) -> None:
+        if giver in self.used:
+            self._settle(storage, self.used[giver])
+        else:
+            self.memory.fresh.add(storage)
+            self.memory.heirs[storage] = giver
+
+    def _settle(self, storage: int, memory: UntypedStorage) -> None:
+        self.used[storage] = memory
+        self.memory.fixed[storage] = (memory, 0)
+
+    def _take(self, nbytes: int) -> UntypedStorage:
+        for index in reversed(range(len(self.free))):
+            if nbytes <= self.free[index].nbytes() <= nbytes * _WASTE:
+                return self.free.pop(index)
+        return self.memory.take(nbytes)
+
+    def _can_be_fresh(self, call: Call, storage: int) -> bool:
+        is_new = call.form is None or (isinstance(call.form, Fresh) and call.made[0].is_contiguous())
+        return is_new and self._is_seen_one_way(storage)
+
+    def _is_seen_one_way(self, storage: int) -> bool:
+        return len(self.needs.places[storage]) == 1 and self.needs.writers[storage] == 1
+
+    def _donor(self, at: int, call: Call, place: Place) -> int | None:
+        """Return the storage of an argument that the result of an elementwise call can overwrite, if there is one."""
+        if isinstance(call.form, Fresh) and call.form.in_place is not None:
+            candidates = [call.args[0]]
+        elif isinstance(call.form, Into) and torch.Tag.pointwise in call.op.tags:
+            candidates = list(call.tensors())
+        else:
+            return None
+        for candidate in map(place_of, candidates):
+            same = (candidate.offset, candidate.size, candidate.stride, candidate.dtype) == (
+                0,
+                place.size,
+                place.stride,
+                place.dtype,
+            )
+            is_ours = candidate.storage in self.used or (
+                candidate.storage in self.memory.fresh and self._is_seen_one_way(place.storage)
+            )
+            if same and is_ours and self._is_spent(at, call, candidate):
+                return candidate.storage
+        return None
+
+    def _is_spent(self, at: int, call: Call, place: Place) -> bool:
+        others = [place_of(tensor) for tensor in call.tensors()]
+        is_seen_otherwise = any(other != place for other in others if other.storage == place.storage)
+        return self.needs.last[place.storage] == at and not is_seen_otherwise

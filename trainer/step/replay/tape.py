@@ -1,0 +1,162 @@
+"""A gradient step written down: every operation on tensors that PyTorch runs for it, forward and backward, in order.
+
+Recording is running: the step is taken by eager PyTorch, below autograd, and what it did is kept. A tape knows
+tensors by where they lie (`Place`), so that views need no understanding: they are other places of one storage.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from traind.trainer.step.replay.kernel_forms import Form, Inner, Methods, find_form
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor lies: its storage, by address, and its geometry in it."""
+
+    storage: int
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+
+def place_of(tensor: Tensor) -> Place:
+    """Return where `tensor` lies."""
+    return Place(
+        tensor.untyped_storage()._cdata,  # noqa: SLF001 - the identity of a storage has no public name
+        int(tensor.storage_offset()),
+        tuple(tensor.size()),
+        tuple(tensor.stride()),
+        tensor.dtype,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operation: what it was given, what came out, which arguments it changed, which results are new memory."""
+
+    op: OpOverload
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    result: Any
+    changed: tuple[Tensor, ...]
+    made: tuple[Tensor, ...]
+    form: Form | None  # how to have what it made, where it made one tensor and changed none
+
+    @property
+    def is_random(self) -> bool:
+        """Whether it draws from a random stream."""
+        return torch.Tag.nondeterministic_seeded in self.op.tags
+
+    @property
+    def name(self) -> str:
+        """What the operation is called, without its overload."""
+        return str(self.op.overloadpacket.__name__)
+
+    @property
+    def written(self) -> tuple[Tensor, ...]:
+        """All that holds other numbers after it."""
+        return self.changed + self.made
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Yield the tensors that it reads, in the form that it will have."""
+        match self.form:
+            case None:
+                return tensors_in((self.args, self.kwargs))
+            case Methods(calls):
+                return tensors_in(calls)
+            case form:
+                return tensors_in((form.args, form.kwargs))
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from tensors_in(part)
+    elif isinstance(value, dict):
+        yield from tensors_in(tuple(value.values()))
+    elif isinstance(value, Inner):
+        yield from tensors_in(value.args)
+
+
+def frozen(value: Any) -> Any:
+    """Return nested tuples, lists and dicts with aliases of their tensors: `transpose_` and the like change those."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, tuple | list):
+        return type(value)(frozen(part) for part in value)
+    return {name: frozen(part) for name, part in value.items()} if isinstance(value, dict) else value
+
+
+_UNREPEATABLE = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+_RESHAPING = {"resize_", "resize_as_", "set_"}
+
+
+class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records what runs while it is entered. `obstacle` says why that cannot be repeated on other numbers, if so."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[Call] = []
+        self.obstacle: str | None = None
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say no: being hidden from torch.compile loads the compiler, which takes a second and 70 MB."""
+        return False
+
+    def __torch_dispatch__(
+        self,
+        func: OpOverload,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run one operation and write it down."""
+        del types
+        given = frozen(args), frozen(kwargs or {})
+        before = {place_of(tensor).storage for tensor in tensors_in(given)}
+        result = func(*args, **(kwargs or {}))
+        results = frozen(result)
+        made = tuple(tensor for tensor in tensors_in(results) if place_of(tensor).storage not in before)
+        changed = tuple(_changed(func, *given))
+        self._look_for_obstacles(func, (*made, *tensors_in(given)))
+        form = find_form(func, *given, made[0]) if len(made) == 1 and not changed else None
+        self.calls.append(Call(func, *given, results, changed, made, form))
+        return result
+
+    def _look_for_obstacles(self, op: OpOverload, tensors: tuple[Tensor, ...]) -> None:
+        if any(tag in op.tags for tag in _UNREPEATABLE) or op.overloadpacket.__name__ in _RESHAPING:
+            self.obstacle = f"{op} depends on the values"
+        for tensor in tensors:
+            if type(tensor) is not Tensor or tensor.layout != torch.strided:
+                self.obstacle = f"{op} takes a {type(tensor).__name__} of layout {tensor.layout}"
+            elif tensor.is_conj() or tensor.is_neg() or tensor.device.type != "cpu":
+                self.obstacle = f"{op} is not plain arithmetic on the CPU"
+
+
+def _changed(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
+    """Yield the arguments that `op` says it writes to."""
+    for position, argument in enumerate(op._schema.arguments):  # noqa: SLF001 - there is no public schema
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            yield from tensors_in(args[position] if position < len(args) else kwargs.get(argument.name))
+
+
+def record(step: Callable[[], Result]) -> tuple[Tape, Result]:
+    """Run `step` and return its tape and its result."""
+    tape = Tape()
+    with tape:
+        result = step()
+    return tape, result

@@ -1,0 +1,85 @@
+"""One gradient step: what the loop sees of it, and which way of taking it a job gets.
+
+A `Step` owns the parameters, the optimizer, the weight average and the random stream of a training run. The loop
+does not know which one it has: `EagerStep` runs the module as anybody would, `ReplayStep` (on CPUs) and `GraphStep`
+(on GPUs) replay it without autograd or Python overhead, and give the same weights bit for bit.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from traind.trainer.step.cuda_graph import GraphStep
+from traind.trainer.step.eager import EagerStep
+from traind.trainer.step.flat_optimizer import Optimizer
+from traind.trainer.step.replay.replay import ReplayStep
+
+Loss = Callable[[Any, Tensor], Tensor]
+
+
+class Step(Protocol):
+    """Gradient steps on the batches of an epoch. Nothing here waits for the device but what says so."""
+
+    kind: str  # "eager", "replay" or "graph"
+    is_quick: bool  # a step is short, of the order of a millisecond at most: several can be taken between two looks
+
+    def begin_epoch(self, permutation: Tensor) -> None:
+        """Take the epoch's order of the training rows: int64 row numbers."""
+
+    def run(self, batch_index: int) -> None:
+        """Take one gradient step on rows [b * B : (b + 1) * B] of the epoch; the last batch may be short."""
+
+    def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
+        """Take a gradient step on each of `count` batches, at these learning rates if given.
+
+        Yields how many it were, after each. It can be left early, but nothing may touch tensors before it has ended.
+        """
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the steps that follow."""
+
+    def take_loss(self) -> float:
+        """Return the mean loss of the rows since it was last taken, NaN where there were none. Waits."""
+
+    def loss_total(self) -> tuple[float, int]:
+        """Return the sum of the rows' losses since the first step, and how many rows. Waits; takes nothing."""
+
+    def is_finite(self) -> bool:
+        """Whether all weights are finite. Waits; ask before weights are saved."""
+
+    def keep(self, *, averaged: bool = True) -> list[Tensor]:
+        """Return a copy of the weights, of their average where there is one, that is sooner taken than `weights`."""
+
+    def weights(self, kept: Sequence[Tensor] | None = None, *, averaged: bool = True) -> dict[str, Tensor]:
+        """Return a copy of the module's state dict, with the weights' average, or as it was `kept`. Waits."""
+
+    def evaluation(self, *, averaged: bool = True) -> AbstractContextManager[nn.Module]:
+        """Lend the module in evaluation mode with the same weights as `weights`; no step may run meanwhile."""
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of all that the next steps depend on: plain values and tensors. Waits."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken; raise `CheckpointDamaged` if it is of another model or optimizer."""
+
+
+def make_step(
+    model: nn.Module,
+    loss: Loss,
+    tensors: Sequence[Tensor],
+    optimizer: Optimizer,
+    *,
+    batch_size: int,
+    seed: int = 0,
+) -> Step:
+    """Return the fastest step that computes what eager PyTorch does.
+
+    `tensors` are the training rows: the inputs of `model` in order, then the target, all on the model's device.
+    `loss(model(*inputs), target)` is the mean over the rows of a batch. The parameters of `model` become views of
+    buffers that the step owns. What a model of kind `eager.Preparing` prepares is prepared once for all epochs.
+    """
+    ways: dict[str, type[EagerStep]] = {"cpu": ReplayStep, "cuda": GraphStep}
+    way = ways.get(tensors[0].device.type, EagerStep)
+    return way(model, loss, tensors, optimizer, batch_size=batch_size, seed=seed)

@@ -1,0 +1,92 @@
+"""What a job would do, without doing it: the dry run. Runs in the side worker; takes no slot.
+
+The table is read and encoded as the job would (and its encoding kept for it), the network is built, and a few
+gradient steps are timed: the seconds told are those of all planned epochs, early stopping left out.
+"""
+
+import statistics
+import tempfile
+import time
+from typing import Any
+
+import msgspec
+import torch
+
+from traind.data.prepare import Prepared
+from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
+from traind.trainer.contract.control import LocalControl
+from traind.trainer.step.eager import MAX_PREPARED_BYTES
+from traind.trainer.run.run import Run
+from traind.trainer.tabular.loop import permutation
+from traind.trainer.step.step import Step
+from traind.trainer.tabular.train import build_step, choose_recipe, plan_of, read, shown
+
+TIMED_S = 1.0
+TIMED_STEPS = 200
+LEAST_STEPS = 20
+COPIES = 2  # of the training rows: as encoded, and as tensors
+PREPARED_COPIES = 4  # what is prepared of a number, at most
+STATES = 7  # numbers a parameter costs: itself, gradient, two moments, average, best, snapshot
+ACTIVATIONS = 4  # numbers a parameter's row of activations costs, forward and back
+
+
+def estimate_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Answer `{"spec", "dataset": a DatasetFile or null, "cache_dir": or null}` with what the job would do.
+
+    Raises `DataError` and `SpecError` as the job would.
+    """
+    spec = msgspec.convert(request["spec"], TrainSpec)
+    torch.set_num_threads(spec.threads)
+    dataset = msgspec.convert(request["dataset"], DatasetFile | None)
+    with tempfile.TemporaryDirectory(prefix="traind-") as folder:
+        place = Place(
+            job_id="dry_run", attempt=1, attempt_dir=folder, dataset=dataset, cache_dir=request.get("cache_dir")
+        )
+        return estimate(Run(spec, lambda _: None, place, LocalControl()))
+
+
+def estimate(run: Run[Any]) -> dict[str, Any]:
+    """Return schema, warnings, recipe, parameters, memory and seconds of the run's job."""
+    prepared = read(run)
+    recipe = choose_recipe(run, prepared)
+    step, about = build_step(run, prepared, recipe)
+    plan = plan_of(run, prepared, recipe)
+    parameters = sum(weight.numel() for weight in step.weights(averaged=False).values())
+    step_s = _step_seconds(step, plan.batches, run.spec.seed, plan.rows)
+    schema = shown(prepared.schema)
+    return {
+        "rows": {"train": len(prepared.train), "validation": len(prepared.validation), "test": len(prepared.test)},
+        "task": prepared.schema.task,
+        "task_reason": prepared.schema.task_reason,
+        "target": prepared.schema.target,
+        "schema": schema,
+        "warnings": schema["warnings"],
+        "recipe": about["recipe"],
+        "parameters": parameters,
+        "epochs": plan.epochs,
+        "steps": plan.epochs * plan.batches,
+        "seconds": round(plan.epochs * plan.batches * step_s, 1),
+        "memory_bytes": _memory_bytes(prepared, parameters, plan.batch_size),
+    }
+
+
+def _step_seconds(step: Step, batches: int, seed: int, rows: int) -> float:
+    """Return what a gradient step takes here and now: the median of the last ones, for which the first prepare."""
+    step.begin_epoch(permutation(seed, 0, rows))
+    took: list[float] = []
+    deadline = time.perf_counter() + TIMED_S
+    while len(took) < min(TIMED_STEPS, batches) and (len(took) < LEAST_STEPS or time.perf_counter() < deadline):
+        started = time.perf_counter()
+        step.run(len(took))
+        took.append(time.perf_counter() - started)
+    return statistics.median(took[-(len(took) // 3 + 1) :])
+
+
+def _memory_bytes(prepared: Prepared, parameters: int, batch_size: int) -> int:
+    """Return about what the job holds at once, beside the process itself."""
+    train = prepared.train
+    rows = train.numeric.nbytes + train.categorical.nbytes + train.target.nbytes
+    width = max(1, parameters // max(1, train.numeric.shape[1] + train.categorical.shape[1]))
+    kept = COPIES * rows + min(PREPARED_COPIES * rows, MAX_PREPARED_BYTES)
+    needed: int = kept + STATES * 4 * parameters + ACTIVATIONS * 4 * batch_size * min(width, 1_000_000)
+    return needed

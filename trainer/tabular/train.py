@@ -1,0 +1,229 @@
+"""The built-in trainer: a table in, a model out. Read, encode, build, fit, bundle, all of it through `Run`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import structs
+from numpy.typing import NDArray
+
+from traind.data.encoding.encoder import Encoded
+from traind.data.prepare import Prepared, Request, Source, prepare
+from traind.data.table.schema import Schema
+from traind.data.encoding.split import Split
+from traind.data.encoding.synthetic import Synthetic
+from traind.trainer.contract.spec import spec as contract
+from traind.trainer.model.model import Model, forward
+from traind.trainer.run.environment import device_of
+from traind.trainer.contract.errors import Diverged, SpecError
+from traind.trainer.run.run import Run
+from traind.trainer.tabular.importance import importance
+from traind.trainer.tabular.loop import Fit, Judge, Plan, begin, fit
+from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusion, measure, residuals
+from traind.trainer.network.network import build
+from traind.trainer.network.objective import loss_function, training_target
+from traind.trainer.step.flat_optimizer import Optimizer
+from traind.trainer.network.recipe import Recipe, choose, facts_of
+from traind.trainer.tabular.schedules import Schedule
+from traind.trainer.step.step import Step, make_step
+
+WARNINGS_TOLD = 20  # all of them are in the report
+COLUMNS_SHOWN = 1_000
+MEANS_ROWS = 100  # fewer say too little about a mean
+MEANS_GAIN = 0.99  # of the root mean squared error: less is not worth a worse median
+
+
+def train(run: Run[Any]) -> None:
+    """Train on a table as the spec says, and finish with the best model by the validation rows."""
+    with run.timed("data_s"):
+        prepared = read(run)
+    with run.timed("model_s"):
+        recipe = choose_recipe(run, prepared)
+        step, about = build_step(run, prepared, recipe)
+        plan = plan_of(run, prepared, recipe)
+        at = begin(step, plan, run.restore())
+    try:
+        fit(run, step, plan, at, judge_of(run, step, recipe, prepared.validation), about)
+    except Diverged:
+        finish(run, prepared, about, at, step)  # the last good model is kept
+        raise
+    finish(run, prepared, about, at, step)
+
+
+def read(run: Run[Any]) -> Prepared:
+    """Return the table as arrays, its warnings told."""
+    spec, file = run.spec, run.dataset
+    source: Source | Synthetic
+    if file is not None:
+        source = Source(Path(file.path), file.format, file.digest, file.size_bytes)
+    else:
+        made = spec.synthetic or contract.Synthetic()
+        source = Synthetic(rows=made.rows, columns=made.columns, seed=spec.seed)
+    prepared = prepare(source, request_of(spec), run.place.cache_dir, spec.threads)
+    for warning in prepared.schema.warnings[:WARNINGS_TOLD]:
+        run.log(warning.message, "warning")
+    return prepared
+
+
+def request_of(spec: contract.TrainSpec) -> Request:
+    """Return what the spec asks of the table."""
+    asked = spec.validation
+    return Request(
+        target=spec.target,
+        task=spec.task,
+        features=spec.features,
+        ignore=spec.ignore,
+        columns=spec.columns,
+        validation=Split(asked.fraction, asked.test_fraction, asked.kind, asked.column, asked.seed),
+    )
+
+
+def choose_recipe(run: Run[Any], prepared: Prepared) -> Recipe:
+    """Return every hyperparameter for this table."""
+    schema = prepared.schema
+    facts = facts_of(
+        schema.task,
+        len(schema.labels),
+        prepared.cardinalities,
+        prepared.train,
+        synthetic=run.dataset is None,
+    )
+    return choose(run.spec, facts)
+
+
+def build_step(run: Run[Any], prepared: Prepared, recipe: Recipe) -> tuple[Step, dict[str, Any]]:
+    """Return the network's gradient step, and all of a model but its weights as plain values."""
+    device = torch.device(device_of(run.spec))
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SpecError("There is no GPU on this machine.", field="device", hint='Use "auto" or "cpu".')
+    network = build(recipe, prepared.cardinalities, prepared.train, run.spec.seed).to(device)
+    about = {
+        "architecture": network.architecture,
+        "recipe": msgspec.to_builtins(recipe),
+        "schema": msgspec.to_builtins(prepared.schema),
+        "encoder": prepared.encoder.state(),
+    }
+    numeric, categorical = tensor_of(prepared.train.numeric), tensor_of(prepared.train.categorical)
+    target = training_target(recipe, prepared.train.target)
+    step = make_step(
+        network,
+        loss_function(recipe),
+        [tensor.to(device) for tensor in (numeric, categorical, target)],
+        optimizer_of(recipe),
+        batch_size=recipe.batch_size,
+        seed=run.spec.seed,
+    )
+    return step, about
+
+
+def optimizer_of(recipe: Recipe) -> Optimizer:
+    """Return the recipe's optimizer and averaging."""
+    return Optimizer(
+        kind=recipe.optimizer,
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        betas=recipe.betas,
+        momentum=recipe.betas[0],
+        grad_clip=recipe.grad_clip,
+        averaging=recipe.averaging or None,
+    )
+
+
+def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Plan:
+    """Return how long to train. The schedule spans all planned epochs: with more, it is stretched over them."""
+    rows = len(prepared.train)
+    steps = recipe.epochs * -(-rows // recipe.batch_size)
+    schedule = Schedule(recipe.schedule, recipe.lr, steps, round(recipe.warmup * steps))
+    return Plan(rows, recipe.batch_size, recipe.epochs, recipe.patience, schedule, run.spec.seed)
+
+
+def judge_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Judge:
+    """Return what scores the step's weights on `rows`: the loss there, in the network's own terms."""
+
+    def judge() -> tuple[float, dict[str, float | None]]:
+        with step.evaluation(averaged=True) as network:
+            predicted = forward(network, recipe, rows, run.beat).numpy()
+        found = measure(predicted, rows.target)
+        if predicted.ndim == 2:
+            score = found["log_loss"]
+            return (float("nan") if score is None else score), found
+        error = training_target(recipe, predicted) - training_target(recipe, rows.target)
+        return float((error.double() ** 2).mean()), found
+
+    return judge
+
+
+def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], at: Fit, step: Step) -> None:
+    """Make the model of the best epoch, or of the weights reached in the first one, and measure it on every split."""
+    if not (at.step and run.wants_model):
+        return
+    weights = {name: tensor.cpu() for name, tensor in step.weights(at.best_weights).items()}
+    recipe = with_means(Model({**about, "weights": weights}), prepared.validation, run.beat)
+    about = {**about, "recipe": msgspec.to_builtins(recipe)}
+    model = Model({**about, "weights": weights})
+    golden = [dict(row) for row in prepared.samples]
+    found, report = evaluate(run, model, prepared)
+    run.finish(
+        {
+            **about,
+            "weights": weights,
+            "history": at.history,
+            "golden": {"rows": golden, "predictions": model.values(golden)},
+        },
+        metrics=found,
+        best_epoch=at.best_epoch,
+        report={"schema": shown(prepared.schema), "recipe": about["recipe"], "step": step.kind, **report},
+    )
+
+
+def with_means(model: Model, rows: Encoded, beat: Callable[[], None]) -> Recipe:
+    """Return the model's recipe, predicting means instead of medians if that is clearly better on `rows`.
+
+    A network that learned logarithms predicts medians. The mean is the mean ratio of target to prediction above them
+    (Duan, Smearing Estimate, 1983): with little noise the same, with much noise of another size.
+    """
+    scale, target = model.recipe.target_scale, rows.target
+    if not scale.log or len(rows) < MEANS_ROWS:
+        return model.recipe
+    values = forward(model.network, model.recipe, rows, beat).numpy()
+    factor = float((target / values).mean())
+    before, after = (float(((kind - target) ** 2).mean()) for kind in (values, values * factor))
+    if not after < before * MEANS_GAIN**2:
+        return model.recipe
+    return structs.replace(model.recipe, target_scale=structs.replace(scale, factor=factor))
+
+
+def evaluate(run: Run[Any], model: Model, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metrics by split, and a closer look at the validation rows."""
+    found: dict[str, Any] = {}
+    parts = {"train": prepared.train, "validation": prepared.validation, "test": prepared.test}
+    predicted = {}
+    for name, rows in parts.items():
+        if len(rows):
+            predicted[name] = forward(model.network, model.recipe, rows, run.beat).numpy()
+            found[name] = measure(predicted[name], rows.target)
+    rows, values = prepared.validation, predicted["validation"]
+    found["baseline"] = baseline(prepared.train.target, rows.target, len(model.labels))
+    report: dict[str, Any] = {
+        "rows": {name: len(part) for name, part in parts.items()},
+        "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
+        "importance": importance(model, rows, run.beat),
+    }
+    if model.labels:
+        labels = list(model.labels[:CONFUSION_CLASSES])
+        return found, {**report, "confusion": {"labels": labels, "counts": confusion(values, rows.target)}}
+    return found, {**report, "residuals": residuals(values, rows.target)}
+
+
+def shown(schema: Schema) -> dict[str, Any]:
+    """Return the schema as far as a report of it can be read; all of it is in the model."""
+    whole: dict[str, Any] = msgspec.to_builtins(schema)
+    return {**whole, "columns": whole["columns"][:COLUMNS_SHOWN], "n_columns": len(whole["columns"])}
+
+
+def tensor_of(array: NDArray[Any]) -> torch.Tensor:
+    """Return an array as a tensor of its own: mapped arrays may be read-only."""
+    return torch.from_numpy(np.array(array))

@@ -1,0 +1,181 @@
+"""The outermost frame of a worker process: how it settles in, takes its one job, and answers.
+
+Nothing but small plain values leaves it, whatever a job does: an exception that cannot be unpickled would break
+the server's pool, and `sys.exit` would be raised again in the server. Imports no torch by itself: the fork server
+has loaded it (`boot`), and `run` does elsewhere. Called by name from `service/slots` and `service/side`.
+"""
+
+import contextlib
+import faulthandler
+import os
+import pkgutil
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from traind.data.errors import DataError
+from traind.trainer.contract.spec import Assignment
+from traind.trainer.contract.control import SharedControl, Verb
+from traind.trainer.contract.errors import TrainerError
+from traind.trainer.worker.outbox import Outbox
+from traind.trainer.worker.output import redirected
+
+ORPHAN_S = 4.0  # what a job has for its checkpoint when its server died: after 5 s nothing of it is left
+OOM_SCORE_ADJ = 800  # out of 1,000: the kernel shall take a worker before the server
+STACKS_SIGNAL = signal.SIGUSR2
+MESSAGE_CHARS = 500  # results stay under 1 kB: a larger one can be torn
+
+
+@dataclass(slots=True)
+class _Seat:
+    """What the process was given for its one job."""
+
+    outbox: Outbox
+    control: SharedControl
+    run: Callable[..., Any]
+
+
+_decode = msgspec.json.Decoder(Assignment).decode  # made in the fork server: it takes a millisecond
+_seat: _Seat | None = None
+_busy = threading.Event()
+
+
+def initialise(
+    pipe: "connection.Connection[Any, Any]", control: SharedControl, run: str, memory_bytes: int | None = None
+) -> None:
+    """Settle in as the worker of one job.
+
+    Args:
+        pipe: where events go.
+        control: what the server asks for, and the heartbeat.
+        run: `module:function`, called as `run(spec, emit, place=, control=)`.
+        memory_bytes: what the job may allocate; beyond it allocations fail, and the job with `out_of_memory`.
+    """
+    global _seat  # noqa: PLW0603 - the pool calls functions; this is where the process keeps its one seat
+    _settle(control)
+    _seat = _Seat(Outbox(os.dup(pipe.fileno())), control, pkgutil.resolve_name(run))
+    pipe.close()
+    if (boot := sys.modules.get("traind.trainer.worker.boot")) is not None:  # the fork server's doing: torch is loaded
+        boot.warm()
+    if memory_bytes is not None:
+        _limit_memory(memory_bytes)
+
+
+def initialise_side() -> None:
+    """Settle in as a side worker, which answers requests."""
+    _settle(None, "traind-side")
+
+
+def work(assignment_path: str) -> dict[str, Any]:
+    """Carry out the assignment and return `{"ok": True}`, or `{"ok": False, "error": ...}` if `run` raised."""
+    assert _seat is not None
+    attempt_dir = Path(assignment_path).parent
+    _busy.set()
+    try:
+        with redirected(attempt_dir / "output.log"), _stacks_on_demand(attempt_dir / "stacks.txt"):
+            try:
+                assignment = _decode(Path(assignment_path).read_bytes())
+                _seat.run(assignment.spec, _seat.outbox.emit, place=assignment.place, control=_seat.control)
+            except BaseException:
+                traceback.print_exc()
+                raise
+        return {"ok": True}
+    except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too must not leave
+        return {"ok": False, "error": _sentence(error)}
+    finally:
+        _seat.outbox.drain()
+        _busy.clear()
+
+
+def answer(function: str, request_path: str, answer_path: str) -> dict[str, Any]:
+    """Run `module:function` on the request file's content, and write the answer file.
+
+    Returns `{"ok": True}`; `{"ok": False}` when it refused with one of our errors, which is then in the file;
+    `{"ok": False, "error": ...}` when it failed.
+    """
+    _busy.set()
+    try:
+        request = msgspec.msgpack.decode(Path(request_path).read_bytes())
+        try:
+            content, is_ok = pkgutil.resolve_name(function)(request), True
+        except (TrainerError, DataError) as error:
+            content, is_ok = _described(error), False
+        Path(answer_path).write_bytes(msgspec.msgpack.encode(content))
+        return {"ok": is_ok}
+    except BaseException as error:  # noqa: BLE001 - as in `work`
+        return {"ok": False, "error": _sentence(error)}
+    finally:
+        _busy.clear()
+
+
+def _settle(control: SharedControl | None, name: str = "traind-worker") -> None:
+    """Let go of the terminal, the server's signals and its fate."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(STACKS_SIGNAL, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJ), encoding="ascii")
+        Path("/proc/self/comm").write_text(name, encoding="ascii")
+    threading.Thread(target=_leave_with_server, args=(control,), name="orphan", daemon=True).start()
+
+
+def _leave_with_server(control: SharedControl | None) -> None:
+    """Wait for the server's death, then leave: at once when idle, after a checkpoint when there is a job."""
+    server = parent_process()
+    assert server is not None
+    connection.wait([server.sentinel])
+    if control is not None and _busy.is_set():
+        control.verb = int(Verb.LEAVE)
+        deadline = time.monotonic() + ORPHAN_S
+        while _busy.is_set() and time.monotonic() < deadline:
+            time.sleep(0.02)
+    os.killpg(os.getpgrp(), signal.SIGKILL)  # what the job started goes too
+
+
+def _limit_memory(memory_bytes: int) -> None:
+    """Bound private writable memory: unlike the address space it leaves out mapped files, such as encoded data."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    now_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData:"))
+    limit = now_kb * 1024 + memory_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+@contextlib.contextmanager
+def _stacks_on_demand(path: Path) -> Iterator[None]:
+    """Write every thread's stack to the file on `STACKS_SIGNAL`, and to the job's output when it crashes."""
+    with path.open("w", encoding="utf-8") as file:
+        faulthandler.enable()
+        faulthandler.register(STACKS_SIGNAL, file)
+        yield
+        faulthandler.unregister(STACKS_SIGNAL)
+        signal.signal(STACKS_SIGNAL, signal.SIG_IGN)
+    if path.stat().st_size == 0:
+        path.unlink()
+
+
+def _sentence(error: BaseException) -> str:
+    """Return the error's type and message, whatever its own code does."""
+    try:
+        return f"{type(error).__name__}: {error}"[:MESSAGE_CHARS]
+    except Exception:  # noqa: BLE001 - an error's own __str__ may raise
+        return type(error).__name__[:MESSAGE_CHARS]
+
+
+def _described(error: TrainerError | DataError) -> dict[str, Any]:
+    """Return the error as plain values; `service/side` makes the same error of them."""
+    facts = {name: value for name, value in vars(error).items() if isinstance(value, str | int | float | None)}
+    cells = [msgspec.to_builtins(cell) for cell in getattr(error, "cells", ())]
+    kinds = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, TrainerError | DataError)]
+    return {"kinds": kinds, "message": str(error), "facts": facts, "cells": cells}

@@ -1,0 +1,110 @@
+"""A worker's events on their way to the server: a pipe that never makes training wait.
+
+What the pipe cannot take stays in memory and goes as room appears. Of progress that waits only the newest is kept,
+with the losses of what it replaces; states, epochs and checkpoints are never dropped.
+"""
+
+import contextlib
+import os
+import select
+import threading
+from collections import deque
+
+import msgspec
+
+from traind.trainer.contract.spec import AnyEvent, Log, Metric, Progress, encode_event
+
+HEADER_BYTES = 4  # the length of the event that follows, big endian
+WAITING_MAX = 10_000  # beyond that many, custom numbers and log lines are dropped
+
+
+class Outbox:
+    """The write end of a slot's pipe. Any thread may emit; a forked child of the worker may not, and cannot."""
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd: int | None = fd
+        self._lock = threading.Lock()
+        self._waiting: deque[bytes] = deque()
+        self._newest: Progress | None = None  # comes after everything in `_waiting`
+        self._writing = memoryview(b"")  # what is left of a frame that the pipe took in part
+        self._flusher: threading.Thread | None = None
+        os.register_at_fork(after_in_child=self._forked)
+
+    def emit(self, event: AnyEvent) -> None:
+        """Send the event, now or as soon as there is room; never wait."""
+        with self._lock:
+            if self._fd is None:
+                return
+            if isinstance(event, Progress):
+                self._newest = event if self._newest is None else merged(self._newest, event)
+            elif len(self._waiting) < WAITING_MAX or not isinstance(event, Metric | Log):
+                self._push_newest()
+                self._waiting.append(framed(event))
+            if not self._flush() and self._flusher is None:
+                self._flusher = threading.Thread(target=self._keep_flushing, name="outbox", daemon=True)
+                self._flusher.start()
+
+    def drain(self) -> None:
+        """Wait until everything is in the pipe, or the server is gone."""
+        flusher = self._flusher
+        if flusher is not None:
+            flusher.join()
+
+    def _push_newest(self) -> None:
+        if self._newest is not None:
+            self._waiting.append(framed(self._newest))
+            self._newest = None
+
+    def _flush(self) -> bool:
+        """Write what the pipe takes; tell whether nothing is left."""
+        while self._fd is not None:
+            if not self._writing:
+                if not self._waiting:
+                    self._push_newest()
+                if not self._waiting:
+                    return True
+                self._writing = memoryview(self._waiting.popleft())
+            try:
+                written = os.write(self._fd, self._writing)
+            except BlockingIOError:
+                return False
+            except OSError:  # nobody reads any more
+                self._forked()
+                return True
+            self._writing = self._writing[written:]
+        return True
+
+    def _keep_flushing(self) -> None:
+        while True:
+            if self._fd is not None:
+                room = select.poll()
+                room.register(self._fd, select.POLLOUT)
+                room.poll()
+            with self._lock:
+                if self._flush():
+                    self._flusher = None
+                    return
+
+    def _forked(self) -> None:
+        """Let go of the pipe: a child that held it would keep it open after the worker's death."""
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+        self._fd = None
+
+
+def framed(event: AnyEvent) -> bytes:
+    """Return the event as it goes through the pipe."""
+    payload = encode_event(event)
+    return len(payload).to_bytes(HEADER_BYTES) + payload
+
+
+def merged(earlier: Progress, later: Progress) -> Progress:
+    """Return `later` with the loss of both: the mean over the steps since the event before `earlier`.
+
+    A progress event does not say how many steps it covers; both are taken to cover as many.
+    """
+    if later.diverged or earlier.diverged or earlier.loss is None or later.loss is None:
+        return msgspec.structs.replace(later, diverged=later.diverged or earlier.diverged)
+    return msgspec.structs.replace(later, loss=(earlier.loss + later.loss) / 2)
