@@ -19,9 +19,9 @@ import msgspec
 from bench.records import Repeats, say, show, write
 from bench.server import Server, megabytes, serving
 
-from traind.service.jobs import Job
+from traind.service.jobs.job import Job
 from traind.service.settings import Layout
-from traind.service.store import Change, Store
+from traind.service.record.store import Change, Store
 from traind.trainer.contract.spec import Status
 
 PAGES, SUBMITS = 20, 10

@@ -16,7 +16,7 @@ from statistics import median
 from bench.records import Repeats, ratio, say, show, write
 from bench.server import megabytes, serving, tree
 
-from traind.service.side import IDLE_S
+from traind.service.processes.side import IDLE_S
 
 SAMPLE = Path(__file__).parent.parent / "data" / "samples" / "house_prices.csv.gz"
 FIRST_STEP = "made data: submit_to_first_step_s"

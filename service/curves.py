@@ -7,7 +7,7 @@ called by the service.
 import asyncio
 from typing import Any
 
-from traind.service.engine import Engine
+from traind.service.engine.engine import Engine
 from traind.trainer.contract.spec import AnyEvent, Epoch, Metric, Progress, State, decode_event
 
 PAGE = 5_000

@@ -18,19 +18,19 @@ from typing import IO, Any, Self
 import msgspec
 from aiohttp import web
 
-from traind.service.answers import Dataset, EventPage, JobPage, Prediction
-from traind.service.budget import check_memory
+from traind.service.results import Dataset, EventPage, JobPage, Prediction
+from traind.service.validation.memory_budget import check_memory
 from traind.service.curves import curve
 from traind.service.datasets import Datasets, Source
-from traind.service.engine import Engine
+from traind.service.engine.engine import Engine
 from traind.service.errors import InvalidSpec, JobNotFound, ModelNotReady, NotRunning, RootBusy
-from traind.service.forkserver import ForkServer
-from traind.service.jobs import Job
+from traind.service.processes.fork_server import ForkServer
+from traind.service.jobs.job import Job
 from traind.service.logs import read_logs
-from traind.service.process import aside
+from traind.service.processes.worker_process import aside
 from traind.service.settings import Layout, Settings, cache_dir
-from traind.service.side import LOADED_S, SideWorker
-from traind.service.validate import parse_spec
+from traind.service.processes.side import LOADED_S, SideWorker
+from traind.service.validation.validate import parse_spec
 from traind.trainer.contract.spec import AnyEvent, Status, TrainSpec
 
 LOG = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from traind.service.cli.entry import Failed
 from traind.service.cli.flags import JobId, Json, Remote
 
 if TYPE_CHECKING:
-    from traind.service.jobs import Job
+    from traind.service.jobs.job import Job
 
 ANYWHERE = Remote()
 

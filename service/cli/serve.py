@@ -18,8 +18,8 @@ from traind.service.http.server import serve as listening
 from traind.service.http.tokens import load_tokens
 from traind.service.service import TrainingService
 from traind.service.settings import Settings
-from traind.service.telemetry import configure_logging
-from traind.service.validate import parse
+from traind.service.http.telemetry import configure_logging
+from traind.service.validation.validate import parse
 
 DOOR = Group("Door", sort_key=1)
 SETTINGS = Group("Settings", sort_key=2)

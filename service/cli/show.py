@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 import msgspec
 
 from traind.service.cli.entry import plain
-from traind.service.jobs import TERMINAL, Job
+from traind.service.jobs.job import TERMINAL, Job
 from traind.trainer.contract.spec import (
     AnyEvent,
     Checkpoint,

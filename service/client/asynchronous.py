@@ -7,14 +7,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from traind.service.answers import Dataset, EventPage, JobPage, Prediction
+from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.service.client import calls
 from traind.service.client.calls import Rows
 from traind.service.client.connection import Connection
 from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
 from traind.service.client.errors import Away
 from traind.service.client.transfers import Source, Told, upload_of
-from traind.service.jobs import Job
+from traind.service.jobs.job import Job
 from traind.trainer.contract.spec import AnyEvent, Status, TrainSpec
 
 

@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
-from traind.service.answers import Dataset, EventPage, JobPage, Prediction
-from traind.service.jobs import Job
+from traind.service.results import Dataset, EventPage, JobPage, Prediction
+from traind.service.jobs.job import Job
 from traind.trainer.contract.spec import Status, TrainSpec
 
 T = TypeVar("T")

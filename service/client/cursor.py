@@ -2,7 +2,7 @@
 
 from traind.service.client.calls import Call
 from traind.service.client.errors import Away
-from traind.service.jobs import TERMINAL
+from traind.service.jobs.job import TERMINAL
 from traind.trainer.contract.spec import AnyEvent, State, decode_event
 
 STREAM_SILENCE_S = 45.0  # the server sends a comment every 15 s

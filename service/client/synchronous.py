@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from traind.service.answers import Dataset, EventPage, JobPage, Prediction
+from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.service.client import calls
 from traind.service.client.blocking import BlockingConnection
 from traind.service.client.calls import Rows
 from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
 from traind.service.client.errors import Away
 from traind.service.client.transfers import Row, Told, upload_of
-from traind.service.jobs import Job
+from traind.service.jobs.job import Job
 from traind.trainer.contract.spec import AnyEvent, Status, TrainSpec
 
 

@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from traind.data.errors import DatasetTooLarge
 from traind.service.http.context import LIMITS
 from traind.service.http.errors import BadRequest, BodyTooLarge, BodyTooSlow, InvalidJson, UnsupportedMedia
-from traind.service.validate import MALFORMED, parse, reason
+from traind.service.validation.validate import MALFORMED, parse, reason
 
 T = TypeVar("T")
 CHUNK_BYTES = 256 * 1024

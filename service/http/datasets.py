@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from traind.data.errors import BadTable, DatasetTooLarge
 from traind.data.reading.formats import parse_format
-from traind.service.http.answers import (
+from traind.service.http.schemas import (
     DatasetAnswer,
     DatasetsAnswer,
     Deleted,

@@ -29,9 +29,9 @@ from traind.service.http.errors import (
     UnsupportedMedia,
 )
 from traind.service.http.tokens import FailedAttempts, Tokens
-from traind.service.problems import Problem
-from traind.service.telemetry import CALLER
-from traind.service.validate import refusal
+from traind.service.validation.explain import Problem
+from traind.service.http.telemetry import CALLER
+from traind.service.validation.validate import refusal
 
 Authorize = Callable[[web.Request], bool | Awaitable[bool]]
 OWN_SITES: Final = ("same-origin", "none")  # of Sec-Fetch-Site; "same-site" is any other port of this host

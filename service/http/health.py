@@ -5,11 +5,11 @@ import shutil
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from traind.service.http.answers import HealthAnswer, SlotsInUse, answer
+from traind.service.http.schemas import HealthAnswer, SlotsInUse, answer
 from traind.service.http.context import SERVICE, STREAMS, TELEMETRY, VERSION
 from traind.service.http.errors import NotReady
 from traind.service.service import TrainingService
-from traind.service.telemetry import Telemetry
+from traind.service.http.telemetry import Telemetry
 from traind.trainer.contract.spec import Status
 
 _DROPPED = "Points that went as part of a later one, or not to a watcher; a job's events lack none"

@@ -10,7 +10,7 @@ from aiohttp.abc import AbstractStreamWriter
 from msgspec import UNSET, UnsetType
 
 from traind.service.errors import ModelNotReady
-from traind.service.http.answers import (
+from traind.service.http.schemas import (
     AliasPath,
     AliasRequest,
     Deleted,
@@ -22,8 +22,8 @@ from traind.service.http.answers import (
 from traind.service.http.bodies import check, no_body, read_as, read_body, read_query
 from traind.service.http.context import KILOBYTE, LIMITS, SERVICE
 from traind.service.http.errors import InvalidJson
-from traind.service.problems import Problem
-from traind.service.validate import MALFORMED, parse, reason, refusal
+from traind.service.validation.explain import Problem
+from traind.service.validation.validate import MALFORMED, parse, reason, refusal
 
 NAMED_BYTES = 64 * KILOBYTE  # in bodies up to this size all that is wrong is named
 

@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler
 from traind.data import errors as data
 from traind.service import errors as service
 from traind.service.http import errors as http
-from traind.service.http.answers import ErrorAnswer, ErrorBody, NoQuery, PredictRequest, SubmitRequest
+from traind.service.http.schemas import ErrorAnswer, ErrorBody, NoQuery, PredictRequest, SubmitRequest
 from traind.service.http.context import SERVICE, VERSION
 from traind.service.http.operations import JSON, Operation
 from traind.trainer.contract.spec import errors as trainer

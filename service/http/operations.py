@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 
 from traind.data import errors as data
 from traind.service import errors as service
-from traind.service.http import answers, datasets, events, health, models, train, ws
+from traind.service.http import datasets, events, health, models, schemas, train, ws
 from traind.service.http import errors as http
 from traind.trainer.contract.spec import errors as trainer
 
@@ -38,7 +38,7 @@ class Operation:
     handler: Handler
     summary: str
     group: str
-    query: type[Any] = answers.NoQuery
+    query: type[Any] = schemas.NoQuery
     body: type[Any] | None = None  # JSON of this type
     upload: tuple[str, ...] = ()  # the content types that a raw file is taken as
     answer: type[Any] | None = None  # JSON of this type
@@ -59,9 +59,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=train.create,
         summary="Train a model",
         group="jobs",
-        query=answers.TrainQuery,
-        body=answers.SubmitRequest,
-        answer=answers.Accepted,
+        query=schemas.TrainQuery,
+        body=schemas.SubmitRequest,
+        answer=schemas.Accepted,
         status=202,
         more_statuses={200: "With dry_run=true: what the job would do; nothing is trained"},
         errors=(
@@ -80,8 +80,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=train.status,
         summary="One job",
         group="jobs",
-        query=answers.JobQuery,
-        answer=answers.StatusAnswer,
+        query=schemas.JobQuery,
+        answer=schemas.StatusAnswer,
         errors=(service.JobNotFound,),
     ),
     Operation(
@@ -90,8 +90,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=train.jobs,
         summary="Jobs, newest first",
         group="jobs",
-        query=answers.JobsQuery,
-        answer=answers.JobsAnswer,
+        query=schemas.JobsQuery,
+        answer=schemas.JobsAnswer,
     ),
     Operation(
         method="POST",
@@ -99,8 +99,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=train.stop,
         summary="End a job and keep its best model so far",
         group="jobs",
-        body=answers.JobRequest,
-        answer=answers.Asked,
+        body=schemas.JobRequest,
+        answer=schemas.Asked,
         errors=(service.JobNotFound, service.JobFinished, service.StoreFailed),
         example={"job_id": "job_1234567890123_abc123"},
     ),
@@ -110,8 +110,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=train.pause,
         summary="Free a job's slot and keep its place",
         group="jobs",
-        body=answers.JobRequest,
-        answer=answers.Asked,
+        body=schemas.JobRequest,
+        answer=schemas.Asked,
         errors=(service.JobNotFound, service.JobFinished, service.StoreFailed),
         example={"job_id": "job_1234567890123_abc123"},
     ),
@@ -121,8 +121,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=train.cancel,
         summary="End a job and keep nothing but its record",
         group="jobs",
-        body=answers.JobRequest,
-        answer=answers.Asked,
+        body=schemas.JobRequest,
+        answer=schemas.Asked,
         errors=(service.JobNotFound, service.JobFinished, service.StoreFailed),
         example={"job_id": "job_1234567890123_abc123"},
     ),
@@ -132,8 +132,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=train.resume,
         summary="Let a paused, stopped or failed job go on, or a completed one for more epochs",
         group="jobs",
-        body=answers.ResumeRequest,
-        answer=answers.Asked,
+        body=schemas.ResumeRequest,
+        answer=schemas.Asked,
         errors=(service.JobNotFound, service.NotResumable, service.JobNotFinished, *ACCEPT),
         example={"job_id": "job_1234567890123_abc123", "epochs": 6},
     ),
@@ -143,7 +143,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=train.delete,
         summary="Remove a job that is over, with its files and its model",
         group="jobs",
-        answer=answers.Deleted,
+        answer=schemas.Deleted,
         errors=(service.JobNotFound, service.JobNotFinished, service.StoreFailed),
     ),
     Operation(
@@ -152,8 +152,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=events.events,
         summary="A job's events: a page as JSON, or a stream to who accepts text/event-stream",
         group="events",
-        query=answers.EventsQuery,
-        answer=answers.EventsAnswer,
+        query=schemas.EventsQuery,
+        answer=schemas.EventsAnswer,
         media={"text/event-stream": "each event as `data:`, its seq as `id:`"},
         more_statuses={204: "A stream that has been read to the end of its job"},
         errors=(service.JobNotFound, service.CursorAhead, http.TooManyStreams),
@@ -165,7 +165,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=ws.connect,
         summary="A websocket: one job's events, or the states of all jobs",
         group="events",
-        query=answers.SocketQuery,
+        query=schemas.SocketQuery,
         is_websocket=True,
         errors=(service.JobNotFound, service.CursorAhead, http.TooManyStreams, http.BadRequest),
     ),
@@ -175,8 +175,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=train.logs,
         summary="The end of what a job's process wrote",
         group="jobs",
-        query=answers.LogsQuery,
-        answer=answers.LogsAnswer,
+        query=schemas.LogsQuery,
+        answer=schemas.LogsAnswer,
         errors=(service.JobNotFound,),
     ),
     Operation(
@@ -185,8 +185,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=train.curve,
         summary="A job's curves, thinned for drawing",
         group="events",
-        query=answers.CurveQuery,
-        answer=answers.CurveAnswer,
+        query=schemas.CurveQuery,
+        answer=schemas.CurveAnswer,
         errors=(service.JobNotFound,),
     ),
     Operation(
@@ -195,7 +195,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=models.aliases,
         summary="Every alias, and the job it means",
         group="models",
-        answer=answers.AliasesAnswer,
+        answer=schemas.AliasesAnswer,
     ),
     Operation(
         method="PUT",
@@ -203,8 +203,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=models.put_alias,
         summary="Let an alias mean a job's model",
         group="models",
-        body=answers.AliasRequest,
-        answer=answers.AliasAnswer,
+        body=schemas.AliasRequest,
+        answer=schemas.AliasAnswer,
         errors=(service.JobNotFound, service.ModelNotReady, service.StoreFailed),
         example={"job_id": "job_1234567890123_abc123"},
     ),
@@ -214,7 +214,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=models.delete_alias,
         summary="Let an alias mean nothing",
         group="models",
-        answer=answers.Deleted,
+        answer=schemas.Deleted,
         errors=(service.InvalidSpec, service.StoreFailed),
     ),
     Operation(
@@ -238,8 +238,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=models.predict,
         summary="One prediction a row",
         group="models",
-        body=answers.PredictRequest,
-        answer=answers.PredictionAnswer,
+        body=schemas.PredictRequest,
+        answer=schemas.PredictionAnswer,
         errors=(*PREDICT, service.PredictionFailed, data.BadTable),
         example={"rows": [{"x1": 0.5, "x2": -1, "x3": 0, "x4": None, "x5": "2.5", "x6": 0, "x7": 0, "x8": 0}]},
     ),
@@ -249,7 +249,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=models.export,
         summary="A finished model as ONNX or safetensors, verified against the original",
         group="models",
-        query=answers.ExportQuery,
+        query=schemas.ExportQuery,
         media={ANYTHING: "the file"},
         more_statuses={
             206: "A range of the file",
@@ -265,7 +265,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=datasets.list_all,
         summary="Every data set",
         group="data sets",
-        answer=answers.DatasetsAnswer,
+        answer=schemas.DatasetsAnswer,
     ),
     Operation(
         method="PUT",
@@ -273,9 +273,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=datasets.put,
         summary="Register a table: CSV, TSV, JSONL (each plain or gz) or Parquet, as the raw body",
         group="data sets",
-        query=answers.UploadQuery,
+        query=schemas.UploadQuery,
         upload=(*(kind for kind, form in datasets.FORMATS.items() if form), ANYTHING),
-        answer=answers.DatasetAnswer,
+        answer=schemas.DatasetAnswer,
         errors=(data.InvalidName, data.DatasetTooLarge, data.BadTable, service.DiskLow, service.SideWorkerFailed),
     ),
     Operation(
@@ -284,7 +284,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=datasets.get,
         summary="One data set",
         group="data sets",
-        answer=answers.DatasetAnswer,
+        answer=schemas.DatasetAnswer,
         errors=(data.DatasetNotFound,),
     ),
     Operation(
@@ -293,7 +293,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=datasets.delete,
         summary="Remove a data set that no unfinished job uses",
         group="data sets",
-        answer=answers.Deleted,
+        answer=schemas.Deleted,
         errors=(data.DatasetNotFound, data.DatasetInUse),
     ),
     Operation(
@@ -302,8 +302,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=datasets.preview,
         summary="The first rows of a data set, its columns and their summary",
         group="data sets",
-        query=answers.PreviewQuery,
-        answer=answers.PreviewAnswer,
+        query=schemas.PreviewQuery,
+        answer=schemas.PreviewAnswer,
         errors=(data.DatasetNotFound, data.BadTable, service.SideWorkerFailed),
     ),
     Operation(
@@ -312,7 +312,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=health.health,
         summary="Whether the server lives",
         group="server",
-        answer=answers.HealthAnswer,
+        answer=schemas.HealthAnswer,
         is_open=True,
     ),
     Operation(
@@ -321,8 +321,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=health.health,
         summary="Whether the server lives; with `ready`, whether it takes jobs",
         group="server",
-        query=answers.HealthQuery,
-        answer=answers.HealthAnswer,
+        query=schemas.HealthQuery,
+        answer=schemas.HealthAnswer,
         more_statuses={503: "Asked for readiness: jobs would wait, `problems` says why"},
         is_open=True,
     ),

@@ -6,7 +6,7 @@ Messages of the websocket, encoded; made of what the service says. Called by `ht
 import msgspec
 
 from traind.service.http.context import VERSION
-from traind.service.jobs import ACTIVE, summary
+from traind.service.jobs.job import ACTIVE, summary
 from traind.service.service import TrainingService
 
 FIRST_JOBS = 200

@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import UNSET
 
-from traind.service.http.answers import (
+from traind.service.http.schemas import (
     Accepted,
     Asked,
     CurveQuery,
@@ -27,9 +27,9 @@ from traind.service.http.answers import (
 )
 from traind.service.http.bodies import no_body, read_as, read_json, read_query
 from traind.service.http.context import ENCODED, SERVICE
-from traind.service.jobs import Job
+from traind.service.jobs.job import Job
 from traind.service.service import TrainingService
-from traind.service.validate import parse, parse_spec
+from traind.service.validation.validate import parse, parse_spec
 
 
 async def create(request: web.Request) -> web.Response:

@@ -18,12 +18,12 @@ from msgspec import UNSET, Meta, Struct
 
 from traind.service.errors import NotRunning, ServiceError, SlowWatcher, described
 from traind.service.http import overview
-from traind.service.http.answers import AnyJobId, SocketQuery
+from traind.service.http.schemas import AnyJobId, SocketQuery
 from traind.service.http.bodies import decode, read_query
 from traind.service.http.context import LIMITS, SERVICE, STREAMS
 from traind.service.http.errors import BadRequest, TooManyStreams
 from traind.service.http.guard import SUBPROTOCOL
-from traind.service.validate import parse
+from traind.service.validation.validate import parse
 
 _encode = msgspec.json.Encoder().encode
 BUFFER_BYTES = 8 * 1024  # unsent, for one client: here, and again in the kernel

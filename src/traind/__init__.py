@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from traind.service.client.asynchronous import Client
     from traind.service.client.synchronous import SyncClient
     from traind.service.errors import ServiceError
-    from traind.service.jobs import Job
+    from traind.service.jobs.job import Job
     from traind.service.service import TrainingService
     from traind.trainer.model.model import load_model
     from traind.trainer.contract.spec import (
@@ -68,7 +68,7 @@ __all__ = [
 
 _HOMES = {
     "Client": "traind.service.client.asynchronous",
-    "Job": "traind.service.jobs",
+    "Job": "traind.service.jobs.job",
     "Run": "traind.trainer.run.attempt",
     "ServiceError": "traind.service.errors",
     "SyncClient": "traind.service.client.synchronous",

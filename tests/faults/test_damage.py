@@ -19,7 +19,7 @@ from tally import Case, Tally, seeds
 
 from traind.data.errors import DatasetNotFound
 from traind.service.errors import ModelNotReady, NotResumable
-from traind.service.jobs import Job
+from traind.service.jobs.job import Job
 from traind.service.service import TrainingService
 from traind.trainer.contract.errors import ModelDamaged
 

@@ -18,8 +18,8 @@ from judge import left_behind
 from stores import break_events, grow, opened
 from tally import Case, Tally, seeds, side_by_side
 
-from traind.service.jobs import Job
-from traind.service.store import Change
+from traind.service.jobs.job import Job
+from traind.service.record.store import Change
 from traind.trainer.contract.spec import Status, TrainSpec
 
 JOBS = 1_000

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from traind import Checkpoint, Client, Status
-from traind.service.jobs import Job
+from traind.service.jobs.job import Job
 
 Twice = Callable[[Client, dict[str, Any]], Awaitable[tuple[Job, Job]]]
 

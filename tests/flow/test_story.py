@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from traind import Checkpoint, Client, Epoch, Progress, State, Status, load_model
-from traind.service.jobs import TERMINAL
+from traind.service.jobs.job import TERMINAL
 
 SMALL: dict[str, Any] = {"batch_size": 16, "synthetic": {"rows": 2000}, "checkpoint_every": 0.2}
 UNFINISHED = [status for status in Status if status not in TERMINAL]

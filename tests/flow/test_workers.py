@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from traind.service.identity import Identity, is_alive
+from traind.service.processes.identity import Identity, is_alive
 
 
 @pytest.fixture

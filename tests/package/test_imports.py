@@ -74,7 +74,7 @@ def test_no_file_uses_the_bare_names(room: str) -> None:
 def test_an_import_against_the_direction_would_be_seen(tmp_path: Path) -> None:
     path = tmp_path / "wrong.py"
     path.write_text("def late():\n    from traind.service import engine\n    import traind.trainer.run.attempt\n")
-    assert ours(path) == {"traind.service.engine", "traind.trainer.run.attempt"}
+    assert ours(path) == {"traind.service.engine.engine", "traind.trainer.run.attempt"}
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from traind.service.forkserver import ForkServer
-from traind.service.identity import is_alive
-from traind.service.slots import Ended, Slots, Worker
+from traind.service.processes.fork_server import ForkServer
+from traind.service.processes.identity import is_alive
+from traind.service.executor.local import Ended, Slots, Worker
 from traind.trainer.contract.spec import AnyEvent, Assignment, Place, TrainSpec
 
 

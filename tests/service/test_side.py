@@ -9,8 +9,8 @@ import pytest
 from traind.data import errors as data_errors
 from traind.data.errors import BadCell, DataError
 from traind.service.errors import NotRunning, SideWorkerFailed
-from traind.service.forkserver import ForkServer
-from traind.service.side import SideWorker
+from traind.service.processes.fork_server import ForkServer
+from traind.service.processes.side import SideWorker
 from traind.trainer.contract.spec import errors as trainer_errors
 from traind.trainer.contract.errors import SpecError, TrainerError
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from traind.service.forkserver import ForkServer
-from traind.service.slots import Ended
+from traind.service.processes.fork_server import ForkServer
+from traind.service.executor.local import Ended
 from traind.trainer.contract.spec import Checkpoint, Log, State
 from traind.trainer.contract.control import Verb
 

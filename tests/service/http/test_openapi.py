@@ -7,7 +7,7 @@ import pytest
 
 from traind.service.errors import InvalidSpec
 from traind.service.http.operations import OPERATIONS
-from traind.service.validate import parse_spec
+from traind.service.validation.validate import parse_spec
 
 
 @pytest.fixture(scope="module")

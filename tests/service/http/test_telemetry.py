@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from traind.service.http.server import Door
 from traind.service.http.tokens import Tokens
-from traind.service.telemetry import JsonFormatter, PlainFormatter, configure_logging
+from traind.service.http.telemetry import JsonFormatter, PlainFormatter, configure_logging
 
 
 def figures(text):

@@ -1,0 +1,358 @@
+"""The engine: jobs in, events out. It knows no HTTP.
+
+`submit` writes a job down and queues it; `attempts` runs it; every change goes through `journal`. The verbs are
+recorded durably before the worker is told, and answer at once. Made and owned by `service.TrainingService`.
+"""
+
+import asyncio
+import functools
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from typing import Any, ParamSpec, TypeVar
+
+import msgspec
+
+from traind.service.results import EventPage, JobPage
+from traind.service.engine.attempts import Attempts, Frame
+from traind.service.errors import (
+    CursorAhead,
+    IdTaken,
+    JobFinished,
+    JobNotFinished,
+    JobNotFound,
+    NotResumable,
+    NotRunning,
+    QueueFull,
+    SlowWatcher,
+)
+from traind.service.record.feed import Feed
+from traind.service.processes.fork_server import ForkServer
+from traind.service.recovery.integrity import inspect
+from traind.service.jobs.job import ACTIVE, TERMINAL, Job, submitted
+from traind.service.record.journal import Journal
+from traind.service.recovery.checkpoint_files import is_model_whole
+from traind.service.recovery.startup import rescue
+from traind.service.settings import Layout, Settings
+from traind.service.executor.local import Slots
+from traind.service.record.status_files import Snapshots
+from traind.service.record.store import Store
+from traind.service.engine.watchdog import Watchdog
+from traind.trainer.contract.spec import AnyEvent, ControlAsked, DatasetFile, State, Status, TrainSpec, decode_event
+from traind.trainer.contract.control import Verb
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LOG = logging.getLogger(__name__)
+INBOX_FRAMES = 1_000  # what workers said and is not yet folded; beyond it their pipes fill, and progress is thinned
+NOTICE_EVERY_S = 0.1  # how often those who watch all jobs hear of the queue
+SHOWN_WAITING = 200  # jobs named in that
+PAST_EVENTS = 40  # read from the store at once for a watcher who comes late; each may keep them for long
+_VERBS = {"stop": Verb.STOP, "pause": Verb.PAUSE, "cancel": Verb.CANCEL}
+_ENDS = {"stop": Status.STOPPED, "pause": Status.PAUSED, "cancel": Status.CANCELLED}
+
+
+def uninterrupted(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Carry a method out to its end even if its caller is cancelled: what is committed must also be told."""
+
+    @functools.wraps(method)
+    async def whole(*args: P.args, **kwargs: P.kwargs) -> T:
+        task = asyncio.ensure_future(method(*args, **kwargs))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
+
+    return whole
+
+
+class Engine:
+    """One root's jobs. `async with` starts and closes it."""
+
+    def __init__(self, settings: Settings, layout: Layout, server: ForkServer) -> None:
+        self.settings = settings
+        self.layout = layout
+        self._server = server
+        self.feed = Feed()
+        self.journal: Journal
+        self.attempts: Attempts
+        self.slots: Slots
+        self.watchdog: Watchdog
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_open = False
+        self._notice: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Open the store, settle what the last server left, start the workers."""
+        store = await Store.open(self.layout.database_path)
+        inbox: asyncio.Queue[Frame] = asyncio.Queue(INBOX_FRAMES)
+        self.journal = Journal(store, self.feed, Snapshots(self.layout.jobs_dir))
+        self.slots = Slots(
+            self._server,
+            inbox,
+            count=self.settings.slot_count,
+            memory_bytes=self.settings.worker_memory_bytes or None,
+        )
+        self.attempts = Attempts(self.journal, self.slots, inbox, self.settings, self.layout)
+        self.watchdog = Watchdog(self.journal, self.attempts, self.settings, self.layout)
+        await self.journal.snapshots.open()
+        await rescue(self.journal, self.layout)
+        await self.slots.start()
+        for name, work in (
+            ("dispatch", self.attempts.dispatch()),
+            ("drain", self.attempts.drain()),
+            ("watchdog", self.watchdog.watch()),
+            ("inspection", inspect(self.journal, self.layout, self.attempts.wake)),
+        ):
+            task = asyncio.create_task(work, name=f"traind-{name}")
+            task.add_done_callback(_fail_loudly)
+            self._tasks.append(task)
+        self._is_open = True
+        self.attempts.on_change = self._queue_changed
+        self.attempts.wake()
+
+    async def close(self) -> None:
+        """Have running jobs checkpoint and leave, then close everything; twice is no error."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        await self.attempts.leave(self.settings.shutdown_s)
+        await self.slots.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self.feed.close()
+        await self.journal.snapshots.close()
+        await self.journal.store.close()
+
+    @uninterrupted
+    async def submit(self, spec: TrainSpec, dataset: DatasetFile | None, job_id: str | None = None) -> Job:
+        """Write a job down and queue it. With a `job_id`, the same id and spec again give the same job.
+
+        Raises `IdTaken` for the same id with another spec, `QueueFull`, `DiskLow`, `StoreFailed`.
+        """
+        self._check_open()
+        self.watchdog.check_disk()
+        async with self.journal.turn:
+            if job_id is not None and (known := await self.submitted_before(job_id, spec)) is not None:
+                return known
+            if len(self.journal.live) - len(self.attempts.running) >= self.settings.max_queued:
+                raise QueueFull(f"{self.settings.max_queued} jobs wait already.", hint="Try again later.")
+            now = self.journal.clock.now()
+            job_id = job_id or f"job_{int(now * 1000)}_{secrets.token_hex(3)}"
+            job = Job(
+                job_id=job_id,
+                created_at=now,
+                name=spec.name,
+                spec=spec,
+                dataset=dataset,
+                epochs=None if spec.epochs == "auto" else spec.epochs,
+            )
+            job = await self.journal.record(job, State(status=Status.QUEUED))
+        self.attempts.wake()
+        await self.journal.snapshots.settled()  # who is told of the job finds its status file
+        return job
+
+    async def submitted_before(self, job_id: str, spec: TrainSpec) -> Job | None:
+        """Return the job of that id, if there is one; raises `IdTaken` where it was submitted with another spec."""
+        try:
+            known = await self.journal.job(job_id)
+        except JobNotFound:
+            return None
+        if submitted(known) != spec:
+            raise IdTaken(f"The job {job_id!r} exists and has another spec.", hint="Choose another job_id.")
+        return known
+
+    async def job(self, job_id: str) -> Job:
+        """Return a job as it is now, its place in the queue filled in; raises `JobNotFound`."""
+        job = await self.journal.job(job_id)
+        if job.status is not Status.QUEUED:
+            return job
+        place = 1 + [waiting.job_id for waiting in self.attempts.queue()].index(job_id)
+        return msgspec.structs.replace(job, queue_position=place)
+
+    async def jobs(self, statuses: Iterable[str] = (), limit: int = 100, after: int | None = None) -> JobPage:
+        """Return jobs, newest first, of the given states (none given: of all); their reports are left out."""
+        jobs, cursor = await self.journal.store.page(statuses, limit, after)
+        places = {job.job_id: place for place, job in enumerate(self.attempts.queue(), 1)}
+        newest = [self.journal.live.get(job.job_id, job) for job in jobs]
+        shown = [msgspec.structs.replace(job, queue_position=places.get(job.job_id), report={}) for job in newest]
+        return JobPage(shown, cursor)
+
+    async def events(self, job_id: str, after: int = 0, limit: int = 1_000) -> EventPage:
+        """Return up to `limit` events after `after`; raises `JobNotFound`, `CursorAhead`."""
+        job = await self._at_cursor(job_id, after)
+        rows = await self.journal.store.events(job_id, after, limit)
+        return EventPage([body for seq, body in rows if seq <= job.seq], job.seq)
+
+    async def watch_bytes(self, job_id: str, after: int = 0) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield `(seq, encoded event)` for each event after `after` once, in order, until the job is over.
+
+        The past comes from the store, then live. Raises `JobNotFound`, `CursorAhead`, `SlowWatcher` for a reader who
+        does not keep up, `NotRunning` when the service closes first.
+        """
+        seq = after
+        with self.feed.watch(job_id) as watcher:
+            job = await self._at_cursor(job_id, after)
+            while seq < job.seq:
+                rows = await self.journal.store.events(job_id, seq, PAST_EVENTS)
+                if not rows:
+                    raise JobNotFound(f"The job {job_id!r} was deleted.")
+                if rows[0][0] > job.seq:  # the database was rebuilt meanwhile: what came before is lost
+                    async with self.journal.turn:
+                        job = await self.journal.job(job_id)
+                    continue
+                for row in rows:
+                    if row[0] > job.seq:  # written but not told yet: it comes live
+                        break
+                    yield row
+                    seq = row[0]
+            if job.status in TERMINAL and (await self.journal.job(job_id)).seq == seq:
+                return
+            while (item := await watcher.next_item()) is not None:
+                if item.seq > seq:
+                    yield item.seq, item.body
+                    seq = item.seq
+                    if item.is_last:
+                        return
+        raise NotRunning("The service is closing.", hint="Connect again with `after`.")
+
+    async def watch(self, job_id: str, after: int = 0) -> AsyncIterator[AnyEvent]:
+        """Yield each event after `after` once, in order, until the job is over; raises as `watch_bytes` does."""
+        async for _, body in self.watch_bytes(job_id, after):
+            yield decode_event(body)
+
+    async def wait(self, job_id: str) -> Job:
+        """Return the job once it is over; raises `JobNotFound`, `NotRunning`."""
+        while True:
+            with self.feed.watch(job_id) as watcher:
+                job = await self.journal.job(job_id)
+                try:
+                    while job.status not in TERMINAL:
+                        if await watcher.next_item() is None:
+                            raise NotRunning("The service is closing.")
+                        job = await self.journal.job(job_id)
+                except SlowWatcher:
+                    continue
+                return job
+
+    async def stop(self, job_id: str) -> Job:
+        """End a job and keep its best model so far; a job without a step is cancelled. Raises `JobFinished`."""
+        return await self._ask(job_id, "stop")
+
+    async def pause(self, job_id: str) -> Job:
+        """Free the job's slot and keep its place. Raises `JobFinished`."""
+        return await self._ask(job_id, "pause")
+
+    async def cancel(self, job_id: str) -> Job:
+        """End a job and keep nothing but the record. Raises `JobFinished`."""
+        return await self._ask(job_id, "cancel")
+
+    @uninterrupted
+    async def resume(self, job_id: str, epochs: int | None = None) -> Job:
+        """Queue a job again from its last checkpoint, with more epochs where given. Raises `NotResumable`."""
+        self._check_open()
+        async with self.journal.turn:
+            job = await self.journal.job(job_id)
+            await self._check_resumable(job, epochs)
+            asked = ControlAsked(verb="resume", epochs=epochs)
+            if job.status in ACTIVE or job.status is Status.QUEUED:
+                if epochs is not None:
+                    raise JobNotFinished(f"The job {job_id} is not over; its epochs cannot be changed now.")
+                return job if job.requested is None else await self.journal.record(job, asked)
+            job = await self.journal.record(job, asked, State(status=Status.QUEUED, reason="resumed"))
+        self.attempts.wake()
+        return job
+
+    async def _check_resumable(self, job: Job, epochs: int | None) -> None:
+        """Raise `NotResumable` where nothing was kept, or there is nothing to do: no epoch, and no model to make."""
+        if job.status is Status.CANCELLED:
+            raise NotResumable(f"The job {job.job_id} is cancelled: nothing of it was kept.")
+        if job.status is not Status.COMPLETED or (epochs is not None and epochs > job.epoch):
+            return
+        if epochs is not None or await asyncio.to_thread(is_model_whole, self.layout.model_path(job.job_id)):
+            raise NotResumable(
+                f"The job {job.job_id} is completed after {job.epoch} epochs.", hint="Give a larger number of epochs."
+            )
+
+    @uninterrupted
+    async def delete(self, job_id: str) -> None:
+        """Remove a job that is over, with its files, once its process has left; raises `JobNotFinished`."""
+        self._check_open()
+        while True:
+            async with self.journal.turn:
+                job = await self.journal.job(job_id)
+                if job.status not in TERMINAL:
+                    raise JobNotFinished(f"The job {job_id} is not over.", hint="Cancel or stop it first.")
+                if (attempt := self.attempts.running.get(job_id)) is None:
+                    await self.watchdog.remove(job_id)
+                    return
+            await attempt.over.wait()
+
+    @uninterrupted
+    async def _ask(self, job_id: str, verb: str) -> Job:
+        """Record a verb, then have it carried out."""
+        self._check_open()
+        async with self.journal.turn:
+            job = await self.journal.job(job_id)
+            if job.status is _ENDS[verb] or job.requested == verb:
+                return job
+            if job.status in TERMINAL:
+                raise JobFinished(f"The job {job_id} is {job.status.lower()}; it cannot be {_PAST[verb]}.")
+            if job.requested is not None and _VERBS[verb] < _VERBS[job.requested]:
+                raise JobFinished(f"The job {job_id} is being {_PAST[job.requested]}; it cannot be {_PAST[verb]}.")
+            asked = ControlAsked(verb=verb)  # type: ignore[arg-type]
+            if job.status in ACTIVE:
+                job = await self.journal.record(job, asked)
+                if (attempt := self.attempts.running.get(job_id)) is not None:
+                    attempt.ask(_VERBS[verb], self.settings.grace_s)
+                return job
+            job = await self.journal.record(job, asked, _without_worker(job, verb))
+            if job.status is Status.CANCELLED:
+                await self.attempts.clean(job)
+        self.attempts.wake()
+        return job
+
+    async def _at_cursor(self, job_id: str, after: int) -> Job:
+        job = await self.journal.job(job_id)
+        if after > job.seq:
+            raise CursorAhead(f"The job {job_id} has {job.seq} events; there is none after {after}.")
+        return job
+
+    def queue_notice(self) -> dict[str, Any]:
+        """Return who waits, in the order they will start, and how many slots are in use."""
+        waiting = [job.job_id for job in self.attempts.queue()]
+        slots = {"busy": self.attempts.slots_busy(), "total": self.settings.slot_count}
+        return {"type": "queue", "order": waiting[:SHOWN_WAITING], "length": len(waiting), "slots": slots}
+
+    def _queue_changed(self) -> None:
+        """Tell those who watch all jobs soon: changes come in bursts."""
+        if self._notice is None:
+            self._notice = asyncio.get_running_loop().call_later(NOTICE_EVERY_S, self._tell_queue)
+
+    def _tell_queue(self) -> None:
+        self._notice = None
+        if self._is_open and self.feed.has_watchers(None):
+            self.feed.notify_all(self.queue_notice())
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise NotRunning("The service is not running.")
+
+
+_PAST = {"stop": "stopped", "pause": "paused", "cancel": "cancelled"}
+
+
+def _without_worker(job: Job, verb: str) -> State:
+    """Return what a verb makes of a job that waits or is paused."""
+    if verb == "pause":
+        return State(status=Status.PAUSED, reason="user")
+    if verb == "stop" and job.checkpoint is not None:
+        return State(status=Status.QUEUED, reason="finishing", message="Making the model of the stopped job")
+    return State(status=Status.CANCELLED)
+
+
+def _fail_loudly(task: asyncio.Task[None]) -> None:
+    """Say that one of the engine's tasks broke: it never ends by itself."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        LOG.critical("%s broke: %r", task.get_name(), error, exc_info=error)

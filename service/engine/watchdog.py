@@ -1,0 +1,129 @@
+"""What is looked after while jobs run: hangs, time limits, disk space, retention.
+
+One task of the engine. It kills what hangs, pauses jobs while the disk is nearly full and lets them go on when
+there is room, and removes finished jobs that are no longer to be kept.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import time
+
+from traind.service.engine.attempts import Attempt, Attempts
+from traind.service.errors import DiskLow, ServiceError
+from traind.service.jobs.job import Job
+from traind.service.record.journal import Journal
+from traind.service.settings import Layout, Settings
+from traind.trainer.contract.spec import State, Status
+from traind.trainer.contract.control import Verb
+
+LOG = logging.getLogger(__name__)
+LOOK_EVERY_S = 1.0
+SWEEP_EVERY_S = 60.0
+HANG_STEPS = 20  # a step may take this many times the mean of those before
+
+
+class Watchdog:
+    """Looks after one engine's attempts and disk."""
+
+    def __init__(self, journal: Journal, attempts: Attempts, settings: Settings, layout: Layout) -> None:
+        self._journal = journal
+        self._attempts = attempts
+        self._settings = settings
+        self._layout = layout
+        self._is_disk_low = False
+
+    async def watch(self) -> None:
+        """Look once a second, for ever; what fails is logged and tried again."""
+        next_sweep = time.monotonic()
+        while True:
+            try:
+                await self._look_at_attempts()
+                await self._look_at_disk()
+                if time.monotonic() >= next_sweep:
+                    next_sweep = time.monotonic() + SWEEP_EVERY_S
+                    await self._sweep()
+            except (ServiceError, OSError) as error:
+                LOG.warning("the watchdog could not finish its round: %s", error)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def free_bytes(self) -> int:
+        """Return the free space where the root is."""
+        disk = os.statvfs(self._layout.root)
+        return disk.f_bavail * disk.f_frsize
+
+    def check_disk(self) -> None:
+        """Raise `DiskLow` where less space is left than the floor."""
+        free = self.free_bytes()
+        if free < self._settings.disk_floor_bytes:
+            raise DiskLow(
+                f"{free // 2**20} MiB are free; traind keeps {self._settings.disk_floor_bytes // 2**20} MiB.",
+                hint="Free some disk space, or delete finished jobs.",
+            )
+
+    async def remove(self, job_id: str) -> None:
+        """Remove a job that is over and all its files; the caller holds the journal's turn."""
+        await self._journal.forget(job_id)
+        self._layout.model_path(job_id).unlink(missing_ok=True)
+        await asyncio.to_thread(shutil.rmtree, self._layout.job_dir(job_id), ignore_errors=True)
+
+    async def _look_at_attempts(self) -> None:
+        now = time.monotonic()
+        for attempt in list(self._attempts.running.values()):
+            job = self._journal.live.get(attempt.job_id)
+            if job is None or attempt.worker is None or attempt.killed_for is not None:
+                continue
+            if attempt.worker.beat != attempt.beat:
+                attempt.beat, attempt.beat_at = attempt.worker.beat, now
+            if (why := self._overdue(job, attempt, now - attempt.beat_at)) is not None:
+                LOG.warning("job %s attempt %s is killed: %s", job.job_id, attempt.number, why)
+                if why == "hang":
+                    await attempt.worker.dump_stacks()
+                attempt.kill(why)
+
+    def _overdue(self, job: Job, attempt: Attempt, silent_s: float) -> str | None:
+        """Return why an attempt is to be killed now, or None."""
+        now = self._journal.clock.now()
+        in_state_s = now - (job.entered_at or now)
+        if job.status is not Status.RUNNING:
+            return "loading" if in_state_s > self._settings.loading_s else None
+        limit = job.spec.max_seconds
+        if limit is not None and job.ran_s + in_state_s > limit + self._settings.grace_s:
+            return "max_seconds"
+        mean_step_s = max(0.0, in_state_s - silent_s) / max(1, attempt.beat)
+        return "hang" if silent_s > max(self._settings.hang_s, HANG_STEPS * mean_step_s) else None
+
+    async def _look_at_disk(self) -> None:
+        was_low, self._is_disk_low = self._is_disk_low, self.free_bytes() < self._settings.disk_floor_bytes
+        if self._is_disk_low:
+            if not was_low:
+                LOG.warning("the disk is nearly full: running jobs pause until there is space")
+            for attempt in self._attempts.running.values():
+                if attempt.asked is Verb.NONE:
+                    attempt.pause_reason = "disk_full"
+                    attempt.ask(Verb.PAUSE, self._settings.grace_s)
+        else:
+            await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Queue the jobs again that paused for want of disk space."""
+        for job_id in [job.job_id for job in self._journal.live.values() if job.reason == "disk_full"]:
+            async with self._journal.turn:
+                job = self._journal.live.get(job_id)
+                if job is not None and job.status is Status.PAUSED and job.reason == "disk_full":
+                    message = "There is disk space again"
+                    await self._journal.record(job, State(status=Status.QUEUED, reason="disk_space", message=message))
+            self._attempts.wake()
+
+    async def _sweep(self) -> None:
+        """Remove finished jobs that are over the settings' count or age, except those an alias points at."""
+        keep, days = self._settings.keep_finished, self._settings.keep_days
+        if keep is None and days is None:
+            return
+        before = self._journal.clock.now() - days * 86_400 if days is not None else None
+        pinned = {job_id for job_id, _ in (await self._journal.store.aliases()).values()}
+        for job_id in await self._journal.store.finished_before(before, keep):
+            async with self._journal.turn:
+                if job_id not in pinned and job_id not in self._journal.live:
+                    await self.remove(job_id)

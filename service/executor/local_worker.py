@@ -1,0 +1,204 @@
+"""One job's process from the outside: its verbs and signals, its events, and how it ended.
+
+Made by `slots`. Knows no job states and decides nothing about a job.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from multiprocessing import connection, sharedctypes
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import msgspec
+
+from traind.service.processes.fork_server import ForkServer
+from traind.service.processes.identity import Identity
+from traind.service.processes.worker_process import WorkerProcess, aside, finish
+from traind.trainer.contract.spec import AnyEvent, decode_event
+from traind.trainer.contract.control import SharedControl, Verb
+
+BOOT_S = 120.0  # the first boot imports torch, from a cold disk perhaps
+CHUNK_BYTES = 65_536
+FRAME_BYTES_MAX = 64 * 1024 * 1024
+OUTPUT_CHARS = 4_000
+STACKS_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The worker is through with its job.
+
+    `done`: the job's code returned, after a terminal state event. `died`: it did not; `message` says how, and
+    `output` is the end of what the job printed.
+    """
+
+    kind: Literal["done", "died"]
+    message: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    was_killed: bool = False  # by `Worker.kill`
+    output: str = ""
+
+
+class Worker:
+    """One process, waiting for its job or at work on it."""
+
+    def __init__(self, process: WorkerProcess, pipe: int, control: SharedControl) -> None:
+        self.process = process
+        self.attempt_dir = Path()  # of its job
+        self.threads = 0  # slots that the job takes
+        self._pipe = pipe
+        self._control = control
+
+    @classmethod
+    async def start(cls, server: ForkServer, run: str, memory_bytes: int | None) -> Self:
+        """Start a process that waits for its job, or raise `BootFailed`. Not to be cancelled."""
+        reader, writer = connection.Pipe(duplex=False)
+        control: Any = sharedctypes.RawValue(SharedControl)
+        with reader, writer:
+            process = await WorkerProcess.start(
+                server, "traind.trainer.worker.main:initialise", writer, control, run, memory_bytes, boot_s=BOOT_S
+            )
+            pipe = os.dup(reader.fileno())
+        os.set_blocking(pipe, False)
+        return cls(process, pipe, control)
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+        return self.process.identity.pid
+
+    @property
+    def identity(self) -> Identity:
+        """What to record, to know the process again after a restart of the server."""
+        return self.process.identity
+
+    @property
+    def beat(self) -> int:
+        """The heartbeat: it moves with each step."""
+        return int(self._control.beat)
+
+    def ask(self, verb: Verb) -> None:
+        """Tell the job; it looks at each step. The higher verb stays."""
+        self._control.verb = max(int(verb), int(self._control.verb))
+
+    def kill(self) -> None:
+        """Kill the process and what it started."""
+        self.process.kill()
+
+    async def dump_stacks(self) -> str:
+        """Return the stacks of all its threads; also in `stacks.txt`. Empty where the process cannot answer."""
+        path = self.attempt_dir / "stacks.txt"
+        self.process.signal(signal.SIGUSR2)
+        loop = asyncio.get_running_loop()
+        deadline, before = loop.time() + STACKS_S, ""
+        while loop.time() < deadline:
+            await asyncio.sleep(0.05)
+            stacks = await aside(_tail, path, CHUNK_BYTES)
+            if stacks and stacks == before:
+                break
+            before = stacks
+        return before
+
+    async def work(self, assignment_path: str) -> AsyncGenerator[AnyEvent | Ended]:
+        """Hand over the assignment; yield the job's events in order, and last how it ended."""
+        call = asyncio.create_task(self.process.call("traind.trainer.worker.main:work", assignment_path))
+        problem = ""
+        try:
+            async for event in self._events(call):
+                yield event
+        except ValueError as error:  # no JSON, or not even text
+            problem = f"the worker wrote what is not an event: {error}"
+            self.kill()
+        yield await self._ended(await call, problem)
+
+    async def retire(self) -> None:
+        """End the process and release everything it held. Not to be cancelled."""
+        await self.process.retire()
+        os.close(self._pipe)
+
+    async def _events(self, call: "asyncio.Task[Any]") -> AsyncGenerator[AnyEvent]:
+        """Yield what the job wrote until the call is over and the pipe is empty.
+
+        A frame that the worker's death cut short is dropped. Raises `ValueError` for what is no event.
+        """
+        rest = b""
+        while True:
+            is_over = call.done()  # looked at before the pipe: then an empty pipe stays empty
+            try:
+                chunk = os.read(self._pipe, CHUNK_BYTES)
+            except BlockingIOError:
+                if is_over:
+                    return
+                await self._readable(call)
+                continue
+            if not chunk:
+                return
+            rest += chunk
+            while len(rest) >= 4 and len(rest) >= 4 + (size := _size(rest)):
+                yield decode_event(rest[4 : 4 + size])
+                rest = rest[4 + size :]
+
+    async def _readable(self, call: "asyncio.Task[Any]") -> None:
+        """Wait until there is something to read, or the call is over."""
+        loop = asyncio.get_running_loop()
+        readable: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(self._pipe, finish, readable)
+        try:
+            await asyncio.wait({readable, call}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            loop.remove_reader(self._pipe)
+
+    async def _ended(self, answer: dict[str, Any] | None, problem: str) -> Ended:
+        if answer is not None and answer["ok"] and not problem:
+            return Ended("done")
+        output = await aside(_last_words, self.attempt_dir / "output.log")
+        if answer is not None:
+            return Ended("died", problem or answer.get("error", ""), output=output)
+        code = await self.process.exit_code()
+        number = -code if code is not None and code < 0 else None
+        if number is not None:
+            how = f"was killed by {_signal_name(number)}"
+        else:
+            how = "died" if code is None else f"left with exit code {code}"
+        return Ended(
+            "died",
+            problem or f"the worker {how}",
+            exit_code=code,
+            signal=number,
+            was_killed=self.process.was_killed,
+            output=output,
+        )
+
+
+def _size(frame: bytes) -> int:
+    size = int.from_bytes(frame[:4])
+    if size > FRAME_BYTES_MAX:
+        raise msgspec.DecodeError(f"a frame of {size} bytes")
+    return size
+
+
+def _signal_name(number: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
+
+
+def _last_words(path: Path) -> str:
+    """Return the end of what a job printed, without the list of modules that Python adds when it crashes."""
+    lines = _tail(path, CHUNK_BYTES).splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("Extension modules: "))[-OUTPUT_CHARS:]
+
+
+def _tail(path: Path, size_bytes: int) -> str:
+    """Return the end of a text file; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - size_bytes))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

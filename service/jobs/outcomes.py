@@ -1,0 +1,115 @@
+"""What the end of an attempt means for its job: pure functions from facts to the next state.
+
+`after_outcome`: the worker said how it ended. `after_loss`: it said nothing, its process is gone. `after_restart`:
+the server itself was gone. Called by `attempts` and `rescue`; they record what these return.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from traind.service.jobs.job import Job
+from traind.trainer.contract.spec import Failure, State, Status
+
+
+class Loss(Protocol):
+    """What is known of a worker that is gone (`slots.Ended`)."""
+
+    @property
+    def message(self) -> str:
+        """How it went."""
+
+    @property
+    def output(self) -> str:
+        """The end of what the job printed."""
+
+
+class Asked(Protocol):
+    """What was asked of the attempt (`attempts.Attempt`)."""
+
+    pause_reason: str
+    killed_for: str | None
+
+
+def after_outcome(job: Job, said: State, pause_reason: str) -> State:
+    """Return the state to record for the state a worker ended with.
+
+    A recorded cancel wins over anything the worker says; a pause that was taken back queues the job again; a full
+    disk is no failure of the job.
+    """
+    if job.requested == "cancel":
+        return State(status=Status.CANCELLED)
+    if said.status is Status.PAUSED:
+        if job.requested == "pause":
+            return msgspec.structs.replace(said, reason="user")
+        if pause_reason == "disk_full":
+            return _disk_full("Paused until there is disk space")
+        return State(status=Status.QUEUED, reason="resumed")
+    if said.status is Status.FAILED and said.error is not None and said.error.code == "disk_full":
+        return _disk_full(said.error.message)
+    return said
+
+
+def after_loss(job: Job, loss: Loss, asked: Asked, *, has_place: bool) -> State:
+    """Return the state of a job whose worker went without a word."""
+    if asked.killed_for in {None, "grace"} and (settled := _as_requested(job, asked, has_place=has_place)):
+        return settled
+    if asked.pause_reason == "disk_full":
+        return _disk_full("Paused until there is disk space")
+    if asked.killed_for == "max_seconds":
+        return _failed("timed_out", f"The job ran longer than its {job.spec.max_seconds:g} seconds.", loss)
+    if asked.killed_for == "grace":  # the server leaves
+        return State(status=Status.QUEUED, reason="server_left")
+    return _crashed(job, loss, asked.killed_for)
+
+
+def after_restart(job: Job, *, has_place: bool) -> State:
+    """Return the state of a job that a worker had when the server died."""
+    settled = _as_requested(job, None, has_place=has_place)
+    return settled or State(status=Status.QUEUED, reason="server_restart", message="Goes on after a server restart")
+
+
+def _as_requested(job: Job, asked: Asked | None, *, has_place: bool) -> State | None:
+    """Return what a recorded verb makes of a job whose worker is gone; None where none was recorded."""
+    is_crash = asked is not None and asked.killed_for is None
+    match job.requested:
+        case "cancel":
+            return State(status=Status.CANCELLED)
+        case "pause":
+            return State(status=Status.PAUSED, reason="user")
+        case "stop" if not has_place:
+            return State(status=Status.CANCELLED, message="Stopped before anything could be saved")
+        case "stop" if not is_crash:
+            return State(status=Status.QUEUED, reason="finishing", message="Making the model of the stopped job")
+        case _:
+            return None
+
+
+def _crashed(job: Job, loss: Loss, killed_for: str | None) -> State:
+    """Return QUEUED for another try, or FAILED when there were enough."""
+    cause = {
+        "hang": "The worker made no step for too long and was killed",
+        "loading": "The worker took too long to load its data and was killed",
+    }.get(killed_for or "", _sentence(loss.message))
+    if job.crashes + 1 < job.spec.max_attempts:
+        return State(status=Status.QUEUED, reason="worker_died", message=f"{cause}; trying again")
+    if job.spec.max_attempts == 1:
+        return _failed("worker_killed", f"{cause}.", loss)
+    return _failed("crash_loop", f"{cause}, {job.crashes + 1} times; giving up.", loss)
+
+
+def _sentence(message: str) -> str:
+    return message[:1].upper() + message[1:].rstrip(".") if message else "The worker ended without a word"
+
+
+def _failed(code: str, message: str, loss: Loss) -> State:
+    hint = "The log of the job may say more; `resume` tries again from the last checkpoint."
+    return State(
+        status=Status.FAILED,
+        message=message,
+        error=Failure(code=code, message=message, hint=hint, output=loss.output or None),
+    )
+
+
+def _disk_full(message: str) -> State:
+    return State(status=Status.PAUSED, reason="disk_full", message=message)

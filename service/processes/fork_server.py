@@ -1,0 +1,277 @@
+"""A fork server of our own: worker processes start in milliseconds, with torch loaded, and the host is untouched.
+
+`ForkServer` owns one process that has run `boot` and forks a worker whenever it is asked. `context()` wraps it as
+the multiprocessing context that `ProcessPoolExecutor` takes. Unlike the plain `forkserver` context it shares
+nothing with the host's: neither its fork server nor its start method, and workers never import the host's main
+module. Owned by the service; used by `process`. Blocking: called in threads only.
+
+It leans on internals of multiprocessing (alike in Python 3.11 to 3.14), and they are all in this file. Where they
+are missing, `context()` is plain spawn: slower, and otherwise the same.
+"""
+
+import contextlib
+import inspect
+import io
+import os
+import pkgutil
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from multiprocessing import (
+    connection,
+    context,
+    forkserver,
+    popen_forkserver,
+    process,
+    reduction,
+    resource_tracker,
+    spawn,
+    util,
+)
+from typing import IO, Any, ClassVar
+
+from traind.service.processes.fork_server_main import boot_dir, host_prefix, sweep_boot_dirs
+
+EXIT_STATUS_S = 1.0  # the fork server reports a child's exit status sooner, unless it is gone itself
+LOG_TAIL_BYTES = 4_000
+
+
+class BootFailed(Exception):
+    """No worker process could be started. The message ends with what the process said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A function of the worker's side, as `module:function`, so that the server need not import it."""
+
+    name: str
+
+    def __call__(self, *args: Any) -> Any:
+        """Find the function, in the process that this is called in, and call it."""
+        return pkgutil.resolve_name(self.name)(*args)
+
+
+class ForkServer:
+    """One fork server process: started when first needed, again when it died, and gone when the host is."""
+
+    def __init__(self, boot: str = "traind.trainer.worker.boot:boot") -> None:
+        self._boot = boot
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._address: int | None = None  # the listening socket, by an O_PATH descriptor: it has no name any more
+        self._alive: int | None = None  # the server leaves when every copy of this pipe end is closed: ours alone
+        self._log: IO[bytes] | None = None
+        self._is_stopped = True
+
+    @property
+    def pid(self) -> int | None:
+        """The server's pid while it runs."""
+        running = self._process
+        return running.pid if running is not None and running.poll() is None else None
+
+    def context(self) -> context.BaseContext:
+        """Return the multiprocessing context whose processes come from this server."""
+        return _Context(self) if is_supported() else context.SpawnContext()
+
+    def start(self) -> None:
+        """Start the server. Returns at once; the first workers wait until it has booted."""
+        with self._lock:
+            self._is_stopped = False
+        if is_supported():
+            self._keep_running()
+
+    def stop(self) -> None:
+        """End the server. Workers live on, and no more are started."""
+        with self._lock:
+            self._is_stopped = True
+            self._forget()
+
+    def fork(self, fds: list[int]) -> tuple[int, int]:
+        """Ask for a child that inherits `fds`; return the pipes of its status (read) and its data (write)."""
+        self._keep_running()
+        status_r, status_w = os.pipe()
+        data_r, data_w = os.pipe()
+        null = os.open(os.devnull, os.O_RDONLY)  # what children need not hold: the server's life, the host's tracker
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(f"/proc/self/fd/{self._address}")
+                reduction.sendfds(client, [data_r, status_w, null, null, *fds])
+        except BaseException:
+            _close(status_r, data_w)
+            raise
+        finally:
+            _close(data_r, status_w, null)
+        return status_r, data_w
+
+    def said(self) -> str:
+        """Return the last lines that the server and its newborn children wrote."""
+        if self._log is None:
+            return ""
+        size = os.fstat(self._log.fileno()).st_size
+        tail = os.pread(self._log.fileno(), LOG_TAIL_BYTES, max(0, size - LOG_TAIL_BYTES))
+        return tail.decode(errors="replace").strip()
+
+    def _keep_running(self) -> None:
+        with self._lock:
+            if self._is_stopped:
+                raise BootFailed("the fork server is stopped")
+            if self.pid is None:
+                self._forget()
+                self._launch()
+
+    def _launch(self) -> None:
+        resource_tracker.ensure_running()
+        sweep_boot_dirs()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the server
+        with socket.socket(socket.AF_UNIX) as listener, tempfile.TemporaryDirectory(prefix=host_prefix()) as folder:
+            place = os.open(folder, os.O_PATH)
+            path = f"/proc/self/fd/{place}/s"  # its own may be longer than a socket's address
+            listener.bind(path)
+            listener.listen()
+            self._address = os.open(path, os.O_PATH)
+            os.close(place)
+            alive_r, self._alive = os.pipe()
+            code = (
+                f"import sys; sys.path[:] = {_sys_path()!r}; from traind.service.processes.fork_server_main import serve; "
+                f"serve({listener.fileno()}, {alive_r}, {self._boot!r})"
+            )
+            flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+                    [spawn.get_executable(), *flags, "-c", code],
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._log,
+                    stderr=self._log,
+                    pass_fds=(listener.fileno(), alive_r),
+                    start_new_session=True,
+                )
+            finally:
+                os.close(alive_r)
+
+    def _forget(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            shutil.rmtree(boot_dir(self._process.pid), ignore_errors=True)
+        for fd in (self._address, self._alive):
+            if fd is not None:
+                os.close(fd)
+        if self._log is not None:
+            self._log.close()
+        self._process = self._address = self._alive = self._log = None
+
+
+def _sys_path() -> list[str]:
+    return [entry or process.ORIGINAL_DIR for entry in sys.path]  # type: ignore[attr-defined]
+
+
+def _close(*fds: int) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def is_supported() -> bool:
+    """Tell whether this Python has what this file leans on."""
+    leaned_on = (
+        (forkserver, "read_signed"),
+        (popen_forkserver.Popen, "duplicate_for_child"),
+        (reduction, "sendfds"),
+        (util, "_args_from_interpreter_flags"),
+    )
+    parameters = list(inspect.signature(forkserver.main).parameters)[:3]
+    return (
+        sys.platform == "linux"
+        and parameters == ["listener_fd", "alive_r", "preload"]
+        and all(hasattr(module, name) for module, name in leaned_on)
+    )
+
+
+class _Popen(popen_forkserver.Popen):
+    """A child of our fork server. Its sentinel is a pidfd, so that it outlives the fork server in our eyes."""
+
+    def _launch(self, process_obj: "_Process") -> None:
+        data = self._pickled(process_obj)
+        server = process_obj.server
+        try:
+            status, data_w = server.fork(self._fds)  # type: ignore[attr-defined]
+        except OSError as error:
+            raise BootFailed(f"the fork server is gone ({error}): {server.said()}") from error
+        parent_w = os.dup(data_w)  # the child takes the host for dead when every copy of it is closed
+        try:
+            with open(data_w, "wb") as pipe:  # noqa: PTH123 - a descriptor
+                pipe.write(data)
+            self.pid = forkserver.read_signed(status)
+            self.sentinel = os.pidfd_open(self.pid)
+        except (OSError, EOFError) as error:
+            _close(status, parent_w)
+            raise BootFailed(f"the fork server started no process: {server.said()}") from error
+        self._status = status
+        self._reading = threading.Lock()  # the pool's thread asks, and so do we
+        self.finalizer = util.Finalize(self, _close, (parent_w, self.sentinel, status))
+
+    def _pickled(self, process_obj: "_Process") -> bytes:
+        """Return what the child reads: no main module, no start method, no arguments of the host's."""
+        preparation = {
+            "name": process_obj.name,
+            "authkey": process.current_process().authkey,
+            "sys_path": _sys_path(),
+        }
+        buffer = io.BytesIO()
+        context.set_spawning_popen(self)
+        try:
+            reduction.dump(preparation, buffer)
+            reduction.dump(process_obj, buffer)
+        finally:
+            context.set_spawning_popen(None)
+        return buffer.getvalue()
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        """Return the exit status; 255 where the fork server did not live to tell it."""
+        if self.returncode is None and connection.wait([self.sentinel], 0 if flag == os.WNOHANG else None):
+            with self._reading:
+                if self.returncode is None:
+                    self.returncode = self._read_status()
+        return self.returncode
+
+    def _read_status(self) -> int:
+        with contextlib.suppress(OSError, EOFError):
+            if connection.wait([self._status], EXIT_STATUS_S):
+                return int(forkserver.read_signed(self._status))
+        return 255
+
+
+class _Process(process.BaseProcess):
+    """A process of our fork server; `server` stays behind when it is pickled for the child."""
+
+    _start_method: ClassVar[str] = "forkserver"
+    server: ForkServer
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "server"}
+
+    def run(self) -> None:
+        """Forget the host's resource tracker, which is not passed on: a job that needs one starts its own."""
+        resource_tracker._resource_tracker._fd = None  # type: ignore[attr-defined]  # noqa: SLF001
+        super().run()
+
+    @staticmethod
+    def _Popen(process_obj: "_Process") -> _Popen:  # noqa: N802 - multiprocessing's name
+        return _Popen(process_obj)
+
+
+class _Context(context.ForkServerContext):
+    """A context whose processes come from one server of ours."""
+
+    def __init__(self, server: ForkServer) -> None:
+        super().__init__()
+        self._server = server
+
+    def Process(self, *args: Any, **kwargs: Any) -> _Process:  # type: ignore[override]  # noqa: N802
+        """Make a process, as `multiprocessing.Process` does."""
+        made = _Process(*args, **kwargs)
+        made.server = self._server
+        return made

@@ -1,0 +1,101 @@
+"""Inside the fork server's process: boot, fork whenever asked, and be the last to leave when the host is gone.
+
+Its host (`forkserver`) starts it and knows it by pid only. What it forks are workers, which leave by themselves when
+the host is gone; who cannot is killed here.
+"""
+
+import contextlib
+import os
+import pkgutil
+import select
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import forkserver
+from pathlib import Path
+
+from traind.service.processes.identity import kill_group
+
+ORPHANS_S = 4.3  # what workers have to leave by themselves when the host is gone: a checkpoint, and some more
+BOOT_WRITES = 20  # more files than a boot writes while its folder is being removed
+BOOT_DIR = "traind-boot-"  # in the folder for temporary files, followed by the fork server's pid
+
+
+def serve(listener: int, alive: int, boot: str) -> None:
+    """Be the fork server: boot, then fork a child for each request until the host is gone, and the children too."""
+    folder = boot_dir(os.getpid())
+    with _temporary_files_in(folder), _leaving_with_the_host(alive, folder):
+        pkgutil.resolve_name(boot)()
+    with contextlib.suppress(SystemExit):  # the host is gone; in a child this is never reached
+        forkserver.main(listener, alive, [])
+    _outlive_the_children()
+
+
+@contextlib.contextmanager
+def _leaving_with_the_host(alive: int, folder: Path) -> Iterator[None]:
+    """Leave at once if the host dies meanwhile. The thread that watches is gone before anything is forked."""
+    waker, wake = os.pipe()
+
+    def watch() -> None:
+        readable, _, _ = select.select([alive, waker], [], [])
+        if alive in readable:
+            for _ in range(BOOT_WRITES):
+                shutil.rmtree(folder, ignore_errors=True)
+            os._exit(0)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        os.write(wake, b"x")
+        watcher.join()
+        os.close(waker)
+        os.close(wake)
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Have what the boot writes in a folder by which it is found, whoever is killed meanwhile."""
+    folder.mkdir(mode=0o700)
+    tempfile.tempdir = os.fspath(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = None
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def boot_dir(pid: int) -> Path:
+    """Return where the fork server with that pid writes while it boots."""
+    return Path(tempfile.gettempdir()) / f"{BOOT_DIR}{pid}"
+
+
+def host_prefix() -> str:
+    """Return how the folders begin that this process writes while it starts fork servers."""
+    return f"{BOOT_DIR}{os.getpid()}-"
+
+
+def sweep_boot_dirs() -> None:
+    """Remove the folders of hosts and fork servers that were killed: their names begin with a pid."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{BOOT_DIR}*"):
+        if not Path("/proc", folder.name.removeprefix(BOOT_DIR).partition("-")[0]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _outlive_the_children() -> None:
+    """Wait for the workers, and kill those that cannot leave: stopped ones, and ones that hold the interpreter."""
+    signal.set_wakeup_fd(-1)
+    deadline = time.monotonic() + ORPHANS_S
+    with contextlib.suppress(ChildProcessError):  # there is none any more
+        while True:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                if time.monotonic() >= deadline:
+                    break
+                time.sleep(0.02)
+    for pid in map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()):
+        kill_group(pid)
+        os.kill(pid, signal.SIGKILL)  # one that is not its group's leader yet; a child stays until it is waited for

@@ -1,0 +1,178 @@
+"""The one writer of every job's state: fold, commit, then tell.
+
+Holds the unfinished jobs in memory. A change is one or more contract events: they are numbered, folded into the
+job, written in one transaction, and only then shown to watchers and status files. Whoever changes a job holds
+`turn` from reading it to recording it. Knows no worker and no verb's meaning.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from traind.service.record.clock import Clock
+from traind.service.errors import JobNotFound
+from traind.service.record.feed import Feed, Item
+from traind.service.jobs.job import TERMINAL, Job, apply
+from traind.service.recovery.rebuild import parts
+from traind.service.record.status_files import Snapshots
+from traind.service.record.store import Change, Store
+from traind.trainer.contract.spec import AnyEvent, Log, Progress, State, encode_event
+
+RECENT = 256  # finished jobs kept in memory, for those who ask again and again
+
+Told = tuple[AnyEvent, Item]
+
+
+class Journal:
+    """Live jobs and the way they change."""
+
+    def __init__(self, store: Store, feed: Feed, snapshots: Snapshots, clock: Clock | None = None) -> None:
+        self.store = store
+        self.feed = feed
+        self.snapshots = snapshots
+        self.clock = clock or Clock()
+        self.turn = asyncio.Lock()
+        self.live: dict[str, Job] = {}
+        self.observers: list[Callable[[Job, AnyEvent], None]] = []  # told of each committed event; for figures
+        self._recent: OrderedDict[str, Job] = OrderedDict()
+        self._left: dict[str, Job | None] | None = None
+
+    async def job(self, job_id: str) -> Job:
+        """Return a job; raises `JobNotFound`."""
+        job = self.live.get(job_id) or self._recent.get(job_id)
+        if job is None:
+            job = await self.store.job(job_id)
+            if job is None:
+                raise JobNotFound(f"There is no job {job_id!r}.")
+            self._remember(job)
+        return job
+
+    async def record(self, job: Job, *events: AnyEvent, worker: str | None = None) -> Job:
+        """Return the job after these events, committed and told, and whose worker it is. The caller holds `turn`."""
+        return (await self.record_many([(job, events)], is_synced=True, worker=worker))[0]
+
+    async def record_many(
+        self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]], *, is_synced: bool, worker: str | None = None
+    ) -> list[Job]:
+        """Return the jobs after their events, all in one transaction. The caller holds `turn`."""
+        folded = self._folded(changes)
+        await self.store.commit(_changes(folded, worker), is_synced=is_synced)
+        return await self._tell_all(folded)
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[dict[str, Job | None]]:
+        """Give the jobs that come to their end meanwhile, and those that are forgotten, with None."""
+        self._left = {}
+        try:
+            yield self._left
+        finally:
+            self._left = None
+
+    async def renew(self, hidden: Iterable[Job], said: Log, problem: str | None) -> list[Job]:
+        """Go on with the database that was filled while this one was `noting`. The caller holds `turn`.
+
+        Args:
+            hidden: unfinished jobs that are not known here; they are from now on.
+            said: the first event of each unfinished job there.
+            problem: what is wrong with the database that is open, which is set aside; None: what `open` found.
+        """
+        assert self._left is not None
+        folded = []
+        for part in parts([*self.live.values(), *hidden]):
+            folded += self._folded((job, [said]) for job in part)
+            await asyncio.sleep(0)
+        left = {job_id: job for job_id, job in self._left.items() if job_id not in self.live}
+        ended = [Change(job, [self.instead(job, said)]) for job in left.values() if job is not None]
+        forgotten = [job_id for job_id, job in left.items() if job is None]
+        oldest_first = sorted(_changes(folded) + ended, key=lambda change: change.job.created_at)
+        await self.store.renew(problem, oldest_first, forgotten)
+        renewed = []
+        for told in parts(folded):
+            renewed += await self._tell_all(told)
+            await asyncio.sleep(0)
+        return renewed
+
+    def instead(self, job: Job, said: Log) -> tuple[int, bytes]:
+        """Return the event that takes the place of a job's last one, where all are lost."""
+        return job.seq, encode_event(
+            msgspec.structs.replace(said, seq=job.seq, job_id=job.job_id, ts=self.clock.now())
+        )
+
+    async def forget(self, job_id: str) -> None:
+        """Remove a job that is over: status file, record, events. The caller holds `turn`.
+
+        In this order: of a file without a record a job would be made again if the database were lost, long after
+        nobody has seen it any more; a record without a file gets one at the next start.
+        """
+        kept = await self.snapshots.read(job_id)
+        await self.snapshots.remove(job_id)
+        try:
+            await self.store.delete(job_id)
+        except BaseException:
+            if kept is not None:
+                self.snapshots.entered(kept)
+            raise
+        self._recent.pop(job_id, None)
+        self._note(job_id, None)
+        self.feed.notify_all({"type": "deleted", "job_id": job_id})
+
+    def _folded(self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]]) -> list[tuple[Job, list[Told]]]:
+        if not self.live:
+            self.clock.take_up()
+        return [self._fold(job, events) for job, events in changes]
+
+    async def _tell_all(self, folded: Iterable[tuple[Job, list[Told]]]) -> list[Job]:
+        for job, told in folded:
+            await self._tell(job, told)
+        return [job for job, _ in folded]
+
+    def _fold(self, job: Job, events: Iterable[AnyEvent]) -> tuple[Job, list[Told]]:
+        """Number and date the events, fold them into the job, encode each once."""
+        told: list[Told] = []
+        for event in events:
+            ts = self.clock.of(event.ts, job.entered_at or 0.0) if event.ts else self.clock.now()
+            numbered = msgspec.structs.replace(event, seq=job.seq + 1, job_id=job.job_id, ts=ts)
+            job = apply(job, numbered)
+            is_last = isinstance(numbered, State | Log) and job.status in TERMINAL
+            told.append((numbered, Item(numbered.seq, encode_event(numbered), is_last)))
+        return job, told
+
+    async def _tell(self, job: Job, told: list[Told]) -> None:
+        """Show a committed change to everyone; the end of a job stands in its status file before it is told."""
+        is_over = job.status in TERMINAL
+        if any(isinstance(event, State) for event, _ in told):
+            written = self.snapshots.entered(job)
+            if is_over:
+                await written
+        else:
+            self.snapshots.progressed(job)
+        if is_over:
+            self.live.pop(job.job_id, None)
+            self._remember(job)
+            self._note(job.job_id, job)
+        else:
+            self._recent.pop(job.job_id, None)
+            self.live[job.job_id] = job
+        for event, item in told:
+            for observe in self.observers:
+                observe(job, event)
+            self.feed.publish(job.job_id, item)
+            if isinstance(event, State | Progress):
+                self.feed.publish_to_all(job.job_id, item, now=event.ts if isinstance(event, Progress) else None)
+
+    def _note(self, job_id: str, job: Job | None) -> None:
+        if self._left is not None:
+            self._left[job_id] = job
+
+    def _remember(self, job: Job) -> None:
+        self._recent[job.job_id] = job
+        self._recent.move_to_end(job.job_id)
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+
+
+def _changes(folded: Iterable[tuple[Job, list[Told]]], worker: str | None = None) -> list[Change]:
+    return [Change(job, [(item.seq, item.body) for _, item in told], worker) for job, told in folded]

@@ -1,0 +1,292 @@
+"""The truth on disk: one SQLite file with jobs, attempts and events.
+
+An event and the job it leads to are written in one transaction. `is_synced` transactions (the ones that decide a
+fate) are on the disk when `commit` returns; the others survive any kill of the process, but not a power cut. Each
+row has a checksum: what a disk has changed is never told as if it were true.
+SQLite runs on one thread of its own; every method here is a coroutine that hands over to it. Called by the engine
+only.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, Self, TypeVar
+
+import msgspec
+
+from traind.service.record.database import Database, Findings, examine, is_whole, outside
+from traind.service.errors import DiskLow, StoreFailed
+from traind.service.jobs.job import TERMINAL, Job
+from traind.service.processes.worker_process import aside
+from traind.trainer.contract.spec import Log, encode_event
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LOG = logging.getLogger(__name__)
+_TERMINAL_SQL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
+_JOBS = "SELECT job_id, record, crc FROM jobs LEFT JOIN records USING (number)"
+_IS_OPEN = f"status NOT IN ({_TERMINAL_SQL})"
+_UNFINISHED = f"{_JOBS} WHERE {_IS_OPEN} ORDER BY number"
+_PUT_JOB = """INSERT INTO jobs (job_id, status, finished_at) VALUES (?, ?, ?)
+    ON CONFLICT (job_id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at
+    RETURNING number"""
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Job)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One job after its new events, which are `(seq, encoded event)` in order; and who carries its attempt out."""
+
+    job: Job
+    events: Sequence[tuple[int, bytes]]
+    worker: str | None = None  # an identity, so that the next server can find the process
+
+
+class Store:
+    """One open database. Made by `Store.open`; `close` when done."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = Database(path)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="traind-store")
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there was no database, or a damaged one: this one is new, or to be renewed."""
+        return self._database.is_new
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether all of the file was looked at: of a large one only what decides the fate of jobs."""
+        return self._database.is_checked
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open the database; where it `is_new`, the caller has it refilled (`renewal`), and calls `renew`.
+
+        Raises `RootTooNew` for a newer format, `StoreFailed` where it cannot be opened.
+        """
+        store = cls(path)
+        try:
+            await store._run(store._database.open)
+        except BaseException:
+            store._thread.shutdown(wait=False)
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Close the database after what was handed over before."""
+        await self._run(self._database.close)
+        self._thread.shutdown(wait=True)
+
+    async def renew(self, problem: str | None, changes: Sequence[Change], forgotten: Iterable[str]) -> None:
+        """Have the database that was filled beside this one (`renewal`) take its place.
+
+        Args:
+            problem: what is wrong with the open database, which is set aside; None: what `open` found.
+            changes: jobs that are not in the new one as they are now; these are all the events they have.
+            forgotten: jobs that are not to be in it.
+        """
+        await asyncio.shield(self._run(self._database.renew, problem, partial(_bring_over, changes, list(forgotten))))
+
+    async def examine(self) -> Findings:
+        """Look at the whole file, beside all other work; when cancelled, once that has ended."""
+        db = await self._run(outside, self.path)
+        looking = asyncio.ensure_future(aside(examine, db))
+        try:
+            return await asyncio.shield(looking)
+        except sqlite3.Error as error:
+            raise StoreFailed(f"The database {self.path} could not be looked at: {error}.") from error
+        except asyncio.CancelledError:
+            db.interrupt()
+            await asyncio.wait({looking})
+            looking.exception()
+            raise
+        finally:
+            db.close()
+
+    async def commit(self, changes: Sequence[Change], *, is_synced: bool) -> None:
+        """Write jobs and their new events in one transaction.
+
+        Once handed over the transaction is carried out even if the caller is cancelled. Raises `DiskLow` where the
+        disk is full, `StoreFailed` otherwise; then nothing of it is written.
+        """
+        await asyncio.shield(self._run(self._commit, changes, is_synced))
+
+    async def job(self, job_id: str) -> Job | None:
+        """Return one job, or None."""
+        rows = await self._run(self._database.rows, f"{_JOBS} WHERE job_id = ?", (job_id,))
+        found = _readable(rows)
+        if rows and not found:
+            raise StoreFailed(f"The record of the job {job_id!r} is damaged.", hint="Its status file may be whole.")
+        return found[0] if found else None
+
+    async def damaged(self, *, of_all: bool = True) -> dict[str, int]:
+        """Return the jobs, or unfinished ones, whose records cannot be read, each with its last event's number."""
+        return await self._run(self._database.damaged, "true" if of_all else _IS_OPEN)
+
+    async def unfinished(self) -> list[Job]:
+        """Return the jobs that are not terminal, oldest first."""
+        return _readable(await self._run(self._database.rows, _UNFINISHED, ()))
+
+    async def finished(self, limit: int, before: int | None) -> list[tuple[int, str, int | None]]:
+        """Return up to `limit` finished jobs, newest first, as `(number, job_id, checksum of the record)`."""
+        sql = f"""SELECT number, job_id, crc FROM jobs JOIN records USING (number)
+            WHERE number < ? AND status IN ({_TERMINAL_SQL}) ORDER BY number DESC LIMIT ?"""  # noqa: S608 - constants
+        return await self._run(self._database.rows, sql, (before or 2**62, limit))
+
+    async def unknown(self, job_ids: Iterable[str]) -> set[str]:
+        """Return those of the ids that no job has."""
+        asked = list(job_ids)
+        known: set[str] = set()
+        for first in range(0, len(asked), 500):
+            part = asked[first : first + 500]
+            sql = f"SELECT job_id FROM jobs WHERE job_id IN ({', '.join('?' * len(part))})"  # noqa: S608 - placeholders
+            known.update(job_id for (job_id,) in await self._run(self._database.rows, sql, tuple(part)))
+        return set(asked) - known
+
+    async def page(self, statuses: Iterable[str], limit: int, before: int | None) -> tuple[list[Job], int | None]:
+        """Return up to `limit` jobs, newest first, and the cursor of the next page (None: there is none)."""
+        wanted = list(statuses)
+        sql = f"""SELECT number, job_id, record, crc FROM jobs LEFT JOIN records USING (number) WHERE number < ?
+            {f"AND status IN ({', '.join('?' * len(wanted))})" if wanted else ""}
+            ORDER BY number DESC LIMIT ?"""  # noqa: S608 - placeholders only
+        rows = await self._run(self._database.rows, sql, (before or 2**62, *wanted, limit + 1))
+        jobs = _readable([row[1:] for row in rows[:limit]])
+        return jobs, rows[limit - 1][0] if len(rows) > limit else None
+
+    async def counts(self) -> dict[str, int]:
+        """Return how many jobs there are in each state."""
+        return dict(await self._run(self._database.rows, "SELECT status, count(*) FROM jobs GROUP BY status", ()))
+
+    async def events(self, job_id: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return up to `limit` events with `seq` above `after`, in order, as `(seq, encoded event)`.
+
+        A damaged one is replaced by a word about it.
+        """
+        sql = """SELECT seq, body, crc FROM events WHERE number = (SELECT number FROM jobs WHERE job_id = ?)
+            AND seq > ? ORDER BY seq LIMIT ?"""
+        rows = await self._run(self._database.rows, sql, (job_id, after, limit))
+        return [(seq, body if is_whole(body, crc) else _damaged_event(job_id, seq)) for seq, body, crc in rows]
+
+    async def delete(self, job_id: str) -> None:
+        """Forget a job and its events, durably."""
+        await self._run(self._database.change, "DELETE FROM jobs WHERE job_id = ?", (job_id,))
+
+    async def finished_before(self, ts: float | None, keep: int | None) -> list[str]:
+        """Return the terminal jobs that ended before `ts`, or that are not among the `keep` newest ones."""
+        sql = f"""SELECT job_id FROM (
+                SELECT job_id, finished_at, row_number() OVER (ORDER BY number DESC) AS place
+                FROM jobs WHERE status IN ({_TERMINAL_SQL})
+            ) WHERE place > ? OR finished_at < ?"""  # noqa: S608 - constants
+        rows = await self._run(
+            self._database.rows, sql, (2**62 if keep is None else keep, -1.0 if ts is None else ts)
+        )
+        return [job_id for (job_id,) in rows]
+
+    async def worker_ended(self, job_id: str, attempt: int) -> None:
+        """Forget the process of an attempt."""
+        sql = "DELETE FROM workers WHERE job_id = ? AND attempt = ?"
+        await self._run(self._database.change, sql, (job_id, attempt), False)
+
+    async def workers(self) -> list[tuple[str, int, str]]:
+        """Return the recorded processes as `(job_id, attempt, identity)`."""
+        return await self._run(self._database.rows, "SELECT job_id, attempt, identity FROM workers", ())
+
+    async def set_alias(self, name: str, job_id: str | None) -> None:
+        """Point a name at a job's model, or at nothing; the move is recorded."""
+        await self._run(self._set_alias, name, job_id)
+
+    async def aliases(self) -> dict[str, tuple[str, float]]:
+        """Return each alias with its job and since when it points there."""
+        rows = await self._run(self._database.rows, "SELECT name, job_id, since FROM aliases ORDER BY name", ())
+        return {name: (job_id, since) for name, job_id, since in rows}
+
+    async def alias_moves(self, name: str) -> list[tuple[str | None, float]]:
+        """Return every move of an alias, oldest first, as `(job_id, ts)`."""
+        sql = "SELECT job_id, ts FROM alias_moves WHERE name = ? ORDER BY rowid"
+        return await self._run(self._database.rows, sql, (name,))
+
+    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call on the store's thread."""
+        with failing_as_ours(self.path):
+            return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+    def _set_alias(self, name: str, job_id: str | None) -> None:
+        now = time.time()
+        with self._database.transaction(is_synced=True) as db:
+            if job_id is None:
+                db.execute("DELETE FROM aliases WHERE name = ?", (name,))
+            else:
+                db.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", (name, job_id, now))
+            db.execute("INSERT INTO alias_moves VALUES (?, ?, ?)", (name, job_id, now))
+
+    def _commit(self, changes: Sequence[Change], is_synced: bool) -> None:
+        with self._database.transaction(is_synced=is_synced) as db:
+            _write(changes, db)
+
+
+@contextlib.contextmanager
+def failing_as_ours(path: Path) -> Iterator[None]:
+    """Raise `DiskLow` or `StoreFailed` for sqlite's errors."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is of words in a damaged file
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+            raise DiskLow(f"The database cannot be written: {error}.", hint="Free some disk space.") from error
+        raise StoreFailed(f"The database {path} failed: {error}.") from error
+
+
+def put(db: sqlite3.Connection, job: Job, record: bytes, events: Iterable[tuple[int, bytes]]) -> None:
+    """Write a job, its record as it stands, and new events."""
+    (number,) = db.execute(_PUT_JOB, (job.job_id, job.status, job.finished_at)).fetchone()
+    db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (number, record, zlib.crc32(record)))
+    rows = [(number, seq, body, zlib.crc32(body)) for seq, body in events]
+    db.executemany("INSERT INTO events (number, seq, body, crc) VALUES (?, ?, ?, ?)", rows)
+
+
+def _write(changes: Iterable[Change], db: sqlite3.Connection) -> None:
+    for change in changes:
+        job = change.job
+        put(db, job, _encoder.encode(job), change.events)
+        if change.worker is not None:
+            db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", (job.job_id, job.attempt, change.worker))
+
+
+def _bring_over(changes: Sequence[Change], forgotten: Iterable[str], db: sqlite3.Connection) -> None:
+    db.executemany("DELETE FROM jobs WHERE job_id = ?", [(job_id,) for job_id in forgotten])
+    written = "DELETE FROM events WHERE number = (SELECT number FROM jobs WHERE job_id = ?)"
+    db.executemany(written, [(change.job.job_id,) for change in changes])
+    _write(changes, db)
+
+
+def _readable(rows: Iterable[tuple[Any, ...]]) -> list[Job]:
+    """Return the jobs of `(job_id, record, crc)` rows; a damaged record is left out, and said."""
+    return [job for row in rows if (job := readable(*row)) is not None]
+
+
+def readable(job_id: str, record: bytes, crc: int | None) -> Job | None:
+    """Return the job of a record; None for a damaged one, which is said."""
+    try:
+        if not is_whole(record, crc):
+            raise msgspec.DecodeError("its checksum is another one")  # noqa: TRY301 - as a record that is no JSON
+        return _decoder.decode(record)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        LOG.warning("the record of job %s in the database is damaged: %s", job_id, error)
+        return None
+
+
+def _damaged_event(job_id: str, seq: int) -> bytes:
+    LOG.warning("event %d of job %s in the database is damaged", seq, job_id)
+    message = "This event is damaged on the disk and cannot be shown."
+    return encode_event(Log(seq=seq, job_id=job_id, message=message, level="error"))

@@ -1,0 +1,1 @@
+"""What the last server left: settled at start, looked at for damage, rebuilt where it was lost."""

@@ -1,0 +1,154 @@
+"""A new database beside a lost one: filled from status files and readable records, a few jobs at a time.
+
+Meanwhile others go on with the old one, where there is one. Here the memory of a job is its id and its date, and
+nobody waits for more than a few jobs to be read. Nothing takes the file for a database until `Store.renew` has
+completed it: who is killed begins again. Called by `rescue`.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from traind.service.record.database import beside, lenient, remove
+from traind.service.jobs.job import TERMINAL, Job
+from traind.service.record.status_files import Snapshots
+from traind.service.record.store import Store, failing_as_ours, put, readable
+from traind.service.record.tables import make_tables
+
+AT_ONCE = 50  # jobs read in a row, in some milliseconds: states of others wait for their status files
+DAMAGE = (sqlite3.Error, UnicodeDecodeError)  # the latter is of words in a damaged file
+
+T = TypeVar("T")
+Event = tuple[int, bytes]
+Kept = tuple[Job, bytes]  # a job, and its record as it stands
+
+
+async def refill(
+    store: Store, snapshots: Snapshots, known: Mapping[str, Job], said: Callable[[Job], Event]
+) -> tuple[int, list[Job]]:
+    """Fill the file beside the store's; return how many jobs it has, and those that are not over.
+
+    Args:
+        store: has the database that is lost.
+        snapshots: the status files.
+        known: jobs known better than anything on the disk; of these, and of all that are not over, the caller
+            writes the events.
+        said: the event that a job that is over has in place of its last one.
+    """
+    async with _filling(store.path) as (new, call):
+        dates = {job.job_id: job.created_at for job in known.values()}
+        for part in parts(await snapshots.names()):
+            dates |= {job.job_id: job.created_at for job, _ in await snapshots.read_many(part)}
+        for part in parts(await call(new.names)):
+            dates |= await call(new.dates, [name for name in part if name not in dates])
+        unfinished: list[Job] = []
+        for part in parts(sorted(dates, key=dates.__getitem__)):
+            kept = await snapshots.read_many(name for name in part if name not in known)
+            kept += [(known[name], msgspec.json.encode(known[name])) for name in part if name in known]
+            unfinished += await call(new.put, part, {job.job_id: (job, record) for job, record in kept}, said)
+    return len(dates), unfinished
+
+
+def parts(all_of_them: Iterable[T], size: int = AT_ONCE) -> Iterator[list[T]]:
+    """Cut what is long into pieces."""
+    them = iter(all_of_them)
+    while part := list(islice(them, size)):
+        yield part
+
+
+class _Filling:
+    """The new file and, to be read, the lost one; on one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = beside(path)
+        self._lost_path = path
+        self._new: sqlite3.Connection
+        self._lost: sqlite3.Connection
+        self._numbers: dict[str, int] = {}
+        self._opened = contextlib.ExitStack()
+
+    def open(self) -> None:
+        """Make the new one and open both."""
+        remove(self.path)
+        self._new = self._opened.enter_context(contextlib.closing(sqlite3.connect(self.path, isolation_level=None)))
+        self._new.execute("PRAGMA journal_mode = OFF")  # nothing is rolled back: what is cut off is removed
+        self._new.execute("BEGIN")
+        make_tables(self._new)
+        self._new.execute("COMMIT")
+        self._lost = self._opened.enter_context(contextlib.closing(lenient(self._lost_path)))
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._opened.close()
+
+    def names(self) -> list[str]:
+        """Return the jobs of the lost database."""
+        with contextlib.suppress(*DAMAGE):
+            self._numbers.update(self._lost.execute("SELECT job_id, number FROM jobs WHERE typeof(job_id) = 'text'"))
+        return list(self._numbers)
+
+    def dates(self, names: Iterable[str]) -> dict[str, float]:
+        """Return since when there are those of the jobs whose records can be read; these know their names best."""
+        dates = {}
+        for name in names:
+            if (found := self._record(name)) is not None:
+                dates[found[0].job_id] = found[0].created_at
+                self._numbers.setdefault(found[0].job_id, self._numbers[name])
+        return dates
+
+    def put(self, names: Iterable[str], kept: Mapping[str, Kept], said: Callable[[Job], Event]) -> list[Job]:
+        """Write jobs, of those kept and those in the lost database the later ones; return who is not over."""
+        unfinished = []
+        self._new.execute("BEGIN")
+        for name in names:
+            found = [one for one in (kept.get(name), self._record(name)) if one is not None and one[0].job_id == name]
+            if not found:  # deleted since
+                continue
+            job, record = max(found, key=lambda one: one[0].seq)
+            is_over = job.status in TERMINAL
+            put(self._new, job, record, [said(job)] if is_over else [])
+            if not is_over:
+                unfinished.append(job)
+        self._new.execute("COMMIT")
+        return unfinished
+
+    def _record(self, name: str) -> Kept | None:
+        if (number := self._numbers.get(name)) is None:
+            return None
+        rows: list[tuple[Any, ...]] = []
+        with contextlib.suppress(*DAMAGE):
+            rows = self._lost.execute("SELECT record, crc FROM records WHERE number = ?", (number,)).fetchall()
+        for record, crc in rows:
+            if (job := readable(name, record, crc)) is not None:
+                return job, record
+        return None
+
+
+@contextlib.asynccontextmanager
+async def _filling(path: Path) -> AsyncIterator[tuple[_Filling, Callable[..., Any]]]:
+    """Give a new file and the way to call its methods; one that is not filled to its end is removed."""
+    loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="traind-renewal")
+
+    async def call(function: Callable[..., T], *args: object) -> T:
+        with failing_as_ours(path):
+            return await loop.run_in_executor(thread, function, *args)
+
+    try:
+        new = _Filling(path)
+        try:
+            await call(new.open)
+            yield new, call
+        except BaseException:
+            await call(new.close)
+            await call(remove, new.path)
+            raise
+        await call(new.close)
+    finally:
+        thread.shutdown(wait=False)

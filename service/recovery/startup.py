@@ -1,0 +1,115 @@
+"""Start-up: settle what the last server left, before anything runs or is answered.
+
+In this order: a lost database is rebuilt from the status files, processes that outlived the last server are killed,
+damaged records are rebuilt, jobs that a worker had go back to the queue (or to what was asked of them). What can
+wait is looked at in `inspection`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from traind.data.files import sweep_temporaries
+from traind.service.record.database import is_damage
+from traind.service.jobs.outcomes import after_restart
+from traind.service.errors import StoreFailed
+from traind.service.processes.identity import Identity, kill_leftover
+from traind.service.jobs.job import ACTIVE, TERMINAL, Job
+from traind.service.record.journal import Journal
+from traind.service.recovery.checkpoint_files import last_checkpoint, untold_checkpoint
+from traind.service.recovery.rebuild import refill
+from traind.service.settings import Layout
+from traind.trainer.contract.spec import Log
+
+LOG = logging.getLogger(__name__)
+
+
+async def rescue(journal: Journal, layout: Layout) -> None:
+    """Bring every job into a state that is true; safe to be killed in and run again."""
+    layout.models_dir.mkdir(parents=True, exist_ok=True)
+    layout.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(sweep_temporaries, layout.models_dir)
+    if journal.store.is_new:
+        await rebuild(journal)
+    try:
+        await _take_over(journal, layout)
+    except StoreFailed as error:
+        if not is_damage(error.__cause__):
+            raise
+        await rebuild(journal, error.message)  # damaged where a quick look did not see it
+        await _take_over(journal, layout)
+
+
+async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
+    """Fill a new database from status files and readable records; the events are gone, and the next one says so.
+
+    Others go on with the old one meanwhile, and wait only while what they changed is brought over; it is set aside
+    for the `problem` in it. What runs is known better than its status file. Return the unfinished jobs that were not
+    known before.
+    """
+    lost = Log(message="The database was lost; this job was rebuilt from its status file.", level="warning")
+    began = time.monotonic()
+    with journal.noting() as left:
+        count, unfinished = await refill(
+            journal.store, journal.snapshots, dict(journal.live), lambda job: journal.instead(job, lost)
+        )
+        async with journal.turn:
+            known = journal.live.keys() | left.keys()
+            hidden = {job.job_id: job for job in unfinished if job.job_id not in known}
+            renewed = await journal.renew(hidden.values(), lost, problem)
+    if count:
+        seconds = time.monotonic() - began
+        LOG.warning(
+            "there was no whole database; %d jobs were rebuilt from their status files in %.1f s", count, seconds
+        )
+    return [job for job in renewed if job.job_id in hidden]
+
+
+async def mend(journal: Journal, damaged: Mapping[str, int]) -> list[Job]:
+    """Put status files in the place of damaged records: the other jobs, and all events, are as they were.
+
+    Return the jobs that are unfinished by their status files.
+    """
+    said = Log(message="The record of this job was damaged; it is rebuilt from its status file.", level="warning")
+    mended = []
+    for job_id, seq in damaged.items():
+        async with journal.turn:
+            job = await journal.snapshots.read(job_id)
+            if job is None:
+                LOG.error("the record of job %s is damaged, and so is its status file: it cannot be shown", job_id)
+                continue
+            LOG.warning("the record of job %s is damaged; it is rebuilt from its status file", job_id)
+            mended.append(await journal.record(msgspec.structs.replace(job, seq=max(seq, job.seq)), said))
+    return [job for job in mended if job.status not in TERMINAL]
+
+
+async def settle(journal: Journal, layout: Layout, jobs: Iterable[Job]) -> None:
+    """Take up jobs that were open when the last server ended, as they are now: nobody runs those in `ACTIVE`."""
+    async with journal.turn:
+        for was in jobs:
+            job = journal.live.get(was.job_id)
+            if job is None:  # it was waiting, and is cancelled since
+                continue
+            if was.status in ACTIVE:
+                # of a worker that was left alone
+                found = await asyncio.to_thread(last_checkpoint, layout, job.job_id)
+                untold = untold_checkpoint(job, found)
+                await journal.record(job, *untold, after_restart(job, has_place=found is not None))
+            else:
+                journal.snapshots.entered(job)
+
+
+async def _take_over(journal: Journal, layout: Layout) -> None:
+    for job_id, attempt, identity in await journal.store.workers():
+        with contextlib.suppress(msgspec.DecodeError):  # a damaged row
+            if await asyncio.to_thread(kill_leftover, msgspec.json.decode(identity, type=Identity)):
+                LOG.warning("a worker of job %s outlived its server and was killed", job_id)
+        await journal.store.worker_ended(job_id, attempt)
+    await mend(journal, await journal.store.damaged(of_all=journal.store.is_checked))
+    unfinished = await journal.store.unfinished()
+    journal.live |= {job.job_id: job for job in unfinished}
+    await settle(journal, layout, unfinished)

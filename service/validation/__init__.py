@@ -1,0 +1,1 @@
+"""What is checked before a job is accepted, and how refusals are explained field by field."""

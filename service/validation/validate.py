@@ -1,0 +1,141 @@
+"""Makes typed values of what a client sent, or says everything that is wrong with it.
+
+msgspec decides what is valid and stops at the first problem; only when it says no, this walks the value beside
+the type and names every field that is wrong, nested ones too, with what was expected and what came. Called by
+the HTTP handlers, the engine and the CLI. Knows no HTTP.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from traind.service.errors import InvalidSpec
+from traind.service.validation.explain import LISTED, Problem, problems
+from traind.trainer.contract.spec import TrainSpec
+
+T = TypeVar("T")
+
+MAX_DEPTH = 32  # of lists and objects in each other; only `options` can have any at all
+MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def parse_spec(source: bytes | str | Mapping[str, Any] | TrainSpec) -> TrainSpec:
+    """Return the spec, or raise `InvalidSpec` with every problem in `details`.
+
+    Takes JSON, a mapping, or a `TrainSpec` made by its constructor, which does not check. What is returned is as it
+    will be read back from disk: in `options` a tuple is a list, NaN is null.
+    """
+    value: Any = source
+    if isinstance(source, bytes | str):
+        try:
+            value = msgspec.json.decode(source)
+        except MALFORMED as error:
+            raise InvalidSpec(f"The spec is not valid JSON: {reason(error)}.") from None
+    elif isinstance(source, TrainSpec):
+        value = _to_builtins(source)
+    spec = _as_stored(parse(value, TrainSpec, what="The spec"))
+    found = list(_conflicts(spec))
+    if found:
+        raise refusal(found, "The spec")
+    return spec
+
+
+def parse(value: Any, type_: type[T], *, what: str = "The request", strict: bool = True) -> T:
+    """Return `value` as `type_`, or raise `InvalidSpec` with every problem.
+
+    `strict=False` also takes numbers that are written as strings, as those of a query are.
+    """
+    if strict and too_deep(value):
+        raise refusal([Problem("", f"is nested more than {MAX_DEPTH} deep")], what)
+    try:
+        return msgspec.convert(value, type_, strict=strict)
+    except msgspec.ValidationError:
+        value = _with_whole_numbers(value)
+    try:
+        return msgspec.convert(value, type_, strict=strict)
+    except msgspec.ValidationError as error:
+        found = problems(value, type_, strict=strict) or [Problem("", str(error))]
+    raise refusal(found, what)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """Return the value with 3.0 as 3: in JSON they are one number, and some programs write the one for the other."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _with_whole_numbers(inner) for name, inner in value.items()}
+    return [_with_whole_numbers(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def refusal(found: list[Problem], what: str = "The request") -> InvalidSpec:
+    """Return the error that names all of `found` in one sentence, and each in `details`."""
+    if len(found) == 1:
+        only = found[0]
+        message = f"{only.loc}: {only.msg}." if only.loc else f"{what} {only.msg}."
+    else:
+        names = ", ".join(dict.fromkeys(problem.loc or what.lower() for problem in found[:10]))
+        count = f"more than {LISTED}" if len(found) > LISTED else len(found)
+        message = f"{what} has {count} problems, in {names}{', ...' if len(found) > 10 else ''}."
+    return InvalidSpec(message, details=[{"loc": problem.loc, "msg": problem.msg} for problem in found[:LISTED]])
+
+
+def reason(error: BaseException) -> str:
+    """Return why a text is not JSON, as the part of a sentence."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not UTF-8"
+    return str(error).removeprefix("JSON is malformed: ")
+
+
+def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:
+    """Tell whether lists and objects stand in each other more than `limit` deep."""
+    layer = [value]
+    for _ in range(limit + 1):
+        layer = [inner for outer in layer for inner in _inside(outer)]
+        if not layer:
+            return False
+    return True
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [inner for inner in value if isinstance(inner, Mapping | list | tuple)]
+
+
+def _as_stored(spec: TrainSpec) -> TrainSpec:
+    """Return the spec after a way through JSON; what came from Python may hold what JSON has no form for."""
+    try:
+        return msgspec.json.decode(msgspec.json.encode(spec), type=TrainSpec)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise refusal([Problem("", f"cannot be written as JSON: {error}")], "The spec") from None
+
+
+def _to_builtins(spec: TrainSpec) -> Any:
+    try:
+        return msgspec.to_builtins(spec)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise refusal([Problem("", f"cannot be written as JSON: {error}")], "The spec") from None
+
+
+def _conflicts(spec: TrainSpec) -> list[Problem]:
+    """Return what is wrong between fields that are each right."""
+    found = []
+    if spec.dataset is not None and spec.synthetic is not None:
+        found.append(Problem("synthetic", "cannot be given together with dataset"))
+    if spec.options and spec.trainer == "tabular":
+        found.append(Problem("options", "are for a trainer of your own, which trainer names"))
+    if spec.validation.kind == "group" and spec.validation.column is None:
+        found.append(Problem("validation.column", 'must name the column of groups when kind is "group"'))
+    if spec.target is not None:
+        for name, columns in (("features", spec.features or ()), ("ignore", spec.ignore)):
+            if spec.target in columns:
+                found.append(Problem(name, f"must not hold the target {spec.target!r}"))
+    both = sorted(set(spec.features or ()) & set(spec.ignore))
+    if both:
+        found.append(Problem("ignore", f"must not hold what features holds: {', '.join(both[:5])}"))
+    return found
