@@ -63,8 +63,8 @@ def fit_traind(task: Task, model: str = "auto") -> Fitted:
     import msgspec
     import torch
 
-    from traind.trainer.model.model import load_model
     from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
+    from traind.trainer.model.model import load_model
     from traind.trainer.run.attempt import run
 
     torch.set_num_threads(1)  # as a slot of the service has it, whatever the peers are given
@@ -91,7 +91,8 @@ def fit_peer(task: Task, make: Callable[[bool, int], Any], *, categories: str = 
     """Train a scikit-learn-like model; `make(is_classes, threads)` makes it, `categories` says how it takes text."""
     import pandas as pd
 
-    from traind.data.encoding.split import Split, split
+    from traind.data.columns.request import Split
+    from traind.data.encoding.split import split
 
     train, test = (_frame(task, name, categories) for name in ("train", "test"))
     given = train.pop(task.table.target)

@@ -20,9 +20,9 @@ from bench.records import Repeats, say, show, write
 from bench.server import Server, megabytes, serving
 
 from traind.service.jobs.job import Job
-from traind.service.settings import Layout
 from traind.service.record.store import Change, Store
-from traind.trainer.contract.spec import Status
+from traind.service.settings import Layout
+from traind.trainer.contract.events import Status
 
 PAGES, SUBMITS = 20, 10
 NEWEST, OLDEST = "/api/train/jobs?limit=100", "/api/train/jobs?limit=100&after=101"

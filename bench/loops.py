@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from traind.trainer.contract.spec import Epoch, MlpModel, Place, Synthetic, TrainSpec
-from traind.trainer.step.flat_optimizer import Optimizer
+from traind.trainer.contract.events import Epoch
+from traind.trainer.contract.spec import MlpModel, Place, Synthetic, TrainSpec
 from traind.trainer.run.attempt import run
+from traind.trainer.step.flat_optimizer import Optimizer
 from traind.trainer.step.step import make_step
 
 ROWS, INPUTS, LR = 20_000, 8, 1e-3

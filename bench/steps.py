@@ -21,17 +21,17 @@ from bench import loops
 from bench.records import Repeats, in_turns, ratio, say, show, write
 from torch import nn
 
-from traind.trainer.network import objective
-from traind.trainer.contract.spec import AutoModel, Place, TrainSpec
 from traind.trainer.contract.control import SharedControl, Verb
-from traind.trainer.worker.outbox import Outbox
-from traind.trainer.run.run import Run
-from traind.trainer.tabular.loop import AT_ONCE, Plan, begin, fit, permutation
+from traind.trainer.contract.spec import AutoModel, Place, TrainSpec
+from traind.trainer.network import objective
 from traind.trainer.network.network import build
-from traind.trainer.step.flat_optimizer import Optimizer
 from traind.trainer.network.recipe import choose, facts_of
-from traind.trainer.tabular.schedules import Schedule
+from traind.trainer.run.run import Run
+from traind.trainer.step.flat_optimizer import Optimizer
 from traind.trainer.step.step import Step, make_step
+from traind.trainer.tabular.loop import AT_ONCE, Plan, begin, fit, permutation
+from traind.trainer.tabular.schedules import Schedule
+from traind.trainer.worker.outbox import Outbox
 
 BATCHES = (16, 256, 4096)
 GRID_BATCHES, GRID_WIDTHS, GRID_DEPTHS = (8, 64, 512, 4096, 16384), (16, 128, 1024), (1, 3, 6)

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traind.data.table.dates import seconds_of
-from traind.data.errors import BadTable
-from traind.data.reading.formats import Format, detect, parse_format
 from traind.data.columns.column_kind import decide
-from traind.data.encoding.load_columns import load_columns, numbers_of
 from traind.data.columns.profile import Profile, profile
-from traind.data.reading.open_table import OpenTable, open_table
-from traind.data.columns.warnings import remarks_on
-from traind.data.predict_input import first_rows
-from traind.data.table.schema import Column, Remark
 from traind.data.columns.queries import read_numbers
+from traind.data.columns.warnings import remarks_on
+from traind.data.encoding.load_columns import load_columns, numbers_of
+from traind.data.errors import BadTable
+from traind.data.predict_input import first_rows
+from traind.data.reading.formats import Format, detect, parse_format
+from traind.data.reading.open_table import OpenTable, open_table
 from traind.data.table.arrays import Cells, Numbers, take
+from traind.data.table.dates import seconds_of
+from traind.data.table.schema import Column, Remark
 
 BARS = 24  # of a histogram
 LEVELS = 10  # most frequent values told

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from traind.data.table.cell_text import text_of
-from traind.data.table.dates import seconds_of
-from traind.data.reading.dialect import read_records, sniff
 from traind.data.encoding.encoder import Encoder
 from traind.data.errors import BadCell, BadTable
+from traind.data.reading.byte_scan import scan
+from traind.data.reading.dialect import read_records, sniff
 from traind.data.reading.formats import Format, detect, open_text, parse_format
 from traind.data.reading.jsonl import objects, written
 from traind.data.reading.line_numbers import Lines, RowLines
-from traind.data.reading.byte_scan import scan
-from traind.data.table.schema import Column, Kind
 from traind.data.table.arrays import Cells, Table, codes_of
+from traind.data.table.cell_text import text_of
+from traind.data.table.dates import seconds_of
+from traind.data.table.schema import Column, Kind
 
 LISTED = 100  # bad cells named in one error
 _ALL = 1 << 31  # rows: more than a table in memory has

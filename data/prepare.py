@@ -12,19 +12,20 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from traind.data.columns.infer_schema import plan
+from traind.data.columns.request import Request, Split
 from traind.data.encoding.cache import is_newer, key_of, load, save
 from traind.data.encoding.encoder import Encoded, Encoder, class_indices, fit
+from traind.data.encoding.leaks import find_leaks
+from traind.data.encoding.load_columns import load_columns
+from traind.data.encoding.split import split
+from traind.data.encoding.synthetic import TARGET, Synthetic, synthesise
 from traind.data.errors import BadTable
 from traind.data.files import check_digest, check_size
 from traind.data.reading.formats import parse_format
-from traind.data.encoding.leaks import find_leaks
-from traind.data.encoding.load_columns import load_columns
-from traind.data.columns.infer_schema import Request, plan
 from traind.data.reading.open_table import open_table
-from traind.data.table.schema import Column, Schema
-from traind.data.encoding.split import Split, split
-from traind.data.encoding.synthetic import TARGET, Synthetic, synthesise
 from traind.data.table.arrays import Codes, Table
+from traind.data.table.schema import Column, Schema
 
 __all__ = ["Prepared", "Request", "Source", "Split", "Synthetic", "prepare"]
 

@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 from traind.service.engine.engine import Engine
-from traind.trainer.contract.spec import AnyEvent, Epoch, Metric, Progress, State, decode_event
+from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress, State, decode_event
 
 PAGE = 5_000
 Points = list[tuple[int, float | None]]

@@ -19,11 +19,11 @@ from traind.data.catalog import Catalog, Version
 from traind.data.errors import DatasetTooLarge
 from traind.data.files import TEMPORARY_PREFIX
 from traind.data.reading.formats import parse_format
-from traind.service.results import Dataset
 from traind.service.errors import InvalidSpec
-from traind.service.record.feed import Feed
-from traind.service.settings import Layout, Settings
 from traind.service.processes.side import SideWorker
+from traind.service.record.feed import Feed
+from traind.service.results import Dataset
+from traind.service.settings import Layout, Settings
 from traind.trainer.contract.spec import DatasetFile, Synthetic, TrainSpec
 
 Row = Mapping[str, Any]

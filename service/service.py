@@ -18,20 +18,21 @@ from typing import IO, Any, Self
 import msgspec
 from aiohttp import web
 
-from traind.service.results import Dataset, EventPage, JobPage, Prediction
-from traind.service.validation.memory_budget import check_memory
 from traind.service.curves import curve
 from traind.service.datasets import Datasets, Source
 from traind.service.engine.engine import Engine
 from traind.service.errors import InvalidSpec, JobNotFound, ModelNotReady, NotRunning, RootBusy
-from traind.service.processes.fork_server import ForkServer
 from traind.service.jobs.job import Job
 from traind.service.logs import read_logs
-from traind.service.processes.worker_process import aside
-from traind.service.settings import Layout, Settings, cache_dir
+from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.side import LOADED_S, SideWorker
+from traind.service.processes.worker_process import aside
+from traind.service.results import Dataset, EventPage, JobPage, Prediction
+from traind.service.settings import Layout, Settings, cache_dir
+from traind.service.validation.memory_budget import check_memory
 from traind.service.validation.validate import parse_spec
-from traind.trainer.contract.spec import AnyEvent, Status, TrainSpec
+from traind.trainer.contract.events import AnyEvent, Status
+from traind.trainer.contract.spec import TrainSpec
 
 LOG = logging.getLogger(__name__)
 Rows = Iterable[Mapping[str, Any]]
@@ -130,7 +131,9 @@ class TrainingService:
             "dataset": msgspec.to_builtins(located),
             "cache_dir": cache_dir(located) if located else None,
         }
-        told: dict[str, Any] = await self.side.call("traind.trainer.tabular.dry_run:estimate_request", request, SLOW_S)
+        told: dict[str, Any] = await self.side.call(
+            "traind.trainer.tabular.dry_run:estimate_request", request, SLOW_S
+        )
         return told
 
     async def status(self, job_id: str) -> Job:

@@ -3,11 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from traind.data.columns.profile import Profile
 from traind.data.table.cell_text import boolean_of
 from traind.data.table.dates import order_of, way_of
-from traind.data.table.units import CLOCK, mark_of
-from traind.data.columns.profile import Profile
 from traind.data.table.schema import Column, Kind, Role
+from traind.data.table.units import CLOCK, mark_of
 
 _ID_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$)|[a-z](Id|ID)$|^column_1$")
 _NUMBER_NAME = re.compile(r"(^|_|\b)(phone|mobile|fax|isbn|ean|upc|ssn|imei|iban|barcode)", re.IGNORECASE)

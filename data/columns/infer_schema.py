@@ -1,32 +1,18 @@
 """From an open table and a request to a schema: which columns are used, as what, for which task, and what is odd."""
 
-from typing import Literal
-
-from msgspec import Struct
 from msgspec.structs import replace
 
-from traind.data.table.cell_text import boolean_of, number_of
-from traind.data.errors import BadTable
 from traind.data.columns.column_kind import decide, is_counter
 from traind.data.columns.profile import Profile, profile
-from traind.data.reading.open_table import OpenTable
+from traind.data.columns.request import Request
 from traind.data.columns.warnings import remarks_on, remarks_on_target
+from traind.data.errors import BadTable
+from traind.data.reading.open_table import OpenTable
+from traind.data.table.cell_text import boolean_of, number_of
 from traind.data.table.schema import Column, Kind, Remark, Schema, Task
-from traind.data.encoding.split import Split
 
 _FEW_NUMBERS = 10  # distinct whole numbers up to which a target is taken as classes
 _MANY_LABELS = 1_000
-
-
-class Request(Struct, frozen=True, kw_only=True):
-    """What to make of the table. No target: the last column."""
-
-    target: str | None = None
-    task: Literal["auto", "regression", "binary", "multiclass"] = "auto"
-    features: tuple[str, ...] | None = None
-    ignore: tuple[str, ...] = ()
-    columns: dict[str, Kind] = {}
-    validation: Split = Split()
 
 
 def plan(table: OpenTable, request: Request) -> Schema:

@@ -11,11 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traind.data.table.cell_text import number_of
 from traind.data.columns.distinct import coded, count_distinct
+from traind.data.columns.queries import (
+    Counts,
+    blocks,
+    estimate_distinct,
+    read_levels,
+    read_numbers,
+    read_written,
+    survey,
+)
 from traind.data.reading.open_table import Field, OpenTable
-from traind.data.columns.queries import Counts, blocks, estimate_distinct, read_levels, read_numbers, read_written, survey
 from traind.data.table.arrays import Cells, Codes, Numbers, tidy
+from traind.data.table.cell_text import number_of
 from traind.data.threads import mapped
 
 FEW = 2_000  # distinct values up to which they are all counted

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traind.data.table.cell_text import is_missing_sql, no_number_sql
 from traind.data.reading.duckdb_csv import literal
 from traind.data.reading.open_table import Field, OpenTable
 from traind.data.table.arrays import Codes, Numbers, codes_of
+from traind.data.table.cell_text import is_missing_sql, no_number_sql
 
 AT_ONCE = 256  # columns a query
 

@@ -13,9 +13,9 @@ import numpy as np
 from msgspec import Struct, convert, to_builtins
 from numpy.typing import NDArray
 
+from traind.data.table.arrays import Cells, Codes, Numbers, Table, take
 from traind.data.table.cell_text import boolean_of, canonical_number, number_of
 from traind.data.table.schema import Column, Schema
-from traind.data.table.arrays import Cells, Codes, Numbers, Table, take
 from traind.data.threads import mapped
 
 MISSING, UNSEEN, FIRST = 0, 1, 2  # categorical indices

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traind.data.encoding.encoder import class_indices
-from traind.data.table.schema import Remark, Schema
 from traind.data.table.arrays import Cells, Codes, Table
+from traind.data.table.schema import Remark, Schema
 
 GIVES_AWAY = 0.88  # share of the target's variance, or of the errors of always guessing the majority
 _BINS = 100

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traind.data.table.cell_text import text_of
-from traind.data.table.dates import seconds_of
 from traind.data.columns.distinct import coded
+from traind.data.columns.queries import blocks, read_all_codes, read_codes, read_numbers, read_written
 from traind.data.errors import BadCell, BadTable
+from traind.data.reading.duckdb_csv import LISTED
 from traind.data.reading.jsonl import locate_objects
 from traind.data.reading.line_numbers import locate
-from traind.data.reading.duckdb_csv import LISTED
 from traind.data.reading.open_table import Field, OpenTable
-from traind.data.table.schema import Column
-from traind.data.columns.queries import blocks, read_all_codes, read_codes, read_numbers, read_written
 from traind.data.table.arrays import Cells, Codes, Numbers, tidy
+from traind.data.table.cell_text import text_of
+from traind.data.table.dates import seconds_of
+from traind.data.table.schema import Column
 
 Bad = NDArray[np.bool_]  # which cells are not what their column is
 

@@ -1,28 +1,17 @@
 """Which rows train, which validate, which are the test. Fixed by the seed and the rows alone."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
-from traind.data.table.cell_text import number_of
+from traind.data.columns.request import Split
 from traind.data.errors import BadTable
 from traind.data.table.arrays import Cells, Codes
+from traind.data.table.cell_text import number_of
 
-SplitKind = Literal["auto", "random", "stratified", "time", "group"]
 Indices = NDArray[np.int64]
-
-
-class Split(Struct, frozen=True):
-    """How to split. `column` orders the rows of a `time` split and names the groups of a `group` split."""
-
-    fraction: float = 0.2
-    test_fraction: float = 0.0
-    kind: SplitKind = "auto"
-    column: str | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

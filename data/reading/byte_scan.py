@@ -8,8 +8,8 @@ import codecs
 import zlib
 from pathlib import Path
 
-from traind.data.reading.dialect import MAX_LINE
 from traind.data.errors import BadCell, BadTable
+from traind.data.reading.dialect import MAX_LINE
 from traind.data.reading.formats import Format, open_bytes
 from traind.data.reading.odd_numbers import Oddities
 

@@ -10,8 +10,8 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traind.data.reading.dialect import MAX_LINE, Dialect
 from traind.data.errors import BadCell, BadTable
+from traind.data.reading.dialect import MAX_LINE, Dialect
 from traind.data.reading.formats import Format, open_text
 from traind.data.reading.line_numbers import locate
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traind.data.reading.dialect import MAX_LINE, Dialect, read_records
-from traind.data.reading.formats import Format
-from traind.data.reading.fast_texts import Lexicon, TooMany
 from traind.data.reading.fast_numbers import Cut, read_numbers
+from traind.data.reading.fast_texts import Lexicon, TooMany
+from traind.data.reading.formats import Format
 from traind.data.table.arrays import Cells, Codes
 from traind.data.threads import mapped
 

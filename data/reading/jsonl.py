@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from traind.data.table.cell_text import text_of
-from traind.data.reading.dialect import MAX_LINE, Dialect, check_names, guessed_from
 from traind.data.errors import BadCell, BadTable
+from traind.data.reading.dialect import MAX_LINE, Dialect, check_names, guessed_from
 from traind.data.reading.formats import Format, open_bytes
 from traind.data.reading.number_guess import guess
+from traind.data.table.cell_text import text_of
 
 LISTED = 100  # bad lines named in one error
 

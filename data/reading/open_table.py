@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traind.data.table.cell_text import number_sql
-from traind.data.reading.dialect import Dialect, check_names, sniff
 from traind.data.errors import BadTable
+from traind.data.reading.byte_scan import scan
+from traind.data.reading.dialect import Dialect, check_names, sniff
+from traind.data.reading.duckdb_csv import first_line, literal, parse
+from traind.data.reading.fast_csv import read_plain
 from traind.data.reading.formats import Format
 from traind.data.reading.jsonl import to_csv
 from traind.data.reading.odd_numbers import Oddities
-from traind.data.reading.duckdb_csv import first_line, literal, parse
-from traind.data.reading.fast_csv import read_plain
-from traind.data.reading.byte_scan import scan
 from traind.data.table.arrays import Cells, Codes
+from traind.data.table.cell_text import number_sql
 
 if TYPE_CHECKING:
     import duckdb

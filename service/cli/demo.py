@@ -55,7 +55,7 @@ def demo(
 def _train(client: "SyncClient", spec: dict[str, Any]) -> str:
     """Train through HTTP, live, and show how good the model is; return the job."""
     from traind.service.cli.show import Bar, EpochLines, print_failure, print_metrics
-    from traind.trainer.contract.spec import Status
+    from traind.trainer.contract.events import Status
 
     job = client.submit(spec)
     print(f'$ curl -d \'{{"dataset": "house_prices", "target": "{TARGET}"}}\' .../api/train    # {job.job_id}\n')

@@ -62,7 +62,7 @@ def watch(
 ) -> None:
     """Follow a job until it ends. Ctrl-C leaves the job alone."""
     from traind.service.cli.show import follower, print_job
-    from traind.trainer.contract.spec import Status
+    from traind.trainer.contract.events import Status
 
     client = remote.client()
     with follower(as_json=as_json) as shown:

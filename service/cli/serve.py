@@ -15,10 +15,10 @@ import traind
 from traind.service.cli.entry import INTERRUPTED
 from traind.service.http.server import Door
 from traind.service.http.server import serve as listening
+from traind.service.http.telemetry import configure_logging
 from traind.service.http.tokens import load_tokens
 from traind.service.service import TrainingService
 from traind.service.settings import Settings
-from traind.service.http.telemetry import configure_logging
 from traind.service.validation.validate import parse
 
 DOOR = Group("Door", sort_key=1)

@@ -10,7 +10,7 @@ import msgspec
 
 from traind.service.cli.entry import plain
 from traind.service.jobs.job import TERMINAL, Job
-from traind.trainer.contract.spec import (
+from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
     ControlAsked,

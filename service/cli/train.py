@@ -104,7 +104,7 @@ def _leave_on_terminate() -> None:
 async def _carry_out(service: "TrainingService | Client", asked: Asked) -> None:
     """Submit the job, follow it, and say what came of it."""
     from traind.service.cli.show import follower, print_job, print_json
-    from traind.trainer.contract.spec import Status
+    from traind.trainer.contract.events import Status
 
     table = asked.spec.get("dataset")
     with _about(table):

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.service.client import calls
 from traind.service.client.calls import Rows
 from traind.service.client.connection import Connection
@@ -15,7 +14,9 @@ from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
 from traind.service.client.errors import Away
 from traind.service.client.transfers import Source, Told, upload_of
 from traind.service.jobs.job import Job
-from traind.trainer.contract.spec import AnyEvent, Status, TrainSpec
+from traind.service.results import Dataset, EventPage, JobPage, Prediction
+from traind.trainer.contract.events import AnyEvent, Status
+from traind.trainer.contract.spec import TrainSpec
 
 
 class Client:

@@ -10,9 +10,10 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
-from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.service.jobs.job import Job
-from traind.trainer.contract.spec import Status, TrainSpec
+from traind.service.results import Dataset, EventPage, JobPage, Prediction
+from traind.trainer.contract.events import Status
+from traind.trainer.contract.spec import TrainSpec
 
 T = TypeVar("T")
 Verb = Literal["stop", "pause", "resume", "cancel"]

@@ -3,7 +3,7 @@
 from traind.service.client.calls import Call
 from traind.service.client.errors import Away
 from traind.service.jobs.job import TERMINAL
-from traind.trainer.contract.spec import AnyEvent, State, decode_event
+from traind.trainer.contract.events import AnyEvent, State, decode_event
 
 STREAM_SILENCE_S = 45.0  # the server sends a comment every 15 s
 

@@ -5,9 +5,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from traind import data, service, trainer
+from traind.data import errors as data_errors
 from traind.data.errors import BadCell, DataError
+from traind.service import errors as service_errors
 from traind.service.errors import NotRunning, ServiceError
+from traind.trainer.contract import errors as trainer_errors
 from traind.trainer.contract.errors import TrainerError
 
 Refusal = ServiceError | DataError | TrainerError
@@ -77,7 +79,7 @@ def _cell(detail: dict[str, Any]) -> BadCell:
 
 _KINDS: dict[str, type[Refusal]] = {
     kind.code: kind
-    for module in (trainer.errors, data.errors, service.errors)  # the last wins where two share a code (disk_full)
+    for module in (trainer_errors, data_errors, service_errors)  # the last wins where two share a code (disk_full)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Refusal)
 }

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.service.client import calls
 from traind.service.client.blocking import BlockingConnection
 from traind.service.client.calls import Rows
@@ -14,7 +13,9 @@ from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
 from traind.service.client.errors import Away
 from traind.service.client.transfers import Row, Told, upload_of
 from traind.service.jobs.job import Job
-from traind.trainer.contract.spec import AnyEvent, Status, TrainSpec
+from traind.service.results import Dataset, EventPage, JobPage, Prediction
+from traind.trainer.contract.events import AnyEvent, Status
+from traind.trainer.contract.spec import TrainSpec
 
 
 class SyncClient:

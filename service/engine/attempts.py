@@ -17,22 +17,22 @@ from pathlib import Path
 import msgspec
 
 from traind.data.files import rename_durably
-from traind.service.jobs.outcomes import after_loss, after_outcome
 from traind.service.errors import DiskLow, StoreFailed
-from traind.service.jobs.job import ACTIVE, TERMINAL, Job
-from traind.service.record.journal import Journal
-from traind.service.recovery.checkpoint_files import attempt_dirs, attempt_number, is_pinned, last_checkpoint, untold_checkpoint
-from traind.service.settings import Layout, Settings, cache_dir
 from traind.service.executor.local import Ended, Slots, Worker
-from traind.trainer.contract.spec import (
-    AnyEvent,
-    Assignment,
-    Checkpoint,
-    Place,
-    State,
-    Status,
+from traind.service.jobs.job import ACTIVE, TERMINAL, Job
+from traind.service.jobs.outcomes import after_loss, after_outcome
+from traind.service.record.journal import Journal
+from traind.service.recovery.checkpoint_files import (
+    attempt_dirs,
+    attempt_number,
+    is_pinned,
+    last_checkpoint,
+    untold_checkpoint,
 )
+from traind.service.settings import Layout, Settings, cache_dir
 from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import AnyEvent, Checkpoint, State, Status
+from traind.trainer.contract.spec import Assignment, Place
 
 LOG = logging.getLogger(__name__)
 Frame = tuple[Worker, AnyEvent | Ended]

@@ -13,8 +13,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
-from traind.service.results import EventPage, JobPage
 from traind.service.engine.attempts import Attempts, Frame
+from traind.service.engine.watchdog import Watchdog
 from traind.service.errors import (
     CursorAhead,
     IdTaken,
@@ -26,20 +26,21 @@ from traind.service.errors import (
     QueueFull,
     SlowWatcher,
 )
-from traind.service.record.feed import Feed
-from traind.service.processes.fork_server import ForkServer
-from traind.service.recovery.integrity import inspect
-from traind.service.jobs.job import ACTIVE, TERMINAL, Job, submitted
-from traind.service.record.journal import Journal
-from traind.service.recovery.checkpoint_files import is_model_whole
-from traind.service.recovery.startup import rescue
-from traind.service.settings import Layout, Settings
 from traind.service.executor.local import Slots
+from traind.service.jobs.job import ACTIVE, TERMINAL, Job, submitted
+from traind.service.processes.fork_server import ForkServer
+from traind.service.record.feed import Feed
+from traind.service.record.journal import Journal
 from traind.service.record.status_files import Snapshots
 from traind.service.record.store import Store
-from traind.service.engine.watchdog import Watchdog
-from traind.trainer.contract.spec import AnyEvent, ControlAsked, DatasetFile, State, Status, TrainSpec, decode_event
+from traind.service.recovery.checkpoint_files import is_model_whole
+from traind.service.recovery.integrity import inspect
+from traind.service.recovery.startup import rescue
+from traind.service.results import EventPage, JobPage
+from traind.service.settings import Layout, Settings
 from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import AnyEvent, ControlAsked, State, Status, decode_event
+from traind.trainer.contract.spec import DatasetFile, TrainSpec
 
 P = ParamSpec("P")
 T = TypeVar("T")

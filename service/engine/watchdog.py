@@ -15,8 +15,8 @@ from traind.service.errors import DiskLow, ServiceError
 from traind.service.jobs.job import Job
 from traind.service.record.journal import Journal
 from traind.service.settings import Layout, Settings
-from traind.trainer.contract.spec import State, Status
 from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import State, Status
 
 LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0

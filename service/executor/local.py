@@ -14,9 +14,9 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
-from traind.service.processes.fork_server import BootFailed, ForkServer
 from traind.service.executor.local_worker import Ended, Worker
-from traind.trainer.contract.spec import AnyEvent
+from traind.service.processes.fork_server import BootFailed, ForkServer
+from traind.trainer.contract.events import AnyEvent
 
 __all__ = ["Ended", "Slots", "Worker"]
 

@@ -18,8 +18,8 @@ import msgspec
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import Identity
 from traind.service.processes.worker_process import WorkerProcess, aside, finish
-from traind.trainer.contract.spec import AnyEvent, decode_event
 from traind.trainer.contract.control import SharedControl, Verb
+from traind.trainer.contract.events import AnyEvent, decode_event
 
 BOOT_S = 120.0  # the first boot imports torch, from a cold disk perhaps
 CHUNK_BYTES = 65_536

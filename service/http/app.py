@@ -24,10 +24,10 @@ from traind.service.http.guard import (
 )
 from traind.service.http.operations import OPERATIONS
 from traind.service.http.pages import add_slash, load_assets, show
-from traind.service.http.tokens import Tokens
 from traind.service.http.request_log import harden, make_follower
-from traind.service.service import TrainingService
 from traind.service.http.telemetry import Telemetry
+from traind.service.http.tokens import Tokens
+from traind.service.service import TrainingService
 
 
 def build_app(

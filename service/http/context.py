@@ -9,9 +9,9 @@ from aiohttp import web
 
 from traind import __version__
 from traind.service.http.errors import TooManyStreams
+from traind.service.http.telemetry import Telemetry
 from traind.service.jobs.job import Job
 from traind.service.service import TrainingService
-from traind.service.http.telemetry import Telemetry
 
 KILOBYTE = 1024
 VERSION = __version__

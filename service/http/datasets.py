@@ -7,6 +7,9 @@ from msgspec import UNSET
 
 from traind.data.errors import BadTable, DatasetTooLarge
 from traind.data.reading.formats import parse_format
+from traind.service.http.bodies import no_body, read_query, stream_body
+from traind.service.http.context import SERVICE
+from traind.service.http.errors import UnsupportedMedia
 from traind.service.http.schemas import (
     DatasetAnswer,
     DatasetsAnswer,
@@ -16,9 +19,6 @@ from traind.service.http.schemas import (
     answer,
     facts,
 )
-from traind.service.http.bodies import no_body, read_query, stream_body
-from traind.service.http.context import SERVICE
-from traind.service.http.errors import UnsupportedMedia
 
 FORMATS: Final = {  # that a content type tells; None leaves it to ?format= or the content
     "text/csv": "csv",

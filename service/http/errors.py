@@ -29,7 +29,7 @@ from aiohttp.typedefs import Handler
 
 from traind.data import errors as data
 from traind.service import errors as service
-from traind.trainer.contract.spec import errors as trainer
+from traind.trainer.contract import errors as trainer
 
 LOG = logging.getLogger("traind.http")
 RETRY_AFTER_S = 5  # where nobody can know better

@@ -28,9 +28,9 @@ from traind.service.http.errors import (
     Unauthorized,
     UnsupportedMedia,
 )
+from traind.service.http.telemetry import CALLER
 from traind.service.http.tokens import FailedAttempts, Tokens
 from traind.service.validation.explain import Problem
-from traind.service.http.telemetry import CALLER
 from traind.service.validation.validate import refusal
 
 Authorize = Callable[[web.Request], bool | Awaitable[bool]]

@@ -5,12 +5,12 @@ import shutil
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from traind.service.http.schemas import HealthAnswer, SlotsInUse, answer
 from traind.service.http.context import SERVICE, STREAMS, TELEMETRY, VERSION
 from traind.service.http.errors import NotReady
-from traind.service.service import TrainingService
+from traind.service.http.schemas import HealthAnswer, SlotsInUse, answer
 from traind.service.http.telemetry import Telemetry
-from traind.trainer.contract.spec import Status
+from traind.service.service import TrainingService
+from traind.trainer.contract.events import Status
 
 _DROPPED = "Points that went as part of a later one, or not to a watcher; a job's events lack none"
 _RESTARTS = "Workers replaced because they died, by what they did then"

@@ -10,6 +10,9 @@ from aiohttp.abc import AbstractStreamWriter
 from msgspec import UNSET, UnsetType
 
 from traind.service.errors import ModelNotReady
+from traind.service.http.bodies import check, no_body, read_as, read_body, read_query
+from traind.service.http.context import KILOBYTE, LIMITS, SERVICE
+from traind.service.http.errors import InvalidJson
 from traind.service.http.schemas import (
     AliasPath,
     AliasRequest,
@@ -19,9 +22,6 @@ from traind.service.http.schemas import (
     answer,
     facts,
 )
-from traind.service.http.bodies import check, no_body, read_as, read_body, read_query
-from traind.service.http.context import KILOBYTE, LIMITS, SERVICE
-from traind.service.http.errors import InvalidJson
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import MALFORMED, parse, reason, refusal
 

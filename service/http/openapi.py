@@ -16,10 +16,10 @@ from aiohttp.typedefs import Handler
 from traind.data import errors as data
 from traind.service import errors as service
 from traind.service.http import errors as http
-from traind.service.http.schemas import ErrorAnswer, ErrorBody, NoQuery, PredictRequest, SubmitRequest
 from traind.service.http.context import SERVICE, VERSION
 from traind.service.http.operations import JSON, Operation
-from traind.trainer.contract.spec import errors as trainer
+from traind.service.http.schemas import ErrorAnswer, ErrorBody, NoQuery, PredictRequest, SubmitRequest
+from traind.trainer.contract import errors as trainer
 
 PATH: Final = "/api/openapi.json"
 REF: Final = "#/components/schemas/{name}"

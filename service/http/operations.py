@@ -12,7 +12,7 @@ from traind.data import errors as data
 from traind.service import errors as service
 from traind.service.http import datasets, events, health, models, schemas, train, ws
 from traind.service.http import errors as http
-from traind.trainer.contract.spec import errors as trainer
+from traind.trainer.contract import errors as trainer
 
 JSON: Final = "application/json"
 ANYTHING: Final = "application/octet-stream"

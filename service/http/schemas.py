@@ -10,9 +10,10 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from traind.service.results import Dataset
 from traind.service.jobs.job import Job
-from traind.trainer.contract.spec import AnyEvent, ColumnName, DatasetName, Status, TrainSpec
+from traind.service.results import Dataset
+from traind.trainer.contract.events import AnyEvent, Status
+from traind.trainer.contract.spec import ColumnName, DatasetName, TrainSpec
 
 encode = msgspec.json.Encoder().encode
 AnyJobId = Annotated[str, Meta(min_length=1, max_length=200, description="id of a job")]

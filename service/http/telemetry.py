@@ -22,7 +22,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 
 from traind.service.jobs.job import Job
-from traind.trainer.contract.spec import AnyEvent, Progress, State, Status
+from traind.trainer.contract.events import AnyEvent, Progress, State, Status
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("traind_request_id", default=None)
 JOB_ID: ContextVar[str | None] = ContextVar("traind_job_id", default=None)

@@ -6,6 +6,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import UNSET
 
+from traind.service.http.bodies import no_body, read_as, read_json, read_query
+from traind.service.http.context import ENCODED, SERVICE
 from traind.service.http.schemas import (
     Accepted,
     Asked,
@@ -25,8 +27,6 @@ from traind.service.http.schemas import (
     encode,
     facts,
 )
-from traind.service.http.bodies import no_body, read_as, read_json, read_query
-from traind.service.http.context import ENCODED, SERVICE
 from traind.service.jobs.job import Job
 from traind.service.service import TrainingService
 from traind.service.validation.validate import parse, parse_spec

@@ -18,11 +18,11 @@ from msgspec import UNSET, Meta, Struct
 
 from traind.service.errors import NotRunning, ServiceError, SlowWatcher, described
 from traind.service.http import overview
-from traind.service.http.schemas import AnyJobId, SocketQuery
 from traind.service.http.bodies import decode, read_query
 from traind.service.http.context import LIMITS, SERVICE, STREAMS
 from traind.service.http.errors import BadRequest, TooManyStreams
 from traind.service.http.guard import SUBPROTOCOL
+from traind.service.http.schemas import AnyJobId, SocketQuery
 from traind.service.validation.validate import parse
 
 _encode = msgspec.json.Encoder().encode

@@ -10,11 +10,10 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from traind.trainer.contract.spec import (
+from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
     ControlAsked,
-    DatasetFile,
     Epoch,
     Failure,
     Log,
@@ -22,8 +21,8 @@ from traind.trainer.contract.spec import (
     Progress,
     State,
     Status,
-    TrainSpec,
 )
+from traind.trainer.contract.spec import DatasetFile, TrainSpec
 
 TERMINAL = frozenset({Status.COMPLETED, Status.STOPPED, Status.CANCELLED, Status.FAILED})
 ACTIVE = frozenset({Status.STARTING, Status.LOADING, Status.RUNNING})  # a worker has it

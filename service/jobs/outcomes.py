@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from traind.service.jobs.job import Job
-from traind.trainer.contract.spec import Failure, State, Status
+from traind.trainer.contract.events import Failure, State, Status
 
 
 class Loss(Protocol):

@@ -136,7 +136,8 @@ class ForkServer:
             os.close(place)
             alive_r, self._alive = os.pipe()
             code = (
-                f"import sys; sys.path[:] = {_sys_path()!r}; from traind.service.processes.fork_server_main import serve; "
+                f"import sys; sys.path[:] = {_sys_path()!r}; "
+                "from traind.service.processes.fork_server_main import serve; "
                 f"serve({listener.fileno()}, {alive_r}, {self._boot!r})"
             )
             flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001

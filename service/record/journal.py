@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from traind.service.record.clock import Clock
 from traind.service.errors import JobNotFound
-from traind.service.record.feed import Feed, Item
 from traind.service.jobs.job import TERMINAL, Job, apply
-from traind.service.recovery.rebuild import parts
+from traind.service.record.clock import Clock
+from traind.service.record.feed import Feed, Item
 from traind.service.record.status_files import Snapshots
 from traind.service.record.store import Change, Store
-from traind.trainer.contract.spec import AnyEvent, Log, Progress, State, encode_event
+from traind.service.recovery.rebuild import parts
+from traind.trainer.contract.events import AnyEvent, Log, Progress, State, encode_event
 
 RECENT = 256  # finished jobs kept in memory, for those who ask again and again
 

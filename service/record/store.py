@@ -22,11 +22,11 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from traind.service.record.database import Database, Findings, examine, is_whole, outside
 from traind.service.errors import DiskLow, StoreFailed
 from traind.service.jobs.job import TERMINAL, Job
 from traind.service.processes.worker_process import aside
-from traind.trainer.contract.spec import Log, encode_event
+from traind.service.record.database import Database, Findings, examine, is_whole, outside
+from traind.trainer.contract.events import Log, encode_event
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from traind.service.jobs.job import Job
 from traind.service.settings import Layout
-from traind.trainer.contract.spec import Checkpoint
+from traind.trainer.contract.events import Checkpoint
 
 
 class _Manifest(Struct, frozen=True):

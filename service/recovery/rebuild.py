@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from traind.service.record.database import beside, lenient, remove
 from traind.service.jobs.job import TERMINAL, Job
+from traind.service.record.database import beside, lenient, remove
 from traind.service.record.status_files import Snapshots
 from traind.service.record.store import Store, failing_as_ours, put, readable
 from traind.service.record.tables import make_tables

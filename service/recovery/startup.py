@@ -14,16 +14,16 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from traind.data.files import sweep_temporaries
-from traind.service.record.database import is_damage
-from traind.service.jobs.outcomes import after_restart
 from traind.service.errors import StoreFailed
-from traind.service.processes.identity import Identity, kill_leftover
 from traind.service.jobs.job import ACTIVE, TERMINAL, Job
+from traind.service.jobs.outcomes import after_restart
+from traind.service.processes.identity import Identity, kill_leftover
+from traind.service.record.database import is_damage
 from traind.service.record.journal import Journal
 from traind.service.recovery.checkpoint_files import last_checkpoint, untold_checkpoint
 from traind.service.recovery.rebuild import refill
 from traind.service.settings import Layout
-from traind.trainer.contract.spec import Log
+from traind.trainer.contract.events import Log
 
 LOG = logging.getLogger(__name__)
 

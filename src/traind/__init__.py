@@ -13,26 +13,19 @@ if TYPE_CHECKING:
     from traind.service.errors import ServiceError
     from traind.service.jobs.job import Job
     from traind.service.service import TrainingService
-    from traind.trainer.model.model import load_model
+    from traind.trainer.contract.events import Checkpoint, ControlAsked, Epoch, Log, Metric, Progress, State, Status
     from traind.trainer.contract.spec import (
         AutoModel,
         BestModel,
-        Checkpoint,
-        ControlAsked,
-        Epoch,
         FastModel,
         LinearModel,
-        Log,
-        Metric,
         MlpModel,
-        Progress,
-        State,
-        Status,
         Synthetic,
         TabmModel,
         TrainSpec,
         Validation,
     )
+    from traind.trainer.model.model import load_model
     from traind.trainer.run.attempt import Run, run_trainer
 
 __version__ = "0.1.0"
@@ -75,6 +68,10 @@ _HOMES = {
     "TrainingService": "traind.service.service",
     "load_model": "traind.trainer.model.model",
     "run_trainer": "traind.trainer.run.attempt",
+    **dict.fromkeys(
+        ("Checkpoint", "ControlAsked", "Epoch", "Log", "Metric", "Progress", "State", "Status"),
+        "traind.trainer.contract.events",
+    ),
 }  # every other name: traind.trainer.contract.spec
 
 

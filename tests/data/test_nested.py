@@ -8,11 +8,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from traind.data.columns.request import Request
 from traind.data.describe import describe, preview
 from traind.data.errors import BadTable
-from traind.data.reading.formats import detect
-from traind.data.columns.infer_schema import Request
 from traind.data.prepare import Prepared, prepare
+from traind.data.reading.formats import detect
 
 ROWS = [{"x": i / 7, "tags": ["a", "b"], "where": {"lat": i}, "y": i / 3} for i in range(60)]
 

@@ -11,10 +11,10 @@ import pytest
 
 from traind.data.encoding.cache import load, save
 from traind.data.encoding.encoder import Encoder
-from traind.data.errors import BadTable
-from traind.data.prepare import Prepared, Request, Source, Split, Synthetic, prepare
-from traind.data.predict_input import table_from
 from traind.data.encoding.synthetic import NOISE, synthesise
+from traind.data.errors import BadTable
+from traind.data.predict_input import table_from
+from traind.data.prepare import Prepared, Request, Source, Split, Synthetic, prepare
 
 PARTS = ("train", "validation", "test")
 ARRAYS = ("numeric", "categorical", "target")

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from traind.data.table.cell_text import text_of
+from traind.data.columns.queries import read_written
 from traind.data.encoding.encoder import UNSEEN, Encoded, Encoder
 from traind.data.errors import BadTable
-from traind.data.reading.formats import Format
-from traind.data.prepare import Prepared, Request, prepare
-from traind.data.reading.open_table import open_table
 from traind.data.predict_input import batches_of, table_from
-from traind.data.columns.queries import read_written
+from traind.data.prepare import Prepared, Request, prepare
+from traind.data.reading.formats import Format
+from traind.data.reading.open_table import open_table
+from traind.data.table.cell_text import text_of
 
 RNG = random.Random(2)
 

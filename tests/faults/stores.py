@@ -4,11 +4,11 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from traind.service.record.database import SMALL_BYTES
 from traind.service.jobs.job import Job
-from traind.service.recovery.rebuild import refill
+from traind.service.record.database import SMALL_BYTES
 from traind.service.record.status_files import Snapshots
 from traind.service.record.store import Store
+from traind.service.recovery.rebuild import refill
 
 
 async def opened(path: Path) -> Store:

@@ -14,7 +14,7 @@ from tally import Tally
 
 from traind.service.recovery.startup import rebuild
 from traind.service.service import TrainingService
-from traind.trainer.contract.spec import decode_event
+from traind.trainer.contract.events import decode_event
 
 SPEC: dict[str, Any] = {"epochs": 3, "batch_size": 32, "seed": 4, "synthetic": {"rows": 1_000, "columns": 3}}
 LONG = SPEC | {"epochs": 400}

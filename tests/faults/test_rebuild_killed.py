@@ -20,7 +20,8 @@ from tally import Case, Tally, seeds, side_by_side
 
 from traind.service.jobs.job import Job
 from traind.service.record.store import Change
-from traind.trainer.contract.spec import Status, TrainSpec
+from traind.trainer.contract.events import Status
+from traind.trainer.contract.spec import TrainSpec
 
 JOBS = 1_000
 LATER_S = 0.2  # how much longer each server may live than the one before

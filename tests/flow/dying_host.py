@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
+from traind.service.executor.local import Slots, Worker
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import identify
 from traind.service.processes.side import SideWorker
-from traind.service.executor.local import Slots, Worker
-from traind.trainer.contract.spec import Assignment, Log, Place, TrainSpec
+from traind.trainer.contract.events import Log
+from traind.trainer.contract.spec import Assignment, Place, TrainSpec
 
 JOBS = {"obedient": "checkpoint_when_left", "deaf": "deaf", "frozen": "deaf", "stuck": "deaf_holding_the_interpreter"}
 

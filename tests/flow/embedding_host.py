@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from traind.service.processes.fork_server import ForkServer
 from traind.service.executor.local import Ended, Slots
+from traind.service.processes.fork_server import ForkServer
 from traind.trainer.contract.spec import Assignment, Place, TrainSpec
 
 FOLDER = Path(sys.argv[1])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOMS = ("data", "trainer", "service")
-LIGHT = {"traind.trainer.contract.spec", "traind.trainer.contract.control", "traind.trainer.contract.errors"}  # what service may import
+LIGHT = {"traind.trainer.contract"}  # what service may import of trainer
 HEAVY = {"torch", "duckdb", "numpy"}
 REPOSITORY = Path(__file__).parents[2]
 

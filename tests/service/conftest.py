@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from traind.service.executor.local import Ended, Slots, Worker
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import is_alive
-from traind.service.executor.local import Ended, Slots, Worker
-from traind.trainer.contract.spec import AnyEvent, Assignment, Place, TrainSpec
+from traind.trainer.contract.events import AnyEvent
+from traind.trainer.contract.spec import Assignment, Place, TrainSpec
 
 
 @pytest.fixture(scope="session")

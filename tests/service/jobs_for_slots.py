@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from traind.trainer.worker.main import main as worker
-from traind.trainer.contract.spec import AnyEvent, Checkpoint, Log, Place, Progress, State, Status, TrainSpec
 from traind.trainer.contract.control import SharedControl, Verb
 from traind.trainer.contract.errors import CheckpointDamaged, SpecError
+from traind.trainer.contract.events import AnyEvent, Checkpoint, Log, Progress, State, Status
+from traind.trainer.contract.spec import Place, TrainSpec
+from traind.trainer.worker import main as worker
 
 
 @dataclass
@@ -297,7 +298,7 @@ def count_calls(request: Any) -> Any:
 def refuse(request: Any) -> Any:
     from traind.data import errors as data_errors
     from traind.data.errors import BadCell
-    from traind.trainer.contract.spec import errors as trainer_errors
+    from traind.trainer.contract import errors as trainer_errors
 
     kind = getattr(trainer_errors, request["kind"], None) or getattr(data_errors, request["kind"])
     if issubclass(kind, data_errors.DataError):

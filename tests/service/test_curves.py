@@ -3,7 +3,7 @@
 import msgspec
 
 from traind.service.curves import Curves
-from traind.trainer.contract.spec import AnyEvent, Epoch, Metric, Progress, State, Status
+from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress, State, Status
 
 
 def curves_of(*events: AnyEvent) -> Curves:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from traind.service.service import TrainingService
-from traind.trainer.contract.spec import State, Status
+from traind.trainer.contract.events import State, Status
 from traind.trainer.run.run import Run
 
 SMALL = {"epochs": 1, "batch_size": 64, "synthetic": {"rows": 200, "columns": 2}}

@@ -11,7 +11,7 @@ from traind.data.errors import BadCell, DataError
 from traind.service.errors import NotRunning, SideWorkerFailed
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.side import SideWorker
-from traind.trainer.contract.spec import errors as trainer_errors
+from traind.trainer.contract import errors as trainer_errors
 from traind.trainer.contract.errors import SpecError, TrainerError
 
 

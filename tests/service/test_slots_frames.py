@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from traind.trainer.contract.spec import AnyEvent, Epoch, Log, Progress, State, Status, decode_event
+from traind.trainer.contract.events import AnyEvent, Epoch, Log, Progress, State, Status, decode_event
 from traind.trainer.worker.outbox import HEADER_BYTES, WAITING_MAX, Outbox, framed, merged
 
 

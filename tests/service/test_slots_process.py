@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from traind.service.executor.local import Ended
 from traind.service.processes.fork_server import ForkServer, is_supported
 from traind.service.processes.identity import Identity, identify, is_alive, kill_leftover
-from traind.service.executor.local import Ended
-from traind.trainer.contract.spec import Log
 from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import Log
 
 
 @pytest.fixture

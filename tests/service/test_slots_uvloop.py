@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from traind.service.processes.fork_server import ForkServer
 from traind.service.executor.local import Ended
-from traind.trainer.contract.spec import Checkpoint, Log, State
+from traind.service.processes.fork_server import ForkServer
 from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import Checkpoint, Log, State
 
 
 def test_jobs_talk_end_and_die_as_under_asyncio(

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 import torch
 
-from traind.trainer.run.checkpoints import unpacked
-from traind.trainer.contract.spec import AnyEvent, DatasetFile, Place, State, TrainSpec
 from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import AnyEvent, State
+from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
+from traind.trainer.model.tensor_file import unpacked
 from traind.trainer.run.attempt import run
 
 

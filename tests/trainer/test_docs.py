@@ -6,9 +6,9 @@ import types
 
 import pytest
 
-from traind.trainer.model.model import load_model
-from traind.trainer.contract.spec import Status
 from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import Status
+from traind.trainer.model.model import load_model
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import sys
 
 import msgspec
 
-from traind.trainer.contract.spec import Assignment, Place, State, Status
+from traind.trainer.contract.events import State, Status
+from traind.trainer.contract.spec import Assignment, Place
 
 SPEC = {"synthetic": {"rows": 2_000}, "batch_size": 16, "epochs": 8, "checkpoint_every": 0.0}
 PROGRAM = """

@@ -7,8 +7,8 @@ from math import exp
 
 import pytest
 
-from traind.trainer.model.model import load_model
 from traind.trainer.contract.spec import DatasetFile
+from traind.trainer.model.model import load_model
 
 
 @pytest.fixture

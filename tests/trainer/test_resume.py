@@ -2,8 +2,8 @@
 
 import pytest
 
-from traind.trainer.contract.spec import Epoch, Log, State, Status
 from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import Epoch, Log, State, Status
 
 BARE = {"kind": "mlp", "hidden": [8, 8], "embedding": "none", "dropout": 0.0}
 SHORT = {"synthetic": {"rows": 80}, "batch_size": 16, "epochs": 4, "model": BARE}  # 64 training rows: 4 batches

@@ -7,9 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from traind.data.errors import BadTable
-from traind.trainer.run.checkpoints import Checkpoints
-from traind.trainer.contract.spec import DatasetFile, Epoch, Log, State, Status
 from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import Epoch, Log, State, Status
+from traind.trainer.contract.spec import DatasetFile
+from traind.trainer.run.checkpoints import Checkpoints
 from traind.trainer.tabular.loop import Fit
 
 BARE = {"kind": "mlp", "hidden": [8, 8], "embedding": "none", "dropout": 0.3}

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from traind.trainer import gemm
-
-from traind.trainer.network import objective
 from traind.trainer.contract.spec import AutoModel, LinearModel, MlpModel, Model, TabmModel, TrainSpec
-from traind.trainer.step.eager import EagerStep
+from traind.trainer.network import objective
 from traind.trainer.network.network import build
-from traind.trainer.step.flat_optimizer import Optimizer, Tuning
 from traind.trainer.network.recipe import choose, facts_of
+from traind.trainer.step.eager import EagerStep
+from traind.trainer.step.flat_optimizer import Optimizer, Tuning
 from traind.trainer.step.replay.replay import CHECKS, EAGER_STEPS, EAGER_STEPS_LARGE, EAGER_STEPS_SHORT, ReplayStep
 from traind.trainer.tabular.schedules import Schedule
 

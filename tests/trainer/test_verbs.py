@@ -2,9 +2,9 @@
 
 import pytest
 
-from traind.trainer.model.model import load_model
-from traind.trainer.contract.spec import Checkpoint, Epoch, Log, Progress, Status
 from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import Checkpoint, Epoch, Log, Progress, Status
+from traind.trainer.model.model import load_model
 
 BARE = {"kind": "mlp", "hidden": [8], "embedding": "none", "dropout": 0.0}
 SMALL = {"synthetic": {"rows": 80}, "batch_size": 16, "epochs": 4, "model": BARE}

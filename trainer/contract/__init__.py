@@ -1,1 +1,4 @@
-"""The border between service and worker: spec, events, control, errors. No torch; all of `trainer` that `service` may import."""
+"""The border between service and worker: spec, events, control, errors.
+
+No torch; this is all of `trainer` that `service` may import.
+"""

@@ -22,10 +22,10 @@ from torch import Tensor
 from traind.data.encoding.encoder import FIRST, MISSING, UNSEEN
 from traind.data.predict_input import table_from
 from traind.data.table.arrays import Codes, Table
-from traind.trainer.model.model import GOLDEN_TOLERANCE, CustomModel, Model, load_model
-from traind.trainer.run.checkpoints import write_file
 from traind.trainer.contract.errors import ExportFailed
+from traind.trainer.model.model import GOLDEN_TOLERANCE, CustomModel, Model, load_model
 from traind.trainer.model.onnx_module import Whole
+from traind.trainer.model.tensor_file import write_file
 
 OPSET = 17
 PREFIX = "traind/"  # of every name within the graph, so that columns may have any name

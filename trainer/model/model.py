@@ -5,8 +5,7 @@ outputs mean, and some golden rows with their predictions, which are checked whe
 code. `load_model` also reads the checkpoint of a job that is still running.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,16 @@ from torch import Tensor
 from traind.data.encoding.encoder import Encoded, Encoder
 from traind.data.errors import BadTable
 from traind.data.predict_input import Batch, parse, table_from
-from traind.data.table.schema import Schema
 from traind.data.table.arrays import Table
+from traind.data.table.schema import Schema
 from traind.trainer import plugins
-from traind.trainer.run.checkpoints import packed, unpacked, write_file
 from traind.trainer.contract.errors import ModelDamaged, NoModelYet, UserCodeError
+from traind.trainer.model.predict_file import Prediction, predict_file
+from traind.trainer.model.tensor_file import FORMAT, unpacked, weights_digest
 from traind.trainer.network.network import Network, rebuild
 from traind.trainer.network.objective import predictions
 from traind.trainer.network.recipe import Recipe
-from traind.trainer.model.predict_file import Prediction, predict_file
 
-FORMAT = 1
 CHUNK_ROWS = 2_048  # in cache, and few calls
 MODELS_KEPT = 4
 GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
@@ -183,19 +181,6 @@ def forward(
     return torch.cat(parts)
 
 
-def write_model(path: Path, model: dict[str, Any], head: dict[str, Any]) -> str:
-    """Write a model file of a trainer's `model` and what traind knows of it; return the digest of its weights.
-
-    Raises `UserCodeError` where it could not be loaded again.
-    """
-    digest = weights_digest(model.get("weights", model))
-    whole = {"format": FORMAT, "weights_digest": digest, **head}
-    if taken := sorted(whole.keys() & model.keys()):
-        raise UserCodeError(f"The names {', '.join(taken)} are traind's own in a model file.")
-    write_file(path, packed({**whole, **model}))
-    return digest
-
-
 def load_model(path: str | Path, trainer: plugins.Train | None = None) -> Model | CustomModel:
     """Load a finished model, or the best one so far from a running job's checkpoint, and check that it predicts.
 
@@ -264,15 +249,6 @@ def read_model(path: Path) -> dict[str, Any]:
     return content
 
 
-def weights_digest(weights: Any) -> str:
-    """Return the sha256 over every tensor: its place, type, shape and bytes, dicts in the order of their keys."""
-    digest = hashlib.sha256()
-    for place, tensor in _tensors(weights, ""):
-        digest.update(f"{place} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _of_checkpoint(content: dict[str, Any]) -> dict[str, Any]:
     """Return the model of the best epoch in a checkpoint of the tabular trainer."""
     state = content["state"]
@@ -282,15 +258,3 @@ def _of_checkpoint(content: dict[str, Any]) -> dict[str, Any]:
     if weights is None:
         raise NoModelYet("There is no model yet: the first epoch has not ended.", hint="Ask again later.")
     return {"golden": {"rows": [], "predictions": torch.empty(0)}, **state["model"], "weights": weights}
-
-
-def _tensors(tree: Any, place: str) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of nested dicts and sequences with their places, in a fixed order."""
-    if isinstance(tree, Tensor):
-        yield place, tree
-    elif isinstance(tree, Mapping):
-        for key in sorted(tree, key=str):
-            yield from _tensors(tree[key], f"{place}/{key}")
-    elif isinstance(tree, list | tuple):
-        for number, item in enumerate(tree):
-            yield from _tensors(item, f"{place}/{number}")

@@ -1,1 +1,1 @@
-"""One attempt at a job, top to bottom, and the `Run` that all training code speaks through: progress, checkpoints, outcome."""
+"""One attempt at a job, top to bottom, and the `Run` that all training code speaks through."""

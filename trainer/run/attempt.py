@@ -17,18 +17,9 @@ import torch
 from traind.data.files import check_digest, check_size
 from traind.data.predict_input import format_of
 from traind.trainer import plugins
-from traind.trainer.contract.spec import (
-    AnyEvent,
-    DatasetFile,
-    Epoch,
-    Place,
-    Progress,
-    State,
-    Status,
-    TrainSpec,
-    encode_event,
-)
 from traind.trainer.contract.control import Control, LocalControl
+from traind.trainer.contract.events import AnyEvent, Epoch, Progress, State, Status, encode_event
+from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
 from traind.trainer.run.outcome import EmitFailed, ended, failed
 from traind.trainer.run.run import Emit, Run
 

@@ -5,9 +5,7 @@ manifest was never finished. The last ones, the best and the pinned are kept. On
 runs no code. Called by `Run` only.
 """
 
-import errno
 import hashlib
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 from msgspec import Struct
 
-from traind.data.files import sweep_temporaries, write_atomically
-from traind.trainer.contract.errors import DiskFailed, DiskFull, UserCodeError
+from traind.data.files import sweep_temporaries
+from traind.trainer.model.tensor_file import packed, unpacked, write_file
 
 FORMAT = 1
-_PLAIN = frozenset({torch.Tensor, int, float, bool, str, bytes, type(None)})
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Manifest(Struct, frozen=True):
@@ -108,61 +103,6 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
 
-def packed(content: dict[str, Any]) -> bytes:
-    """Return `content` as the bytes of a `torch.save` file that loads with `weights_only=True`.
-
-    Raises `UserCodeError` where it does not: better now than when the job must go on.
-    """
-    buffer = io.BytesIO()
-    try:
-        torch.save(content, buffer)
-        data = buffer.getvalue()
-        if not _is_plain(content):
-            unpacked(data)
-    except Exception as error:
-        raise UserCodeError(
-            f"The state cannot be saved so that it can be loaded again: {_first_line(error)}",
-            hint="Save tensors and plain values (numbers, strings, lists, dicts): state_dict() of what you have.",
-        ) from error
-    return data
-
-
-def _is_plain(tree: Any) -> bool:
-    """Whether there is nothing in a tree that is not known to load again; what else there is must be tried."""
-    kind = type(tree)
-    if kind in _PLAIN:
-        return True
-    if kind is dict:
-        return all(type(key) in _PLAIN for key in tree) and all(map(_is_plain, tree.values()))
-    return kind in (list, tuple) and all(map(_is_plain, tree))
-
-
-def unpacked(data: bytes) -> dict[str, Any]:
-    """Return what was packed. Raises `ValueError` where the bytes are not such a file."""
-    if not data.startswith(b"PK"):  # torch reads older kinds too, which we never wrote
-        raise ValueError("not a torch file")
-    try:
-        content = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise ValueError(f"not a file of tensors and plain values: {_first_line(error)}") from error
-    if not isinstance(content, dict):  # a foreign file
-        raise ValueError(f"not a file of ours: it holds a {type(content).__name__}")  # noqa: TRY004
-    return content
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write durably. Raises `DiskFull` where there is no space, `DiskFailed` where the disk cannot be written."""
-    try:
-        write_atomically(path, data)
-    except OSError as error:
-        told = f"{path.name} could not be written: {error.strerror or error}"
-        if error.errno in _NO_SPACE:
-            raise DiskFull(told, hint="Make room on the disk; the job goes on from its last checkpoint.") from error
-        raise DiskFailed(told, hint="Check the disk, then resume the job.") from error
-
-
 def manifest_path(path: Path) -> Path:
     """Return where a checkpoint's manifest stands."""
     return path.with_suffix(".json")
@@ -213,7 +153,3 @@ def _set_aside(path: Path) -> None:
             one.rename(one.with_name(one.name + ".damaged"))
         except OSError:  # absent, or a disk that cannot be written: it is not read again in this run either way
             continue
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -8,9 +8,10 @@ import msgspec
 import torch
 
 from traind.data.errors import DataError, sentence
-from traind.trainer.contract.spec import Failure, Place, Result, State, Status, TrainSpec
 from traind.trainer.contract.control import Control, Verb
 from traind.trainer.contract.errors import SpecError, TrainerError
+from traind.trainer.contract.events import Failure, Result, State, Status
+from traind.trainer.contract.spec import Place, TrainSpec
 
 TIMED_OUT: Final = "timed_out"
 Told = Verb | Literal["timed_out"]

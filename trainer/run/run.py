@@ -14,25 +14,13 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from traind.data.errors import BadTable
-from traind.trainer.model.model import write_model
-from traind.trainer.run.checkpoints import Checkpoints
-from traind.trainer.contract.spec import (
-    AnyEvent,
-    Checkpoint,
-    DatasetFile,
-    Epoch,
-    Log,
-    Metric,
-    Place,
-    Progress,
-    Result,
-    State,
-    Status,
-    TrainSpec,
-)
 from traind.trainer.contract.control import Control, Verb
-from traind.trainer.run.outcome import TIMED_OUT, EmitFailed, Told
+from traind.trainer.contract.events import AnyEvent, Checkpoint, Epoch, Log, Metric, Progress, Result, State, Status
+from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
+from traind.trainer.model.tensor_file import write_model
+from traind.trainer.run.checkpoints import Checkpoints
 from traind.trainer.run.environment import data_digest, differences, environment, versions
+from traind.trainer.run.outcome import TIMED_OUT, EmitFailed, Told
 from traind.trainer.run.progress import Loss, Meter, Pace, finite
 from traind.trainer.run.rng import random_state, restore_random_state, seed_all
 

@@ -8,10 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from traind.trainer.step.batches import Batches, Prepared
 from traind.trainer.contract.errors import CheckpointDamaged
-from traind.trainer.step.running_loss import Losses
+from traind.trainer.step.batches import Batches, Prepared
 from traind.trainer.step.flat_optimizer import Optimizer, Update, flatten, point_to
+from traind.trainer.step.running_loss import Losses
 
 QUICK = 10_000_000  # rows times weights
 MAX_PREPARED_BYTES = 1 << 29  # of a larger table, each batch is prepared as it comes

@@ -13,12 +13,12 @@ import msgspec
 import torch
 
 from traind.data.prepare import Prepared
-from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
 from traind.trainer.contract.control import LocalControl
-from traind.trainer.step.eager import MAX_PREPARED_BYTES
+from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
 from traind.trainer.run.run import Run
-from traind.trainer.tabular.loop import permutation
+from traind.trainer.step.eager import MAX_PREPARED_BYTES
 from traind.trainer.step.step import Step
+from traind.trainer.tabular.loop import permutation
 from traind.trainer.tabular.train import build_step, choose_recipe, plan_of, read, shown
 
 TIMED_S = 1.0

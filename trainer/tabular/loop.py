@@ -16,8 +16,8 @@ from torch import Tensor
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.errors import Diverged
 from traind.trainer.run.run import Run
-from traind.trainer.tabular.schedules import Schedule
 from traind.trainer.step.step import Step
+from traind.trainer.tabular.schedules import Schedule
 
 ROLLBACKS = 2
 AT_ONCE = 16  # quick steps between two looks at what is asked and at the clock, at most

@@ -10,25 +10,25 @@ import torch
 from msgspec import structs
 from numpy.typing import NDArray
 
+from traind.data.columns.request import Split
 from traind.data.encoding.encoder import Encoded
+from traind.data.encoding.synthetic import Synthetic
 from traind.data.prepare import Prepared, Request, Source, prepare
 from traind.data.table.schema import Schema
-from traind.data.encoding.split import Split
-from traind.data.encoding.synthetic import Synthetic
-from traind.trainer.contract.spec import spec as contract
-from traind.trainer.model.model import Model, forward
-from traind.trainer.run.environment import device_of
+from traind.trainer.contract import spec as contract
 from traind.trainer.contract.errors import Diverged, SpecError
+from traind.trainer.model.model import Model, forward
+from traind.trainer.network.network import build
+from traind.trainer.network.objective import loss_function, training_target
+from traind.trainer.network.recipe import Recipe, choose, facts_of
+from traind.trainer.run.environment import device_of
 from traind.trainer.run.run import Run
+from traind.trainer.step.flat_optimizer import Optimizer
+from traind.trainer.step.step import Step, make_step
 from traind.trainer.tabular.importance import importance
 from traind.trainer.tabular.loop import Fit, Judge, Plan, begin, fit
 from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusion, measure, residuals
-from traind.trainer.network.network import build
-from traind.trainer.network.objective import loss_function, training_target
-from traind.trainer.step.flat_optimizer import Optimizer
-from traind.trainer.network.recipe import Recipe, choose, facts_of
 from traind.trainer.tabular.schedules import Schedule
-from traind.trainer.step.step import Step, make_step
 
 WARNINGS_TOLD = 20  # all of them are in the report
 COLUMNS_SHOWN = 1_000

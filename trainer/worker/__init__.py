@@ -1,1 +1,4 @@
-"""The worker process around a job: its outermost frame, what is loaded ahead, how it speaks and what it prints. Called by the fork server."""
+"""The worker process around a job: its outermost frame, what is loaded ahead, its events and its output.
+
+Called by the fork server.
+"""

@@ -14,10 +14,17 @@ from collections.abc import Callable, Iterator
 
 from msgspec import structs
 
-from traind.trainer.contract.spec import AnyEvent, Place, Progress, Synthetic, TabmModel, TrainSpec
 from traind.trainer.contract.control import LocalControl, Verb
+from traind.trainer.contract.events import AnyEvent, Progress
+from traind.trainer.contract.spec import Place, Synthetic, TabmModel, TrainSpec
 
-MODULES = ("traind.trainer.run.attempt", "traind.trainer.tabular.train", "traind.trainer.worker.main", "duckdb", "safetensors.torch")
+MODULES = (
+    "traind.trainer.run.attempt",
+    "traind.trainer.tabular.train",
+    "traind.trainer.worker.main",
+    "duckdb",
+    "safetensors.torch",
+)
 NOWHERE = "/nonexistent/traind"  # for a job that is cancelled before it writes: nothing is left if it is killed
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

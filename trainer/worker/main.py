@@ -24,9 +24,9 @@ from typing import Any
 import msgspec
 
 from traind.data.errors import DataError
-from traind.trainer.contract.spec import Assignment
 from traind.trainer.contract.control import SharedControl, Verb
 from traind.trainer.contract.errors import TrainerError
+from traind.trainer.contract.spec import Assignment
 from traind.trainer.worker.outbox import Outbox
 from traind.trainer.worker.output import redirected
 
@@ -65,7 +65,7 @@ def initialise(
     _settle(control)
     _seat = _Seat(Outbox(os.dup(pipe.fileno())), control, pkgutil.resolve_name(run))
     pipe.close()
-    if (boot := sys.modules.get("traind.trainer.worker.boot")) is not None:  # the fork server's doing: torch is loaded
+    if (boot := sys.modules.get("traind.trainer.worker.boot")) is not None:  # torch is loaded
         boot.warm()
     if memory_bytes is not None:
         _limit_memory(memory_bytes)

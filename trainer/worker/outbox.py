@@ -12,7 +12,7 @@ from collections import deque
 
 import msgspec
 
-from traind.trainer.contract.spec import AnyEvent, Log, Metric, Progress, encode_event
+from traind.trainer.contract.events import AnyEvent, Log, Metric, Progress, encode_event
 
 HEADER_BYTES = 4  # the length of the event that follows, big endian
 WAITING_MAX = 10_000  # beyond that many, custom numbers and log lines are dropped

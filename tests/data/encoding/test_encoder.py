@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from traind.data.encoding.encoder import FIRST, MISSING, UNSEEN, Encoder, fit, smooth_clip
-from traind.data.table.schema import Column, Kind, Schema
 from traind.data.table.arrays import Cells, Table, codes_of
+from traind.data.table.schema import Column, Kind, Schema
 
 DAY_S = 86_400.0
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from traind.data.columns.request import Split
+from traind.data.encoding.split import Parts, split
 from traind.data.errors import BadTable
-from traind.data.encoding.split import Parts, Split, split
 from traind.data.table.arrays import codes_of
 
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from traind.data.prepare import Request, prepare
 from traind.data.reading import fast_csv as reader
 from traind.data.reading.dialect import sniff
-from traind.data.reading.formats import Format
-from traind.data.reading.fast_numbers import Cut, read_numbers
 from traind.data.reading.duckdb_csv import parse
 from traind.data.reading.fast_csv import read_plain
-from traind.data.prepare import Request, prepare
+from traind.data.reading.fast_numbers import Cut, read_numbers
+from traind.data.reading.formats import Format
 from traind.data.table.arrays import Cells, Codes
 
 CSV = Format("csv")

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from traind.data.reading.dialect import sniff
 from traind.data.errors import BadTable
+from traind.data.reading.byte_scan import CHUNK_BYTES, scan
+from traind.data.reading.dialect import sniff
 from traind.data.reading.formats import FORMATS, Format, detect, parse_format
 from traind.data.reading.odd_numbers import Oddities
-from traind.data.reading.byte_scan import CHUNK_BYTES, scan
 
 CSV = b"a,b\n1,2\n"
 

@@ -12,8 +12,8 @@ import pytest
 
 from traind.data.describe import describe_request
 from traind.data.errors import BadTable
-from traind.data.reading.formats import detect
 from traind.data.prepare import Prepared, Request, prepare
+from traind.data.reading.formats import detect
 
 RNG = random.Random(0)
 ROWS = [f"{RNG.gauss(0, 1):.4f},{RNG.choice('abc')},{RNG.random() * 100:.2f}" for _ in range(300)]
@@ -137,7 +137,7 @@ def test_text_in_a_numeric_target_is_named(write: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("field", ["target", "features", "ignore", "columns", "validation"])
 def test_names_that_the_table_lacks_are_told(write: Callable[..., Path], field: str) -> None:
-    from traind.data.encoding.split import Split
+    from traind.data.columns.request import Split
 
     request: dict[str, Any] = {
         "target": {"target": "zz"},

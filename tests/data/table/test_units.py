@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from traind.data.errors import BadTable
-from traind.data.table.units import CLOCK, mark_of, marked_number
-from traind.data.prepare import Request, prepare
 from traind.data.predict_input import table_from
+from traind.data.prepare import Request, prepare
+from traind.data.table.units import CLOCK, mark_of, marked_number
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from traind.service.client import calls
 from traind.service.client.errors import is_away, refusal
 from traind.service.errors import DiskLow, InvalidSpec, JobNotFound, NotRunning, ServiceError
 from traind.service.http.errors import response_of
-from traind.trainer.contract.spec import MlpModel, TrainSpec
 from traind.trainer.contract.errors import ModelDamaged
+from traind.trainer.contract.spec import MlpModel, TrainSpec
 
 LEAVES = [kind for kind in vars(service_errors).values() if isinstance(kind, type) and issubclass(kind, ServiceError)]
 

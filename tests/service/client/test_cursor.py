@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from traind.service.client.cursor import Cursor
 from traind.service.client.errors import Away
-from traind.trainer.contract.spec import AnyEvent, Progress, State, Status, encode_event
+from traind.trainer.contract.events import AnyEvent, Progress, State, Status, encode_event
 
 
 def sent(*events: AnyEvent) -> bytes:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from traind.service.executor.local import Ended
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import identify, is_alive
-from traind.service.executor.local import Ended
-from traind.trainer.contract.spec import Checkpoint, Log, Progress, State, Status
+from traind.trainer.contract.events import Checkpoint, Log, Progress, State, Status
 
 
 async def test_a_job_s_events_arrive_in_order_and_its_end_comes_last(workers: Any) -> None:

@@ -12,7 +12,12 @@ from traind.service.http.openapi import leaves
 from traind.trainer.contract.errors import SpecError, TrainerError
 
 ROOTS = (DataError, TrainerError, ServiceError)
-HOMES = ("traind.data.errors", "traind.trainer.contract.errors", "traind.service.errors", "traind.service.http.errors")
+HOMES = (
+    "traind.data.errors",
+    "traind.trainer.contract.errors",
+    "traind.service.errors",
+    "traind.service.http.errors",
+)
 LEAVES = [leaf for root in ROOTS for leaf in leaves(root) if leaf.__module__ in HOMES]
 AT_START = {"root_busy", "root_too_new", "port_in_use", "token_needed", "bad_tokens", "service_error"}
 

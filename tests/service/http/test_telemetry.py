@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from traind.service.http.server import Door
-from traind.service.http.tokens import Tokens
 from traind.service.http.telemetry import JsonFormatter, PlainFormatter, configure_logging
+from traind.service.http.tokens import Tokens
 
 
 def figures(text):

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from traind.service.jobs.job import Job, apply, submitted, summary
-from traind.trainer.contract.spec import (
+from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
     ControlAsked,
@@ -14,8 +14,8 @@ from traind.trainer.contract.spec import (
     Result,
     State,
     Status,
-    TrainSpec,
 )
+from traind.trainer.contract.spec import TrainSpec
 
 
 def folded(*events: AnyEvent) -> Job:

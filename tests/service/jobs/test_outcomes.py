@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from traind.service.jobs.outcomes import after_loss, after_outcome, after_restart
 from traind.service.jobs.job import Job
-from traind.trainer.contract.spec import Failure, State, Status, TrainSpec
+from traind.service.jobs.outcomes import after_loss, after_outcome, after_restart
+from traind.trainer.contract.events import Failure, State, Status
+from traind.trainer.contract.spec import TrainSpec
 
 
 @dataclass

@@ -7,15 +7,16 @@ import pytest
 from stores import opened
 
 from traind.service.engine.attempts import Attempt
-from traind.service.record.clock import Clock
-from traind.service.errors import JobNotFound
-from traind.service.record.feed import Feed
-from traind.service.jobs.job import Job
-from traind.service.record.journal import Journal
-from traind.service.settings import Layout, Settings
-from traind.service.record.status_files import Snapshots
 from traind.service.engine.watchdog import Watchdog
-from traind.trainer.contract.spec import Progress, State, Status, TrainSpec
+from traind.service.errors import JobNotFound
+from traind.service.jobs.job import Job
+from traind.service.record.clock import Clock
+from traind.service.record.feed import Feed
+from traind.service.record.journal import Journal
+from traind.service.record.status_files import Snapshots
+from traind.service.settings import Layout, Settings
+from traind.trainer.contract.events import Progress, State, Status
+from traind.trainer.contract.spec import TrainSpec
 
 DAY_S = 86_400.0
 JUMPS = [-DAY_S, DAY_S, 1_000 * DAY_S]

@@ -7,7 +7,8 @@ import pytest
 
 from traind.service.jobs.job import Job
 from traind.service.record.status_files import Snapshots
-from traind.trainer.contract.spec import Status, TrainSpec
+from traind.trainer.contract.events import Status
+from traind.trainer.contract.spec import TrainSpec
 
 JOB = Job(job_id="one", created_at=1.0, spec=TrainSpec())
 STATES = (Status.QUEUED, Status.STARTING, Status.LOADING, Status.RUNNING)

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from stores import filled, opened
 
-from traind.service.record.database import is_damage
 from traind.service.errors import RootTooNew, StoreFailed
 from traind.service.jobs.job import Job
+from traind.service.record.database import is_damage
 from traind.service.record.store import Change, Store
 from traind.service.record.tables import FORMAT
-from traind.trainer.contract.spec import Log, Status, TrainSpec, decode_event
+from traind.trainer.contract.events import Log, Status, decode_event
+from traind.trainer.contract.spec import TrainSpec
 
 
 def job(job_id: str, status: Status = Status.QUEUED, **fields: object) -> Job:

@@ -11,12 +11,13 @@ import pytest
 from stores import opened
 
 from traind.service.errors import StoreFailed
-from traind.service.record.feed import Feed
 from traind.service.jobs.job import Job
+from traind.service.record.feed import Feed
 from traind.service.record.journal import Journal
-from traind.service.recovery.startup import rebuild
 from traind.service.record.status_files import Snapshots
-from traind.trainer.contract.spec import Log, State, Status, TrainSpec, decode_event
+from traind.service.recovery.startup import rebuild
+from traind.trainer.contract.events import Log, State, Status, decode_event
+from traind.trainer.contract.spec import TrainSpec
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 

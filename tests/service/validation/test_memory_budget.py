@@ -2,8 +2,8 @@
 
 import pytest
 
-from traind.service.validation.memory_budget import check_memory
 from traind.service.errors import InvalidSpec
+from traind.service.validation.memory_budget import check_memory
 from traind.trainer.contract.spec import MlpModel, Synthetic, TabmModel, TrainSpec
 
 GIB = 2**30

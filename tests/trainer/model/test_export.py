@@ -15,11 +15,10 @@ import torch
 from safetensors import safe_open
 
 from traind.data.encoding.encoder import Encoder, Feature, Scale
-from traind.trainer.model import export
-from traind.trainer.model import onnx_module as graph
-from traind.trainer.model.model import load_model
 from traind.trainer.contract.errors import ExportFailed, ModelDamaged
+from traind.trainer.model import export, onnx_module
 from traind.trainer.model.export import export_request, from_safetensors, to_onnx, to_safetensors
+from traind.trainer.model.model import load_model
 
 TARGETS = ("value", "flag", "kind")
 
@@ -54,7 +53,7 @@ def test_onnx_predicts_the_whole_file_as_the_original_does(target, models):
 
 def test_onnx_says_what_it_takes(models):
     proto = onnx.load_from_string(to_onnx(load_model(models["kind"][0])))
-    assert [one.name for one in proto.graph.input] == ["a", "b", "colour", "shop"]
+    assert [one.name for one in proto.onnx_module.input] == ["a", "b", "colour", "shop"]
     about = msgspec.json.decode(next(one.value for one in proto.metadata_props if one.key == "traind"))
     assert (about["target"], about["labels"]) == ("kind", ["high", "low", "mid"])
 
@@ -88,7 +87,7 @@ def test_an_unknown_format_is_refused(models, tmp_path):
 @pytest.mark.parametrize("make", [to_onnx, to_safetensors])
 def test_an_export_that_predicts_otherwise_is_not_handed_out(make, models, monkeypatch):
     model = load_model(models["value"][0])
-    monkeypatch.setattr(graph, "smooth_clip", lambda z: z)  # a difference in the graph
+    monkeypatch.setattr(onnx_module, "smooth_clip", lambda z: z)  # a difference in the graph
     honest = export.save
     monkeypatch.setattr(
         export, "save", lambda weights, about: honest({n: w * 1.01 for n, w in weights.items()}, about)
@@ -124,14 +123,16 @@ def test_times_are_taken_apart_in_the_graph_as_in_the_encoder(part):
     seconds = np.concatenate([days * 86_400.0 + 3_601.5, [math.nan, 951_782_400.0, -1.0]])  # 2000-02-29 too
     feature = Feature("t", part, Scale(0.0, 1.0))
     expected = _time_part(seconds, part)
-    assert np.array_equal(graph.time_part(torch.from_numpy(seconds), feature.part).numpy(), expected, equal_nan=True)
+    assert np.array_equal(
+        onnx_module.time_part(torch.from_numpy(seconds), feature.part).numpy(), expected, equal_nan=True
+    )
 
 
 def test_numbers_are_clipped_in_the_graph_as_in_the_encoder():
     from traind.data.encoding.encoder import smooth_clip
 
     values = np.array([0.0, -1.0, 2.5, 1e10, -1e200, 1e308, math.inf, -math.inf, math.nan])
-    assert np.allclose(graph.smooth_clip(torch.from_numpy(values)).numpy(), smooth_clip(values), rtol=1e-15)
+    assert np.allclose(onnx_module.smooth_clip(torch.from_numpy(values)).numpy(), smooth_clip(values), rtol=1e-15)
 
 
 def test_without_onnx_it_says_what_to_install(models, monkeypatch):

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from traind.data.errors import BadTable
-from traind.data.prepare import prepare
 from traind.data.predict_input import table_from
-from traind.trainer.model.model import Model, forward, load_model, predict_request, weights_digest
-from traind.trainer.contract.spec import Epoch
+from traind.data.prepare import prepare
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.errors import ModelDamaged, NoModelYet
+from traind.trainer.contract.events import Epoch
+from traind.trainer.model.model import Model, forward, load_model, predict_request
+from traind.trainer.model.tensor_file import weights_digest
 from traind.trainer.tabular.train import request_of
 
 TARGETS = ("value", "flag", "kind")

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from traind.trainer.run.checkpoints import Checkpoints, manifest_path, unpacked
-from traind.trainer.contract.spec import Checkpoint, Log, State, Status
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.errors import DiskFailed, DiskFull, UserCodeError
+from traind.trainer.contract.events import Checkpoint, Log, State, Status
+from traind.trainer.model.tensor_file import unpacked
+from traind.trainer.run.checkpoints import Checkpoints, manifest_path
 from traind.trainer.run.rng import random_state, restore_random_state
 
 SMALL = {"synthetic": {"rows": 80}, "batch_size": 16, "epochs": 4, "checkpoint_every": 0.0}

@@ -5,8 +5,8 @@ import time
 import pytest
 import torch
 
-from traind.trainer.run.attempt import progress
-from traind.trainer.contract.spec import Epoch, Progress
+from traind.trainer.contract.events import Epoch, Progress
+from traind.trainer.run import progress
 from traind.trainer.run.progress import Meter, Pace
 
 

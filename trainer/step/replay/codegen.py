@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from traind.trainer.step.replay.kernel_forms import Fresh, Inner, Into, Methods, direct, plain_form
-from traind.trainer.step.replay.memory import Memory, plan_memory
 from traind.trainer.step.replay.liveness import Borders, Needs, needs_of
+from traind.trainer.step.replay.memory import Memory, plan_memory
 from traind.trainer.step.replay.tape import Call, Place, Tape, place_of
 
 

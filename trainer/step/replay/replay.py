@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from traind.trainer.step.eager import EagerStep
-from traind.trainer.step.replay.liveness import Borders, Unplannable
 from traind.trainer.step.replay.codegen import Plan, make_plan
+from traind.trainer.step.replay.liveness import Borders, Unplannable
 from traind.trainer.step.replay.tape import record
 
 # Planning takes as long as some fifty small steps or four large ones: a shape must first show that it comes often.

@@ -1,0 +1,30 @@
+"""What is asked of a table: which column is the target, which are used and as what, which rows are kept apart."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from traind.data.table.schema import Kind
+
+SplitKind = Literal["auto", "random", "stratified", "time", "group"]
+
+
+class Split(Struct, frozen=True):
+    """How to split. `column` orders the rows of a `time` split and names the groups of a `group` split."""
+
+    fraction: float = 0.2
+    test_fraction: float = 0.0
+    kind: SplitKind = "auto"
+    column: str | None = None
+    seed: int = 0
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What to make of the table. No target: the last column."""
+
+    target: str | None = None
+    task: Literal["auto", "regression", "binary", "multiclass"] = "auto"
+    features: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    columns: dict[str, Kind] = {}
+    validation: Split = Split()
