@@ -29,7 +29,7 @@ from traind.trainer.network.recipe import choose, facts_of
 from traind.trainer.run.run import Run
 from traind.trainer.step.flat_optimizer import Optimizer
 from traind.trainer.step.step import Step, make_step
-from traind.trainer.tabular.loop import AT_ONCE, Plan, begin, fit, permutation
+from traind.trainer.tabular.loop import AT_ONCE, TrainingPlan, begin, fit, permutation
 from traind.trainer.tabular.schedules import Schedule
 from traind.trainer.worker.outbox import Outbox
 
@@ -131,21 +131,21 @@ def around(turns: int) -> dict[int, Repeats]:
 def _epochs(own: Step, batch: int) -> loops.Loop:
     """Return some epochs by the loop of jobs, with a pipe that another process reads, as the server does."""
     spec = TrainSpec()
-    plan = Plan(AROUND_ROWS, batch, AROUND_EPOCHS[batch], None, Schedule("constant", 1e-3, 1), 0)
+    plan = TrainingPlan(AROUND_ROWS, batch, AROUND_EPOCHS[batch], None, Schedule("constant", 1e-3, 1), 0)
 
     def loop() -> float:
         with tempfile.TemporaryDirectory() as folder, piped() as outbox:
             control = sharedctypes.RawValue(SharedControl)
             run = Run(spec, outbox.emit, Place(job_id="bench", attempt=1, attempt_dir=folder, ran_s=OLD_S), control)
 
-            def judge() -> tuple[float, dict[str, float | None]]:
+            def evaluate() -> tuple[float, dict[str, float | None]]:
                 if at.epoch == plan.epochs - 1:
                     run.told = Verb.CANCEL  # no checkpoint at the end: one is written every half a minute
                 return -float(at.epoch), {}
 
             at = begin(own, plan, None)
             start = time.perf_counter()
-            fit(run, own, plan, at, judge, {})
+            fit(run, own, plan, at, evaluate, {})
             return (time.perf_counter() - start) / (plan.epochs * plan.batches) * 1e6
 
     return loop

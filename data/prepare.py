@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from traind.data.columns.infer_schema import plan
+from traind.data.columns.infer_schema import infer_schema
 from traind.data.columns.request import Request, Split
 from traind.data.encoding.cache import is_newer, key_of, load, save
 from traind.data.encoding.encoder import Encoded, Encoder, class_indices, fit
@@ -135,7 +135,7 @@ def _prepare_file(source: Source, request: Request, threads: int) -> Prepared:
         raise BadTable(f"there is no file {str(source.path)!r}")
     source.check()
     with open_table(source.path, parse_format(source.format), threads, as_text=_as_text(request)) as table:
-        schema = plan(table, request)
+        schema = infer_schema(table, request)
         by = request.validation.column
         columns = load_columns(table, [c for c in schema.columns if c.role != "ignored" or c.name == by])
     whole = Table(columns, table.n_rows)

@@ -26,9 +26,9 @@ from traind.service.jobs.job import Job
 from traind.service.logs import read_logs
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.side import LOADED_S, SideWorker
-from traind.service.processes.worker_process import aside
 from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.service.settings import Layout, Settings, cache_dir
+from traind.service.threads import in_thread
 from traind.service.validation.memory_budget import check_memory
 from traind.service.validation.validate import parse_spec
 from traind.trainer.contract.events import AnyEvent, Status
@@ -68,7 +68,7 @@ class TrainingService:
         """Lock the root, settle what the last service left, start the workers."""
         lock = _lock(self.layout)
         try:
-            await aside(self._server.start)
+            await in_thread(self._server.start)
             self.side = SideWorker(self._server, self.layout.side_dir)
             await self.side.start()
             self._datasets = Datasets(self.layout, self.settings, self.side, self.engine.feed)
@@ -76,7 +76,7 @@ class TrainingService:
             await self.engine.open()
         except BaseException:
             await self.engine.close()
-            await aside(self._server.stop)
+            await in_thread(self._server.stop)
             lock.close()
             raise
         self._lock = lock
@@ -98,7 +98,7 @@ class TrainingService:
             await self.engine.close()
             await self.side.close()
         finally:
-            await aside(self._server.stop)
+            await in_thread(self._server.stop)
             lock.close()
 
     async def submit(

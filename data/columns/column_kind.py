@@ -7,7 +7,7 @@ from traind.data.columns.profile import Profile
 from traind.data.table.cell_text import boolean_of
 from traind.data.table.dates import order_of, way_of
 from traind.data.table.schema import Column, Kind, Role
-from traind.data.table.units import CLOCK, mark_of
+from traind.data.table.units import CLOCK, unit_of
 
 _ID_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$)|[a-z](Id|ID)$|^column_1$")
 _NUMBER_NAME = re.compile(r"(^|_|\b)(phone|mobile|fax|isbn|ean|upc|ssn|imei|iban|barcode)", re.IGNORECASE)
@@ -162,7 +162,7 @@ def _mark(facts: Profile) -> str | None:
     texts = [text for text, _ in facts.levels]
     if not facts.field.is_text or facts.distinct <= 2 or facts.numbers == facts.present:
         return None
-    found = mark_of(texts, has_decimal_comma=facts.field.has_decimal_comma)
+    found = unit_of(texts, has_decimal_comma=facts.field.has_decimal_comma)
     least = len(texts) if facts.is_counted and facts.distinct <= 20 else len(texts) * _MOSTLY
     return found[0] if found and found[1] >= least else None
 

@@ -15,7 +15,7 @@ _FEW_NUMBERS = 10  # distinct whole numbers up to which a target is taken as cla
 _MANY_LABELS = 1_000
 
 
-def plan(table: OpenTable, request: Request) -> Schema:
+def infer_schema(table: OpenTable, request: Request) -> Schema:
     """Return the schema, or raise `BadTable` where the table cannot serve the request."""
     names = list(table.fields)
     _check_names(names, request)

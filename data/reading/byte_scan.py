@@ -11,14 +11,14 @@ from pathlib import Path
 from traind.data.errors import BadCell, BadTable
 from traind.data.reading.dialect import MAX_LINE
 from traind.data.reading.formats import Format, open_bytes
-from traind.data.reading.odd_numbers import Oddities
+from traind.data.reading.odd_numbers import OddNumbers
 
 CHUNK_BYTES = 1 << 16  # what numpy makes of them stays in the processor's cache
 _FREE_BYTES = 256 << 20  # that any zipped file may hold
 _MAX_RATIO = 100  # of unzipped to zipped bytes, beyond that: tables stay below
 
 
-def scan(path: Path, form: Format, oddities: Oddities | None = None) -> None:
+def scan(path: Path, form: Format, oddities: OddNumbers | None = None) -> None:
     """Raise `BadTable` where the file holds a zero byte, foreign bytes, a line that is too long, or too much.
 
     On the way `oddities` looks for numbers that are oddly written.
@@ -42,7 +42,7 @@ def scan(path: Path, form: Format, oddities: Oddities | None = None) -> None:
 class _Look:
     """Where the scan is: the line it is in, and how long that is so far."""
 
-    def __init__(self, form: Format, oddities: Oddities | None) -> None:
+    def __init__(self, form: Format, oddities: OddNumbers | None) -> None:
         self.line = 1
         self._oddities = oddities
         self._form = form

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
-Places = NDArray[np.int64]
+Positions = NDArray[np.int64]
 _U = np.uint64
 _MINUS = ord("-")
 _MAX_WORDS = 3  # of a number
@@ -44,8 +44,8 @@ class Cut:
 
     data: NDArray[np.uint8]
     words: Words  # the same bytes
-    starts: Places
-    ends: Places
+    starts: Positions
+    ends: Positions
 
     def take(self, places: NDArray[Any] | slice) -> "Cut":
         """Return some of the cells."""
@@ -60,7 +60,7 @@ class Cut:
         pairs = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
         return [self.data[start:end].tobytes() for start, end in pairs]
 
-    def tails(self, lengths: Places, n_words: int, flipped: np.uint64 = _U(0)) -> list[Words]:  # noqa: B008 - a number
+    def tails(self, lengths: Positions, n_words: int, flipped: np.uint64 = _U(0)) -> list[Words]:  # noqa: B008 - a number
         """Return the last 8 of so many bytes of each cell, the 8 before ... as words; absent bytes are 0."""
         at = self.ends >> 3
         right_shift = ((self.ends & 7) << 3).view(np.uint64)
@@ -76,7 +76,7 @@ class Cut:
         return found
 
 
-def read_numbers(cells: Cut) -> tuple[NDArray[np.float64], Places]:
+def read_numbers(cells: Cut) -> tuple[NDArray[np.float64], Positions]:
     """Return the number in each cell, NaN where it is empty, and the places of those that are not plainly written."""
     is_negative = cells.data.take(cells.starts) == _MINUS
     lengths = cells.ends - cells.starts
@@ -134,7 +134,7 @@ def _digits(word: Words) -> Words:
     return (word * _U(10_000) + (word >> _U(32))) & _U(0xFFFFFFFF)
 
 
-def _mark_leading_zeros(is_odd: NDArray[np.bool_], lengths: Places, bits: Places, whole: Words) -> None:
+def _mark_leading_zeros(is_odd: NDArray[np.bool_], lengths: Positions, bits: Positions, whole: Words) -> None:
     """Mark whole numbers such as 007."""
     places = np.flatnonzero((bits == 64) & (lengths > 1))
     is_odd[places] |= whole[places] < _TENS[np.minimum(lengths[places] - 1, 19)]

@@ -17,7 +17,7 @@ _MAY_LEAD = np.zeros(256, np.bool_)  # what may stand between a delimiter and a 
 _MAY_LEAD[list(b'" +-')] = True
 
 
-class Oddities:
+class OddNumbers:
     """What was found so far; leading zeros are looked for where there are whole numbers."""
 
     def __init__(self, delimiter: str, *, has_whole: bool = True) -> None:

@@ -23,7 +23,7 @@ from traind.data.reading.duckdb_csv import first_line, literal, parse
 from traind.data.reading.fast_csv import read_plain
 from traind.data.reading.formats import Format
 from traind.data.reading.jsonl import to_csv
-from traind.data.reading.odd_numbers import Oddities
+from traind.data.reading.odd_numbers import OddNumbers
 from traind.data.table.arrays import Cells, Codes
 from traind.data.table.cell_text import number_sql
 
@@ -211,7 +211,7 @@ class _Opening:
     def _parse(self, plain: Path, form: Format, dialect: Dialect, numbers: frozenset[int]) -> None:
         """Parse the file while its bytes are looked at, one after the other where there is one thread for both."""
         has_whole = bool(numbers & dialect.guess.whole)
-        oddities = Oddities(dialect.delimiter, has_whole=has_whole) if numbers else None
+        oddities = OddNumbers(dialect.delimiter, has_whole=has_whole) if numbers else None
         if self.threads == 1 or form.is_gzip:
             scan(plain, form, oddities)
             parse(self.connection, plain, form, dialect, _without(oddities, numbers, dialect))
@@ -248,7 +248,7 @@ def _fields(dialect: Dialect | None, described: Sequence[tuple[str, str]]) -> di
     }
 
 
-def _without(oddities: Oddities | None, numbers: frozenset[int], dialect: Dialect) -> frozenset[int]:
+def _without(oddities: OddNumbers | None, numbers: frozenset[int], dialect: Dialect) -> frozenset[int]:
     """Return those of the columns that may be parsed as numbers although the file holds these oddities."""
     if oddities is None or oddities.has_odd_numbers:
         return frozenset()

@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from traind.data.table.cell_text import number_of
-from traind.data.table.units import marked_number
+from traind.data.table.units import number_with_unit
 
 Kind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"]
 Role = Literal["feature", "target", "ignored"]
@@ -29,7 +29,7 @@ class Column(Struct, frozen=True, kw_only=True):
     def number(self, text: str) -> float | None:
         """Return the number in a stripped cell, NaN where the text stands for a missing one, None if it is none."""
         if self.mark is not None:
-            number = marked_number(text, self.mark, has_decimal_comma=self.has_decimal_comma)
+            number = number_with_unit(text, self.mark, has_decimal_comma=self.has_decimal_comma)
             return number_of(text) if number is None else number
         return number_of(text.replace(",", ".") if self.has_decimal_comma else text)
 

@@ -19,13 +19,13 @@ _CLOCK = re.compile(r"(?P<h>\d{1,3}):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d(?:\.\d+)?))
 _SWAPPED = str.maketrans(",.", ".,")
 
 
-def marked_number(text: str, mark: str, *, has_decimal_comma: bool = False) -> float | None:
+def number_with_unit(text: str, mark: str, *, has_decimal_comma: bool = False) -> float | None:
     """Return the number in a stripped cell that carries `mark` or none; None if it is none, or carries another."""
     found = _read(text, has_decimal_comma=has_decimal_comma)
     return found[0] if found and found[1] in {"", mark} else None
 
 
-def mark_of(texts: Iterable[str], *, has_decimal_comma: bool = False) -> tuple[str, int] | None:
+def unit_of(texts: Iterable[str], *, has_decimal_comma: bool = False) -> tuple[str, int] | None:
     """Return the one mark of these texts and how many of them are numbers with it, None where there are several."""
     read = [_read(text, has_decimal_comma=has_decimal_comma) for text in texts]
     marks = {found[1] for found in read if found} - {""}

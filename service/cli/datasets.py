@@ -12,7 +12,7 @@ from traind.service.cli.entry import about
 from traind.service.cli.flags import Json, Remote
 
 ANYWHERE = Remote()
-Told = Callable[[int, int | None], None]
+OnProgress = Callable[[int, int | None], None]
 Name = Annotated[str, Parameter(help="the data set's name")]
 
 app = App(name="datasets", help="Register, list, look at and delete data sets of a server.")
@@ -128,7 +128,7 @@ def size_told(size_bytes: float) -> str:
 
 
 @contextmanager
-def upload_shown(name: str) -> Iterator[Told | None]:
+def upload_shown(name: str) -> Iterator[OnProgress | None]:
     """Show an upload as a bar, in a terminal; yields what to tell it."""
     if not sys.stderr.isatty():
         yield None

@@ -13,7 +13,7 @@ from traind.service.jobs.job import TERMINAL, Job
 from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
-    ControlAsked,
+    ControlRequested,
     Epoch,
     Failure,
     Log,
@@ -147,7 +147,7 @@ def _words(event: AnyEvent) -> str:
             return f"{event.level}: {event.message}" if event.level != "info" else event.message
         case Metric():
             return f"step {event.step}{numbers(event.values)}"
-        case ControlAsked():
+        case ControlRequested():
             return f"{event.verb} asked"
 
 

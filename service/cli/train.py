@@ -24,7 +24,7 @@ NOTHING_SAID = SpecFlags()
 
 
 @dataclass(slots=True)
-class Asked:
+class TrainCall:
     """What is to be done; `job_id` is filled in when the job has one."""
 
     spec: dict[str, Any]
@@ -64,33 +64,33 @@ def train(
     Needs no server: the same engine runs here and writes the same files below the root. Ctrl-C writes a checkpoint;
     the same command with the same --job-id goes on from there.
     """
-    asked = Asked(spec.values(), format, job_id, dry_run, as_json)
-    asyncio.run(_train(asked, where.root) if where.server is None else _train_on(asked, where.server))
+    call = TrainCall(spec.values(), format, job_id, dry_run, as_json)
+    asyncio.run(_train(call, where.root) if where.server is None else _train_on(call, where.server))
 
 
-async def _train(asked: Asked, root: Path) -> None:
+async def _train(call: TrainCall, root: Path) -> None:
     """Train in this process's own service."""
     from traind.service.service import TrainingService
 
     _leave_on_terminate()
     try:
         async with TrainingService(root=root) as service:
-            await _carry_out(service, asked)
+            await _carry_out(service, call)
     except asyncio.CancelledError:
-        again = f" The same command with --job-id {asked.job_id} goes on." if asked.job_id else ""
+        again = f" The same command with --job-id {call.job_id} goes on." if call.job_id else ""
         raise Failed(f"Interrupted.{again}", code=INTERRUPTED) from None
 
 
-async def _train_on(asked: Asked, server: str) -> None:
+async def _train_on(call: TrainCall, server: str) -> None:
     """Train on a running server, which goes on without us where we are interrupted."""
     from traind.service.client.asynchronous import Client
 
     _leave_on_terminate()
     try:
         async with Client(server) as client:
-            await _carry_out(client, asked)
+            await _carry_out(client, call)
     except asyncio.CancelledError:
-        again = f" The job goes on: traind watch {asked.job_id} --server {server}" if asked.job_id else ""
+        again = f" The job goes on: traind watch {call.job_id} --server {server}" if call.job_id else ""
         raise Failed(f"Interrupted.{again}", code=INTERRUPTED) from None
 
 
@@ -101,27 +101,27 @@ def _leave_on_terminate() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
-async def _carry_out(service: "TrainingService | Client", asked: Asked) -> None:
+async def _carry_out(service: "TrainingService | Client", call: TrainCall) -> None:
     """Submit the job, follow it, and say what came of it."""
     from traind.service.cli.show import follower, print_job, print_json
     from traind.trainer.contract.events import Status
 
-    table = asked.spec.get("dataset")
+    table = call.spec.get("dataset")
     with _about(table):
-        spec = await _with_dataset(service, asked)
-        if asked.is_dry_run:
-            await _show_plan(service, spec, as_json=asked.as_json)
+        spec = await _with_dataset(service, call)
+        if call.is_dry_run:
+            await _show_plan(service, spec, as_json=call.as_json)
             return
-        job = await service.submit(spec, job_id=asked.job_id)
-    asked.job_id = job.job_id
+        job = await service.submit(spec, job_id=call.job_id)
+    call.job_id = job.job_id
     is_known = job.attempt > 1 or job.status is Status.PAUSED  # what it did before is not shown again
     if job.status is Status.PAUSED:
         job = await service.resume(job.job_id)
-    with follower(as_json=asked.as_json) as shown:
+    with follower(as_json=call.as_json) as shown:
         async for event in service.watch(job.job_id, after=job.seq - 1 if is_known else 0):
             shown.show(event)
     job = await service.status(job.job_id)
-    (print_json if asked.as_json else print_job)(job)
+    (print_json if call.as_json else print_job)(job)
     if job.error is not None:
         raise Failed(f"The job {job.job_id} on {table or 'synthetic data'} failed: {job.error.message}")
     if job.status in {Status.FAILED, Status.CANCELLED}:
@@ -144,19 +144,19 @@ def _about(table: str | None) -> Iterator[None]:
             raise Failed(f"There is no file {table}, and no data set of that name.", hint=hint) from None
 
 
-async def _with_dataset(service: "TrainingService | Client", asked: Asked) -> dict[str, Any]:
+async def _with_dataset(service: "TrainingService | Client", call: TrainCall) -> dict[str, Any]:
     """Return the spec with a file replaced by the name it is registered under: its own and its digest's."""
     from traind.data.errors import DatasetNotFound
 
-    path = await asyncio.to_thread(_file_of, asked.spec.get("dataset"))
+    path = await asyncio.to_thread(_file_of, call.spec.get("dataset"))
     if path is None:
-        return asked.spec
-    name = await asyncio.to_thread(_name_of, path, asked.format or "")
+        return call.spec
+    name = await asyncio.to_thread(_name_of, path, call.format or "")
     try:
         await service.dataset(name)
     except DatasetNotFound:
-        await service.put_dataset(name, path, asked.format)
-    return asked.spec | {"dataset": name}
+        await service.put_dataset(name, path, call.format)
+    return call.spec | {"dataset": name}
 
 
 def _file_of(given: str | None) -> Path | None:

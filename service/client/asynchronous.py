@@ -12,7 +12,7 @@ from traind.service.client.calls import Rows
 from traind.service.client.connection import Connection
 from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
 from traind.service.client.errors import Away
-from traind.service.client.transfers import Source, Told, upload_of
+from traind.service.client.transfers import OnProgress, Source, upload_of
 from traind.service.jobs.job import Job
 from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.trainer.contract.events import AnyEvent, Status
@@ -151,7 +151,7 @@ class Client:
         source: Source,
         format: str | None = None,  # noqa: A002
         *,
-        told: Told | None = None,
+        told: OnProgress | None = None,
     ) -> Dataset:
         """Register a data set from a path, bytes, rows, or an async iterator of bytes or rows.
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from traind.service.client.calls import Call
 from traind.service.client.errors import Away, is_away, refusal
 from traind.service.client.patience import Patience
-from traind.service.client.transfers import CHUNK_BYTES, Told, Upload, partial_path
+from traind.service.client.transfers import CHUNK_BYTES, OnProgress, Upload, partial_path
 from traind.service.errors import JobNotFound
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class BlockingConnection:
                     return call.read(b"{}")
                 raise
 
-    def upload(self, call: Call[T], upload: Upload, told: Told | None) -> T:
+    def upload(self, call: Call[T], upload: Upload, told: OnProgress | None) -> T:
         """Send one request with a body that streams, telling how far it is."""
         absence = self.patience.begin()
         while True:
@@ -126,7 +126,7 @@ def _exchange(
     return connection.getresponse()
 
 
-def _body(upload: Upload, told: Told | None) -> Iterator[bytes]:
+def _body(upload: Upload, told: OnProgress | None) -> Iterator[bytes]:
     """Yield the bytes to send."""
     if upload.open is None:
         raise TypeError("An asynchronous source needs `Client`; `SyncClient` takes a path, bytes or rows.")

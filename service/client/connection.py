@@ -12,7 +12,7 @@ from yarl import URL
 from traind.service.client.calls import Call
 from traind.service.client.errors import Away, is_away, refusal
 from traind.service.client.patience import Patience
-from traind.service.client.transfers import CHUNK_BYTES, Told, Upload, partial_path
+from traind.service.client.transfers import CHUNK_BYTES, OnProgress, Upload, partial_path
 from traind.service.errors import JobNotFound, NotRunning
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Connection:
                     return call.read(b"{}")
                 raise
 
-    async def upload(self, call: Call[T], upload: Upload, told: Told | None) -> T:
+    async def upload(self, call: Call[T], upload: Upload, told: OnProgress | None) -> T:
         """Send one request with a body that streams, telling how far it is."""
         absence = self.patience.begin()
         while True:
@@ -138,7 +138,7 @@ class Connection:
 class _Body:
     """One try of an upload. `error` is what the source raised: aiohttp would show it as a lost connection."""
 
-    def __init__(self, upload: Upload, told: Told | None) -> None:
+    def __init__(self, upload: Upload, told: OnProgress | None) -> None:
         self._upload = upload
         self._told = told
         self.error: Exception | None = None

@@ -29,7 +29,7 @@ class Away(Exception):
         self.may_have_arrived = may_have_arrived
 
 
-class _Told(Struct):
+class _ErrorFields(Struct):
     code: str
     message: str
     hint: str | None = None
@@ -37,7 +37,7 @@ class _Told(Struct):
 
 
 class _Body(Struct):
-    error: _Told
+    error: _ErrorFields
 
 
 def refusal(status: int, body: bytes, url: str) -> Refusal:
@@ -66,7 +66,7 @@ def is_away(status: int, body: bytes) -> bool:
     return status in {502, 504}
 
 
-def _told(body: bytes) -> _Told | None:
+def _told(body: bytes) -> _ErrorFields | None:
     try:
         return msgspec.json.decode(body, type=_Body).error
     except msgspec.DecodeError:

@@ -11,7 +11,7 @@ from traind.service.client.blocking import BlockingConnection
 from traind.service.client.calls import Rows
 from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
 from traind.service.client.errors import Away
-from traind.service.client.transfers import Row, Told, upload_of
+from traind.service.client.transfers import OnProgress, Row, upload_of
 from traind.service.jobs.job import Job
 from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.trainer.contract.events import AnyEvent, Status
@@ -135,7 +135,7 @@ class SyncClient:
         source: str | os.PathLike[str] | bytes | Iterable[Row],
         format: str | None = None,  # noqa: A002
         *,
-        told: Told | None = None,
+        told: OnProgress | None = None,
     ) -> Dataset:
         """Register a data set from a path, bytes or rows; `told(sent_bytes, size_bytes)` follows the upload."""
         upload = upload_of(source, format)

@@ -17,7 +17,7 @@ CHUNK_BYTES = 1024 * 1024
 
 Row = Mapping[str, Any]
 Source = str | os.PathLike[str] | bytes | Iterable[Row] | AsyncIterable[bytes] | AsyncIterable[Row]
-Told = Callable[[int, int | None], None]  # bytes moved so far, and of how many where that is known
+OnProgress = Callable[[int, int | None], None]  # bytes moved so far, and of how many where that is known
 
 _encoder = msgspec.json.Encoder(decimal_format="number")  # a database's decimals are numbers
 

@@ -27,7 +27,7 @@ from traind.service.recovery.checkpoint_files import (
     attempt_number,
     is_pinned,
     last_checkpoint,
-    untold_checkpoint,
+    unreported_checkpoint,
 )
 from traind.service.settings import Layout, Settings, cache_dir
 from traind.trainer.contract.control import Verb
@@ -294,8 +294,8 @@ class Attempts:
         job = self._journal.live.get(attempt.job_id)
         if job is not None and job.attempt == attempt.number and job.status in ACTIVE:
             found = await asyncio.to_thread(last_checkpoint, self._layout, job.job_id)
-            untold = untold_checkpoint(job, found)
-            settled = after_loss(job, ended, attempt, has_place=found is not None)
+            untold = unreported_checkpoint(job, found)
+            settled = after_loss(job, ended, attempt, has_checkpoint=found is not None)
             await self._journal.record(job, *untold, settled)
         await self._journal.store.worker_ended(attempt.job_id, attempt.number)
         self._gone(attempt)

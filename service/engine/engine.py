@@ -31,7 +31,7 @@ from traind.service.jobs.job import ACTIVE, TERMINAL, Job, submitted
 from traind.service.processes.fork_server import ForkServer
 from traind.service.record.feed import Feed
 from traind.service.record.journal import Journal
-from traind.service.record.status_files import Snapshots
+from traind.service.record.status_files import StatusFiles
 from traind.service.record.store import Store
 from traind.service.recovery.checkpoint_files import is_model_whole
 from traind.service.recovery.integrity import inspect
@@ -39,7 +39,7 @@ from traind.service.recovery.startup import rescue
 from traind.service.results import EventPage, JobPage
 from traind.service.settings import Layout, Settings
 from traind.trainer.contract.control import Verb
-from traind.trainer.contract.events import AnyEvent, ControlAsked, State, Status, decode_event
+from traind.trainer.contract.events import AnyEvent, ControlRequested, State, Status, decode_event
 from traind.trainer.contract.spec import DatasetFile, TrainSpec
 
 P = ParamSpec("P")
@@ -86,7 +86,7 @@ class Engine:
         """Open the store, settle what the last server left, start the workers."""
         store = await Store.open(self.layout.database_path)
         inbox: asyncio.Queue[Frame] = asyncio.Queue(INBOX_FRAMES)
-        self.journal = Journal(store, self.feed, Snapshots(self.layout.jobs_dir))
+        self.journal = Journal(store, self.feed, StatusFiles(self.layout.jobs_dir))
         self.slots = Slots(
             self._server,
             inbox,
@@ -95,7 +95,7 @@ class Engine:
         )
         self.attempts = Attempts(self.journal, self.slots, inbox, self.settings, self.layout)
         self.watchdog = Watchdog(self.journal, self.attempts, self.settings, self.layout)
-        await self.journal.snapshots.open()
+        await self.journal.status_files.open()
         await rescue(self.journal, self.layout)
         await self.slots.start()
         for name, work in (
@@ -123,7 +123,7 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         self.feed.close()
-        await self.journal.snapshots.close()
+        await self.journal.status_files.close()
         await self.journal.store.close()
 
     @uninterrupted
@@ -151,7 +151,7 @@ class Engine:
             )
             job = await self.journal.record(job, State(status=Status.QUEUED))
         self.attempts.wake()
-        await self.journal.snapshots.settled()  # who is told of the job finds its status file
+        await self.journal.status_files.settled()  # who is told of the job finds its status file
         return job
 
     async def submitted_before(self, job_id: str, spec: TrainSpec) -> Job | None:
@@ -256,7 +256,7 @@ class Engine:
         async with self.journal.turn:
             job = await self.journal.job(job_id)
             await self._check_resumable(job, epochs)
-            asked = ControlAsked(verb="resume", epochs=epochs)
+            asked = ControlRequested(verb="resume", epochs=epochs)
             if job.status in ACTIVE or job.status is Status.QUEUED:
                 if epochs is not None:
                     raise JobNotFinished(f"The job {job_id} is not over; its epochs cannot be changed now.")
@@ -302,7 +302,7 @@ class Engine:
                 raise JobFinished(f"The job {job_id} is {job.status.lower()}; it cannot be {_PAST[verb]}.")
             if job.requested is not None and _VERBS[verb] < _VERBS[job.requested]:
                 raise JobFinished(f"The job {job_id} is being {_PAST[job.requested]}; it cannot be {_PAST[verb]}.")
-            asked = ControlAsked(verb=verb)  # type: ignore[arg-type]
+            asked = ControlRequested(verb=verb)  # type: ignore[arg-type]
             if job.status in ACTIVE:
                 job = await self.journal.record(job, asked)
                 if (attempt := self.attempts.running.get(job_id)) is not None:

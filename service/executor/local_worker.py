@@ -17,7 +17,8 @@ import msgspec
 
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import Identity
-from traind.service.processes.worker_process import WorkerProcess, aside, finish
+from traind.service.processes.worker_process import WorkerProcess
+from traind.service.threads import finish, in_thread
 from traind.trainer.contract.control import SharedControl, Verb
 from traind.trainer.contract.events import AnyEvent, decode_event
 
@@ -98,7 +99,7 @@ class Worker:
         deadline, before = loop.time() + STACKS_S, ""
         while loop.time() < deadline:
             await asyncio.sleep(0.05)
-            stacks = await aside(_tail, path, CHUNK_BYTES)
+            stacks = await in_thread(_tail, path, CHUNK_BYTES)
             if stacks and stacks == before:
                 break
             before = stacks
@@ -156,7 +157,7 @@ class Worker:
     async def _ended(self, answer: dict[str, Any] | None, problem: str) -> Ended:
         if answer is not None and answer["ok"] and not problem:
             return Ended("done")
-        output = await aside(_last_words, self.attempt_dir / "output.log")
+        output = await in_thread(_last_words, self.attempt_dir / "output.log")
         if answer is not None:
             return Ended("died", problem or answer.get("error", ""), output=output)
         code = await self.process.exit_code()

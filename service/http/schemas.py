@@ -147,7 +147,7 @@ class Accepted(Answer, frozen=True, kw_only=True):
     status: Status
 
 
-class Asked(Answer, frozen=True, kw_only=True):
+class VerbAnswer(Answer, frozen=True, kw_only=True):
     """The job as it stood when the verb was recorded."""
 
     job_id: str

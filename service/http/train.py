@@ -10,7 +10,6 @@ from traind.service.http.bodies import no_body, read_as, read_json, read_query
 from traind.service.http.context import ENCODED, SERVICE
 from traind.service.http.schemas import (
     Accepted,
-    Asked,
     CurveQuery,
     Deleted,
     JobQuery,
@@ -23,6 +22,7 @@ from traind.service.http.schemas import (
     StatusAnswer,
     SubmitRequest,
     TrainQuery,
+    VerbAnswer,
     answer,
     encode,
     facts,
@@ -90,7 +90,7 @@ async def resume(request: web.Request) -> web.Response:
 
 
 def _asked(job: Job) -> web.Response:
-    return answer(Asked(job_id=job.job_id, status=job.status))
+    return answer(VerbAnswer(job_id=job.job_id, status=job.status))
 
 
 async def delete(request: web.Request) -> web.Response:

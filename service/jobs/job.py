@@ -13,7 +13,7 @@ from msgspec import Struct
 from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
-    ControlAsked,
+    ControlRequested,
     Epoch,
     Failure,
     Log,
@@ -118,7 +118,7 @@ def apply(job: Job, event: AnyEvent) -> Job:
             changes = _epoch_ended(event)
         case Checkpoint():
             changes = {"checkpoint": event.path}
-        case ControlAsked():
+        case ControlRequested():
             changes = _asked(job, event)
         case Log() | Metric():
             changes = {}
@@ -240,7 +240,7 @@ def _epoch_ended(event: Epoch) -> dict[str, Any]:
     return changes
 
 
-def _asked(job: Job, event: ControlAsked) -> dict[str, Any]:
+def _asked(job: Job, event: ControlRequested) -> dict[str, Any]:
     """Return what a recorded verb changes."""
     if event.verb != "resume":
         return {"requested": event.verb}

@@ -24,7 +24,7 @@ class Loss(Protocol):
         """The end of what the job printed."""
 
 
-class Asked(Protocol):
+class AttemptRequests(Protocol):
     """What was asked of the attempt (`attempts.Attempt`)."""
 
     pause_reason: str
@@ -50,34 +50,36 @@ def after_outcome(job: Job, said: State, pause_reason: str) -> State:
     return said
 
 
-def after_loss(job: Job, loss: Loss, asked: Asked, *, has_place: bool) -> State:
+def after_loss(job: Job, loss: Loss, requests: AttemptRequests, *, has_checkpoint: bool) -> State:
     """Return the state of a job whose worker went without a word."""
-    if asked.killed_for in {None, "grace"} and (settled := _as_requested(job, asked, has_place=has_place)):
+    if requests.killed_for in {None, "grace"} and (
+        settled := _as_requested(job, requests, has_checkpoint=has_checkpoint)
+    ):
         return settled
-    if asked.pause_reason == "disk_full":
+    if requests.pause_reason == "disk_full":
         return _disk_full("Paused until there is disk space")
-    if asked.killed_for == "max_seconds":
+    if requests.killed_for == "max_seconds":
         return _failed("timed_out", f"The job ran longer than its {job.spec.max_seconds:g} seconds.", loss)
-    if asked.killed_for == "grace":  # the server leaves
+    if requests.killed_for == "grace":  # the server leaves
         return State(status=Status.QUEUED, reason="server_left")
-    return _crashed(job, loss, asked.killed_for)
+    return _crashed(job, loss, requests.killed_for)
 
 
-def after_restart(job: Job, *, has_place: bool) -> State:
+def after_restart(job: Job, *, has_checkpoint: bool) -> State:
     """Return the state of a job that a worker had when the server died."""
-    settled = _as_requested(job, None, has_place=has_place)
+    settled = _as_requested(job, None, has_checkpoint=has_checkpoint)
     return settled or State(status=Status.QUEUED, reason="server_restart", message="Goes on after a server restart")
 
 
-def _as_requested(job: Job, asked: Asked | None, *, has_place: bool) -> State | None:
+def _as_requested(job: Job, requests: AttemptRequests | None, *, has_checkpoint: bool) -> State | None:
     """Return what a recorded verb makes of a job whose worker is gone; None where none was recorded."""
-    is_crash = asked is not None and asked.killed_for is None
+    is_crash = requests is not None and requests.killed_for is None
     match job.requested:
         case "cancel":
             return State(status=Status.CANCELLED)
         case "pause":
             return State(status=Status.PAUSED, reason="user")
-        case "stop" if not has_place:
+        case "stop" if not has_checkpoint:
             return State(status=Status.CANCELLED, message="Stopped before anything could be saved")
         case "stop" if not is_crash:
             return State(status=Status.QUEUED, reason="finishing", message="Making the model of the stopped job")

@@ -107,7 +107,7 @@ class ForkServer:
             _close(data_r, status_w, null)
         return status_r, data_w
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return the last lines that the server and its newborn children wrote."""
         if self._log is None:
             return ""
@@ -200,7 +200,7 @@ class _Popen(popen_forkserver.Popen):
         try:
             status, data_w = server.fork(self._fds)  # type: ignore[attr-defined]
         except OSError as error:
-            raise BootFailed(f"the fork server is gone ({error}): {server.said()}") from error
+            raise BootFailed(f"the fork server is gone ({error}): {server.output()}") from error
         parent_w = os.dup(data_w)  # the child takes the host for dead when every copy of it is closed
         try:
             with open(data_w, "wb") as pipe:  # noqa: PTH123 - a descriptor
@@ -209,7 +209,7 @@ class _Popen(popen_forkserver.Popen):
             self.sentinel = os.pidfd_open(self.pid)
         except (OSError, EOFError) as error:
             _close(status, parent_w)
-            raise BootFailed(f"the fork server started no process: {server.said()}") from error
+            raise BootFailed(f"the fork server started no process: {server.output()}") from error
         self._status = status
         self._reading = threading.Lock()  # the pool's thread asks, and so do we
         self.finalizer = util.Finalize(self, _close, (parent_w, self.sentinel, status))

@@ -18,7 +18,8 @@ import msgspec
 from traind.data.errors import BadCell, DataError
 from traind.service.errors import NotRunning, SideWorkerFailed
 from traind.service.processes.fork_server import BootFailed, ForkServer
-from traind.service.processes.worker_process import WorkerProcess, aside
+from traind.service.processes.worker_process import WorkerProcess
+from traind.service.threads import in_thread
 from traind.trainer.contract.errors import TrainerError
 
 BOOT_S = 120.0
@@ -54,7 +55,7 @@ class SideWorker:
 
     async def start(self) -> None:
         """Make the folder, empty."""
-        await aside(_emptied, self._folder)
+        await in_thread(_emptied, self._folder)
 
     async def call(
         self, function: str, request: dict[str, Any], timeout_s: float = 60.0, idle_s: float = IDLE_S
@@ -82,22 +83,22 @@ class SideWorker:
             await asyncio.wait(self._calls)
         await asyncio.gather(*(lane.process.retire() for lane in self._lanes.values() if lane.process is not None))
         self._lanes.clear()
-        await aside(shutil.rmtree, self._folder, True)
+        await in_thread(shutil.rmtree, self._folder, True)
 
     async def _take_turn(self, lane: _Lane, function: str, request: dict[str, Any], timeout_s: float) -> Any:
-        folder = Path(await aside(tempfile.mkdtemp, "", "", self._folder))
+        folder = Path(await in_thread(tempfile.mkdtemp, "", "", self._folder))
         try:
             request_path, answer_path = folder / "request", folder / "answer"
-            await aside(_write, request_path, request)
+            await in_thread(_write, request_path, request)
             async with lane.turn:
                 _stays(lane)
                 process = await self._process_of(lane)
                 answer = await _answered(process, (function, str(request_path), str(answer_path)), timeout_s)
                 if not self._is_closed:
                     lane.idle = asyncio.get_running_loop().call_later(lane.idle_s, self._leaves, lane)
-            return await aside(_content, answer_path, answer)
+            return await in_thread(_content, answer_path, answer)
         finally:
-            await aside(shutil.rmtree, folder, True)
+            await in_thread(shutil.rmtree, folder, True)
 
     async def _process_of(self, lane: _Lane) -> WorkerProcess:
         if lane.process is not None and lane.process.gone.done():

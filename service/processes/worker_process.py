@@ -8,9 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import util
 from multiprocessing.synchronize import SemLock
@@ -18,6 +16,7 @@ from typing import Any, Self
 
 from traind.service.processes.fork_server import BootFailed, ForkServer, Named
 from traind.service.processes.identity import Identity, identify, kill_group
+from traind.service.threads import finish_from_thread, in_thread
 
 SETTLE_S = 1.0  # a dead process's result is in the pipe by then, or never
 LEAVE_S = 5.0  # an idle process asked to leave is killed after that
@@ -40,7 +39,7 @@ class WorkerProcess:
     @classmethod
     async def start(cls, server: ForkServer, initialise: str, *initargs: Any, boot_s: float) -> Self:
         """Start a process that has run `initialise(*initargs)`, or raise `BootFailed`. Not to be cancelled."""
-        pool, identity, pidfd = await aside(_boot, server, initialise, initargs, boot_s)
+        pool, identity, pidfd = await in_thread(_boot, server, initialise, initargs, boot_s)
         return cls(pool, identity, pidfd)
 
     async def call(self, function: str, *args: Any) -> dict[str, Any] | None:
@@ -54,7 +53,7 @@ class WorkerProcess:
             future = self._pool.submit(Named(function), *args)
         except BrokenProcessPool:
             return None
-        future.add_done_callback(lambda _: _finish_from_thread(self._loop, answered))
+        future.add_done_callback(lambda _: finish_from_thread(self._loop, answered))
         await asyncio.wait({answered, self.gone}, return_when=asyncio.FIRST_COMPLETED)
         if not answered.done():
             await asyncio.wait({answered}, timeout=SETTLE_S)
@@ -82,23 +81,23 @@ class WorkerProcess:
         """Return how it ended, once it is gone: a negative number is a signal's; None where nobody knows."""
         if self._process is None:
             return None
-        code = await aside(getattr, self._process, "exitcode")
+        code = await in_thread(getattr, self._process, "exitcode")
         if code is None and self._manager is not None:  # the pool's thread asks as well, and only one of them is told
-            await aside(self._manager.join, LEAVE_S)
-            code = await aside(getattr, self._process, "exitcode")
+            await in_thread(self._manager.join, LEAVE_S)
+            code = await in_thread(getattr, self._process, "exitcode")
         return None if code == 255 else code  # what multiprocessing says when it could not find out
 
     async def retire(self, grace_s: float = LEAVE_S) -> None:
         """Let it leave, kill it if it does not, and release everything it held. Not to be cancelled."""
         if self._pool is None:
             return
-        leaving = asyncio.create_task(aside(self._pool.shutdown, False))  # not wait: but its lock may be held
+        leaving = asyncio.create_task(in_thread(self._pool.shutdown, False))  # not wait: but its lock may be held
         await asyncio.wait({self.gone}, timeout=grace_s)
         self.kill()
         await asyncio.wait({self.gone}, timeout=LEAVE_S)
         await asyncio.wait({leaving}, timeout=LEAVE_S)
         if self._manager is not None:
-            await aside(self._manager.join, LEAVE_S)
+            await in_thread(self._manager.join, LEAVE_S)
         if self._manager is None or not self._manager.is_alive():  # else letting go of the pool would block too
             if self._process is not None:
                 self._process.close()
@@ -115,35 +114,6 @@ class WorkerProcess:
         self.gone.set_result(None)
 
 
-async def aside(function: Callable[..., Any], *args: Any) -> Any:
-    """Run what blocks in a thread of its own, not of the host's pool, which may be busy; return its result."""
-    loop = asyncio.get_running_loop()
-    result: Future[Any] = Future()
-    ended: asyncio.Future[None] = loop.create_future()
-
-    def run() -> None:
-        try:
-            result.set_result(function(*args))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
-            result.set_exception(error)
-        _finish_from_thread(loop, ended)
-
-    threading.Thread(target=run, name=f"traind-{function.__name__}", daemon=True).start()
-    await ended
-    return result.result()
-
-
-def finish(waiter: "asyncio.Future[None]") -> None:
-    """Let go on who waits, if anyone still does."""
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _finish_from_thread(loop: asyncio.AbstractEventLoop, waiter: "asyncio.Future[None]") -> None:
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-        loop.call_soon_threadsafe(finish, waiter)
-
-
 def _boot(
     server: ForkServer, initialise: str, initargs: tuple[Any, ...], boot_s: float
 ) -> tuple[ProcessPoolExecutor, Identity, int]:
@@ -157,7 +127,7 @@ def _boot(
     except (BrokenProcessPool, OSError, TimeoutError) as error:
         _discard(pool)
         what = f"no answer within {boot_s:g} s" if isinstance(error, TimeoutError) else str(error)
-        raise BootFailed(f"no worker process could be started: {what}\n{server.said()}".strip()) from error
+        raise BootFailed(f"no worker process could be started: {what}\n{server.output()}".strip()) from error
     # The parent's own copy of the result pipe's write end would hide that the worker died half-way through a result.
     writer = getattr(getattr(pool, "_result_queue", None), "_writer", None)
     if writer is not None:

@@ -138,11 +138,13 @@ class Database:
 
     def _set_aside(self, problem: str) -> None:
         """Keep a damaged database for inspection, out of the way."""
-        aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
-        LOG.error("the database is damaged (%s); it is set aside as %s", problem, aside.name)
+        damaged_path = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
+        LOG.error("the database is damaged (%s); it is set aside as %s", problem, damaged_path.name)
         for suffix in FILES:
             with contextlib.suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
+                self.path.with_name(self.path.name + suffix).rename(
+                    damaged_path.with_name(damaged_path.name + suffix)
+                )
 
     def _salvage(self, new: sqlite3.Connection) -> None:
         """Take over what stands nowhere else, as far as it can be read: jobs have status files."""

@@ -16,23 +16,23 @@ from traind.service.errors import JobNotFound
 from traind.service.jobs.job import TERMINAL, Job, apply
 from traind.service.record.clock import Clock
 from traind.service.record.feed import Feed, Item
-from traind.service.record.status_files import Snapshots
+from traind.service.record.status_files import StatusFiles
 from traind.service.record.store import Change, Store
 from traind.service.recovery.rebuild import parts
 from traind.trainer.contract.events import AnyEvent, Log, Progress, State, encode_event
 
 RECENT = 256  # finished jobs kept in memory, for those who ask again and again
 
-Told = tuple[AnyEvent, Item]
+Recorded = tuple[AnyEvent, Item]
 
 
 class Journal:
     """Live jobs and the way they change."""
 
-    def __init__(self, store: Store, feed: Feed, snapshots: Snapshots, clock: Clock | None = None) -> None:
+    def __init__(self, store: Store, feed: Feed, status_files: StatusFiles, clock: Clock | None = None) -> None:
         self.store = store
         self.feed = feed
-        self.snapshots = snapshots
+        self.status_files = status_files
         self.clock = clock or Clock()
         self.turn = asyncio.Lock()
         self.live: dict[str, Job] = {}
@@ -60,7 +60,7 @@ class Journal:
         """Return the jobs after their events, all in one transaction. The caller holds `turn`."""
         folded = self._folded(changes)
         await self.store.commit(_changes(folded, worker), is_synced=is_synced)
-        return await self._tell_all(folded)
+        return await self._publish_all(folded)
 
     @contextlib.contextmanager
     def noting(self) -> Iterator[dict[str, Job | None]]:
@@ -90,8 +90,8 @@ class Journal:
         oldest_first = sorted(_changes(folded) + ended, key=lambda change: change.job.created_at)
         await self.store.renew(problem, oldest_first, forgotten)
         renewed = []
-        for told in parts(folded):
-            renewed += await self._tell_all(told)
+        for recorded in parts(folded):
+            renewed += await self._publish_all(recorded)
             await asyncio.sleep(0)
         return renewed
 
@@ -107,48 +107,48 @@ class Journal:
         In this order: of a file without a record a job would be made again if the database were lost, long after
         nobody has seen it any more; a record without a file gets one at the next start.
         """
-        kept = await self.snapshots.read(job_id)
-        await self.snapshots.remove(job_id)
+        kept = await self.status_files.read(job_id)
+        await self.status_files.remove(job_id)
         try:
             await self.store.delete(job_id)
         except BaseException:
             if kept is not None:
-                self.snapshots.entered(kept)
+                self.status_files.entered(kept)
             raise
         self._recent.pop(job_id, None)
         self._note(job_id, None)
         self.feed.notify_all({"type": "deleted", "job_id": job_id})
 
-    def _folded(self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]]) -> list[tuple[Job, list[Told]]]:
+    def _folded(self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]]) -> list[tuple[Job, list[Recorded]]]:
         if not self.live:
             self.clock.take_up()
         return [self._fold(job, events) for job, events in changes]
 
-    async def _tell_all(self, folded: Iterable[tuple[Job, list[Told]]]) -> list[Job]:
-        for job, told in folded:
-            await self._tell(job, told)
+    async def _publish_all(self, folded: Iterable[tuple[Job, list[Recorded]]]) -> list[Job]:
+        for job, recorded in folded:
+            await self._publish(job, recorded)
         return [job for job, _ in folded]
 
-    def _fold(self, job: Job, events: Iterable[AnyEvent]) -> tuple[Job, list[Told]]:
+    def _fold(self, job: Job, events: Iterable[AnyEvent]) -> tuple[Job, list[Recorded]]:
         """Number and date the events, fold them into the job, encode each once."""
-        told: list[Told] = []
+        recorded: list[Recorded] = []
         for event in events:
             ts = self.clock.of(event.ts, job.entered_at or 0.0) if event.ts else self.clock.now()
             numbered = msgspec.structs.replace(event, seq=job.seq + 1, job_id=job.job_id, ts=ts)
             job = apply(job, numbered)
             is_last = isinstance(numbered, State | Log) and job.status in TERMINAL
-            told.append((numbered, Item(numbered.seq, encode_event(numbered), is_last)))
-        return job, told
+            recorded.append((numbered, Item(numbered.seq, encode_event(numbered), is_last)))
+        return job, recorded
 
-    async def _tell(self, job: Job, told: list[Told]) -> None:
+    async def _publish(self, job: Job, recorded: list[Recorded]) -> None:
         """Show a committed change to everyone; the end of a job stands in its status file before it is told."""
         is_over = job.status in TERMINAL
-        if any(isinstance(event, State) for event, _ in told):
-            written = self.snapshots.entered(job)
+        if any(isinstance(event, State) for event, _ in recorded):
+            written = self.status_files.entered(job)
             if is_over:
                 await written
         else:
-            self.snapshots.progressed(job)
+            self.status_files.progressed(job)
         if is_over:
             self.live.pop(job.job_id, None)
             self._remember(job)
@@ -156,7 +156,7 @@ class Journal:
         else:
             self._recent.pop(job.job_id, None)
             self.live[job.job_id] = job
-        for event, item in told:
+        for event, item in recorded:
             for observe in self.observers:
                 observe(job, event)
             self.feed.publish(job.job_id, item)
@@ -174,5 +174,5 @@ class Journal:
             self._recent.popitem(last=False)
 
 
-def _changes(folded: Iterable[tuple[Job, list[Told]]], worker: str | None = None) -> list[Change]:
-    return [Change(job, [(item.seq, item.body) for _, item in told], worker) for job, told in folded]
+def _changes(folded: Iterable[tuple[Job, list[Recorded]]], worker: str | None = None) -> list[Change]:
+    return [Change(job, [(item.seq, item.body) for _, item in recorded], worker) for job, recorded in folded]

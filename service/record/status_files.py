@@ -17,7 +17,7 @@ import msgspec
 
 from traind.data.files import sweep_temporaries, sync_dir, write_atomically
 from traind.service.jobs.job import Job
-from traind.service.processes.worker_process import aside
+from traind.service.threads import in_thread
 
 PROGRESS_EVERY_S = 0.2
 LOG = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 
 
-class Snapshots:
+class StatusFiles:
     """The folder of status files."""
 
     def __init__(self, folder: Path) -> None:
@@ -68,7 +68,7 @@ class Snapshots:
 
     async def names(self) -> list[str]:
         """Return the jobs that have a file, whatever is in it."""
-        names: list[str] = await aside(os.listdir, self._folder)
+        names: list[str] = await in_thread(os.listdir, self._folder)
         return [name.removesuffix(".json") for name in names if name.endswith(".json")]
 
     async def read_many(self, job_ids: Iterable[str]) -> list[tuple[Job, bytes]]:
@@ -81,7 +81,7 @@ class Snapshots:
 
     async def changed(self, crcs: Mapping[str, int | None]) -> list[str]:
         """Return those of the jobs whose file has not this checksum, or is missing; nobody waits for the answer."""
-        changed: list[str] = await aside(self._changed, crcs)
+        changed: list[str] = await in_thread(self._changed, crcs)
         return changed
 
     async def close(self) -> None:

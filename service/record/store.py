@@ -24,8 +24,8 @@ import msgspec
 
 from traind.service.errors import DiskLow, StoreFailed
 from traind.service.jobs.job import TERMINAL, Job
-from traind.service.processes.worker_process import aside
 from traind.service.record.database import Database, Findings, examine, is_whole, outside
+from traind.service.threads import in_thread
 from traind.trainer.contract.events import Log, encode_event
 
 P = ParamSpec("P")
@@ -102,7 +102,7 @@ class Store:
     async def examine(self) -> Findings:
         """Look at the whole file, beside all other work; when cancelled, once that has ended."""
         db = await self._run(outside, self.path)
-        looking = asyncio.ensure_future(aside(examine, db))
+        looking = asyncio.ensure_future(in_thread(examine, db))
         try:
             return await asyncio.shield(looking)
         except sqlite3.Error as error:

@@ -53,7 +53,7 @@ def last_checkpoint(layout: Layout, job_id: str) -> Checkpoint | None:
     return None
 
 
-def untold_checkpoint(job: Job, found: Checkpoint | None) -> list[Checkpoint]:
+def unreported_checkpoint(job: Job, found: Checkpoint | None) -> list[Checkpoint]:
     """Return what is to be told of a job's last checkpoint: it, where its attempt was cut off before it could."""
     return [found] if found is not None and found.attempt == job.attempt and found.path != job.checkpoint else []
 

@@ -63,7 +63,7 @@ async def _mend_status_files(journal: Journal) -> None:
     number: int | None = None
     while rows := await journal.store.finished(AT_ONCE, number):
         number = rows[-1][0]
-        for job_id in await journal.snapshots.changed({job_id: crc for _, job_id, crc in rows}):
+        for job_id in await journal.status_files.changed({job_id: crc for _, job_id, crc in rows}):
             with contextlib.suppress(StoreFailed):  # its record is damaged too, and that was said
                 await _mend_status_file(journal, job_id)
         await asyncio.sleep(PAUSE_S)
@@ -72,6 +72,6 @@ async def _mend_status_files(journal: Journal) -> None:
 async def _mend_status_file(journal: Journal, job_id: str) -> None:
     async with journal.turn:
         job = await journal.store.job(job_id)
-        if job is not None and job.status in TERMINAL and await journal.snapshots.unlike([job]):
+        if job is not None and job.status in TERMINAL and await journal.status_files.unlike([job]):
             LOG.warning("the status file of job %s was not whole and is written anew", job_id)
-            await journal.snapshots.entered(job)
+            await journal.status_files.entered(job)

@@ -18,7 +18,7 @@ import msgspec
 
 from traind.service.jobs.job import TERMINAL, Job
 from traind.service.record.database import beside, lenient, remove
-from traind.service.record.status_files import Snapshots
+from traind.service.record.status_files import StatusFiles
 from traind.service.record.store import Store, failing_as_ours, put, readable
 from traind.service.record.tables import make_tables
 
@@ -31,26 +31,26 @@ Kept = tuple[Job, bytes]  # a job, and its record as it stands
 
 
 async def refill(
-    store: Store, snapshots: Snapshots, known: Mapping[str, Job], said: Callable[[Job], Event]
+    store: Store, status_files: StatusFiles, known: Mapping[str, Job], said: Callable[[Job], Event]
 ) -> tuple[int, list[Job]]:
     """Fill the file beside the store's; return how many jobs it has, and those that are not over.
 
     Args:
         store: has the database that is lost.
-        snapshots: the status files.
+        status_files: the status files.
         known: jobs known better than anything on the disk; of these, and of all that are not over, the caller
             writes the events.
         said: the event that a job that is over has in place of its last one.
     """
     async with _filling(store.path) as (new, call):
         dates = {job.job_id: job.created_at for job in known.values()}
-        for part in parts(await snapshots.names()):
-            dates |= {job.job_id: job.created_at for job, _ in await snapshots.read_many(part)}
+        for part in parts(await status_files.names()):
+            dates |= {job.job_id: job.created_at for job, _ in await status_files.read_many(part)}
         for part in parts(await call(new.names)):
             dates |= await call(new.dates, [name for name in part if name not in dates])
         unfinished: list[Job] = []
         for part in parts(sorted(dates, key=dates.__getitem__)):
-            kept = await snapshots.read_many(name for name in part if name not in known)
+            kept = await status_files.read_many(name for name in part if name not in known)
             kept += [(known[name], msgspec.json.encode(known[name])) for name in part if name in known]
             unfinished += await call(new.put, part, {job.job_id: (job, record) for job, record in kept}, said)
     return len(dates), unfinished

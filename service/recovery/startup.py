@@ -20,7 +20,7 @@ from traind.service.jobs.outcomes import after_restart
 from traind.service.processes.identity import Identity, kill_leftover
 from traind.service.record.database import is_damage
 from traind.service.record.journal import Journal
-from traind.service.recovery.checkpoint_files import last_checkpoint, untold_checkpoint
+from traind.service.recovery.checkpoint_files import last_checkpoint, unreported_checkpoint
 from traind.service.recovery.rebuild import refill
 from traind.service.settings import Layout
 from traind.trainer.contract.events import Log
@@ -55,7 +55,7 @@ async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
     began = time.monotonic()
     with journal.noting() as left:
         count, unfinished = await refill(
-            journal.store, journal.snapshots, dict(journal.live), lambda job: journal.instead(job, lost)
+            journal.store, journal.status_files, dict(journal.live), lambda job: journal.instead(job, lost)
         )
         async with journal.turn:
             known = journal.live.keys() | left.keys()
@@ -78,7 +78,7 @@ async def mend(journal: Journal, damaged: Mapping[str, int]) -> list[Job]:
     mended = []
     for job_id, seq in damaged.items():
         async with journal.turn:
-            job = await journal.snapshots.read(job_id)
+            job = await journal.status_files.read(job_id)
             if job is None:
                 LOG.error("the record of job %s is damaged, and so is its status file: it cannot be shown", job_id)
                 continue
@@ -97,10 +97,10 @@ async def settle(journal: Journal, layout: Layout, jobs: Iterable[Job]) -> None:
             if was.status in ACTIVE:
                 # of a worker that was left alone
                 found = await asyncio.to_thread(last_checkpoint, layout, job.job_id)
-                untold = untold_checkpoint(job, found)
-                await journal.record(job, *untold, after_restart(job, has_place=found is not None))
+                untold = unreported_checkpoint(job, found)
+                await journal.record(job, *untold, after_restart(job, has_checkpoint=found is not None))
             else:
-                journal.snapshots.entered(job)
+                journal.status_files.entered(job)
 
 
 async def _take_over(journal: Journal, layout: Layout) -> None:

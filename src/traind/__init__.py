@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from traind.service.errors import ServiceError
     from traind.service.jobs.job import Job
     from traind.service.service import TrainingService
-    from traind.trainer.contract.events import Checkpoint, ControlAsked, Epoch, Log, Metric, Progress, State, Status
+    from traind.trainer.contract.events import (
+        Checkpoint,
+        ControlRequested,
+        Epoch,
+        Log,
+        Metric,
+        Progress,
+        State,
+        Status,
+    )
     from traind.trainer.contract.spec import (
         AutoModel,
         BestModel,
@@ -35,7 +44,7 @@ __all__ = [
     "BestModel",
     "Checkpoint",
     "Client",
-    "ControlAsked",
+    "ControlRequested",
     "Epoch",
     "FastModel",
     "Job",
@@ -69,7 +78,7 @@ _HOMES = {
     "load_model": "traind.trainer.model.model",
     "run_trainer": "traind.trainer.run.attempt",
     **dict.fromkeys(
-        ("Checkpoint", "ControlAsked", "Epoch", "Log", "Metric", "Progress", "State", "Status"),
+        ("Checkpoint", "ControlRequested", "Epoch", "Log", "Metric", "Progress", "State", "Status"),
         "traind.trainer.contract.events",
     ),
 }  # every other name: traind.trainer.contract.spec

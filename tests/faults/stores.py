@@ -6,7 +6,7 @@ from pathlib import Path
 
 from traind.service.jobs.job import Job
 from traind.service.record.database import SMALL_BYTES
-from traind.service.record.status_files import Snapshots
+from traind.service.record.status_files import StatusFiles
 from traind.service.record.store import Store
 from traind.service.recovery.rebuild import refill
 
@@ -22,12 +22,12 @@ async def opened(path: Path) -> Store:
 
 async def filled(store: Store) -> list[Job]:
     """Fill the file beside a database; return who is not over."""
-    snapshots = Snapshots(store.path.with_name("jobs"))
-    await snapshots.open()
+    status_files = StatusFiles(store.path.with_name("jobs"))
+    await status_files.open()
     try:
-        return (await refill(store, snapshots, {}, lambda job: (job.seq, b"{}")))[1]
+        return (await refill(store, status_files, {}, lambda job: (job.seq, b"{}")))[1]
     finally:
-        await snapshots.close()
+        await status_files.close()
 
 
 def grow(path: Path, job_id: str) -> None:

@@ -65,7 +65,7 @@ class Job:
         """Change fields of the spec, as `resume` with more epochs does."""
         self.spec = msgspec.structs.replace(self.spec, **fields)
 
-    def told(self, kind: type) -> list[Any]:
+    def reported(self, kind: type) -> list[Any]:
         """Return the events of one kind."""
         return [event for event in self.events if isinstance(event, kind)]
 

@@ -27,7 +27,7 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def train(run: Run[Options]) -> None:
-    """Fit a line to noise drawn from all three global streams."""
+    """FitState a line to noise drawn from all three global streams."""
     model = torch.nn.Linear(run.options.width, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=run.options.lr)
     first = 0
@@ -131,8 +131,8 @@ def test_a_short_trainer_gets_all_of_it(new_job):
     job = job_of(new_job, train, options={"width": 3}, report_every=1)
     last = job.attempt()
     assert last.status is Status.COMPLETED
-    assert [event.status for event in job.told(State)] == [Status.LOADING, Status.RUNNING, Status.COMPLETED]
-    progress = job.told(Progress)[-1]
+    assert [event.status for event in job.reported(State)] == [Status.LOADING, Status.RUNNING, Status.COMPLETED]
+    progress = job.reported(Progress)[-1]
     assert (progress.step, progress.total_steps, progress.progress) == (STEPS, STEPS, 100.0)
     assert progress.loss > 0.0
     assert progress.samples_per_s >= progress.wall_samples_per_s > 0.0
@@ -232,18 +232,18 @@ def test_one_that_leaves_without_saving_is_paused_and_begins_anew(new_job):
 def test_a_loss_that_is_not_finite_is_told_as_null_and_diverged(new_job):
     job = job_of(new_job, loses_its_loss)
     assert job.attempt().status is Status.COMPLETED
-    (progress,) = job.told(Progress)
+    (progress,) = job.reported(Progress)
     assert (progress.loss, progress.diverged, progress.metrics) == (None, True, {"gain": None})
 
 
 def test_everything_it_says_becomes_events(new_job):
     job = job_of(new_job, speaks)
     last = job.attempt()
-    (progress,), (epoch,), (metric,) = job.told(Progress), job.told(Epoch), job.told(Metric)
+    (progress,), (epoch,), (metric,) = job.reported(Progress), job.reported(Epoch), job.reported(Metric)
     assert (progress.loss, progress.epoch, progress.metrics) == (2.0, 1, {"accuracy": 0.5})
     assert (epoch.epoch, epoch.epochs, epoch.metrics, epoch.is_best) == (1, 2, {"accuracy": 0.5}, True)
     assert metric.values == {"bleu": 0.25}
-    assert [(log.message, log.level) for log in job.told(Log)] == [("hello", "warning")]
+    assert [(log.message, log.level) for log in job.reported(Log)] == [("hello", "warning")]
     assert last.result.report == {"shown": True}
     assert all(event.ts > 0 for event in job.events)
     assert last == job.events[-1]
@@ -263,13 +263,13 @@ def test_an_emit_that_fails_is_not_the_trainers_fault(new_job):
     job.events = Events()
     with pytest.raises(Gone):
         job.attempt()
-    assert job.told(State)[-1].status is Status.RUNNING
+    assert job.reported(State)[-1].status is Status.RUNNING
 
 
 def test_options_are_checked_and_described():
     described = plugins.check_request({"trainer": f"{__name__}:train", "options": {"width": 2}})
     assert "width" in str(described["options"])
-    assert described["words"].startswith("Fit a line")
+    assert described["words"].startswith("FitState a line")
     with pytest.raises(SpecError, match="width"):
         plugins.check_request({"trainer": f"{__name__}:train", "options": {"width": 0}})
     with pytest.raises(SpecError, match="deep"):

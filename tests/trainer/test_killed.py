@@ -51,5 +51,5 @@ def test_killed_and_gone_on_with_in_another_process(new_job):
         assert process.returncode == -signal.SIGKILL
     last = job.attempt()
     assert last.status is Status.COMPLETED
-    assert job.told(State)[1].resumed_from_step >= 100 * KILLS
+    assert job.reported(State)[1].resumed_from_step >= 100 * KILLS
     assert (last.result.weights_digest, last.result.metrics) == (expected.weights_digest, expected.metrics)

@@ -42,9 +42,9 @@ def undisturbed():
 def made(job, fingerprint):
     """Return all that must be the same: weights, optimizer, history, random streams, what is told of epochs."""
     content = job.checkpoint()
-    last = job.told(State)[-1]
+    last = job.reported(State)[-1]
     assert last.status is Status.COMPLETED, last
-    epochs = {event.epoch: (event.train_loss, event.metrics, event.is_best) for event in job.told(Epoch)}
+    epochs = {event.epoch: (event.train_loss, event.metrics, event.is_best) for event in job.reported(Epoch)}
     return {
         "weights": last.result.weights_digest,
         "metrics": last.result.metrics,
@@ -84,4 +84,4 @@ def test_a_chain_of_interruptions_changes_nothing(new_job, fingerprint):
 def test_going_back_happened_in_the_case_that_is_for_it(new_job):
     job = new_job(**SHORT | CONFIGURATIONS["gone back"][0])
     job.attempt()
-    assert [event.message for event in job.told(Log) if "going back" in event.message]
+    assert [event.message for event in job.reported(Log) if "going back" in event.message]

@@ -11,7 +11,7 @@ from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import Epoch, Log, State, Status
 from traind.trainer.contract.spec import DatasetFile
 from traind.trainer.run.checkpoints import Checkpoints
-from traind.trainer.tabular.loop import Fit
+from traind.trainer.tabular.loop import FitState
 
 BARE = {"kind": "mlp", "hidden": [8, 8], "embedding": "none", "dropout": 0.3}
 SMALL = {"synthetic": {"rows": 80}, "batch_size": 16, "epochs": 4, "model": BARE}
@@ -30,10 +30,10 @@ def rewrite(job, change):
 
 def outcome(job, fingerprint):
     """Return all that an undisturbed run must share; None where the job failed."""
-    last = job.told(State)[-1]
+    last = job.reported(State)[-1]
     if last.status is not Status.COMPLETED:
         return None
-    epochs = {event.epoch: (event.train_loss, event.metrics, event.is_best) for event in job.told(Epoch)}
+    epochs = {event.epoch: (event.train_loss, event.metrics, event.is_best) for event in job.reported(Epoch)}
     state = job.checkpoint()["state"]
     return last.result.weights_digest, fingerprint([state["fit"], state["step"]]), epochs
 
@@ -55,7 +55,7 @@ SCENARIOS = {  # where each key matters: the spec, and the look at which the run
 }
 
 
-@pytest.mark.parametrize("key", [field.name for field in fields_of(Fit)])
+@pytest.mark.parametrize("key", [field.name for field in fields_of(FitState)])
 def test_each_key_of_the_fit_is_needed(key, new_job, fingerprint):
     fields, look = SCENARIOS.get(key, (STOPS_EARLY, 14))
     found, expected = outcome_without(
@@ -91,9 +91,9 @@ def test_other_versions_go_on_and_say_that_it_is_not_bit_for_bit(new_job):
     job.attempt(Verb.LEAVE, 8)
     rewrite(job, lambda content: content["environment"].update(torch="1.0"))
     assert job.attempt().status is Status.COMPLETED
-    running = job.told(State)[-2]
+    running = job.reported(State)[-2]
     assert (running.status, running.bit_exact, running.resumed_from_step) == (Status.RUNNING, False, 6)
-    assert [log for log in job.told(Log) if "torch was 1.0" in log.message]
+    assert [log for log in job.reported(Log) if "torch was 1.0" in log.message]
 
 
 def test_other_threads_go_on_and_say_that_it_is_not_bit_for_bit(new_job):
@@ -101,14 +101,14 @@ def test_other_threads_go_on_and_say_that_it_is_not_bit_for_bit(new_job):
     job.attempt(Verb.LEAVE, 8)
     job.extended(threads=2)
     assert job.attempt().status is Status.COMPLETED
-    assert job.told(State)[-2].bit_exact is False
+    assert job.reported(State)[-2].bit_exact is False
 
 
 def test_same_conditions_do_not_deny_bit_exactness(new_job):
     job = new_job(**SMALL)
     job.attempt(Verb.LEAVE, 8)
     job.attempt()
-    assert job.told(State)[-2].bit_exact is None
+    assert job.reported(State)[-2].bit_exact is None
 
 
 def test_changed_data_is_refused(new_job, table):

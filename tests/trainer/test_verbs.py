@@ -12,7 +12,7 @@ ROW = {f"x{number}": 0.5 for number in range(1, 9)}
 
 
 def best_epoch(job):
-    return [event.epoch for event in job.told(Epoch) if event.is_best][-1]
+    return [event.epoch for event in job.reported(Epoch) if event.is_best][-1]
 
 
 def test_stop_keeps_the_best_model_and_the_place(new_job):
@@ -21,7 +21,7 @@ def test_stop_keeps_the_best_model_and_the_place(new_job):
     assert last.status is Status.STOPPED
     assert last.result.best_epoch == best_epoch(job) <= 2
     assert len(load_model(last.result.model_path).predict([ROW])) == 1
-    assert job.told(Checkpoint)[-1].step == 11
+    assert job.reported(Checkpoint)[-1].step == 11
 
 
 def test_stop_in_the_first_epoch_makes_a_model_of_what_there_is(new_job):
@@ -52,10 +52,10 @@ def test_cancel_writes_nothing_more(new_job):
 def test_a_finishing_attempt_takes_no_step(new_job):
     job = new_job(**SMALL)
     job.attempt(Verb.LEAVE, 14)
-    before = len(job.told(Progress))
+    before = len(job.reported(Progress))
     last = job.attempt(finish=True)
     assert last.status is Status.STOPPED
-    assert len(job.told(Progress)) == before
+    assert len(job.reported(Progress)) == before
     assert last.result.best_epoch == best_epoch(job)
 
 
@@ -76,10 +76,10 @@ def test_more_epochs_go_on_with_the_schedule_stretched_over_them(schedule, new_j
         one.extended(epochs=6)
     last, twin_last = job.attempt(), twin.attempt()
     assert last.status is Status.COMPLETED
-    assert [event.epoch for event in job.told(Epoch)] == [1, 2, 3, 4, 5, 6]
-    assert job.told(Progress)[-1].step == 24
+    assert [event.epoch for event in job.reported(Epoch)] == [1, 2, 3, 4, 5, 6]
+    assert job.reported(Progress)[-1].step == 24
     assert last.result.weights_digest == twin_last.result.weights_digest
-    assert job.told(Progress)[-1].lr > 0.0
+    assert job.reported(Progress)[-1].lr > 0.0
 
 
 def test_with_a_constant_schedule_more_epochs_are_the_longer_run(new_job):
@@ -92,11 +92,11 @@ def test_with_a_constant_schedule_more_epochs_are_the_longer_run(new_job):
 def test_more_epochs_after_an_early_stop_begin_patience_anew(new_job):
     job = new_job(**SMALL | {"patience": 1, "lr": 0.5, "epochs": 50})
     job.attempt()
-    ended = job.told(Epoch)[-1].epoch
+    ended = job.reported(Epoch)[-1].epoch
     assert ended < 50
     job.extended(epochs=60)
     job.attempt()
-    assert job.told(Epoch)[-1].epoch > ended
+    assert job.reported(Epoch)[-1].epoch > ended
 
 
 def test_resuming_a_completed_job_without_more_epochs_gives_the_same_model(new_job):
@@ -120,7 +120,7 @@ def test_a_lost_loss_goes_back_twice_then_fails_with_the_last_good_model_kept(ne
     job = new_job(**SMALL | {"model": {"kind": "linear"}, "lr": 100.0, "optimizer": "sgd", "epochs": 40})
     last = job.attempt()
     assert (last.status, last.error.code) == (Status.FAILED, "diverged")
-    back = [log.message for log in job.told(Log) if "going back" in log.message]
+    back = [log.message for log in job.reported(Log) if "going back" in log.message]
     assert len(back) == 2
     assert "0.1 times" in back[0]
     assert "0.01 times" in back[1]

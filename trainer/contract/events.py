@@ -125,14 +125,14 @@ class Metric(Event, frozen=True, kw_only=True, omit_defaults=True, tag="metric")
     values: dict[str, float | None]
 
 
-class ControlAsked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="control"):
+class ControlRequested(Event, frozen=True, kw_only=True, omit_defaults=True, tag="control"):
     """A verb was recorded: what the user (or the server) asked of the job."""
 
     verb: Literal["stop", "pause", "resume", "cancel"]
     epochs: int | None = None
 
 
-AnyEvent = State | Progress | Epoch | Checkpoint | Log | Metric | ControlAsked
+AnyEvent = State | Progress | Epoch | Checkpoint | Log | Metric | ControlRequested
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)

@@ -14,7 +14,7 @@ from traind.trainer.contract.events import Failure, Result, State, Status
 from traind.trainer.contract.spec import Place, TrainSpec
 
 TIMED_OUT: Final = "timed_out"
-Told = Verb | Literal["timed_out"]
+StopReason = Verb | Literal["timed_out"]
 OUTPUT_LINES = 30
 
 
@@ -33,14 +33,14 @@ class Ran(Protocol):
     place: Place
     control: Control
     step: int
-    told: Told | None
+    stop_reason: StopReason | None
     result: Result | None
 
 
 def ended(run: Ran) -> State:
     """Return the last state of an attempt whose trainer returned."""
-    told = run.told or (Verb(run.control.verb) if run.result is None else None)
-    match told:
+    stop_reason = run.stop_reason or (Verb(run.control.verb) if run.result is None else None)
+    match stop_reason:
         case Verb.CANCEL:
             return _state(run, Status.CANCELLED)
         case Verb.STOP if run.result is None and run.step == 0:
@@ -68,7 +68,7 @@ def ended(run: Ran) -> State:
 
 def failed(run: Ran, error: BaseException) -> State:
     """Return the last state of an attempt that raised. A cancelled job is cancelled, whatever it raised."""
-    if Verb.CANCEL in (run.told, run.control.verb):
+    if Verb.CANCEL in (run.stop_reason, run.control.verb):
         return _state(run, Status.CANCELLED)
     if not isinstance(error, TrainerError | DataError):  # a surprise: its whole traceback into the job's own output
         traceback.print_exception(error)

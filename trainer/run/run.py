@@ -20,13 +20,13 @@ from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
 from traind.trainer.model.tensor_file import write_model
 from traind.trainer.run.checkpoints import Checkpoints
 from traind.trainer.run.environment import data_digest, differences, environment, versions
-from traind.trainer.run.outcome import TIMED_OUT, EmitFailed, Told
+from traind.trainer.run.outcome import TIMED_OUT, EmitFailed, StopReason
 from traind.trainer.run.progress import Loss, Meter, Pace, finite
 from traind.trainer.run.rng import random_state, restore_random_state, seed_all
 
 Emit = Callable[[AnyEvent], None]
 Options = TypeVar("Options")
-Said = TypeVar("Said", bound=AnyEvent)
+EventT = TypeVar("EventT", bound=AnyEvent)
 
 
 class Run(Generic[Options]):
@@ -45,7 +45,7 @@ class Run(Generic[Options]):
         self.step = 0
         self.epoch = 0
         self.saved: tuple[int, int] | None = None  # step and epoch of the newest checkpoint
-        self.told: Told | None = None  # what `should_stop` said
+        self.stop_reason: StopReason | None = None  # what `should_stop` said
         self.result: Result | None = None
         self._emit = emit
         earlier = tuple(Path(folder) for folder in place.earlier_dirs)
@@ -73,7 +73,7 @@ class Run(Generic[Options]):
     @property
     def wants_model(self) -> bool:
         """Whether a model is wanted now: the training ran to its end, or was stopped; not if it is to go on later."""
-        return self.told in (None, Verb.STOP, TIMED_OUT)
+        return self.stop_reason in (None, Verb.STOP, TIMED_OUT)
 
     def restore(self) -> Any | None:
         """Return the state that was saved last, or None at the first start.
@@ -161,10 +161,10 @@ class Run(Generic[Options]):
         control = self.control
         control.beat += 1
         if verb := control.verb:
-            self.told = Verb(verb)
-        elif self.told is None and self._is_bounded:
-            self.told = Verb.STOP if self.place.finish else TIMED_OUT if self._is_late() else None
-        return self.told is not None
+            self.stop_reason = Verb(verb)
+        elif self.stop_reason is None and self._is_bounded:
+            self.stop_reason = Verb.STOP if self.place.finish else TIMED_OUT if self._is_late() else None
+        return self.stop_reason is not None
 
     def should_save(self, *, is_epoch_end: bool = False) -> bool:
         """Whether `checkpoint_every` seconds have passed since the last checkpoint; 0 waits for the epoch's end."""
@@ -263,15 +263,15 @@ class Run(Generic[Options]):
 
     def measure(self, **values: float) -> None:
         """Say numbers of the trainer's own, outside steps and epochs."""
-        told = {name: finite(float(value)) for name, value in values.items()}
-        self.emit(Metric(attempt=self.place.attempt, step=self.step, values=told))
+        reported = {name: finite(float(value)) for name, value in values.items()}
+        self.emit(Metric(attempt=self.place.attempt, step=self.step, values=reported))
 
     def aside(self) -> AbstractContextManager[None]:
         """Leave what happens within out of the training rate: validation, say."""
         self.beat()
         return self._meter.aside()
 
-    def emit(self, event: Said) -> Said:
+    def emit(self, event: EventT) -> EventT:
         """Tell an event as it is, dated now; return it with its date."""
         dated = msgspec.structs.replace(event, ts=time.time())
         try:

@@ -26,7 +26,7 @@ from traind.trainer.run.run import Run
 from traind.trainer.step.flat_optimizer import Optimizer
 from traind.trainer.step.step import Step, make_step
 from traind.trainer.tabular.importance import importance
-from traind.trainer.tabular.loop import Fit, Judge, Plan, begin, fit
+from traind.trainer.tabular.loop import Evaluate, FitState, TrainingPlan, begin, fit
 from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusion, measure, residuals
 from traind.trainer.tabular.schedules import Schedule
 
@@ -44,13 +44,13 @@ def train(run: Run[Any]) -> None:
         recipe = choose_recipe(run, prepared)
         step, about = build_step(run, prepared, recipe)
         plan = plan_of(run, prepared, recipe)
-        at = begin(step, plan, run.restore())
+        state = begin(step, plan, run.restore())
     try:
-        fit(run, step, plan, at, judge_of(run, step, recipe, prepared.validation), about)
+        fit(run, step, plan, state, evaluate_of(run, step, recipe, prepared.validation), about)
     except Diverged:
-        finish(run, prepared, about, at, step)  # the last good model is kept
+        finish(run, prepared, about, state, step)  # the last good model is kept
         raise
-    finish(run, prepared, about, at, step)
+    finish(run, prepared, about, state, step)
 
 
 def read(run: Run[Any]) -> Prepared:
@@ -132,18 +132,18 @@ def optimizer_of(recipe: Recipe) -> Optimizer:
     )
 
 
-def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Plan:
+def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe) -> TrainingPlan:
     """Return how long to train. The schedule spans all planned epochs: with more, it is stretched over them."""
     rows = len(prepared.train)
     steps = recipe.epochs * -(-rows // recipe.batch_size)
     schedule = Schedule(recipe.schedule, recipe.lr, steps, round(recipe.warmup * steps))
-    return Plan(rows, recipe.batch_size, recipe.epochs, recipe.patience, schedule, run.spec.seed)
+    return TrainingPlan(rows, recipe.batch_size, recipe.epochs, recipe.patience, schedule, run.spec.seed)
 
 
-def judge_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Judge:
+def evaluate_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Evaluate:
     """Return what scores the step's weights on `rows`: the loss there, in the network's own terms."""
 
-    def judge() -> tuple[float, dict[str, float | None]]:
+    def evaluate() -> tuple[float, dict[str, float | None]]:
         with step.evaluation(averaged=True) as network:
             predicted = forward(network, recipe, rows, run.beat).numpy()
         found = measure(predicted, rows.target)
@@ -153,14 +153,14 @@ def judge_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Judge:
         error = training_target(recipe, predicted) - training_target(recipe, rows.target)
         return float((error.double() ** 2).mean()), found
 
-    return judge
+    return evaluate
 
 
-def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], at: Fit, step: Step) -> None:
+def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], state: FitState, step: Step) -> None:
     """Make the model of the best epoch, or of the weights reached in the first one, and measure it on every split."""
-    if not (at.step and run.wants_model):
+    if not (state.step and run.wants_model):
         return
-    weights = {name: tensor.cpu() for name, tensor in step.weights(at.best_weights).items()}
+    weights = {name: tensor.cpu() for name, tensor in step.weights(state.best_weights).items()}
     recipe = with_means(Model({**about, "weights": weights}), prepared.validation, run.beat)
     about = {**about, "recipe": msgspec.to_builtins(recipe)}
     model = Model({**about, "weights": weights})
@@ -170,11 +170,11 @@ def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], at: Fit, st
         {
             **about,
             "weights": weights,
-            "history": at.history,
+            "history": state.history,
             "golden": {"rows": golden, "predictions": model.values(golden)},
         },
         metrics=found,
-        best_epoch=at.best_epoch,
+        best_epoch=state.best_epoch,
         report={"schema": shown(prepared.schema), "recipe": about["recipe"], "step": step.kind, **report},
     )
 

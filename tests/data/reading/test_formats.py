@@ -7,7 +7,7 @@ from traind.data.errors import BadTable
 from traind.data.reading.byte_scan import CHUNK_BYTES, scan
 from traind.data.reading.dialect import sniff
 from traind.data.reading.formats import FORMATS, Format, detect, parse_format
-from traind.data.reading.odd_numbers import Oddities
+from traind.data.reading.odd_numbers import OddNumbers
 
 CSV = b"a,b\n1,2\n"
 
@@ -179,6 +179,6 @@ def test_a_torn_zip_is_named(tmp_path: Path) -> None:
 def test_numbers_that_are_oddly_written_are_seen_in_the_bytes(
     tmp_path: Path, rows: str, are_odd: bool, have_zeros: bool
 ) -> None:
-    oddities = Oddities(",")
+    oddities = OddNumbers(",")
     scan(written(tmp_path, rows.encode()), Format("csv"), oddities)
     assert (oddities.has_odd_numbers, oddities.has_leading_zeros) == (are_odd, have_zeros)

@@ -7,7 +7,7 @@ import pytest
 from traind.data.errors import BadTable
 from traind.data.predict_input import table_from
 from traind.data.prepare import Request, prepare
-from traind.data.table.units import CLOCK, mark_of, marked_number
+from traind.data.table.units import CLOCK, number_with_unit, unit_of
 
 
 @pytest.mark.parametrize(
@@ -37,17 +37,17 @@ from traind.data.table.units import CLOCK, mark_of, marked_number
     ],
 )
 def test_marks_are_taken_off(text: str, mark: str, number: float | None) -> None:
-    assert marked_number(text, mark) == number
+    assert number_with_unit(text, mark) == number
 
 
 def test_a_decimal_comma_goes_with_points_between_thousands() -> None:
-    assert marked_number("1.234,5 €", "€", has_decimal_comma=True) == 1234.5
-    assert marked_number("1.500", "", has_decimal_comma=True) == 1500.0
+    assert number_with_unit("1.234,5 €", "€", has_decimal_comma=True) == 1234.5
+    assert number_with_unit("1.500", "", has_decimal_comma=True) == 1500.0
 
 
 def test_a_column_has_one_mark() -> None:
-    assert mark_of(["$5", "7", "x"]) == ("$", 2)
-    assert mark_of(["$5", "5 %"]) is None
+    assert unit_of(["$5", "7", "x"]) == ("$", 2)
+    assert unit_of(["$5", "5 %"]) is None
 
 
 def test_marked_numbers_are_read_alike_in_training_and_prediction(tmp_path: Path) -> None:

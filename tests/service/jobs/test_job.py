@@ -7,7 +7,7 @@ from traind.service.jobs.job import Job, apply, submitted, summary
 from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
-    ControlAsked,
+    ControlRequested,
     Epoch,
     Failure,
     Progress,
@@ -92,13 +92,13 @@ def test_a_failure_keeps_the_model_from_before() -> None:
 
 def test_a_cancelled_job_has_neither_model_nor_checkpoint() -> None:
     kept = Checkpoint(attempt=1, step=5, path="artifacts/x.pt")
-    job = folded(*RUNNING, kept, ControlAsked(verb="cancel"), State(status=Status.CANCELLED))
+    job = folded(*RUNNING, kept, ControlRequested(verb="cancel"), State(status=Status.CANCELLED))
     assert (job.checkpoint, job.model, job.requested) == (None, None, None)
 
 
 @pytest.mark.parametrize("end", [Status.STOPPED, Status.PAUSED, Status.CANCELLED, Status.COMPLETED])
 def test_a_verb_is_remembered_until_it_is_carried_out(end: Status) -> None:
-    asked = folded(*RUNNING, ControlAsked(verb="stop"))
+    asked = folded(*RUNNING, ControlRequested(verb="stop"))
     assert asked.requested == "stop"
     assert apply(asked, State(seq=9, ts=200.0, status=Status.QUEUED, reason="finishing")).requested == "stop"
     assert apply(asked, State(seq=9, ts=200.0, status=end)).requested is None
@@ -127,7 +127,7 @@ def test_running_time_adds_up_over_attempts() -> None:
 
 
 def test_resume_with_more_epochs_changes_the_spec() -> None:
-    job = folded(*RUNNING, State(status=Status.COMPLETED), ControlAsked(verb="resume", epochs=9))
+    job = folded(*RUNNING, State(status=Status.COMPLETED), ControlRequested(verb="resume", epochs=9))
     assert (job.spec.epochs, job.epochs) == (9, 9)
 
 
@@ -137,7 +137,7 @@ def test_a_status_file_reads_back_as_the_same_job() -> None:
 
 
 def test_a_job_that_was_given_more_epochs_is_still_the_one_that_was_submitted() -> None:
-    job = folded(*RUNNING, State(status=Status.COMPLETED), ControlAsked(verb="resume", epochs=9))
+    job = folded(*RUNNING, State(status=Status.COMPLETED), ControlRequested(verb="resume", epochs=9))
     assert submitted(job) == TrainSpec(epochs=3)
 
 

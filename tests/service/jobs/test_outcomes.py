@@ -35,26 +35,26 @@ def job(requested: str | None = None, crashes: int = 0, max_attempts: int = 3) -
 
 
 def test_a_worker_that_died_is_tried_again() -> None:
-    state = after_loss(job(), Loss(), Asked(), has_place=True)
+    state = after_loss(job(), Loss(), Asked(), has_checkpoint=True)
     assert (state.status, state.reason) == (Status.QUEUED, "worker_died")
 
 
 def test_a_worker_that_keeps_dying_is_a_crash_loop_with_its_last_words() -> None:
-    state = after_loss(job(crashes=2), Loss(), Asked(), has_place=True)
+    state = after_loss(job(crashes=2), Loss(), Asked(), has_checkpoint=True)
     assert state.status is Status.FAILED
     assert state.error is not None
     assert (state.error.code, state.error.output) == ("crash_loop", "last words")
 
 
 def test_one_attempt_means_one() -> None:
-    state = after_loss(job(max_attempts=1), Loss(), Asked(), has_place=True)
+    state = after_loss(job(max_attempts=1), Loss(), Asked(), has_checkpoint=True)
     assert state.error is not None
     assert state.error.code == "worker_killed"
 
 
 @pytest.mark.parametrize("killed_for", [None, "grace"])
 @pytest.mark.parametrize(
-    ("requested", "has_place", "expected"),
+    ("requested", "has_checkpoint", "expected"),
     [
         ("cancel", True, Status.CANCELLED),
         ("cancel", False, Status.CANCELLED),
@@ -65,31 +65,31 @@ def test_one_attempt_means_one() -> None:
     ],
 )
 def test_a_recorded_verb_decides_when_the_worker_is_gone(
-    requested: str, has_place: bool, expected: Status, killed_for: str | None
+    requested: str, has_checkpoint: bool, expected: Status, killed_for: str | None
 ) -> None:
-    state = after_loss(job(requested), Loss(), Asked(killed_for=killed_for), has_place=has_place)
+    state = after_loss(job(requested), Loss(), Asked(killed_for=killed_for), has_checkpoint=has_checkpoint)
     assert state.status is expected
 
 
 def test_a_worker_that_ignored_stop_is_followed_by_one_that_makes_the_model() -> None:
-    state = after_loss(job("stop", crashes=2), Loss(), Asked(killed_for="grace"), has_place=True)
+    state = after_loss(job("stop", crashes=2), Loss(), Asked(killed_for="grace"), has_checkpoint=True)
     assert (state.status, state.reason) == (Status.QUEUED, "finishing")
 
 
 def test_making_the_model_of_a_stopped_job_is_not_tried_for_ever() -> None:
-    state = after_loss(job("stop", crashes=2), Loss(), Asked(), has_place=True)
+    state = after_loss(job("stop", crashes=2), Loss(), Asked(), has_checkpoint=True)
     assert state.status is Status.FAILED
 
 
 def test_the_time_limit_is_a_failure_and_says_so() -> None:
-    state = after_loss(job(), Loss(), Asked(killed_for="max_seconds"), has_place=True)
+    state = after_loss(job(), Loss(), Asked(killed_for="max_seconds"), has_checkpoint=True)
     assert state.error is not None
     assert state.error.code == "timed_out"
     assert "5 seconds" in state.error.message
 
 
 def test_a_server_that_leaves_costs_no_crash() -> None:
-    state = after_loss(job(crashes=2), Loss(), Asked(killed_for="grace"), has_place=True)
+    state = after_loss(job(crashes=2), Loss(), Asked(killed_for="grace"), has_checkpoint=True)
     assert (state.status, state.reason) == (Status.QUEUED, "server_left")
 
 
@@ -97,7 +97,7 @@ def test_a_full_disk_pauses() -> None:
     full = State(status=Status.FAILED, error=Failure(code="disk_full", message="No space left."))
     assert after_outcome(job(), full, "user").reason == "disk_full"
     assert after_outcome(job(), State(status=Status.PAUSED), "disk_full").reason == "disk_full"
-    assert after_loss(job(), Loss(), Asked(pause_reason="disk_full"), has_place=True).status is Status.PAUSED
+    assert after_loss(job(), Loss(), Asked(pause_reason="disk_full"), has_checkpoint=True).status is Status.PAUSED
 
 
 def test_a_pause_that_was_taken_back_goes_on() -> None:
@@ -115,7 +115,7 @@ def test_a_job_that_ends_by_itself_while_it_is_to_stop_has_ended_by_itself() -> 
 
 
 @pytest.mark.parametrize(
-    ("requested", "has_place", "expected"),
+    ("requested", "has_checkpoint", "expected"),
     [
         (None, False, Status.QUEUED),
         ("cancel", True, Status.CANCELLED),
@@ -124,5 +124,7 @@ def test_a_job_that_ends_by_itself_while_it_is_to_stop_has_ended_by_itself() -> 
         ("stop", False, Status.CANCELLED),
     ],
 )
-def test_after_a_restart_a_recorded_verb_is_kept(requested: str | None, has_place: bool, expected: Status) -> None:
-    assert after_restart(job(requested), has_place=has_place).status is expected
+def test_after_a_restart_a_recorded_verb_is_kept(
+    requested: str | None, has_checkpoint: bool, expected: Status
+) -> None:
+    assert after_restart(job(requested), has_checkpoint=has_checkpoint).status is expected

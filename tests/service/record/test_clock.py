@@ -13,7 +13,7 @@ from traind.service.jobs.job import Job
 from traind.service.record.clock import Clock
 from traind.service.record.feed import Feed
 from traind.service.record.journal import Journal
-from traind.service.record.status_files import Snapshots
+from traind.service.record.status_files import StatusFiles
 from traind.service.settings import Layout, Settings
 from traind.trainer.contract.events import Progress, State, Status
 from traind.trainer.contract.spec import TrainSpec
@@ -44,10 +44,10 @@ def machine() -> Machine:
 
 @pytest.fixture
 async def journal(tmp_path: Path, machine: Machine) -> AsyncIterator[Journal]:
-    store, snapshots = await opened(tmp_path / "traind.db"), Snapshots(tmp_path / "jobs")
-    await snapshots.open()
-    yield Journal(store, Feed(), snapshots, machine.clock())
-    await snapshots.close()
+    store, status_files = await opened(tmp_path / "traind.db"), StatusFiles(tmp_path / "jobs")
+    await status_files.open()
+    yield Journal(store, Feed(), status_files, machine.clock())
+    await status_files.close()
     await store.close()
 
 

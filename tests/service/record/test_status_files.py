@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from traind.service.jobs.job import Job
-from traind.service.record.status_files import Snapshots
+from traind.service.record.status_files import StatusFiles
 from traind.trainer.contract.events import Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -23,49 +23,49 @@ def shown(folder: Path) -> Job:
 
 
 @pytest.fixture
-async def snapshots(tmp_path: Path) -> Snapshots:
-    made = Snapshots(tmp_path)
+async def status_files(tmp_path: Path) -> StatusFiles:
+    made = StatusFiles(tmp_path)
     await made.open()
     return made
 
 
-async def test_what_was_entered_stands_once_it_is_settled(snapshots: Snapshots, tmp_path: Path) -> None:
+async def test_what_was_entered_stands_once_it_is_settled(status_files: StatusFiles, tmp_path: Path) -> None:
     for status in STATES:
-        snapshots.entered(msgspec.structs.replace(JOB, status=status))
-    await snapshots.settled()
+        status_files.entered(msgspec.structs.replace(JOB, status=status))
+    await status_files.settled()
     assert shown(tmp_path).status is Status.RUNNING
-    await snapshots.close()
+    await status_files.close()
 
 
-async def test_progress_does_not_come_back_after_a_state(snapshots: Snapshots, tmp_path: Path) -> None:
+async def test_progress_does_not_come_back_after_a_state(status_files: StatusFiles, tmp_path: Path) -> None:
     for step in range(50):
-        snapshots.progressed(steps(JOB, step))
-        snapshots._flush()
-        snapshots.entered(steps(JOB, step + 1_000))
-    await snapshots.settled()
+        status_files.progressed(steps(JOB, step))
+        status_files._flush()
+        status_files.entered(steps(JOB, step + 1_000))
+    await status_files.settled()
     assert shown(tmp_path).step == 1_049
-    await snapshots.close()
+    await status_files.close()
 
 
-async def test_each_write_awaited_stands(snapshots: Snapshots, tmp_path: Path) -> None:
+async def test_each_write_awaited_stands(status_files: StatusFiles, tmp_path: Path) -> None:
     for step in range(5):
-        snapshots.progressed(steps(JOB, step))
-        snapshots._flush()
-        await snapshots.entered(steps(JOB, step + 100))
+        status_files.progressed(steps(JOB, step))
+        status_files._flush()
+        await status_files.entered(steps(JOB, step + 100))
         assert shown(tmp_path).step == step + 100
-    await snapshots.close()
+    await status_files.close()
 
 
-async def test_progress_that_waits_is_written_at_the_close(snapshots: Snapshots, tmp_path: Path) -> None:
-    snapshots.entered(JOB)
-    snapshots.progressed(steps(JOB, 7))
-    await snapshots.close()
+async def test_progress_that_waits_is_written_at_the_close(status_files: StatusFiles, tmp_path: Path) -> None:
+    status_files.entered(JOB)
+    status_files.progressed(steps(JOB, 7))
+    await status_files.close()
     assert shown(tmp_path).step == 7
 
 
-async def test_a_removed_job_leaves_no_file(snapshots: Snapshots, tmp_path: Path) -> None:
-    snapshots.entered(JOB)
-    snapshots.progressed(steps(JOB, 7))
-    await snapshots.remove("one")
-    await snapshots.close()
+async def test_a_removed_job_leaves_no_file(status_files: StatusFiles, tmp_path: Path) -> None:
+    status_files.entered(JOB)
+    status_files.progressed(steps(JOB, 7))
+    await status_files.remove("one")
+    await status_files.close()
     assert not (tmp_path / "one.json").exists()

@@ -14,7 +14,7 @@ from traind.service.errors import StoreFailed
 from traind.service.jobs.job import Job
 from traind.service.record.feed import Feed
 from traind.service.record.journal import Journal
-from traind.service.record.status_files import Snapshots
+from traind.service.record.status_files import StatusFiles
 from traind.service.recovery.startup import rebuild
 from traind.trainer.contract.events import Log, State, Status, decode_event
 from traind.trainer.contract.spec import TrainSpec
@@ -24,9 +24,9 @@ Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 @pytest.fixture
 async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    store, snapshots = await opened(tmp_path / "traind.db"), Snapshots(tmp_path / "jobs")
-    yield Journal(store, Feed(), snapshots)
-    await snapshots.close()
+    store, status_files = await opened(tmp_path / "traind.db"), StatusFiles(tmp_path / "jobs")
+    yield Journal(store, Feed(), status_files)
+    await status_files.close()
     await store.close()
 
 
@@ -34,7 +34,7 @@ async def written(journal: Journal, job_id: str, *states: Status) -> Job:
     """Record a new job with these states; return it once its status file stands."""
     job = Job(job_id=job_id, created_at=journal.clock.now(), spec=TrainSpec())
     job = await journal.record(job, *(State(status=status) for status in (Status.QUEUED, *states)))
-    await journal.snapshots.settled()
+    await journal.status_files.settled()
     return job
 
 
@@ -142,6 +142,6 @@ async def test_a_job_that_cannot_be_deleted_keeps_its_status_file(journal: Journ
         database.execute("CREATE TRIGGER no BEFORE DELETE ON jobs BEGIN SELECT RAISE(ABORT, 'no'); END")
     with pytest.raises(StoreFailed):
         await journal.forget("stays")
-    await journal.snapshots.settled()
+    await journal.status_files.settled()
     assert (tmp_path / "jobs/stays.json").read_bytes() == content
     assert await shown(journal) == {"stays": Status.COMPLETED}

@@ -224,7 +224,7 @@ def test_a_running_jobs_checkpoint_predicts_with_the_best_so_far(new_job, table)
     job.attempt(Verb.LEAVE, 14)
     checkpoint = max(job.attempts[0].glob("checkpoint-*.pt"))
     assert load_model(checkpoint).predict([ROW])[0] in ("yes", "no")
-    best = [event.epoch for event in job.told(Epoch) if event.is_best][-1]
+    best = [event.epoch for event in job.reported(Epoch) if event.is_best][-1]
     assert torch.load(checkpoint, weights_only=True)["state"]["fit"]["best_epoch"] == best
 
 

@@ -27,9 +27,9 @@ def write(folder: Path, *steps: int, best: int | None = None) -> list[Path]:
 
 
 def newest(folder: Path, *earlier: Path):
-    told: list[str] = []
-    found = Checkpoints(folder, earlier).newest(lambda path, why: told.append(f"{path.name}: {why}"))
-    return (found[1]["at"] if found else None), told
+    reported: list[str] = []
+    found = Checkpoints(folder, earlier).newest(lambda path, why: reported.append(f"{path.name}: {why}"))
+    return (found[1]["at"] if found else None), reported
 
 
 def test_last_two_and_the_best_are_kept(tmp_path):
@@ -96,10 +96,10 @@ DAMAGES = {
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_wins(damage, tmp_path):
     _, last = write(tmp_path, 1, 2)
     DAMAGES[damage](last)
-    at, told = newest(tmp_path)
+    at, reported = newest(tmp_path)
     assert at == 1
-    assert len(told) == 1
-    assert told[0].startswith("checkpoint-000002.pt: ")
+    assert len(reported) == 1
+    assert reported[0].startswith("checkpoint-000002.pt: ")
     assert list(tmp_path.glob("*.damaged"))
     assert newest(tmp_path) == (1, [])  # it is not tried twice
 
@@ -125,9 +125,9 @@ def test_a_checkpoint_of_another_version_is_left_alone(tmp_path):
     _, last = write(tmp_path, 1, 2)
     manifest = json.loads(manifest_path(last).read_text()) | {"format": 99}
     manifest_path(last).write_text(json.dumps(manifest))
-    at, told = newest(tmp_path)
+    at, reported = newest(tmp_path)
     assert at == 1
-    assert "format 99" in told[0]
+    assert "format 99" in reported[0]
     assert last.exists()
 
 
@@ -202,8 +202,8 @@ def test_a_job_whose_newest_checkpoint_is_damaged_makes_the_same_model(new_job):
     flip(max(job.attempts[0].glob("checkpoint-*.pt")))
     last = job.attempt()
     assert last.result.weights_digest == expected
-    assert any("is not used" in log.message for log in job.told(Log))
-    assert job.told(State)[-2].resumed_from_step < 11
+    assert any("is not used" in log.message for log in job.reported(Log))
+    assert job.reported(State)[-2].resumed_from_step < 11
 
 
 def test_a_job_with_no_whole_checkpoint_starts_over(new_job):
@@ -213,11 +213,11 @@ def test_a_job_with_no_whole_checkpoint_starts_over(new_job):
     for path in job.attempts[0].glob("checkpoint-*.pt"):
         flip(path)
     assert job.attempt().result.weights_digest == expected
-    assert any("starting over" in log.message for log in job.told(Log))
+    assert any("starting over" in log.message for log in job.reported(Log))
 
 
 def test_checkpoints_come_each_epoch_when_asked(new_job):
     job = new_job(**SMALL)
     job.attempt()
-    assert [event.step for event in job.told(Checkpoint)] == [4, 8, 12, 16]
-    assert job.told(State)[-1].status is Status.COMPLETED
+    assert [event.step for event in job.reported(Checkpoint)] == [4, 8, 12, 16]
+    assert job.reported(State)[-1].status is Status.COMPLETED

@@ -26,7 +26,7 @@ def clock(monkeypatch):
     return clock
 
 
-def told(clock, pace, seconds, step_s=0.001):
+def reported(clock, pace, seconds, step_s=0.001):
     """Return when reports went in so many seconds of steps."""
     end, times = clock.now + seconds, []
     while clock.now < end:
@@ -41,22 +41,22 @@ def told(clock, pace, seconds, step_s=0.001):
 def test_never_more_than_twenty_in_any_second(clock, first_s, step_s):
     pace = Pace(0.0)
     clock.now += first_s
-    times = told(clock, pace, 30.0, step_s)
+    times = reported(clock, pace, 30.0, step_s)
     assert max(sum(start <= one < start + 1.0 for one in times) for start in times) <= 20
 
 
 def test_twenty_a_second_for_a_minute(clock):
-    assert len(told(clock, Pace(0.0), 60.0)) >= 19 * 60
+    assert len(reported(clock, Pace(0.0), 60.0)) >= 19 * 60
 
 
 def test_the_first_reports_of_a_short_job_go_at_once(clock):
-    assert len(told(clock, Pace(0.0), 0.01)) >= 5
+    assert len(reported(clock, Pace(0.0), 0.01)) >= 5
 
 
 def test_a_week_long_job_says_little(clock):
     week = 7 * 86_400.0
-    assert len(told(clock, Pace(0.0), week, step_s=0.5)) < 70_000
-    assert len(told(clock, Pace(week), 100.0, step_s=0.05)) <= 11
+    assert len(reported(clock, Pace(0.0), week, step_s=0.5)) < 70_000
+    assert len(reported(clock, Pace(week), 100.0, step_s=0.05)) <= 11
 
 
 def test_losses_are_means_by_rows():
@@ -101,21 +101,21 @@ def test_no_rows_have_no_rate():
 def test_losses_that_are_told_add_up_to_those_of_the_epochs(new_job):
     job = new_job(synthetic={"rows": 800}, batch_size=16, epochs=2, report_every=1)
     job.attempt()
-    told, before = 0.0, 0
-    for event in job.told(Progress):
-        told += event.loss * (event.step - before)
+    reported, before = 0.0, 0
+    for event in job.reported(Progress):
+        reported += event.loss * (event.step - before)
         before = event.step
     assert before == 80
-    assert told / 40 == pytest.approx(sum(epoch.train_loss for epoch in job.told(Epoch)), rel=1e-6)
+    assert reported / 40 == pytest.approx(sum(epoch.train_loss for epoch in job.reported(Epoch)), rel=1e-6)
 
 
 def test_progress_says_where_it_is(new_job):
     job = new_job(synthetic={"rows": 100}, batch_size=16, epochs=2, report_every=2)
     started = time.time()
     job.attempt()
-    last = job.told(Progress)[-1]
+    last = job.reported(Progress)[-1]
     assert (last.step, last.total_steps, last.progress, last.epoch, last.attempt) == (10, 10, 100.0, 2, 1)
-    assert all(event.step % 2 == 0 or event.step % 5 == 0 for event in job.told(Progress))
+    assert all(event.step % 2 == 0 or event.step % 5 == 0 for event in job.reported(Progress))
     assert last.samples_per_s >= last.wall_samples_per_s > 0
     assert started <= last.ts <= time.time()
     assert last.lr == 1e-3

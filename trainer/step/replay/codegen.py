@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from traind.trainer.step.replay.kernel_forms import Fresh, Inner, Into, Methods, direct, plain_form
-from traind.trainer.step.replay.liveness import Borders, Needs, needs_of
+from traind.trainer.step.replay.liveness import Borders, Liveness, live_calls
 from traind.trainer.step.replay.memory import Memory, plan_memory
-from traind.trainer.step.replay.tape import Call, Place, Tape, place_of
+from traind.trainer.step.replay.tape import Call, Location, Tape, location_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +31,28 @@ class Plan:
 
 
 def make_plan(tape: Tape, borders: Borders) -> Plan:
-    """Return the plan that does what is on `tape` for any batch of its shape; raise `Unplannable`."""
-    needs = needs_of(tape, borders)
-    _keep_loss(needs, borders.loss)
-    memory = plan_memory(needs, borders)
+    """Return the plan that does what is on `tape` for any batch of its shape; raise `NotReplayable`."""
+    liveness = live_calls(tape, borders)
+    _keep_loss(liveness, borders.loss)
+    memory = plan_memory(liveness, borders)
     writer = _Writer(memory)
-    arguments = [writer.take_batch(number, tensor, needs) for number, tensor in enumerate(borders.batch)]
-    for at, call in enumerate(needs.calls):
+    arguments = [writer.take_batch(number, tensor, liveness) for number, tensor in enumerate(borders.batch)]
+    for at, call in enumerate(liveness.calls):
         writer.write(at, call)
     for computed, destination in borders.gradients:
         writer.write_gradient(computed, destination)
     writer.write_loss(borders.loss)
     source = "\n    ".join([f"def run({', '.join(arguments)}):", *writer.lines]) + "\n"
     exec(compile(source, "<plan>", "exec"), writer.names)  # noqa: S102 - lines of our own, no input of anybody's
-    is_random = any(call.is_random for call in needs.calls)
+    is_random = any(call.is_random for call in liveness.calls)
     return Plan(writer.names["run"], is_random, source, memory.own_bytes)
 
 
-def _keep_loss(needs: Needs, loss: Tensor) -> None:
+def _keep_loss(liveness: Liveness, loss: Tensor) -> None:
     """Let the loss be a new tensor at every step, so that it can be looked at later."""
-    for at, call in enumerate(needs.calls):
-        if isinstance(call.form, Into | Methods) and place_of(loss) in map(place_of, call.made):
-            needs.calls[at] = replace(call, form=plain_form(call.op, call.args, call.kwargs, loss))
+    for at, call in enumerate(liveness.calls):
+        if isinstance(call.form, Into | Methods) and location_of(loss) in map(location_of, call.made):
+            liveness.calls[at] = replace(call, form=plain_form(call.op, call.args, call.kwargs, loss))
 
 
 class _Writer:
@@ -62,25 +62,25 @@ class _Writer:
         self.memory = memory
         self.lines: list[str] = []
         self.names: dict[str, Any] = {}
-        self._tensors: dict[Place, Tensor] = {}
+        self._tensors: dict[Location, Tensor] = {}
         self._known: dict[int, str] = {}
         self._locals: dict[int, str] = {}  # by storage
 
-    def take_batch(self, number: int, tensor: Tensor, needs: Needs) -> str:
+    def take_batch(self, number: int, tensor: Tensor, liveness: Liveness) -> str:
         """Return the argument for one tensor of the batch; copy it to fixed memory where views of it are used."""
-        place, name = place_of(tensor), f"x{number}"
-        if needs.places.get(place.storage, {place}) == {place}:
-            self._locals[place.storage] = name
+        location, name = location_of(tensor), f"x{number}"
+        if liveness.locations.get(location.storage, {location}) == {location}:
+            self._locals[location.storage] = name
             return name
         fixed = torch.empty_like(tensor, memory_format=torch.contiguous_format)
-        start = -place.offset * tensor.element_size()
-        self.memory.fixed[place.storage] = (fixed.untyped_storage(), start)
-        self._line(f"{self._name(self._tensor(place).copy_)}({name})")
+        start = -location.offset * tensor.element_size()
+        self.memory.fixed[location.storage] = (fixed.untyped_storage(), start)
+        self._line(f"{self._name(self._tensor(location).copy_)}({name})")
         return name
 
     def write(self, at: int, call: Call) -> None:
         """Write the lines of one call."""
-        for storage in {place_of(tensor).storage for tensor in call.made} & self.memory.heirs.keys():
+        for storage in {location_of(tensor).storage for tensor in call.made} & self.memory.heirs.keys():
             self._locals[storage] = self._locals[self.memory.heirs[storage]]
         if not call.made:
             self._write_change(call)
@@ -95,61 +95,61 @@ class _Writer:
 
     def write_gradient(self, computed: Tensor, destination: Tensor) -> None:
         """Copy a gradient to its place in the flat buffer, where it was not computed there."""
-        place = place_of(computed)
-        fixed = self.memory.fixed.get(place.storage)
+        location = location_of(computed)
+        fixed = self.memory.fixed.get(location.storage)
         if fixed is None or fixed[0].data_ptr() + fixed[1] != destination.data_ptr():
             source = self._literal(computed)
             self._line(f"{self._name(destination.detach().copy_)}({source})")
 
     def write_loss(self, loss: Tensor) -> None:
         """Return the loss."""
-        is_fresh = place_of(loss).storage in self._locals
+        is_fresh = location_of(loss).storage in self._locals
         self._line(f"return {self._literal(loss)}" + ("" if is_fresh else ".clone()"))
 
     def _write_form(self, form: Into | Methods | Fresh, output: Tensor) -> None:
-        place = place_of(output)
+        location = location_of(output)
         if isinstance(form, Methods):
             self._write_methods(output, form.calls)
         elif isinstance(form, Into):
             kwargs = {**form.kwargs, form.keyword: output}
             self._line(self._call(form.function, form.args, kwargs))
-        elif place.storage in self.memory.fresh:
-            self._locals[place.storage] = f"v{len(self.lines)}"
-            self._line(f"{self._locals[place.storage]} = {self._call(form.function, form.args, form.kwargs)}")
+        elif location.storage in self.memory.fresh:
+            self._locals[location.storage] = f"v{len(self.lines)}"
+            self._line(f"{self._locals[location.storage]} = {self._call(form.function, form.args, form.kwargs)}")
         else:
             result = self._call(form.function, form.args, form.kwargs)
-            self._line(f"{self._name(self._tensor(place).copy_)}({result})")
+            self._line(f"{self._name(self._tensor(location).copy_)}({result})")
 
     def _write_methods(self, target: Tensor, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
-        place = place_of(target)
+        location = location_of(target)
         for name, args in calls:
-            if place.storage in self._locals:
+            if location.storage in self._locals:
                 given = ", ".join(self._literal(value) for value in args)
-                self._line(f"{self._locals[place.storage]}.{name}({given})")
+                self._line(f"{self._locals[location.storage]}.{name}({given})")
             else:
-                self._line(self._call(getattr(self._tensor(place), name), args, {}))
+                self._line(self._call(getattr(self._tensor(location), name), args, {}))
 
     def _write_change(self, call: Call) -> None:
         target = call.args[0] if call.args else None
         is_method = len(call.changed) == 1 and target is call.changed[0] and hasattr(Tensor, call.name)
-        if is_method and place_of(call.changed[0]).storage not in self._locals:
-            method = getattr(self._tensor(place_of(call.changed[0])), call.name)
+        if is_method and location_of(call.changed[0]).storage not in self._locals:
+            method = getattr(self._tensor(location_of(call.changed[0])), call.name)
             self._line(self._call(method, call.args[1:], call.kwargs))
         else:
             self._line(self._call(direct(call.op), call.args, call.kwargs))
 
     def _write_many(self, call: Call) -> None:
-        names, copies, made = [], [], set(map(place_of, call.made))
+        names, copies, made = [], [], set(map(location_of, call.made))
         results = call.result if isinstance(call.result, tuple | list) else (call.result,)
         for number, result in enumerate(results):
             names.append(f"v{len(self.lines)}_{number}")
-            place = place_of(result) if isinstance(result, Tensor) else None
-            if place is None or place not in made:
+            location = location_of(result) if isinstance(result, Tensor) else None
+            if location is None or location not in made:
                 continue
-            if place.storage in self.memory.fresh:
-                self._locals[place.storage] = names[-1]
+            if location.storage in self.memory.fresh:
+                self._locals[location.storage] = names[-1]
             else:
-                copies.append(f"{self._name(self._tensor(place).copy_)}({names[-1]})")
+                copies.append(f"{self._name(self._tensor(location).copy_)}({names[-1]})")
         call_source = self._call(direct(call.op), call.args, call.kwargs)
         self._line(f"{', '.join(names)}, = {call_source}" if len(names) > 1 else f"{names[0]} = {call_source}")
         self.lines.extend(copies)
@@ -162,17 +162,17 @@ class _Writer:
         given += [f"{name}={self._literal(value)}" for name, value in kwargs.items()]
         return f"{self._name(function)}({', '.join(given)})"
 
-    def _tensor(self, place: Place) -> Tensor:
-        if place not in self._tensors:
-            self._tensors[place] = self.memory.lay(place)
-        return self._tensors[place]
+    def _tensor(self, location: Location) -> Tensor:
+        if location not in self._tensors:
+            self._tensors[location] = self.memory.lay(location)
+        return self._tensors[location]
 
     def _literal(self, value: Any) -> str:
         """Return source that evaluates to `value`, with planned tensors in place of the tape's."""
         if isinstance(value, Tensor):
-            place = place_of(value)
-            local = self._locals.get(place.storage)
-            return local if local is not None else self._name(self._tensor(place))
+            location = location_of(value)
+            local = self._locals.get(location.storage)
+            return local if local is not None else self._name(self._tensor(location))
         if isinstance(value, tuple | list):
             parts = ", ".join(self._literal(part) for part in value)
             return f"({parts},)" if isinstance(value, tuple) and value else f"[{parts}]"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from traind.trainer.step.replay.kernel_forms import BY_SHAPE, EMPTY, find_form
-from traind.trainer.step.replay.tape import Call, Place, Tape, place_of
+from traind.trainer.step.replay.tape import Call, Location, Tape, location_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,31 +26,31 @@ class Borders:
 
 
 @dataclass(slots=True)
-class Needs:
+class Liveness:
     """The calls of a tape that must run each time, and how their storages are used."""
 
     calls: list[Call]
-    places: dict[int, set[Place]] = field(default_factory=lambda: defaultdict(set))  # of each storage
+    locations: dict[int, set[Location]] = field(default_factory=lambda: defaultdict(set))  # of each storage
     first: dict[int, int] = field(default_factory=dict)  # call that makes it
     last: dict[int, int] = field(default_factory=dict)  # call that uses it last
     writers: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
     def use(self, tensor: Tensor, at: int) -> None:
         """Note that `tensor` is used by call `at`."""
-        place = place_of(tensor)
-        self.places[place.storage].add(place)
-        self.first.setdefault(place.storage, at)
-        self.last[place.storage] = max(at, self.last.get(place.storage, at))
+        location = location_of(tensor)
+        self.locations[location.storage].add(location)
+        self.first.setdefault(location.storage, at)
+        self.last[location.storage] = max(at, self.last.get(location.storage, at))
 
 
-class Unplannable(Exception):
+class NotReplayable(Exception):
     """The tape does something that straight-line code over fixed memory could not repeat."""
 
 
-def needs_of(tape: Tape, borders: Borders) -> Needs:
-    """Return what of `tape` must run each time; raise `Unplannable` where it would not be the same."""
+def live_calls(tape: Tape, borders: Borders) -> Liveness:
+    """Return what of `tape` must run each time; raise `NotReplayable` where it would not be the same."""
     if tape.obstacle is not None:
-        raise Unplannable(tape.obstacle)
+        raise NotReplayable(tape.obstacle)
     calls = [call for call in tape.calls if not _is_view(call)]
     writers: dict[int, int] = defaultdict(int)
     for call in calls:
@@ -60,17 +60,17 @@ def needs_of(tape: Tape, borders: Borders) -> Needs:
     calls = _without_constants(calls, lasting | {_storage(tensor) for tensor in borders.batch}, writers)
     results = [borders.loss, *(computed for computed, _ in borders.gradients)]
     calls = _without_unread_columns(_without_waste(calls, lasting, results), results)
-    needs = Needs(calls, writers=writers)
+    liveness = Liveness(calls, writers=writers)
     for at, call in enumerate(calls):
         for tensor in (*call.tensors(), *call.made):
-            needs.use(tensor, at)
+            liveness.use(tensor, at)
     for tensor in results:
-        needs.use(tensor, len(calls))
-    return needs
+        liveness.use(tensor, len(calls))
+    return liveness
 
 
 def _storage(tensor: Tensor) -> int:
-    return place_of(tensor).storage
+    return location_of(tensor).storage
 
 
 def _is_view(call: Call) -> bool:
@@ -85,7 +85,7 @@ def _without_constants(calls: Iterable[Call], variable: set[int], writers: dict[
     for call in calls:
         written = [_storage(tensor) for tensor in call.written]
         if call.changed and not set(written) <= made | variable:
-            raise Unplannable(f"{call.op} changes a tensor that is neither parameter nor buffer")
+            raise NotReplayable(f"{call.op} changes a tensor that is neither parameter nor buffer")
         made.update(written)
         varies = call.is_random or bool(call.changed) or any(writers[storage] > 1 for storage in written)
         if call.name not in BY_SHAPE | EMPTY:
@@ -113,15 +113,15 @@ def _without_unread_columns(calls: Sequence[Call], results: Sequence[Tensor]) ->
     """Let products leave out the last columns of what they make where nobody reads these: those of inputs, say."""
     read = defaultdict(list)
     for tensor in (*(tensor for call in calls for tensor in (*call.tensors(), *call.changed)), *results):
-        read[_storage(tensor)].append(place_of(tensor))
+        read[_storage(tensor)].append(location_of(tensor))
     return [_narrowed(call, read[_storage(call.made[0])]) if call.name == "mm" else call for call in calls]
 
 
-def _narrowed(call: Call, read: Sequence[Place]) -> Call:
+def _narrowed(call: Call, read: Sequence[Location]) -> Call:
     """Return a product of as many columns as are read, in the same place."""
     (left, right), (made,) = call.args, call.made
     width = made.shape[1]
-    columns = max((_columns(place, width) for place in read), default=width)
+    columns = max((_columns(location, width) for location in read), default=width)
     if columns >= width:
         return call
     args, made = (left, right[:, :columns]), made[:, :columns]
@@ -129,12 +129,14 @@ def _narrowed(call: Call, read: Sequence[Place]) -> Call:
     return replace(call, args=args, made=(made,), result=made, form=form)
 
 
-def _columns(place: Place, width: int) -> int:
+def _columns(location: Location, width: int) -> int:
     """Return how many columns of a matrix of rows of `width` numbers a view of whole rows reaches."""
-    if not place.size or place.stride[0] != width:
+    if not location.size or location.stride[0] != width:
         return width
     return (
-        1 + place.offset + sum((size - 1) * step for size, step in zip(place.size[1:], place.stride[1:], strict=True))
+        1
+        + location.offset
+        + sum((size - 1) * step for size, step in zip(location.size[1:], location.stride[1:], strict=True))
     )
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, UntypedStorage
 
 from traind.trainer.step.replay.kernel_forms import Fresh, Into
-from traind.trainer.step.replay.liveness import Borders, Needs
-from traind.trainer.step.replay.tape import Call, Place, place_of
+from traind.trainer.step.replay.liveness import Borders, Liveness
+from traind.trainer.step.replay.tape import Call, Location, location_of
 
 _WASTE = 4  # free memory is taken if it is at most so many times too large
 
@@ -25,13 +25,13 @@ class Memory:
     in_place: set[int] = field(default_factory=set)  # calls that leave their result in their first argument
     own_bytes: int = 0
 
-    def lay(self, place: Place) -> Tensor:
+    def lay(self, location: Location) -> Tensor:
         """Return a tensor over fixed memory, without autograd's book-keeping."""
-        storage, start = self.fixed[place.storage]
+        storage, start = self.fixed[location.storage]
         with torch.inference_mode():
-            tensor = torch.empty(0, dtype=place.dtype)
-            offset = start // tensor.element_size() + place.offset
-            return tensor.set_(storage, offset, place.size, place.stride)
+            tensor = torch.empty(0, dtype=location.dtype)
+            offset = start // tensor.element_size() + location.offset
+            return tensor.set_(storage, offset, location.size, location.stride)
 
     def take(self, nbytes: int) -> UntypedStorage:
         """Return new memory."""
@@ -39,58 +39,58 @@ class Memory:
         return torch.empty(nbytes, dtype=torch.uint8).untyped_storage()
 
 
-def plan_memory(needs: Needs, borders: Borders) -> Memory:
+def plan_memory(liveness: Liveness, borders: Borders) -> Memory:
     """Place every storage that the calls use."""
-    planner = _Planner(needs)
+    planner = _Planner(liveness)
     planner.keep_what_exists()
     for computed, destination in borders.gradients:
         planner.place_gradient(computed, destination)
-    for at, call in enumerate(needs.calls):
+    for at, call in enumerate(liveness.calls):
         planner.place_results(at, call)
     return planner.memory
 
 
 class _Planner:
-    def __init__(self, needs: Needs) -> None:
-        self.needs = needs
+    def __init__(self, liveness: Liveness) -> None:
+        self.liveness = liveness
         self.memory = Memory()
-        self.made = {place_of(tensor).storage for call in needs.calls for tensor in call.made}
+        self.made = {location_of(tensor).storage for call in liveness.calls for tensor in call.made}
         self.used: dict[int, UntypedStorage] = {}  # by storages that may still be read
         self.free: list[UntypedStorage] = []
 
     def keep_what_exists(self) -> None:
         """Let storages that no call makes lie where they are."""
-        for call in self.needs.calls:
+        for call in self.liveness.calls:
             for tensor in call.tensors():
-                storage = place_of(tensor).storage
+                storage = location_of(tensor).storage
                 if storage not in self.made:
                     self.memory.fixed[storage] = (tensor.untyped_storage(), 0)
 
     def place_gradient(self, computed: Tensor, destination: Tensor) -> None:
         """Let a gradient be computed where it belongs, if it is all of its storage."""
-        place = place_of(computed)
+        location = location_of(computed)
         is_whole = computed.is_contiguous() and computed.untyped_storage().nbytes() == computed.nbytes
-        if is_whole and place.storage in self.made:
+        if is_whole and location.storage in self.made:
             start = int(destination.storage_offset()) * destination.element_size()
-            self.memory.fixed.setdefault(place.storage, (destination.untyped_storage(), start))
+            self.memory.fixed.setdefault(location.storage, (destination.untyped_storage(), start))
 
     def place_results(self, at: int, call: Call) -> None:
         """Place what call number `at` makes, then set free what it was the last to use."""
         given_on = None
         for tensor in call.made:
-            place = place_of(tensor)
-            if place.storage in self.memory.fixed:
+            location = location_of(tensor)
+            if location.storage in self.memory.fixed:
                 continue
-            given_on = self._donor(at, call, place)
+            given_on = self._donor(at, call, location)
             if given_on is not None:
-                self._inherit(place.storage, given_on)
+                self._inherit(location.storage, given_on)
                 if isinstance(call.form, Fresh):
                     self.memory.in_place.add(at)
-            elif self._can_be_fresh(call, place.storage):
-                self.memory.fresh.add(place.storage)
+            elif self._can_be_fresh(call, location.storage):
+                self.memory.fresh.add(location.storage)
             else:
-                self._settle(place.storage, self._take(tensor.untyped_storage().nbytes()))
-        for storage in [storage for storage in self.used if self.needs.last[storage] <= at]:
+                self._settle(location.storage, self._take(tensor.untyped_storage().nbytes()))
+        for storage in [storage for storage in self.used if self.liveness.last[storage] <= at]:
             memory = self.used.pop(storage)
             if storage != given_on:
                 self.free.append(memory)
@@ -117,9 +117,9 @@ class _Planner:
         return is_new and self._is_seen_one_way(storage)
 
     def _is_seen_one_way(self, storage: int) -> bool:
-        return len(self.needs.places[storage]) == 1 and self.needs.writers[storage] == 1
+        return len(self.liveness.locations[storage]) == 1 and self.liveness.writers[storage] == 1
 
-    def _donor(self, at: int, call: Call, place: Place) -> int | None:
+    def _donor(self, at: int, call: Call, location: Location) -> int | None:
         """Return the storage of an argument that the result of an elementwise call can overwrite, if there is one."""
         if isinstance(call.form, Fresh) and call.form.in_place is not None:
             candidates = [call.args[0]]
@@ -127,21 +127,21 @@ class _Planner:
             candidates = list(call.tensors())
         else:
             return None
-        for candidate in map(place_of, candidates):
+        for candidate in map(location_of, candidates):
             same = (candidate.offset, candidate.size, candidate.stride, candidate.dtype) == (
                 0,
-                place.size,
-                place.stride,
-                place.dtype,
+                location.size,
+                location.stride,
+                location.dtype,
             )
             is_ours = candidate.storage in self.used or (
-                candidate.storage in self.memory.fresh and self._is_seen_one_way(place.storage)
+                candidate.storage in self.memory.fresh and self._is_seen_one_way(location.storage)
             )
             if same and is_ours and self._is_spent(at, call, candidate):
                 return candidate.storage
         return None
 
-    def _is_spent(self, at: int, call: Call, place: Place) -> bool:
-        others = [place_of(tensor) for tensor in call.tensors()]
-        is_seen_otherwise = any(other != place for other in others if other.storage == place.storage)
-        return self.needs.last[place.storage] == at and not is_seen_otherwise
+    def _is_spent(self, at: int, call: Call, location: Location) -> bool:
+        others = [location_of(tensor) for tensor in call.tensors()]
+        is_seen_otherwise = any(other != location for other in others if other.storage == location.storage)
+        return self.liveness.last[location.storage] == at and not is_seen_otherwise

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from traind.trainer.step.eager import EagerStep
 from traind.trainer.step.replay.codegen import Plan, make_plan
-from traind.trainer.step.replay.liveness import Borders, Unplannable
+from traind.trainer.step.replay.liveness import Borders, NotReplayable
 from traind.trainer.step.replay.tape import record
 
 # Planning takes as long as some fifty small steps or four large ones: a shape must first show that it comes often.
@@ -130,7 +130,7 @@ class ReplayStep(EagerStep):
         places = tuple(zip(gradients, self.update.gradients, strict=True))
         try:
             self._candidates[rows] = make_plan(tape, Borders(tuple(batch), lasting, loss, places))
-        except Unplannable as obstacle:
+        except NotReplayable as obstacle:
             self.refusals[rows] = str(obstacle)
         return loss, gradients
 

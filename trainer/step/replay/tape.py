@@ -1,7 +1,7 @@
 """A gradient step written down: every operation on tensors that PyTorch runs for it, forward and backward, in order.
 
 Recording is running: the step is taken by eager PyTorch, below autograd, and what it did is kept. A tape knows
-tensors by where they lie (`Place`), so that views need no understanding: they are other places of one storage.
+tensors by where they lie (`Location`), so that views need no understanding: they are other places of one storage.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where a tensor lies: its storage, by address, and its geometry in it."""
 
     storage: int
@@ -29,9 +29,9 @@ class Place:
     dtype: torch.dtype
 
 
-def place_of(tensor: Tensor) -> Place:
+def location_of(tensor: Tensor) -> Location:
     """Return where `tensor` lies."""
-    return Place(
+    return Location(
         tensor.untyped_storage()._cdata,  # noqa: SLF001 - the identity of a storage has no public name
         int(tensor.storage_offset()),
         tuple(tensor.size()),
@@ -127,10 +127,10 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run one operation and write it down."""
         del types
         given = frozen(args), frozen(kwargs or {})
-        before = {place_of(tensor).storage for tensor in tensors_in(given)}
+        before = {location_of(tensor).storage for tensor in tensors_in(given)}
         result = func(*args, **(kwargs or {}))
         results = frozen(result)
-        made = tuple(tensor for tensor in tensors_in(results) if place_of(tensor).storage not in before)
+        made = tuple(tensor for tensor in tensors_in(results) if location_of(tensor).storage not in before)
         changed = tuple(_changed(func, *given))
         self._look_for_obstacles(func, (*made, *tensors_in(given)))
         form = find_form(func, *given, made[0]) if len(made) == 1 and not changed else None
