@@ -22,7 +22,7 @@ from bench.records import Repeats, in_turns, ratio, say, show, write
 from torch import nn
 
 from traind.trainer.contract.control import SharedControl, Verb
-from traind.trainer.contract.spec import AutoModel, Place, TrainSpec
+from traind.trainer.contract.spec import AutoModel, Model, Place, TrainSpec
 from traind.trainer.network import objective
 from traind.trainer.network.network import build
 from traind.trainer.network.recipe import choose, facts_of
@@ -39,6 +39,7 @@ TOO_LARGE = 1e10  # multiplications a step
 ENOUGH = 3e9  # multiplications a measurement
 AROUND_ROWS, OLD_S = 20_000, 20.0  # a job of that age reports 20 times a second
 AROUND_EPOCHS = {16: 11, 256: 45}  # for half a second: the first and the last step of a run are told beside the 20
+AUTO = AutoModel()
 TABLE_ROWS, CARDINALITIES = 8_192, (3, 9, 24, 70)
 
 
@@ -178,7 +179,8 @@ def piped() -> Iterator[Outbox]:
         os.close(writer)
 
 
-def _default_model() -> tuple[nn.Module, objective.Loss, list[torch.Tensor], Optimizer]:
+def default_model(model: Model = AUTO) -> tuple[nn.Module, objective.Loss, list[torch.Tensor], Optimizer]:
+    """A network as a job of a table with numbers and categories has it: with its loss, rows and optimizer."""
     rng = np.random.default_rng(0)
     numeric = rng.normal(size=(TABLE_ROWS, 8)).astype(np.float32)
     categorical = np.stack([rng.integers(0, count, TABLE_ROWS) for count in CARDINALITIES], axis=1)
@@ -189,7 +191,7 @@ def _default_model() -> tuple[nn.Module, objective.Loss, list[torch.Tensor], Opt
             self.categorical = categorical
             self.target = np.sin(numeric.sum(axis=1)) + categorical[:, 3] / 70
 
-    recipe = choose(TrainSpec(model=AutoModel()), facts_of("regression", 0, CARDINALITIES, Table()))
+    recipe = choose(TrainSpec(model=model), facts_of("regression", 0, CARDINALITIES, Table()))
     tensors = [torch.from_numpy(numeric), torch.from_numpy(categorical)]
     tensors.append(objective.training_target(recipe, Table().target))
     optimizer = Optimizer("adamw", recipe.lr, recipe.weight_decay, recipe.betas, averaging=recipe.averaging or None)
@@ -197,7 +199,7 @@ def _default_model() -> tuple[nn.Module, objective.Loss, list[torch.Tensor], Opt
 
 
 def _default_step(batch: int) -> loops.Loop:
-    step: Step = make_step(*_default_model(), batch_size=batch)
+    step: Step = make_step(*default_model(), batch_size=batch)
 
     def loop() -> float:
         return loops.timed(lambda: step.begin_epoch(torch.randperm(TABLE_ROWS)), step.run, TABLE_ROWS // batch)
@@ -208,7 +210,7 @@ def _default_step(batch: int) -> loops.Loop:
 
 
 def _default_eager(batch: int) -> loops.Loop:
-    model, loss, tensors, settings = _default_model()
+    model, loss, tensors, settings = default_model()
     parameters = list(model.parameters())
     average = [parameter.detach().clone() for parameter in parameters]
     own = {"lr": settings.lr, "weight_decay": settings.weight_decay, "betas": settings.betas}

@@ -13,7 +13,8 @@ SPEC = {"synthetic": {"rows": 2_000}, "batch_size": 16, "epochs": 8, "checkpoint
 PROGRAM = """
 import signal, sys
 import msgspec
-from traind.trainer.contract.spec import Assignment, Checkpoint
+from traind.trainer.contract.events import Checkpoint
+from traind.trainer.contract.spec import Assignment
 from traind.trainer.run.attempt import run
 
 said = []

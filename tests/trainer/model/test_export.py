@@ -53,7 +53,7 @@ def test_onnx_predicts_the_whole_file_as_the_original_does(target, models):
 
 def test_onnx_says_what_it_takes(models):
     proto = onnx.load_from_string(to_onnx(load_model(models["kind"][0])))
-    assert [one.name for one in proto.onnx_module.input] == ["a", "b", "colour", "shop"]
+    assert [one.name for one in proto.graph.input] == ["a", "b", "colour", "shop"]
     about = msgspec.json.decode(next(one.value for one in proto.metadata_props if one.key == "traind"))
     assert (about["target"], about["labels"]) == ("kind", ["high", "low", "mid"])
 

@@ -5,8 +5,8 @@ import pytest
 
 from traind.data.prepare import prepare
 from traind.trainer.model.model import load_model
+from traind.trainer.tabular import importance as module
 from traind.trainer.tabular.importance import importance
-from traind.trainer.tabular.train import importance as module
 
 
 @pytest.mark.parametrize("target", ["value", "flag"])
