@@ -36,8 +36,10 @@ class Curves:
                 for name, value in event.metrics.items():
                     self._put(f"custom.{name}", event.step, value)
             case Epoch():
-                self.epochs.append({"epoch": event.epoch, "step": event.step, "is_best": event.is_best})
+                ended = {"epoch": event.epoch, "step": event.step, "is_best": event.is_best}
+                self.epochs.append(ended if event.monitor is None else {**ended, "monitor": event.monitor})
                 self._put("train_loss", event.step, event.train_loss)
+                self._put("val_loss", event.step, event.val_loss)
                 for name, value in event.metrics.items():
                     self._put(f"metrics.{name}", event.step, value)
             case Metric():

@@ -139,8 +139,12 @@ def _words(event: AnyEvent) -> str:
             return f"{event.progress:5.1f} %  {epoch}  step {event.step}/{event.total_steps or '?'}  {loss}"
         case Epoch():
             epochs = f"/{event.epochs}" if event.epochs else ""
-            measured = numbers({"train_loss": event.train_loss, **event.metrics})
-            return f"epoch {event.epoch}{epochs} ended{measured}{'  best so far' if event.is_best else ''}"
+            losses = {"train_loss": event.train_loss}
+            if event.val_loss is not None:
+                losses["val_loss"] = event.val_loss
+            measured = numbers({**losses, **event.metrics})
+            by = f" by {event.monitor}" if event.monitor else ""
+            return f"epoch {event.epoch}{epochs} ended{measured}{f'  best so far{by}' if event.is_best else ''}"
         case Checkpoint():
             return f"checkpoint at step {event.step}  {event.path}"
         case Log():
@@ -191,6 +195,10 @@ def print_job(job: Job) -> None:
     if job.error is not None:
         print_failure(job.error)
     print_metrics(job.metrics)
+    if job.best.epoch is not None:
+        print(f"best   epoch {job.best.epoch} by {job.best.monitor}  {number(job.best.value)}")
+    if job.best.note is not None:
+        print(plain(job.best.note))
     if job.model is not None:
         print(f"model  {job.model}")
 

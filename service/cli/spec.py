@@ -8,7 +8,8 @@ from cyclopts import Group, Parameter
 DATA = Group("Data", sort_key=1)
 MODEL = Group("Model and training", sort_key=2)
 RUNNING = Group("Running", sort_key=3)
-WORDS = frozenset({"dataset", "target", "task", "optimizer", "schedule", "device", "trainer", "name"})  # as typed
+# As typed:
+WORDS = frozenset({"dataset", "target", "task", "optimizer", "schedule", "device", "trainer", "name", "monitor"})
 
 Text = str | None
 Texts = tuple[str, ...]
@@ -40,6 +41,7 @@ class SpecFlags:
     weight_decay: Annotated[Text, _flag("of the optimizer", MODEL)] = None
     grad_clip: Annotated[Text, _flag("largest norm of the gradient", MODEL)] = None
     patience: Annotated[Text, _flag("epochs without a better one before it ends; null: never", MODEL)] = None
+    monitor: Annotated[Text, _flag("what decides the best epoch: val_loss or a metric", MODEL)] = None
     seed: Annotated[Text, _flag("of everything random", MODEL)] = None
     threads: Annotated[Text, _flag("of torch; takes that many slots", RUNNING)] = None
     device: Annotated[Text, _flag("auto, cpu, cuda or cuda:1", RUNNING)] = None

@@ -9,7 +9,7 @@ import { essence, trainSpec } from "./schema.js";
 
 const FIRST = ["dataset", "target", "model", "epochs", "name"];
 const GROUPS = [
-  ["Training", ["batch_size", "lr", "optimizer", "schedule", "weight_decay", "grad_clip", "patience", "seed"]],
+  ["Training", ["batch_size", "lr", "optimizer", "schedule", "weight_decay", "grad_clip", "patience", "monitor", "seed"]],
   ["Data", ["task", "ignore", "features", "validation", "synthetic"]],
   ["Running", ["max_seconds", "max_attempts", "checkpoint_every", "report_every", "threads", "device", "priority", "tags", "trainer", "options"]],
 ];

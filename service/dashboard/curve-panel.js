@@ -3,7 +3,7 @@
 import { Chart, ChartGroup } from "./chart.js";
 import { Curves } from "./curves.js";
 import { h, say } from "./dom.js";
-import { brief, count, title, value } from "./format.js";
+import { brief, count, term, title, value } from "./format.js";
 import { isOver } from "./store.js";
 
 export class CurvePanel {
@@ -57,7 +57,8 @@ export class CurvePanel {
 
   #lossSeries() {
     const drawn = this.#series("loss", "training", 1, true);
-    const validation = this.#curves.get("metrics.loss");
+    const ofEpochs = this.#curves.get("val_loss");
+    const validation = ofEpochs.x.length ? ofEpochs : this.#curves.get("metrics.loss");
     if (validation.x.length) drawn.push({ label: "validation", index: 2, ...validation, hasDots: true });
     return drawn;
   }
@@ -76,7 +77,7 @@ export class CurvePanel {
     if (!series.length) return;
     if (!this.#charts.has(key)) this.#add(key, name);
     const { best, attempts } = this.#curves;
-    const marked = best && (key === "loss" || key.startsWith("metrics.")) ? { ...best, label: `best · epoch ${count(best.epoch)}` } : null;
+    const marked = best && (key === "loss" || key.startsWith("metrics.")) ? { ...best, label: `best by ${term(best.monitor)} · epoch ${count(best.epoch)}` } : null;
     this.#charts.get(key).show({ series, baseline, best: marked, attempts: attempts.map((one) => ({ ...one })) });
   }
 

@@ -5,7 +5,7 @@ const MOST = 6_000; // points of one series before every second older one is let
 
 export class Curves {
   series = new Map(); // name -> {x: steps, y: values; NaN where not finite}
-  #bests = []; // {epoch, step} of each epoch that was the best so far
+  #bests = []; // {epoch, step, monitor} of each epoch that was the best so far
   attempts = []; // [{attempt, resumed_from_step}]
   seq = 0; // of the newest event in it
   #epochAt = { x: [], y: [] }; // steps and the epoch that ended there
@@ -19,7 +19,7 @@ export class Curves {
     this.attempts = [...(answer.attempts ?? [])];
     this.#epochAt = { x: [], y: [] };
     this.#bests = [];
-    for (const { epoch, step, is_best: isBest } of answer.epochs ?? []) this.#epochEnded(epoch, step, isBest);
+    for (const ended of answer.epochs ?? []) this.#epochEnded(ended);
     this.seq = answer.last_seq;
   }
 
@@ -37,7 +37,8 @@ export class Curves {
       case "epoch":
         this.#point("train_loss", event.step, event.train_loss);
         this.#points("metrics", event.step, event.metrics);
-        this.#epochEnded(event.epoch, event.step, event.is_best);
+        if (event.val_loss !== undefined) this.#point("val_loss", event.step, event.val_loss);
+        this.#epochEnded(event);
         return true;
       case "metric":
         this.#points("custom", event.step, event.values);
@@ -64,7 +65,7 @@ export class Curves {
     return index < 0 ? (y.at(-1) ?? 0) + 1 : y[index];
   }
 
-  /** The best epoch so far, {epoch, step}, or null. */
+  /** The best epoch so far, {epoch, step, monitor}, or null. */
   get best() {
     return this.#bests.at(-1) ?? null;
   }
@@ -73,10 +74,10 @@ export class Curves {
     return Math.max(0, ...[...this.series.values()].map(({ x }) => x.at(-1) ?? 0));
   }
 
-  #epochEnded(epoch, step, isBest) {
+  #epochEnded({ epoch, step, is_best: isBest, monitor = "val_loss" }) {
     this.#epochAt.x.push(step);
     this.#epochAt.y.push(epoch);
-    if (isBest) this.#bests.push({ epoch, step });
+    if (isBest) this.#bests.push({ epoch, step, monitor });
   }
 
   #entered(event) {

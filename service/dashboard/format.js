@@ -89,9 +89,15 @@ export function plural(number, noun, many = `${noun}s`) {
   return `${count(number)} ${number === 1 ? noun : many}`;
 }
 
+/** A metric within a sentence: "val_loss" -> "validation loss", "rmse" -> "RMSE". */
+export function term(name) {
+  const written = title(name);
+  return written.slice(1) === written.slice(1).toLowerCase() && !/\d|²/.test(written) ? written.toLowerCase() : written;
+}
+
 /** "log_loss" -> "Log loss"; the field's abbreviations in capitals. */
 export function title(name) {
-  const known = { rmse: "RMSE", mae: "MAE", r2: "R²", auc: "AUC", f1: "F1", lr: "Learning rate", mse: "MSE" };
+  const known = { rmse: "RMSE", mae: "MAE", r2: "R²", auc: "AUC", f1: "F1", lr: "Learning rate", mse: "MSE", val_loss: "Validation loss" };
   if (known[name]) return known[name];
   const words = String(name).replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);

@@ -4,7 +4,7 @@
 import { get } from "./api.js";
 import { report } from "./dialog.js";
 import { button, fill, h } from "./dom.js";
-import { count, duration, timeOf, title, value } from "./format.js";
+import { count, duration, term, timeOf, title, value } from "./format.js";
 
 const MOST = 300; // lines kept while events keep coming
 const PAGE = 1_000; // events looked through at once for those that are not progress
@@ -95,8 +95,9 @@ const SAYS = {
   checkpoint: (event) => `Checkpoint at step ${count(event.step)}${event.seconds ? `, ${duration(event.seconds)}` : ""}`,
   metric: (event) => Object.entries(event.values).map(([name, number]) => `${name} ${value(number)}`).join(", "),
   epoch(event) {
-    const metrics = Object.entries(event.metrics ?? {}).slice(0, 2).map(([name, number]) => `${title(name)} ${value(number)}`);
-    return [`Epoch ${count(event.epoch)} · ${metrics.join(" · ") || `loss ${value(event.train_loss)}`}`, event.is_best && h("b.best", {}, " best")];
+    const measured = { ...(event.val_loss !== undefined && { val_loss: event.val_loss }), ...event.metrics };
+    const metrics = Object.entries(measured).slice(0, 3).map(([name, number]) => `${title(name)} ${value(number)}`);
+    return [`Epoch ${count(event.epoch)} · ${metrics.join(" · ") || `loss ${value(event.train_loss)}`}`, event.is_best && h("b.best", {}, ` best by ${term(event.monitor ?? "val_loss")}`)];
   },
 };
 

@@ -5,7 +5,7 @@ import { CurvePanel } from "./curve-panel.js";
 import { report } from "./dialog.js";
 import { fill, h, say } from "./dom.js";
 import { recipe } from "./dryrun.js";
-import { count, dateOf, duration, share, title, value } from "./format.js";
+import { count, dateOf, duration, share, term, title, value } from "./format.js";
 import { History } from "./history.js";
 import { stateIcon } from "./icons.js";
 import { showModel } from "./model.js";
@@ -233,7 +233,7 @@ function factsOf(job) {
     ["Loss", job.diverged ? "not finite" : value(job.loss)],
     ...Object.entries(scores(job)).slice(0, 4).map(([name, number]) => [title(name), value(number)]),
     ["Rows a second", count(job.samples_per_s)],
-    job.best_epoch && ["Best epoch", count(job.best_epoch)],
+    job.best?.epoch && [`Best epoch by ${term(job.best.monitor)}`, count(job.best.epoch)],
     job.attempt > 1 && ["Attempt", job.resumed_from_step ? `${job.attempt}, from step ${count(job.resumed_from_step)}` : count(job.attempt)],
   ].filter(Boolean);
 }

@@ -1,6 +1,6 @@
 // How a job stands, in words: what it trains on, where it is, and why it waits.
 
-import { count, duration, nth, plural } from "./format.js";
+import { count, duration, nth, plural, term } from "./format.js";
 import { isActive, isOver } from "./store.js";
 
 const ASKED = { stop: "Stopping", pause: "Pausing", cancel: "Cancelling" };
@@ -47,7 +47,7 @@ export function standingOf(job, store) {
 
 function epochsTaken(job) {
   const taken = job.epoch ? plural(job.epoch, "epoch") : "Completed";
-  return job.best_epoch && job.best_epoch !== job.epoch ? `${taken}, best was ${count(job.best_epoch)}` : taken;
+  return job.best_epoch && job.best_epoch !== job.epoch ? `${taken}, best by ${term(job.best?.monitor ?? "val_loss")} was ${count(job.best_epoch)}` : taken;
 }
 
 function placeInLine(job, store) {

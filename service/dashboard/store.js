@@ -106,7 +106,7 @@ function fold(job, event) {
     case "progress":
       return progressed(job, event);
     case "epoch":
-      return { epoch: event.epoch, metrics: event.metrics ?? {}, ...(event.is_best && { best: event.metrics, best_epoch: event.epoch }) };
+      return epochEnded(event);
     case "control":
       return { requested: event.verb === "resume" ? null : event.verb };
     default:
@@ -146,6 +146,13 @@ function progressed(job, event) {
   return changes;
 }
 
+function epochEnded({ epoch, val_loss: loss, metrics = {}, monitor = "val_loss", is_best: isBest }) {
+  const measured = loss === undefined ? metrics : { ...metrics, val_loss: loss };
+  const changes = { epoch, metrics: measured };
+  if (isBest) Object.assign(changes, { best: { epoch, monitor, value: measured[monitor] ?? null, metrics: measured }, best_epoch: epoch });
+  return changes;
+}
+
 /** Return whether the job can still change by itself. */
 export const isOver = (job) => TERMINAL.includes(job.status);
 export const isActive = (job) => ACTIVE.includes(job.status);
@@ -154,5 +161,5 @@ export const isActive = (job) => ACTIVE.includes(job.status);
 export function scores(job) {
   const finished = job.metrics?.validation;
   if (finished) return finished;
-  return Object.keys(job.best ?? {}).length ? job.best : job.metrics ?? {};
+  return job.best?.epoch ? job.best.metrics : job.metrics ?? {};
 }

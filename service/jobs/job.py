@@ -22,10 +22,21 @@ from traind.trainer.contract.events import (
     State,
     Status,
 )
+from traind.trainer.contract.metrics import VAL_LOSS
 from traind.trainer.contract.spec import DatasetFile, TrainSpec
 
 TERMINAL = frozenset({Status.COMPLETED, Status.STOPPED, Status.CANCELLED, Status.FAILED})
 ACTIVE = frozenset({Status.STARTING, Status.LOADING, Status.RUNNING})  # a worker has it
+
+
+class Best(Struct, frozen=True, kw_only=True):
+    """The best epoch so far, and what decided that it is. Its numbers are the finished model's validation metrics."""
+
+    epoch: int | None = None
+    monitor: str = VAL_LOSS  # what decides: the loss on the validation rows, or a metric
+    value: float | None = None  # of the monitor
+    metrics: dict[str, Any] = {}  # of the epoch, on the validation rows, val_loss among them
+    note: str | None = None  # why the finished model's validation metrics are others, where they are
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -54,7 +65,7 @@ class Job(Struct, frozen=True, kw_only=True):
     lr: float | None = None
     diverged: bool = False
     metrics: dict[str, Any] = {}  # validation metrics of the newest epoch; when finished, of every split
-    best: dict[str, Any] = {}  # validation metrics of the best epoch so far
+    best: Best = Best()
     best_epoch: int | None = None
     timings: dict[str, float] = {}  # queued_s starting_s loading_s: data_s model_s; first_step_s ...
     created_at: float
@@ -202,6 +213,7 @@ def _finished(job: Job, event: State) -> dict[str, Any]:
             "weights_digest": result.weights_digest or job.weights_digest,
             "metrics": result.metrics or job.metrics,
             "best_epoch": result.best_epoch or job.best_epoch,
+            "best": msgspec.structs.replace(job.best, note=result.best_note),
             "report": result.report or job.report,
         }
     return changes
@@ -234,9 +246,12 @@ def _progressed(job: Job, event: Progress) -> dict[str, Any]:
 
 def _epoch_ended(event: Epoch) -> dict[str, Any]:
     """Return what the end of an epoch changes."""
-    changes: dict[str, Any] = {"epoch": event.epoch, "step": event.step, "metrics": event.metrics}
+    measured = event.metrics if event.val_loss is None else {**event.metrics, VAL_LOSS: event.val_loss}
+    changes: dict[str, Any] = {"epoch": event.epoch, "step": event.step, "metrics": measured}
     if event.is_best:
-        changes |= {"best": event.metrics, "best_epoch": event.epoch}
+        monitor = event.monitor or VAL_LOSS
+        best = Best(epoch=event.epoch, monitor=monitor, value=measured.get(monitor), metrics=measured)
+        changes |= {"best": best, "best_epoch": event.epoch}
     return changes
 
 

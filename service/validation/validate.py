@@ -12,6 +12,7 @@ import msgspec
 
 from traind.service.errors import InvalidSpec
 from traind.service.validation.explain import LISTED, Problem, problems
+from traind.trainer.contract.metrics import monitors
 from traind.trainer.contract.spec import TrainSpec
 
 T = TypeVar("T")
@@ -127,6 +128,8 @@ def _conflicts(spec: TrainSpec) -> list[Problem]:
     found = []
     if spec.dataset is not None and spec.synthetic is not None:
         found.append(Problem("synthetic", "cannot be given together with dataset"))
+    if spec.trainer == "tabular" and spec.monitor not in (known := monitors(spec.task)):
+        found.append(Problem("monitor", f"must be one of {', '.join(known)}, got {spec.monitor!r}"))
     if spec.options and spec.trainer == "tabular":
         found.append(Problem("options", "are for a trainer of your own, which trainer names"))
     if spec.validation.kind == "group" and spec.validation.column is None:

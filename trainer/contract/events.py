@@ -42,6 +42,7 @@ class Result(Struct, frozen=True, omit_defaults=True):
     metrics: dict[str, Any] = {}  # {"train": {...}, "validation": {...}, "baseline": {...}, "test": {...}}
     best_epoch: int | None = None
     report: dict[str, Any] = {}  # schema with evidence, warnings, importance, confusion or residuals, recipe
+    best_note: str | None = None  # why metrics.validation are not those of the best epoch, where they are not
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -86,13 +87,18 @@ class Progress(Event, frozen=True, kw_only=True, omit_defaults=True, tag="progre
 
 
 class Epoch(Event, frozen=True, kw_only=True, omit_defaults=True, tag="epoch"):
-    """An epoch ended: `metrics` on the validation rows, `is_best` when the model of this epoch is kept."""
+    """An epoch ended: `metrics` on the validation rows.
+
+    `is_best`: by `monitor` this epoch is the best so far, and its model is kept.
+    """
 
     attempt: int
     epoch: int
     epochs: int | None
     step: int
     train_loss: float | None
+    val_loss: float | None = None  # the loss on the validation rows, in the network's own terms
+    monitor: str | None = None  # what decides which epoch is best: val_loss or one of `metrics`
     metrics: dict[str, float | None] = {}
     is_best: bool = False
     lr: float | None = None

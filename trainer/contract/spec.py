@@ -16,6 +16,8 @@ DatasetName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z",
 JOB_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}\Z"
 JobId = Annotated[str, Meta(pattern=JOB_ID_PATTERN, max_length=64)]
 Fraction = Annotated[float, Meta(ge=0.0, lt=1.0)]
+_MONITOR = "what decides the best epoch and early stopping: val_loss or a metric of the task; of an own trainer, any"
+Monitor = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.@/-]{0,63}\Z", description=_MONITOR)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
@@ -97,6 +99,7 @@ class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     grad_clip: Annotated[float, Meta(gt=0.0, le=1e6)] | None = None
     patience: Annotated[int, Meta(ge=1, le=100_000)] | Auto | None = "auto"
     validation: Validation = Validation()
+    monitor: Monitor = "val_loss"
     seed: Seed = 0
     threads: Annotated[int, Meta(ge=1, le=256)] = 1
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:[0-9]{1,2})?)\Z")] = "auto"

@@ -107,7 +107,8 @@ def _print(event: AnyEvent) -> None:
         case Progress():
             words = f"step {event.step}/{event.total_steps or '?'}, loss {event.loss}"
         case Epoch():
-            words = f"epoch {event.epoch}: " + ", ".join(f"{name} {value}" for name, value in event.metrics.items())
+            numbers = {"train_loss": event.train_loss, "val_loss": event.val_loss, **event.metrics}
+            words = f"epoch {event.epoch}: " + ", ".join(f"{name} {value}" for name, value in numbers.items())
         case _:
             words = encode_event(event).decode()
     sys.stdout.write(words.rstrip() + "\n")

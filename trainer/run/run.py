@@ -213,10 +213,14 @@ class Run(Generic[Options]):
         *,
         epochs: int | None = None,
         loss: float | None = None,
+        val_loss: float | None = None,
         metrics: dict[str, float | None] | None = None,
         is_best: bool = False,
     ) -> None:
-        """Say that an epoch has ended, with the mean training loss and the metrics on the validation rows."""
+        """Say that an epoch has ended: the mean training loss, the loss and the metrics on the validation rows.
+
+        `is_best`: the epoch is the best so far by what `spec.monitor` names.
+        """
         self.beat()
         self.emit(
             Epoch(
@@ -225,6 +229,8 @@ class Run(Generic[Options]):
                 epochs=epochs,
                 step=self.step,
                 train_loss=finite(loss),
+                val_loss=finite(val_loss),
+                monitor=self.spec.monitor,
                 metrics={name: finite(value) for name, value in (metrics or {}).items()},
                 is_best=is_best,
                 samples_per_s=self._meter.rates()[0],
@@ -237,11 +243,13 @@ class Run(Generic[Options]):
         *,
         metrics: dict[str, Any] | None = None,
         best_epoch: int | None = None,
+        best_note: str | None = None,
         report: dict[str, Any] | None = None,
     ) -> Path:
         """Write the finished model: tensors and plain values, `model["weights"]` being what was learned.
 
-        Its file holds the spec, the metrics, the digests and the versions beside it. Call it once, last.
+        Its file holds the spec, the metrics, the digests and the versions beside it. `best_note` says why the
+        validation metrics are not those of the best epoch, where they are not. Call it once, last.
         """
         self.beat()
         path = self.folder / "model.pt"
@@ -254,7 +262,7 @@ class Run(Generic[Options]):
             "metrics": metrics or {},
         }
         digest = write_model(path, model, head)
-        self.result = Result(str(path), digest, metrics or {}, best_epoch, report or {})
+        self.result = Result(str(path), digest, metrics or {}, best_epoch, report or {}, best_note)
         return path
 
     def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:

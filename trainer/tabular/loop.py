@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from traind.trainer.contract.control import Verb
-from traind.trainer.contract.errors import Diverged
+from traind.trainer.contract.errors import Diverged, SpecError
+from traind.trainer.contract.metrics import VAL_LOSS, is_higher_better
 from traind.trainer.run.run import Run
 from traind.trainer.step.step import Step
 from traind.trainer.tabular.schedules import Schedule
@@ -34,6 +35,7 @@ class TrainingPlan:
     patience: int | None
     schedule: Schedule
     seed: int
+    monitor: str = VAL_LOSS
 
     @property
     def batches(self) -> int:
@@ -58,6 +60,7 @@ class FitState:
     rollbacks: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     good: dict[str, Any] | None = None  # fit and step when the last epoch ended well: the way back
+    monitor: str = VAL_LOSS  # what `best_score` is of
 
     def rows(self, plan: TrainingPlan) -> int:
         """How many training rows have been taken."""
@@ -68,13 +71,32 @@ class FitState:
         return self.epoch >= plan.epochs or (plan.patience is not None and self.waited >= plan.patience)
 
 
-Evaluate = Callable[[], tuple[float, dict[str, float | None]]]
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an epoch's weights are worth on the validation rows."""
+
+    loss: float  # in the network's own terms
+    metrics: dict[str, float | None]  # None: not defined on these rows
+
+    def score(self, monitor: str) -> float:
+        """Return the number by which epochs are compared, lower is better; raises `SpecError` where there is none."""
+        if monitor == VAL_LOSS:
+            return self.loss
+        value = self.metrics.get(monitor)
+        if value is None:
+            known = ", ".join(name for name, known in self.metrics.items() if known is not None)
+            problem = f"{monitor} is not defined on the validation rows; there are: {VAL_LOSS}, {known}"
+            raise SpecError(f"monitor: {problem}.", field="monitor")
+        return -value if is_higher_better(monitor) else value
+
+
+Evaluate = Callable[[], Evaluation]
 
 
 def begin(step: Step, plan: TrainingPlan, saved: dict[str, Any] | None) -> FitState:
     """Return where to begin, the step being put there. More epochs than were planned: patience begins anew."""
     if saved is None:
-        state = FitState(epochs=plan.epochs)
+        state = FitState(epochs=plan.epochs, monitor=plan.monitor)
         state.good = _snapshot(step, state)
         return state
     step.restore(saved["step"])
@@ -90,7 +112,7 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
 ) -> None:
     """Train until the plan is done or the run is told to leave, and save: `state` is then where that is.
 
-    `evaluate` gives a score (lower is better) and metrics, on rows that are not trained on. `about` is what makes a
+    `evaluate` gives loss and metrics on rows that are not trained on. `about` is what makes a
     model of the weights, saved beside them. Raises `Diverged`, with `state` back at the last good epoch.
     """
     every, batches, total = run.spec.report_every, plan.batches, plan.epochs * plan.batches
@@ -159,9 +181,9 @@ def permutation(seed: int, epoch: int, rows: int) -> Tensor:
 def _end_epoch(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, evaluate: Evaluate) -> None:
     """Evaluate the epoch, keep its weights if they are the best so far, and remember it as a place to go back to."""
     with run.aside():
-        score, metrics = evaluate()
+        found = evaluate()
     total, rows = step.loss_total()
-    if not (math.isfinite(score) and _is_sound(step, None, is_looking=True)):
+    if not (math.isfinite(found.loss) and _is_sound(step, None, is_looking=True)):
         _go_back(run, step, state)
         return
     loss = (total - state.loss_before[0]) / (rows - state.loss_before[1])
@@ -169,12 +191,15 @@ def _end_epoch(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, e
     state.epoch += 1
     state.batch = 0
     state.waited += 1
+    score = found.score(plan.monitor)
     if is_best := score < state.best_score:
         state.best_score, state.best_epoch, state.waited = score, state.epoch, 0
         state.best_weights = step.keep(averaged=True)
-    state.history.append({"epoch": state.epoch, "loss": loss, **metrics})
+    state.history.append({"epoch": state.epoch, "loss": loss, VAL_LOSS: found.loss, **found.metrics})
     state.good = _snapshot(step, state)
-    run.end_epoch(state.epoch, epochs=plan.epochs, loss=loss, metrics=metrics, is_best=is_best)
+    run.end_epoch(
+        state.epoch, epochs=plan.epochs, loss=loss, val_loss=found.loss, metrics=found.metrics, is_best=is_best
+    )
 
 
 def _is_sound(step: Step, loss: float | None, *, is_looking: bool) -> bool:

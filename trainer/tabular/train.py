@@ -17,6 +17,7 @@ from traind.data.prepare import Prepared, Request, Source, prepare
 from traind.data.table.schema import Schema
 from traind.trainer.contract import spec as contract
 from traind.trainer.contract.errors import Diverged, SpecError
+from traind.trainer.contract.metrics import VAL_LOSS, monitors
 from traind.trainer.model.model import Model, forward
 from traind.trainer.network.network import build
 from traind.trainer.network.objective import loss_function, training_target
@@ -26,8 +27,8 @@ from traind.trainer.run.run import Run
 from traind.trainer.step.flat_optimizer import Optimizer
 from traind.trainer.step.step import Step, make_step
 from traind.trainer.tabular.importance import importance
-from traind.trainer.tabular.loop import Evaluate, FitState, TrainingPlan, begin, fit
-from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusion, measure, residuals
+from traind.trainer.tabular.loop import Evaluate, Evaluation, FitState, TrainingPlan, begin, fit
+from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusion, log_loss, measure, residuals
 from traind.trainer.tabular.schedules import Schedule
 
 WARNINGS_TOLD = 20  # all of them are in the report
@@ -46,7 +47,7 @@ def train(run: Run[Any]) -> None:
         plan = plan_of(run, prepared, recipe)
         state = begin(step, plan, run.restore())
     try:
-        fit(run, step, plan, state, evaluate_of(run, step, recipe, prepared.validation), about)
+        fit(run, step, plan, state, evaluation_of(run, step, recipe, prepared.validation), about)
     except Diverged:
         finish(run, prepared, about, state, step)  # the last good model is kept
         raise
@@ -137,23 +138,41 @@ def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe) -> TrainingPlan:
     rows = len(prepared.train)
     steps = recipe.epochs * -(-rows // recipe.batch_size)
     schedule = Schedule(recipe.schedule, recipe.lr, steps, round(recipe.warmup * steps))
-    return TrainingPlan(rows, recipe.batch_size, recipe.epochs, recipe.patience, schedule, run.spec.seed)
+    monitor = run.spec.monitor
+    if monitor not in (known := monitors(recipe.task)):
+        problem = f"{monitor!r} is no metric of {recipe.task}; there are: {', '.join(known)}"
+        raise SpecError(f"monitor: {problem}.", field="monitor")
+    return TrainingPlan(rows, recipe.batch_size, recipe.epochs, recipe.patience, schedule, run.spec.seed, monitor)
 
 
-def evaluate_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Evaluate:
-    """Return what scores the step's weights on `rows`: the loss there, in the network's own terms."""
+def evaluation_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Evaluate:
+    """Return what measures the step's weights on `rows`, as a model that is made of them would predict."""
 
-    def evaluate() -> tuple[float, dict[str, float | None]]:
+    def evaluate_epoch() -> Evaluation:
         with step.evaluation(averaged=True) as network:
-            predicted = forward(network, recipe, rows, run.beat).numpy()
-        found = measure(predicted, rows.target)
-        if predicted.ndim == 2:
-            score = found["log_loss"]
-            return (float("nan") if score is None else score), found
-        error = training_target(recipe, predicted) - training_target(recipe, rows.target)
-        return float((error.double() ** 2).mean()), found
+            return evaluated(network, recipe, rows, run.beat)[0]
 
-    return evaluate
+    return evaluate_epoch
+
+
+def evaluated(
+    network: torch.nn.Module, recipe: Recipe, rows: Encoded, beat: Callable[[], None]
+) -> tuple[Evaluation, Recipe, NDArray[Any]]:
+    """Return the network's loss and metrics on `rows`, the recipe of its model, and what that predicts."""
+    predicted = forward(network, recipe, rows, beat).numpy()
+    loss = validation_loss(recipe, predicted, rows.target)
+    meant = with_means(recipe, predicted, rows.target)
+    if meant is not recipe:
+        predicted = forward(network, meant, rows, beat).numpy()
+    return Evaluation(loss, measure(predicted, rows.target)), meant, predicted
+
+
+def validation_loss(recipe: Recipe, predicted: NDArray[Any], target: NDArray[Any]) -> float:
+    """Return the loss in the network's own terms: of its probabilities, or of its values as it sees the target."""
+    if predicted.ndim == 2:
+        return log_loss(predicted.astype(np.float64), target.astype(np.int64))
+    error = training_target(recipe, predicted) - training_target(recipe, target)
+    return float((error.double() ** 2).mean())
 
 
 def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], state: FitState, step: Step) -> None:
@@ -161,11 +180,11 @@ def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], state: FitS
     if not (state.step and run.wants_model):
         return
     weights = {name: tensor.cpu() for name, tensor in step.weights(state.best_weights).items()}
-    recipe = with_means(Model({**about, "weights": weights}), prepared.validation, run.beat)
-    about = {**about, "recipe": msgspec.to_builtins(recipe)}
     model = Model({**about, "weights": weights})
+    found, recipe, predicted = evaluated(model.network, model.recipe, prepared.validation, run.beat)
+    model.recipe, about = recipe, {**about, "recipe": msgspec.to_builtins(recipe)}
     golden = [dict(row) for row in prepared.samples]
-    found, report = evaluate(run, model, prepared)
+    metrics, report = evaluate(run, model, prepared, found, predicted)
     run.finish(
         {
             **about,
@@ -173,39 +192,51 @@ def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], state: FitS
             "history": state.history,
             "golden": {"rows": golden, "predictions": model.values(golden)},
         },
-        metrics=found,
+        metrics=metrics,
         best_epoch=state.best_epoch,
+        best_note=note_on(state, metrics["validation"]),
         report={"schema": shown(prepared.schema), "recipe": about["recipe"], "step": step.kind, **report},
     )
 
 
-def with_means(model: Model, rows: Encoded, beat: Callable[[], None]) -> Recipe:
-    """Return the model's recipe, predicting means instead of medians if that is clearly better on `rows`.
+def note_on(state: FitState, measured: dict[str, float | None]) -> str | None:
+    """Return why the finished model's validation metrics are not those of the best epoch; None where they are."""
+    if state.best_epoch is None:
+        return f"No epoch ended: the model is of the weights after step {state.step}."
+    reported = state.history[state.best_epoch - 1]
+    if all(reported.get(name) == value for name, value in measured.items()):
+        return None
+    return "The finished model was measured again on the CPU, where it predicts; the last digits differ."
+
+
+def with_means(recipe: Recipe, predicted: NDArray[Any], target: NDArray[Any]) -> Recipe:
+    """Return the recipe, or one that predicts means instead of medians if that is clearly better on these rows.
 
     A network that learned logarithms predicts medians. The mean is the mean ratio of target to prediction above them
     (Duan, Smearing Estimate, 1983): with little noise the same, with much noise of another size.
     """
-    scale, target = model.recipe.target_scale, rows.target
-    if not scale.log or len(rows) < MEANS_ROWS:
-        return model.recipe
-    values = forward(model.network, model.recipe, rows, beat).numpy()
-    factor = float((target / values).mean())
-    before, after = (float(((kind - target) ** 2).mean()) for kind in (values, values * factor))
+    scale = recipe.target_scale
+    if not scale.log or len(target) < MEANS_ROWS:
+        return recipe
+    factor = float((target / predicted).mean())
+    before, after = (float(((kind - target) ** 2).mean()) for kind in (predicted, predicted * factor))
     if not after < before * MEANS_GAIN**2:
-        return model.recipe
-    return structs.replace(model.recipe, target_scale=structs.replace(scale, factor=factor))
+        return recipe
+    return structs.replace(recipe, target_scale=structs.replace(scale, factor=factor))
 
 
-def evaluate(run: Run[Any], model: Model, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the metrics by split, and a closer look at the validation rows."""
+def evaluate(
+    run: Run[Any], model: Model, prepared: Prepared, validation: Evaluation, values: NDArray[Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metrics by split, and a closer look at the validation rows, for which the model says `values`."""
     found: dict[str, Any] = {}
     parts = {"train": prepared.train, "validation": prepared.validation, "test": prepared.test}
-    predicted = {}
     for name, rows in parts.items():
-        if len(rows):
-            predicted[name] = forward(model.network, model.recipe, rows, run.beat).numpy()
-            found[name] = measure(predicted[name], rows.target)
-    rows, values = prepared.validation, predicted["validation"]
+        if name == "validation":
+            found[name] = {VAL_LOSS: validation.loss, **validation.metrics}
+        elif len(rows):
+            found[name] = measure(forward(model.network, model.recipe, rows, run.beat).numpy(), rows.target)
+    rows = prepared.validation
     found["baseline"] = baseline(prepared.train.target, rows.target, len(model.labels))
     report: dict[str, Any] = {
         "rows": {name: len(part) for name, part in parts.items()},

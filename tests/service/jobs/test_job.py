@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from traind.service.jobs.job import Job, apply, submitted, summary
+from traind.service.jobs.job import Best, Job, apply, submitted, summary
 from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
@@ -66,10 +66,17 @@ def test_a_diverged_loss_is_null_and_said() -> None:
 
 
 def test_the_best_epoch_keeps_its_metrics() -> None:
-    first = Epoch(attempt=1, epoch=1, epochs=3, step=10, train_loss=1.0, metrics={"rmse": 1.0}, is_best=True)
-    second = Epoch(attempt=1, epoch=2, epochs=3, step=20, train_loss=0.9, metrics={"rmse": 1.2})
+    ended = {"attempt": 1, "epochs": 3, "train_loss": 1.0, "monitor": "rmse"}
+    first = Epoch(epoch=1, step=10, val_loss=0.5, metrics={"rmse": 1.0}, is_best=True, **ended)
+    second = Epoch(epoch=2, step=20, val_loss=0.4, metrics={"rmse": 1.2}, **ended)
     job = folded(*RUNNING, first, second)
-    assert (job.best_epoch, job.best, job.metrics) == (1, {"rmse": 1.0}, {"rmse": 1.2})
+    assert (job.best_epoch, job.metrics) == (1, {"rmse": 1.2, "val_loss": 0.4})
+    assert job.best == Best(epoch=1, monitor="rmse", value=1.0, metrics={"rmse": 1.0, "val_loss": 0.5})
+
+
+def test_a_status_of_the_first_version_is_read_though_its_best_had_no_epoch() -> None:
+    old = msgspec.to_builtins(folded(*RUNNING)) | {"best": {"rmse": 1.0}, "best_epoch": 3}
+    assert msgspec.convert(old, Job).best == Best()
 
 
 def test_the_result_of_the_end_stands_in_the_job() -> None:
