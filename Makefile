@@ -8,7 +8,7 @@ BENCH := .venv/.ready-to-compare
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench faults e2e wheel clean
+.PHONY: help demo run test check format tables bench faults e2e wheel clean
 
 help: ## list these targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
@@ -30,6 +30,9 @@ check: $(DEV) ## lint, format and types
 format: $(DEV) ## put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+tables: $(DEV) ## write the tables in docs/ that are made from the code
+	$(BIN)/python docs/tables.py
 
 bench: $(BENCH) ## what is measured, as tables; ONLY=name for one of them
 	$(BIN)/python -m bench $(ONLY)

@@ -30,25 +30,38 @@ def processors() -> int:
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings of one service. `Meta(description=)` is the help text."""
+    """The settings of one service. The line after each is its help text."""
 
-    root: Annotated[str, Meta(description="folder that holds everything")] = "."
-    slots: Annotated[int, Meta(ge=1, le=1024, description="jobs that train at once; default: cores")] | None = None
-    trainers: Annotated[dict[str, str], Meta(description='own trainers: {"name": "package.module:function"}')] = {}
-    grace_s: Annotated[Seconds, Meta(description="how long a worker may take to obey before it is killed")] = 30.0
-    hang_s: Annotated[Seconds, Meta(description="a running job without a step for this long is killed")] = 60.0
-    loading_s: Annotated[Seconds, Meta(description="a job may load its data for this long")] = 3_600.0
-    shutdown_s: Annotated[Seconds, Meta(description="running jobs get this long to checkpoint at shutdown")] = 8.0
-    max_queued: Annotated[Count, Meta(description="jobs that may wait")] = 10_000
-    max_upload_bytes: Annotated[Bytes, Meta(description="size of one data set")] = 10 * GIGABYTE
-    worker_memory_bytes: Annotated[Bytes, Meta(description="address space of one worker; 0: no limit")] = 0
-    memory_budget_bytes: Annotated[Bytes, Meta(description="estimated memory of one job; 0: no limit")] = 8 * GIGABYTE
-    disk_floor_bytes: Annotated[Bytes, Meta(description="below this much free space jobs pause")] = 64 * 1024**2
-    keep_checkpoints: Annotated[
-        Count, Meta(description="checkpoints kept of a job, beside its best and pinned ones")
-    ] = 2
-    keep_finished: Annotated[Count, Meta(description="finished jobs kept; default: all")] | None = None
-    keep_days: Annotated[Seconds, Meta(description="days a finished job is kept; default: for ever")] | None = None
+    root: str = "."
+    """Folder that holds everything."""
+    slots: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    """Jobs that train at once; null: one for each core."""
+    trainers: dict[str, str] = {}
+    """Trainers of your own, as {"name": "package.module:function"}."""
+    grace_s: Seconds = 30.0
+    """Seconds that a worker may take to obey a verb before it is killed."""
+    hang_s: Seconds = 60.0
+    """Seconds without a gradient step after which a running job is killed and tried again."""
+    loading_s: Seconds = 3_600.0
+    """Seconds that a job may take to load its data."""
+    shutdown_s: Seconds = 8.0
+    """Seconds that running jobs get at shutdown to write a checkpoint."""
+    max_queued: Count = 10_000
+    """Jobs that may wait; further ones are refused."""
+    max_upload_bytes: Bytes = 10 * GIGABYTE
+    """Largest data set, in bytes."""
+    worker_memory_bytes: Bytes = 0
+    """Address space of one worker, in bytes; 0: no limit."""
+    memory_budget_bytes: Bytes = 8 * GIGABYTE
+    """Largest estimated memory of one job, in bytes; 0: no limit."""
+    disk_floor_bytes: Bytes = 64 * 1024**2
+    """Free space, in bytes, below which jobs pause."""
+    keep_checkpoints: Count = 2
+    """Checkpoints kept of a job, beside its best and its pinned ones."""
+    keep_finished: Count | None = None
+    """Finished jobs that are kept; null: all."""
+    keep_days: Seconds | None = None
+    """Days that a finished job is kept; null: for ever."""
 
     @classmethod
     def check(cls, **values: Any) -> "Settings":

@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter
 
 import traind
 from traind.service.cli.entry import INTERRUPTED
+from traind.service.field_lines import field_lines
 from traind.service.http.server import Door
 from traind.service.http.server import serve as listening
 from traind.service.http.telemetry import configure_logging
@@ -25,19 +26,10 @@ DOOR = Group("Door", sort_key=1)
 SETTINGS = Group("Settings", sort_key=2)
 
 
-def _help_of(kind: Any) -> str:
-    """Return the description in a setting's type."""
-    if isinstance(kind, msgspec.inspect.Metadata):
-        return str((kind.extra_json_schema or {}).get("description", "")) or _help_of(kind.type)
-    if isinstance(kind, msgspec.inspect.UnionType):
-        return next(filter(None, map(_help_of, kind.types)), "")
-    return ""
-
-
 def _flag(setting: msgspec.inspect.Field) -> tuple[str, Any, Any]:
     """Return one setting as the field of a dataclass of flags."""
     default = "" if setting.default is None else f" [default: {setting.default}]"
-    text = _help_of(setting.type) + (default if setting.default not in (msgspec.NODEFAULT, {}) else "")
+    text = field_lines(Settings)[setting.name] + (default if setting.default not in (msgspec.NODEFAULT, {}) else "")
     named = Parameter(help=text, group=SETTINGS, env_var=f"TRAIND_{setting.name.upper()}", show_default=False)
     return setting.name, Annotated[str | None, named], field(default=None)
 

@@ -1,70 +1,94 @@
 """The flags of `traind train`: every field of `TrainSpec`, and how what was typed becomes its value."""
 
-from dataclasses import dataclass, fields
+from dataclasses import field, fields, make_dataclass
 from typing import Annotated, Any
 
+import msgspec
 from cyclopts import Group, Parameter
+from msgspec import inspect
+
+from traind.service.field_lines import field_lines
+from traind.service.validation.explain import describe
+from traind.trainer.contract.spec import TrainSpec
 
 DATA = Group("Data", sort_key=1)
 MODEL = Group("Model and training", sort_key=2)
 RUNNING = Group("Running", sort_key=3)
-# As typed:
-WORDS = frozenset({"dataset", "target", "task", "optimizer", "schedule", "device", "trainer", "name", "monitor"})
+GROUPS = {
+    **dict.fromkeys(("dataset", "target", "task", "features", "ignore", "columns", "synthetic", "validation"), DATA),
+    **dict.fromkeys(
+        ("threads", "device", "checkpoint_every", "report_every", "max_seconds", "max_attempts"), RUNNING
+    ),
+    **dict.fromkeys(("priority", "trainer", "options", "name", "tags"), RUNNING),
+}  # of every other field: MODEL
+TYPED = {  # what may be typed beyond what the spec takes
+    "dataset": "Here also the path of a file.",
+    "target": "",
+    "columns": "",
+    "synthetic": 'As {"rows": 1000, "columns": 8}.',
+    "validation": 'As {"fraction": 0.2, "kind": "time", "column": "day"}.',
+    "model": 'One of auto, fast, best, linear, mlp, tabm, or {"kind": "mlp", "hidden": [64, 64]}.',
+    "device": "One of auto, cpu, cuda, cuda:1 and so on.",
+    "trainer": "",
+    "options": "As JSON.",
+    "name": "",
+}
 
 Text = str | None
 Texts = tuple[str, ...]
+_SPEC = inspect.type_info(TrainSpec)
+assert isinstance(_SPEC, inspect.StructType)
 
 
-def _flag(text: str, group: Group) -> Parameter:
-    return Parameter(help=text, group=group, negative="", show_default=False)
+def _branches(kind: inspect.Type) -> list[inspect.Type]:
+    """Return what a type is a choice of, null left out."""
+    if isinstance(kind, inspect.Metadata):
+        return _branches(kind.type)
+    parts = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return [part for part in parts if not isinstance(part, inspect.NoneType)]
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class SpecFlags:
-    """What was typed; None and empty: not said. Structured fields take JSON."""
+def _is_words(kind: inspect.Type) -> bool:
+    """Whether a field takes text alone, which is then taken as typed."""
+    return all(
+        isinstance(part, inspect.StrType)
+        or (isinstance(part, inspect.Metadata) and _is_words(part.type))
+        or (isinstance(part, inspect.LiteralType) and all(isinstance(value, str) for value in part.values))
+        for part in _branches(kind)
+    )
 
-    dataset: Annotated[Text, _flag("a file, or the name of a registered data set; none: synthetic", DATA)] = None
-    target: Annotated[Text, _flag("the column to predict; none: the last one", DATA)] = None
-    task: Annotated[Text, _flag("auto, regression, binary or multiclass", DATA)] = None
-    features: Annotated[Texts, _flag("train on this column only; repeat for more", DATA)] = ()
-    ignore: Annotated[Texts, _flag("leave this column out; repeat for more", DATA)] = ()
-    columns: Annotated[Text, _flag('kinds to use, as {"zip": "categorical"}', DATA)] = None
-    synthetic: Annotated[Text, _flag('size of synthetic data, as {"rows": 1000, "columns": 8}', DATA)] = None
-    validation: Annotated[Text, _flag('as {"fraction": 0.2, "kind": "time", "column": "day"}', DATA)] = None
-    model: Annotated[Text, _flag('auto, fast, best, linear, mlp, tabm, or {"kind": "mlp", ...}', MODEL)] = None
-    epochs: Annotated[Text, _flag("passes over the data", MODEL)] = None
-    batch_size: Annotated[Text, _flag("rows a step", MODEL)] = None
-    lr: Annotated[Text, _flag("learning rate", MODEL)] = None
-    optimizer: Annotated[Text, _flag("auto, adam, adamw or sgd", MODEL)] = None
-    schedule: Annotated[Text, _flag("of the learning rate: auto, constant, cosine or linear", MODEL)] = None
-    weight_decay: Annotated[Text, _flag("of the optimizer", MODEL)] = None
-    grad_clip: Annotated[Text, _flag("largest norm of the gradient", MODEL)] = None
-    patience: Annotated[Text, _flag("epochs without a better one before it ends; null: never", MODEL)] = None
-    monitor: Annotated[Text, _flag("what decides the best epoch: val_loss or a metric", MODEL)] = None
-    seed: Annotated[Text, _flag("of everything random", MODEL)] = None
-    threads: Annotated[Text, _flag("of torch; takes that many slots", RUNNING)] = None
-    device: Annotated[Text, _flag("auto, cpu, cuda or cuda:1", RUNNING)] = None
-    checkpoint_every: Annotated[Text, _flag("seconds; 0: every epoch", RUNNING)] = None
-    report_every: Annotated[Text, _flag("steps between progress events", RUNNING)] = None
-    max_seconds: Annotated[Text, _flag("of running, over all attempts", RUNNING)] = None
-    max_attempts: Annotated[Text, _flag("deaths of the worker that are survived, plus one", RUNNING)] = None
-    priority: Annotated[Text, _flag("higher goes first", RUNNING)] = None
-    trainer: Annotated[Text, _flag("a registered trainer of your own", RUNNING)] = None
-    options: Annotated[Text, _flag("of that trainer, as JSON", RUNNING)] = None
-    name: Annotated[Text, _flag("what people call the job", RUNNING)] = None
-    tags: Annotated[Texts, _flag("to find the job by; repeat for more", RUNNING)] = ()
 
-    def values(self) -> dict[str, Any]:
-        """Return the fields that were said, as JSON would have them."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: _value(name, text) for name, text in said.items() if text not in (None, ())}
+WORDS = frozenset(one.name for one in _SPEC.fields if _is_words(one.type))
+
+
+def _flag(one: inspect.Field) -> tuple[str, Any, Any]:
+    """Return one field of the spec as the field of a dataclass of flags."""
+    is_list = any(isinstance(part, inspect.VarTupleType) for part in _branches(one.type))
+    more = "Repeat for more." if is_list else TYPED.get(one.name, f"Takes {describe(one.type)}.")
+    text = f"{field_lines(TrainSpec)[one.name]} {more}".strip()
+    named = Parameter(help=text, group=GROUPS.get(one.name, MODEL), negative="", show_default=False)
+    return one.name, Annotated[Texts if is_list else Text, named], field(default=() if is_list else None)
+
+
+def typed_values(flags: Any) -> dict[str, Any]:
+    """Return the fields that were typed, as JSON would have them."""
+    typed = {one.name: getattr(flags, one.name) for one in fields(flags)}
+    return {name: _value(name, text) for name, text in typed.items() if text not in (None, ())}
+
+
+SpecFlags = Parameter(name="*")(
+    make_dataclass(
+        "SpecFlags",
+        [_flag(one) for one in _SPEC.fields],
+        namespace={"__module__": __name__, "__doc__": "What was typed; None and empty: nothing."},
+        kw_only=True,
+        frozen=True,
+    )
+)
 
 
 def _value(name: str, text: str | Texts) -> Any:
     """Return one field's value: words and columns as typed, everything else as JSON where it is JSON."""
-    import msgspec
-
     if isinstance(text, tuple) or name in WORDS:
         return text
     try:

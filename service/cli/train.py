@@ -14,13 +14,13 @@ from cyclopts import Parameter
 
 from traind.service.cli.entry import INTERRUPTED, Failed, about
 from traind.service.cli.flags import Json
-from traind.service.cli.spec import SpecFlags
+from traind.service.cli.spec import SpecFlags, typed_values
 
 if TYPE_CHECKING:
     from traind.service.client.asynchronous import Client
     from traind.service.service import TrainingService
 
-NOTHING_SAID = SpecFlags()
+NOTHING_TYPED = SpecFlags()
 
 
 @dataclass(slots=True)
@@ -57,14 +57,14 @@ def train(
     ] = None,
     as_json: Json = False,
     where: Where = HERE,
-    spec: SpecFlags = NOTHING_SAID,
+    spec: SpecFlags = NOTHING_TYPED,  # type: ignore[valid-type]
 ) -> None:
     """Train one model and follow it to its end.
 
     Needs no server: the same engine runs here and writes the same files below the root. Ctrl-C writes a checkpoint;
     the same command with the same --job-id goes on from there.
     """
-    call = TrainCall(spec.values(), format, job_id, dry_run, as_json)
+    call = TrainCall(typed_values(spec), format, job_id, dry_run, as_json)
     asyncio.run(_train(call, where.root) if where.server is None else _train_on(call, where.server))
 
 

@@ -4,32 +4,32 @@ import { fill, h } from "./dom.js";
 import { title } from "./format.js";
 import { written } from "./schema.js";
 
-// What the schema cannot say: the words for people. A field that is not here is called by its own name.
-const WORDS = {
-  dataset: ["Data set", ""],
-  target: ["Column to predict", ""],
-  task: ["Task", "Told from the target, unless you know better."],
-  features: ["Use only these columns", "Names, separated by commas. All, if empty."],
-  ignore: ["Leave out", "Names of columns, separated by commas."],
-  model: ["Model", ""],
-  epochs: ["Epochs", "How often it sees all rows."],
-  batch_size: ["Batch size", "Rows a step."],
-  lr: ["Learning rate", ""],
-  patience: ["Patience", "Epochs without improvement before it stops early; none: never."],
-  grad_clip: ["Clip gradients at", "Largest norm; none: not clipped."],
-  seed: ["Seed", "The same seed on the same data gives the same model."],
-  threads: ["Threads", "Takes as many slots."],
-  checkpoint_every: ["Checkpoint every", "Seconds; 0: after each epoch."],
-  report_every: ["Report every", "Steps."],
-  max_seconds: ["Train at most", "Seconds."],
-  max_attempts: ["Attempts", "How often it is started when its process dies."],
-  priority: ["Priority", "Higher goes first."],
-  name: ["Name", ""],
-  tags: ["Tags", "Separated by commas."],
-  fraction: ["Validation share", "Part of the rows kept from training."],
-  test_fraction: ["Test share", "Part of the rows looked at once, in the end."],
-  column: ["Split by column", "Orders a split by time, names the groups of a split by group."],
-  hidden: ["Layers", "Widths, separated by commas."],
+// What people call a field, where it is not its own name. What it is, the schema says.
+const LABELS = {
+  dataset: "Data set",
+  target: "Column to predict",
+  task: "Task",
+  features: "Use only these columns",
+  ignore: "Leave out",
+  model: "Model",
+  epochs: "Epochs",
+  batch_size: "Batch size",
+  lr: "Learning rate",
+  patience: "Patience",
+  grad_clip: "Clip gradients at",
+  seed: "Seed",
+  threads: "Threads",
+  checkpoint_every: "Checkpoint every",
+  report_every: "Report every",
+  max_seconds: "Train at most",
+  max_attempts: "Attempts",
+  priority: "Priority",
+  name: "Name",
+  tags: "Tags",
+  fraction: "Validation share",
+  test_fraction: "Test share",
+  column: "Split by column",
+  hidden: "Layers",
 };
 
 const KIND_WORDS = {
@@ -41,7 +41,10 @@ const KIND_WORDS = {
   tabm: ["TabM", "One network that acts as many"],
 };
 
-export const labelOf = (name) => WORDS[name]?.[0] ?? title(name);
+export const labelOf = (name) => LABELS[name] ?? title(name);
+
+/** Return what a field is, from its schema; `null` is typed as none here. */
+const hintOf = (schema) => (schema.description ?? "").replaceAll("null", "none");
 
 /** Return the words a field may take beside numbers, such as "auto", and whether it may be null. */
 function shapeOf(schema) {
@@ -62,7 +65,7 @@ export function makeField(name, schema, { path = name, find = (one) => one, hint
   const field = maker({ id, name, path, schema: resolved, main, words, isNullable, find });
   field.path = path;
   if (field.element) return field; // a group has its own frame
-  return framed(field, { id, name, hint: hint ?? WORDS[name]?.[1] ?? resolved.description ?? "" });
+  return framed(field, { id, name, hint: hint ?? hintOf(resolved) });
 }
 
 function chooseMaker(schema, main, words) {

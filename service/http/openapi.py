@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 
 from traind.data import errors as data
 from traind.service import errors as service
+from traind.service.field_lines import field_lines, structs_in
 from traind.service.http import errors as http
 from traind.service.http.context import SERVICE, VERSION
 from traind.service.http.operations import JSON, Operation
@@ -96,6 +97,7 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
         place = sockets if one.is_websocket else paths
         place.setdefault(one.path, {})[one.method.lower()] = _describe(one, schemas, components)
     components = _portable(components)
+    _put_lines(components, types)
     components[ErrorBody.__name__]["properties"]["code"]["enum"] = sorted(codes())
     components[SubmitRequest.__name__]["allOf"] = CONFLICTS
     components[PredictRequest.__name__]["oneOf"] = [{"required": ["rows"]}, {"required": ["columns"]}]
@@ -110,6 +112,16 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
         },
         "security": [{}, {"token": []}],
     }
+
+
+def _put_lines(components: dict[str, Any], types: Iterable[type[Any]]) -> None:
+    """Put the line of each field into its schema."""
+    for name, struct in structs_in(*types).items():
+        properties = components[name]["properties"]
+        for field, line in field_lines(struct).items():
+            properties[field]["description"] = line
+        if struct.__struct_config__.tag_field is not None:
+            properties[struct.__struct_config__.tag_field]["description"] = "Which of the kinds this is."
 
 
 def codes() -> set[str]:

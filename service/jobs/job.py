@@ -33,56 +33,102 @@ class Best(Struct, frozen=True, kw_only=True):
     """The best epoch so far, and what decided that it is. Its numbers are the finished model's validation metrics."""
 
     epoch: int | None = None
-    monitor: str = VAL_LOSS  # what decides: the loss on the validation rows, or a metric
-    value: float | None = None  # of the monitor
-    metrics: dict[str, Any] = {}  # of the epoch, on the validation rows, val_loss among them
-    note: str | None = None  # why the finished model's validation metrics are others, where they are
+    """The epoch, from 1; null while none has ended."""
+    monitor: str = VAL_LOSS
+    """What decides: the loss on the validation rows (val_loss), or a metric."""
+    value: float | None = None
+    """The monitor's value in that epoch."""
+    metrics: dict[str, Any] = {}
+    """Metrics of that epoch on the validation rows by name, val_loss among them."""
+    note: str | None = None
+    """Why the finished model's validation metrics are others; null where they are not."""
 
 
 class Job(Struct, frozen=True, kw_only=True):
     """One job's record. Times are seconds since 1970, durations seconds, paths relative to the root."""
 
     job_id: str
+    """Id of the job, made by the client or the server."""
     status: Status = Status.QUEUED
-    progress: float = 0.0  # 0 to 100
+    """State that the job is in."""
+    progress: float = 0.0
+    """Share of the planned steps that is done, in percent, 0 to 100."""
     epoch: int = 0
+    """Newest epoch that took a step, from 1; 0 before the first."""
     step: int = 0
+    """Gradient steps taken so far, over all attempts, from 0."""
     total_steps: int | None = None
+    """Gradient steps planned over all epochs; null where they are not known."""
     loss: float | None = None
+    """Mean training loss of the newest report; null before the first one and where it is not finite."""
     message: str = ""
+    """What the job is doing, in a few words for people."""
     name: str | None = None
+    """What people call the job."""
     reason: str | None = None
+    """Why, where the state has several reasons: user, disk_full, resumed, worker_died, server_restart and others."""
     epochs: int | None = None
+    """Epochs planned: as chosen where the spec says auto, or as extended by resume."""
     attempt: int = 0
-    crashes: int = 0  # deaths of the worker that were not ours
-    seq: int = 0  # of the newest event
+    """Number of the newest attempt, from 1; 0 before the first."""
+    crashes: int = 0
+    """Deaths of the worker process that the server did not cause, since the last resume."""
+    seq: int = 0
+    """Number of the newest event."""
     pid: int | None = None
-    requested: Literal["stop", "pause", "cancel"] | None = None  # recorded, not yet carried out
-    queue_position: int | None = None  # from 1; filled in when asked for
+    """Id of the worker process; null while none works on the job."""
+    requested: Literal["stop", "pause", "cancel"] | None = None
+    """Verb that is recorded and not yet carried out."""
+    queue_position: int | None = None
+    """Place in the queue, from 1; null where the job does not wait."""
     eta_s: float | None = None
+    """Seconds of running that are left, estimated from the steps so far."""
     samples_per_s: float | None = None
+    """Training rows a second, over the time spent in gradient steps, reports and stop checks."""
     wall_samples_per_s: float | None = None
+    """Training rows a second, over all time since steps began, validation and checkpoints included."""
     lr: float | None = None
+    """Learning rate of the newest reported step."""
     diverged: bool = False
-    metrics: dict[str, Any] = {}  # validation metrics of the newest epoch; when finished, of every split
+    """Whether the newest reported loss was not finite."""
+    metrics: dict[str, Any] = {}
+    """Metrics on the validation rows of the newest epoch; at the end by split: train, validation, test, baseline."""
     best: Best = Best()
+    """The best epoch so far, and by what it is the best."""
     best_epoch: int | None = None
-    timings: dict[str, float] = {}  # queued_s starting_s loading_s: data_s model_s; first_step_s ...
+    """Best epoch so far by the monitor, from 1."""
+    timings: dict[str, float] = {}
+    """Seconds by phase over all attempts: queued_s, starting_s, loading_s (data_s, model_s), running_s and others."""
     created_at: float
-    entered_at: float | None = None  # the current state
-    started_at: float | None = None  # the first attempt
+    """When it was accepted, in seconds since 1970 (UTC)."""
+    entered_at: float | None = None
+    """When it entered its state, in seconds since 1970 (UTC)."""
+    started_at: float | None = None
+    """When its first attempt started, in seconds since 1970 (UTC)."""
     finished_at: float | None = None
-    ran_s: float = 0.0  # running time of earlier attempts
+    """When it ended, in seconds since 1970 (UTC); null while it is not over."""
+    ran_s: float = 0.0
+    """Seconds that earlier attempts were running."""
     error: Failure | None = None
+    """Why it failed; null in every other state."""
     resumed_from_step: int | None = None
+    """Step that the newest attempt went on from; null at a first start."""
     bit_exact: bool | None = None
+    """False where it went on under other versions, device or threads, so not bit for bit."""
     model: str | None = None
+    """Path of the model file, relative to the root; null while there is none."""
     checkpoint: str | None = None
+    """Path of the newest checkpoint, relative to the root."""
     weights_digest: str | None = None
+    """Sha256 of the final weights, 64 hex digits."""
     report: dict[str, Any] = {}
+    """A closer look at a finished job: schema, warnings, importance, confusion or residuals, recipe."""
     dataset: DatasetFile | None = None
+    """The version of the data set that it trains on; null: synthetic data."""
     spec: TrainSpec
-    submitted_epochs: int | Literal["auto"] | None = None  # what the spec said before `resume` gave more
+    """What was submitted; epochs as extended by resume."""
+    submitted_epochs: int | Literal["auto"] | None = None
+    """Epochs that were submitted, where resume gave more; null: those of the spec."""
 
 
 _SHOWN_IN_LISTS = (

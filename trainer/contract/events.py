@@ -28,62 +28,99 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     """Why a job failed: a stable code, a sentence, what to do about it, and its own last lines of output."""
 
     code: str
+    """Stable code of the error, in snake_case: docs/errors.md lists them."""
     message: str
+    """What happened, in a sentence for people."""
     hint: str | None = None
-    details: list[dict[str, Any]] = []  # bad cells: line, column, value, message
-    output: str | None = None  # the last lines of the job's own traceback or output
+    """What to do about it; null where nobody knows."""
+    details: list[dict[str, Any]] = []
+    """The places it is about, such as bad cells with line, column, value and message."""
+    output: str | None = None
+    """Last lines of the job's own traceback or output."""
 
 
 class Result(Struct, frozen=True, omit_defaults=True):
     """What a finished attempt leaves behind. `model_path` is below the attempt's folder until it is published."""
 
     model_path: str | None = None
-    weights_digest: str | None = None  # sha256 of the final weights
-    metrics: dict[str, Any] = {}  # {"train": {...}, "validation": {...}, "baseline": {...}, "test": {...}}
+    """Path of the model file, below the attempt's folder until it is published."""
+    weights_digest: str | None = None
+    """Sha256 of the final weights, 64 hex digits."""
+    metrics: dict[str, Any] = {}
+    """Metrics by split: train, validation, test where there is one, and the baseline."""
     best_epoch: int | None = None
-    report: dict[str, Any] = {}  # schema with evidence, warnings, importance, confusion or residuals, recipe
-    best_note: str | None = None  # why metrics.validation are not those of the best epoch, where they are not
+    """Epoch whose weights the model has, from 1."""
+    report: dict[str, Any] = {}
+    """A closer look: schema with evidence, warnings, importance, confusion or residuals, recipe."""
+    best_note: str | None = None
+    """Why metrics.validation are not those of the best epoch; null where they are."""
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """What every event has. The worker leaves `seq` and `job_id` out; the engine gives them."""
 
     seq: int = 0
+    """Number of the event in its job: 1, 2, 3 ... without gaps."""
     job_id: str = ""
-    ts: float = 0.0  # seconds since 1970
+    """Id of the job."""
+    ts: float = 0.0
+    """When it happened, in seconds since 1970 (UTC)."""
 
 
 class State(Event, frozen=True, kw_only=True, omit_defaults=True, tag="state"):
     """The job entered `status`."""
 
     status: Status
+    """The state that the job entered."""
     message: str = ""
-    reason: str | None = None  # of PAUSED: user, disk_full; of QUEUED: resumed, server_restart, worker_died, ...
+    """What happened, in a few words for people; empty: the usual words of the state."""
+    reason: str | None = None
+    """Why, where a state has several reasons: user, disk_full, resumed, worker_died, server_restart and others."""
     attempt: int | None = None
+    """Number of the attempt, from 1; null where no attempt is meant."""
     pid: int | None = None
+    """Id of the worker process; null where there is none."""
     total_steps: int | None = None
+    """Gradient steps planned over all epochs; null where they are not known."""
     resumed_from_step: int | None = None
-    bit_exact: bool | None = None  # False: resumed under other versions, device or threads
-    epochs: int | None = None  # as chosen, where the spec said auto, or as extended
+    """Step that the attempt goes on from; null at a first start."""
+    bit_exact: bool | None = None
+    """False where the attempt goes on under other versions, device or threads, so not bit for bit."""
+    epochs: int | None = None
+    """Epochs planned: as chosen where the spec says auto, or as extended by resume."""
     error: Failure | None = None
+    """Why the job failed; null in every other state."""
     result: Result | None = None
+    """What a finished attempt leaves behind."""
     timings: dict[str, float] = {}
+    """Seconds that parts of this state took, by name: data_s, model_s."""
 
 
 class Progress(Event, frozen=True, kw_only=True, omit_defaults=True, tag="progress"):
     """Where training is. `loss` is the mean over the rows since the last progress event; null if not finite."""
 
     attempt: int
-    epoch: int  # from 1
-    step: int  # gradient steps so far, over the whole job
+    """Number of the attempt, from 1."""
+    epoch: int
+    """Epoch that the step belongs to, from 1."""
+    step: int
+    """Gradient steps taken so far, over all attempts, from 0."""
     total_steps: int | None
-    progress: float  # 0 to 100
+    """Gradient steps planned over all epochs; null where they are not known."""
+    progress: float
+    """Share of the planned steps that is done, in percent, 0 to 100."""
     loss: float | None
+    """Mean training loss over the rows since the last progress event; null where it is not finite."""
     diverged: bool = False
+    """Whether the loss was not finite."""
     lr: float | None = None
-    samples_per_s: float | None = None  # rows over time in steps, reports and stop checks
-    wall_samples_per_s: float | None = None  # with everything
-    metrics: dict[str, float | None] = {}  # what a trainer reports beside the loss
+    """Learning rate of the newest step."""
+    samples_per_s: float | None = None
+    """Training rows a second, over the time spent in gradient steps, reports and stop checks."""
+    wall_samples_per_s: float | None = None
+    """Training rows a second, over all time since steps began, validation and checkpoints included."""
+    metrics: dict[str, float | None] = {}
+    """Numbers that the trainer reports beside the loss, by name."""
 
 
 class Epoch(Event, frozen=True, kw_only=True, omit_defaults=True, tag="epoch"):
@@ -93,49 +130,73 @@ class Epoch(Event, frozen=True, kw_only=True, omit_defaults=True, tag="epoch"):
     """
 
     attempt: int
+    """Number of the attempt, from 1."""
     epoch: int
+    """Epoch that ended, from 1."""
     epochs: int | None
+    """Epochs planned; null where they are not known."""
     step: int
+    """Gradient steps taken so far, over all attempts, from 0."""
     train_loss: float | None
-    val_loss: float | None = None  # the loss on the validation rows, in the network's own terms
-    monitor: str | None = None  # what decides which epoch is best: val_loss or one of `metrics`
+    """Mean training loss over the epoch; null where it is not finite."""
+    val_loss: float | None = None
+    """Mean loss on the validation rows, in the network's own terms; null where it is not finite."""
+    monitor: str | None = None
+    """What decides which epoch is best: val_loss or one of the metrics."""
     metrics: dict[str, float | None] = {}
+    """Metrics on the validation rows by name; null where a metric is not defined."""
     is_best: bool = False
+    """Whether it is the best epoch so far, whose weights are kept."""
     lr: float | None = None
+    """Learning rate of the newest step."""
     samples_per_s: float | None = None
+    """Training rows a second, over the time spent in gradient steps, reports and stop checks."""
 
 
 class Checkpoint(Event, frozen=True, kw_only=True, omit_defaults=True, tag="checkpoint"):
     """A checkpoint is whole on disk. `path` is its file, absolute in the worker, relative to the root outside."""
 
     attempt: int
+    """Number of the attempt, from 1."""
     step: int
+    """Gradient steps that the checkpoint has, over all attempts."""
     path: str
+    """Path of its file: absolute in the worker, relative to the root outside."""
     epoch: int | None = None
-    seconds: float | None = None  # what writing it took
+    """Epochs that had ended, from 0."""
+    seconds: float | None = None
+    """Seconds that writing it took."""
 
 
 class Log(Event, frozen=True, kw_only=True, omit_defaults=True, tag="log"):
     """Something a person should read: a warning about a column, a rollback, a changed default."""
 
     message: str
+    """Something a person should read, in a sentence."""
     level: Literal["info", "warning", "error"] = "info"
+    """How much it matters."""
     attempt: int | None = None
+    """Number of the attempt, from 1; null where no attempt is meant."""
 
 
 class Metric(Event, frozen=True, kw_only=True, omit_defaults=True, tag="metric"):
     """Custom numbers of a trainer, outside progress and epochs."""
 
     attempt: int
+    """Number of the attempt, from 1."""
     step: int
+    """Gradient steps taken so far, over all attempts, from 0."""
     values: dict[str, float | None]
+    """Numbers of the trainer's own by name, outside progress and epochs; null where one is not finite."""
 
 
 class ControlRequested(Event, frozen=True, kw_only=True, omit_defaults=True, tag="control"):
     """A verb was recorded: what the user (or the server) asked of the job."""
 
     verb: Literal["stop", "pause", "resume", "cancel"]
+    """What was requested, by a user or by the server."""
     epochs: int | None = None
+    """Epochs in all that a resume requested; null: as before."""
 
 
 AnyEvent = State | Progress | Epoch | Checkpoint | Log | Metric | ControlRequested

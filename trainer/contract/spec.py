@@ -16,8 +16,8 @@ DatasetName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z",
 JOB_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}\Z"
 JobId = Annotated[str, Meta(pattern=JOB_ID_PATTERN, max_length=64)]
 Fraction = Annotated[float, Meta(ge=0.0, lt=1.0)]
-_MONITOR = "what decides the best epoch and early stopping: val_loss or a metric of the task; of an own trainer, any"
-Monitor = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.@/-]{0,63}\Z", description=_MONITOR)]
+_MONITORS = "val_loss, a metric of the task, or of a trainer of your own any name of 64 characters at most"
+Monitor = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.@/-]{0,63}\Z", description=_MONITORS)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
@@ -25,17 +25,24 @@ class Synthetic(Struct, frozen=True, forbid_unknown_fields=True):
     """Rows of standard normal numbers with a smooth nonlinear target and noise, fixed by the spec's seed."""
 
     rows: Annotated[int, Meta(ge=10, le=10_000_000)] = 20_000
+    """Rows to make, validation rows included."""
     columns: Annotated[int, Meta(ge=1, le=1_000)] = 8
+    """Columns of numbers to make, beside the target."""
 
 
 class Validation(Struct, frozen=True, forbid_unknown_fields=True):
     """Which rows are kept from training. `column` orders a `time` split and names the groups of a `group` split."""
 
     fraction: Annotated[float, Meta(ge=0.01, le=0.9)] = 0.2
+    """Share of the rows that is kept from training to choose the best epoch."""
     test_fraction: Fraction = 0.0
+    """Share of the rows that is measured once, at the end; 0: none."""
     kind: Literal["auto", "random", "stratified", "time", "group"] = "auto"
+    """How rows are chosen: at random, stratified by class, the latest by time, or whole groups."""
     column: ColumnName | None = None
+    """The column that orders a time split or names the groups of a group split."""
     seed: Seed = 0
+    """Seed of the choice of rows: the same seed on the same data keeps the same rows."""
 
 
 Hidden = Annotated[tuple[Annotated[int, Meta(ge=1, le=8_192)], ...], Meta(min_length=1, max_length=16)]
@@ -63,17 +70,24 @@ class MlpModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"
     """A multilayer perceptron: `hidden` widths, ReLU, dropout after each, optional numeric embeddings."""
 
     hidden: Hidden = (256, 256)
+    """Width of each hidden layer, in units, first to last."""
     embedding: Embedding = "auto"
+    """How numbers enter the network; auto chooses piecewise_linear."""
     dropout: Dropout = 0.1
+    """Share of units that are zeroed in training, after each hidden layer; 0: none."""
 
 
 class TabmModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="tabm"):
     """TabM: one network that acts as `k` (Gorishniy et al., ICLR 2025)."""
 
     hidden: Hidden = (256, 256)
+    """Width of each hidden layer, in units, first to last."""
     k: Annotated[int, Meta(ge=1, le=64)] = 8
+    """Networks that the model acts as; predictions are their mean."""
     embedding: Embedding = "auto"
+    """How numbers enter the network; auto chooses piecewise_linear."""
     dropout: Dropout = 0.1
+    """Share of units that are zeroed in training, after each hidden layer; 0: none."""
 
 
 Model = AutoModel | FastModel | BestModel | LinearModel | MlpModel | TabmModel
@@ -83,64 +97,111 @@ class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What to train, on what, and how. `"auto"` leaves the choice to the recipe, which says what it chose."""
 
     dataset: DatasetName | None = None
+    """Name of a registered data set; without one the job trains on synthetic data."""
     target: ColumnName | None = None
+    """Column to predict; without one it is the last column, and a warning says so."""
     task: Literal["auto", "regression", "binary", "multiclass"] = "auto"
+    """What is predicted; auto tells it from the target."""
     features: Annotated[tuple[ColumnName, ...], Meta(min_length=1, max_length=10_000)] | None = None
+    """Columns to train on; without them all but the target and those left out."""
     ignore: Annotated[tuple[ColumnName, ...], Meta(max_length=10_000)] = ()
+    """Columns to leave out."""
     columns: Annotated[dict[ColumnName, ColumnKind], Meta(max_length=10_000)] = {}
+    """Kinds of columns where the inferred ones are wrong, as {"zip": "categorical"}."""
     synthetic: Synthetic | None = None
+    """Size of the synthetic data, where there is no dataset."""
     model: Model = AutoModel()
+    """The network; auto, fast and best leave its size to the recipe."""
     epochs: Annotated[int, Meta(ge=1, le=100_000)] | Auto = "auto"
+    """Passes over the training rows, at most: training may stop early."""
     batch_size: Annotated[int, Meta(ge=1, le=1_048_576)] | Auto = "auto"
+    """Rows of one gradient step."""
     lr: Annotated[float, Meta(gt=0.0, le=100.0)] | Auto = "auto"
+    """Learning rate at its highest, before the schedule lowers it."""
     optimizer: Literal["auto", "adam", "adamw", "sgd"] = "auto"
+    """Optimizer of the weights."""
     schedule: Literal["auto", "constant", "cosine", "linear"] = "auto"
+    """Course of the learning rate over all epochs."""
     weight_decay: Annotated[float, Meta(ge=0.0, le=10.0)] | Auto = "auto"
+    """Weight decay of the optimizer: decoupled in adamw, added to the gradient in adam and sgd."""
     grad_clip: Annotated[float, Meta(gt=0.0, le=1e6)] | None = None
+    """Largest norm of the gradient, beyond which it is scaled down; null: not clipped."""
     patience: Annotated[int, Meta(ge=1, le=100_000)] | Auto | None = "auto"
+    """Epochs without a better monitor after which training stops early; null: never."""
     validation: Validation = Validation()
+    """Which rows are kept from training."""
     monitor: Monitor = "val_loss"
+    """What decides which epoch is best and when to stop early: the validation loss, or a metric on the same rows."""
     seed: Seed = 0
+    """Seed of everything random: the same spec on the same data gives the same model."""
     threads: Annotated[int, Meta(ge=1, le=256)] = 1
+    """Threads that compute; the job takes that many slots."""
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:[0-9]{1,2})?)\Z")] = "auto"
-    checkpoint_every: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 30.0  # seconds; 0: every epoch
-    report_every: Annotated[int, Meta(ge=1, le=1_000_000)] = 5  # steps
-    max_seconds: Annotated[float, Meta(gt=0.0, le=31_536_000.0)] | None = None  # of running, over all attempts
-    max_attempts: Annotated[int, Meta(ge=1, le=100)] = 3  # worker deaths that are tried again, plus one
-    priority: Annotated[int, Meta(ge=-100, le=100)] = 0  # higher first
+    """Where to compute; auto takes a GPU where there is one."""
+    checkpoint_every: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 30.0
+    """Seconds between checkpoints; 0: after each epoch."""
+    report_every: Annotated[int, Meta(ge=1, le=1_000_000)] = 5
+    """Gradient steps between progress events; fewer are sent where they would come too fast."""
+    max_seconds: Annotated[float, Meta(gt=0.0, le=31_536_000.0)] | None = None
+    """Seconds of running, over all attempts, after which the job fails with timed_out; null: no limit."""
+    max_attempts: Annotated[int, Meta(ge=1, le=100)] = 3
+    """Deaths of the worker process at which the job fails; 1: none is survived."""
+    priority: Annotated[int, Meta(ge=-100, le=100)] = 0
+    """Place in the queue: higher goes first, equals in order of submission."""
     trainer: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")] = "tabular"
-    options: dict[str, Any] = {}  # checked by the named trainer's own struct
+    """Who trains: tabular, or a registered trainer of your own."""
+    options: dict[str, Any] = {}
+    """Options of a trainer of your own, checked by its own struct."""
     name: Name | None = None
+    """What people call the job; need not be unique."""
     tags: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=50)] = ()
+    """Words to find the job by."""
 
 
 class DatasetFile(Struct, frozen=True):
     """One version of a registered data set, as the catalogue placed it."""
 
     name: str
-    digest: str  # sha256 of the bytes as uploaded, hex
-    path: str  # absolute in a worker; in a job, relative to the root
-    format: str  # csv, csv.gz, tsv, tsv.gz, jsonl, jsonl.gz, parquet
+    """Name of the data set."""
+    digest: str
+    """Sha256 of the bytes as uploaded, 64 hex digits."""
+    path: str
+    """Path of the file: absolute in a worker, relative to the root in a job."""
+    format: str
+    """Format of the file: csv, tsv, jsonl (each also with .gz) or parquet."""
     size_bytes: int
+    """Size of the file in bytes."""
 
 
 class Place(Struct, frozen=True, kw_only=True):
     """Where one attempt reads and writes. A worker writes below `attempt_dir` and `cache_dir` only."""
 
     job_id: str
+    """Id of the job."""
     attempt: int
-    attempt_dir: str  # absolute, exists
-    earlier_dirs: tuple[str, ...] = ()  # attempt folders with checkpoints to go on from, newest first
+    """Number of the attempt, from 1."""
+    attempt_dir: str
+    """Folder that the attempt writes to: absolute, exists."""
+    earlier_dirs: tuple[str, ...] = ()
+    """Folders of earlier attempts with checkpoints to go on from, newest first."""
     dataset: DatasetFile | None = None
-    cache_dir: str | None = None  # where encoded tables are kept; None: not kept
-    trainer: str = "traind.trainer.tabular.train:train"  # module:function
-    keep_checkpoints: int = 2  # beside the best one and those that the trainer pinned
-    ran_s: float = 0.0  # seconds earlier attempts were running, for max_seconds
-    finish: bool = False  # take no step: make the model from the newest checkpoint
+    """File to train on; null: data are made from the spec."""
+    cache_dir: str | None = None
+    """Folder that keeps encoded tables; null: they are not kept."""
+    trainer: str = "traind.trainer.tabular.train:train"
+    """The trainer's code, as module:function."""
+    keep_checkpoints: int = 2
+    """Checkpoints kept beside the best one and those that the trainer pinned."""
+    ran_s: float = 0.0
+    """Seconds that earlier attempts were running; counts towards max_seconds."""
+    finish: bool = False
+    """Whether to take no step and make the model from the newest checkpoint."""
 
 
 class Assignment(Struct, frozen=True):
     """What a worker is handed: a file in the attempt's folder, since big arguments stick in a pool's pipes."""
 
     spec: TrainSpec
+    """What to do."""
     place: Place
+    """Where to do it."""

@@ -17,7 +17,7 @@ import pytest
 from traind import TrainSpec
 from traind.service.cli.entry import run
 from traind.service.cli.show import print_table
-from traind.service.cli.spec import SpecFlags
+from traind.service.cli.spec import SpecFlags, typed_values
 
 UNENDING = ("train", "--job-id", "long", "--epochs", "100000", "--batch-size", "16", "--synthetic", '{"rows": 2000}')
 
@@ -35,7 +35,7 @@ def test_flags_become_the_values_that_json_would_have() -> None:
     flags = SpecFlags(
         dataset="5", target="2024", epochs="3", lr="auto", model="mlp", patience="null", tags=("a", "b"), seed="7"
     )
-    assert flags.values() == {
+    assert typed_values(flags) == {
         "dataset": "5",
         "target": "2024",
         "epochs": 3,

@@ -1,0 +1,58 @@
+"""Writes the tables of fields and settings into docs/api.md, from the types themselves. Called by `make tables`.
+
+A test fails where the tables are not what this writes.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from traind.service.field_lines import field_lines, structs_in
+from traind.service.jobs.job import Job
+from traind.service.settings import Settings
+from traind.service.validation.explain import describe
+from traind.trainer.contract.events import AnyEvent
+from traind.trainer.contract.spec import TrainSpec
+
+PAGE = Path(__file__).with_name("api.md")
+BLOCK = re.compile(r"(<!-- fields of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(struct: type[msgspec.Struct]) -> str:
+    """Return the Markdown table of a struct's fields."""
+    return "\n".join(["| field | takes | default | what it is |", "|---|---|---|---|", *_rows(struct)]) + "\n"
+
+
+def written(text: str) -> str:
+    """Return a page with its tables as they should be."""
+    structs = structs_in(TrainSpec, AnyEvent, Job, Settings)
+    return BLOCK.sub(lambda found: f"{found[1]}\n{table(structs[found[2]])}\n{found[3]}", text)
+
+
+def _rows(struct: type[msgspec.Struct]) -> Iterator[str]:
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    lines = field_lines(struct)
+    for field in info.fields:
+        cells = (f"`{field.name}`", _cell(describe(field.type)), _default(field), _cell(lines[field.name]))
+        yield f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _default(field: inspect.Field) -> str:
+    if field.required:
+        return ""
+    default: Any = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    return f"`{json.dumps(msgspec.to_builtins(default))}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text()))

@@ -1,0 +1,20 @@
+"""The tables in docs/ say what the code says."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, Any]:
+    return runpy.run_path(str(DOCS / "tables.py"))
+
+
+def test_the_tables_of_fields_are_those_of_the_types(tables: dict[str, Any]) -> None:
+    page = (DOCS / "api.md").read_text()
+    assert tables["written"](page) == page, "run `make tables`"
+    assert page.count("| field | takes |") >= 15
