@@ -24,7 +24,7 @@ from traind.data.threads import mapped
 _BLOCK = 1 << 20  # bytes read at once: less, and threads wait for each other, more, and it leaves the cache
 _BEFORE = 64  # bytes that stand before them
 _LEAST = 1 << 20  # bytes that are worth a thread
-_NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(rb"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d+)?")
 _LEADING_ZERO = re.compile(rb"[+-]?0\d+")
 _NEWLINE, _RETURN, _QUOTE = b'\n\r"'
 

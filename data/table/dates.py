@@ -9,18 +9,20 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal
 
+from traind.data.limits import VALUE_CHARS
+
 Order = Literal["dmy", "mdy"]
 
 _TIME = (
-    r"(?:[T ]\s*(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?P<f>[.,]\d+)?)?\s*(?P<p>[AaPp]\.?[Mm]\.?)?"
-    r"\s*(?P<z>Z|UTC|[+-]\d{2}:?\d{2}|[+-]\d{2})?)?$"
+    r"(?:[T ]\s*+(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?P<f>[.,]\d++)?)?\s*+(?P<p>[AaPp]\.?[Mm]\.?)?"
+    r"\s*+(?P<z>Z|UTC|[+-]\d{2}:?\d{2}|[+-]\d{2})?)?$"
 )
 _NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
     r"(?P<b>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
     r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 )
-_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+)?"
+_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*+\.?,?\s++)?"
 _PATTERNS = {
     "2014-10-13": re.compile(r"(?P<Y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})" + _TIME),
     "20141013": re.compile(
@@ -30,7 +32,7 @@ _PATTERNS = {
     "13 Oct 2014": re.compile(
         _WEEKDAY + r"(?P<d>\d{1,2})[\s-]" + _MONTH + r",?[\s-](?P<Y>\d{4})" + _TIME, re.IGNORECASE
     ),
-    "Oct 13, 2014": re.compile(_WEEKDAY + _MONTH + r"\s+(?P<d>\d{1,2}),?\s+(?P<Y>\d{4})" + _TIME, re.IGNORECASE),
+    "Oct 13, 2014": re.compile(_WEEKDAY + _MONTH + r"\s++(?P<d>\d{1,2}),?\s++(?P<Y>\d{4})" + _TIME, re.IGNORECASE),
     "2014-10": re.compile(r"(?P<Y>\d{4})-(?P<m>\d{2})$"),
     "Oct 2014": re.compile(_MONTH + r"[\s-](?P<Y>\d{4})$", re.IGNORECASE),
 }
@@ -39,6 +41,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def way_of(text: str) -> str | None:
     """Return an example of the way the date in a stripped cell is written, None if it is no date."""
+    if len(text) > VALUE_CHARS:
+        return None
     for way, pattern in _PATTERNS.items():
         if pattern.match(text):
             return way
@@ -50,7 +54,7 @@ def order_of(texts: Iterable[str]) -> tuple[Order, bool]:
     votes = {"dmy": 0, "mdy": 0}
     separators = {"/": 0, ".": 0, "-": 0}
     for text in texts:
-        if found := _PATTERNS["13/10/2014"].match(text):
+        if len(text) <= VALUE_CHARS and (found := _PATTERNS["13/10/2014"].match(text)):
             separators[found["s"]] += 1
             votes["dmy"] += int(found["x"]) > 12
             votes["mdy"] += int(found["y"]) > 12
@@ -61,6 +65,8 @@ def order_of(texts: Iterable[str]) -> tuple[Order, bool]:
 
 def seconds_of(text: str, order: Order) -> float | None:
     """Return the time in a stripped cell as seconds since 1970, None if it is none."""
+    if len(text) > VALUE_CHARS:
+        return None
     for pattern in _PATTERNS.values():
         if found := pattern.match(text):
             return _seconds(found.groupdict(), order)

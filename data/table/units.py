@@ -7,13 +7,15 @@ duckdb.
 import re
 from collections.abc import Iterable
 
+from traind.data.limits import VALUE_CHARS
+
 CLOCK = ":"  # the mark of times of day and durations: read as seconds
 
 _CURRENCY = r"(?:[A-Z]{0,2}[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CAD|AUD|CNY|INR|SEK|NOK|DKK|PLN)"
 _MARKED = re.compile(
-    rf"(?P<open>\()?\s*(?P<sign>[+-])?\s*(?P<before>{_CURRENCY})?\s*(?P<inner>-)?"
+    rf"(?P<open>\()?+\s*+(?P<sign>[+-])?+\s*+(?P<before>{_CURRENCY})?\s*+(?P<inner>-)?+"
     r"(?P<number>\d{1,3}(?:[,'\u2019\u00a0 ]\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)"
-    rf"\s*(?P<after>{_CURRENCY}|%|[A-Za-z°µ][A-Za-z°/²³]{{0,14}}\.?)?\s*(?P<close>\))?\Z"
+    rf"\s*+(?P<after>{_CURRENCY}|%|[A-Za-z°µ][A-Za-z°/²³]{{0,14}}\.?)?\s*+(?P<close>\))?\Z"
 )
 _CLOCK = re.compile(r"(?P<h>\d{1,3}):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d(?:\.\d+)?))?\Z")
 _SWAPPED = str.maketrans(",.", ".,")
@@ -33,6 +35,8 @@ def unit_of(texts: Iterable[str], *, has_decimal_comma: bool = False) -> tuple[s
 
 
 def _read(text: str, *, has_decimal_comma: bool) -> tuple[float, str] | None:
+    if len(text) > VALUE_CHARS:
+        return None
     if clock := _CLOCK.match(text):
         return int(clock["h"]) * 3_600.0 + int(clock["m"]) * 60.0 + float(clock["s"] or 0.0), CLOCK
     found = _MARKED.match(text.translate(_SWAPPED) if has_decimal_comma else text)
