@@ -18,6 +18,7 @@ ServiceError
 |- PredictionFailed   invalid_rows       rows do not fit the model; each bad row is in `details`
 |- SideWorkerFailed   side_worker_failed the process that predicts and previews died or took too long
 |- Forbidden          forbidden          the host's `authorize` said no
+|- SideWorkerBusy     side_worker_busy   too many calls of this kind wait
 `- NotRunning         not_running        the service is not started, or is closing
 """
 
@@ -132,6 +133,12 @@ class SideWorkerFailed(ServiceError):
     """The process that predicts and previews died or took too long."""
 
     code = "side_worker_failed"
+
+
+class SideWorkerBusy(ServiceError):
+    """Too many calls of this kind wait, of yours or of all."""
+
+    code = "side_worker_busy"
 
 
 class Forbidden(ServiceError):

@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -38,6 +39,7 @@ LOG = logging.getLogger(__name__)
 Rows = Iterable[Mapping[str, Any]]
 Authorize = Callable[[web.Request], bool | Awaitable[bool]]
 QUICK_S = 60.0  # what a side worker may take to predict
+FEW_BYTES = 64 * 1024  # of JSON: such a prediction takes no time, and waits for none that does
 SLOW_S = 600.0  # to export or to look at a whole spec
 
 
@@ -219,13 +221,18 @@ class TrainingService:
         """
         data = {"rows": [dict(row) for row in rows or ()]} if columns is None else {"columns": dict(columns)}
         request = await self._prediction_of(model) | data
-        answer = await self.side.call("traind.trainer.model.model:predict_request", request, QUICK_S, LOADED_S)
+        answer = await self.side.call(
+            "traind.trainer.model.model:predict_request", request, QUICK_S, LOADED_S, lane="predict many"
+        )
         return msgspec.convert(answer, Prediction)
 
     async def predict_json(self, model: str, **data: bytes) -> bytes:
         """Predict `rows` or `columns` as `predict` does, from JSON to JSON; neither is unpacked in this process."""
         request = await self._prediction_of(model) | data
-        answer = await self.side.call("traind.trainer.model.model:predict_json_request", request, QUICK_S, LOADED_S)
+        lane = "predict few" if sum(map(len, data.values())) <= FEW_BYTES else "predict many"
+        answer = await self.side.call(
+            "traind.trainer.model.model:predict_json_request", request, QUICK_S, LOADED_S, lane=lane
+        )
         body: bytes = answer["json"]
         return body
 
@@ -262,7 +269,11 @@ class TrainingService:
         path = await self.model_path(model)
         out_dir = await asyncio.to_thread(tempfile.mkdtemp, "", "export-", self.layout.side_dir)
         request = {"model_path": os.fspath(path), "format": format, "out_dir": out_dir}
-        answer = await self.side.call("traind.trainer.model.export:export_request", request, SLOW_S)
+        try:
+            answer = await self.side.call("traind.trainer.model.export:export_request", request, SLOW_S)
+        except BaseException:
+            await in_thread(shutil.rmtree, out_dir, True)
+            raise
         return Path(answer["path"])
 
     async def put_dataset(self, name: str, source: Source, format: str | None = None) -> Dataset:  # noqa: A002

@@ -8,6 +8,7 @@ from msgspec import UNSET
 from traind.data.errors import BadTable, DatasetTooLarge
 from traind.data.reading.formats import parse_format
 from traind.service.http.bodies import no_body, read_query, stream_body
+from traind.service.http.callers import while_connected
 from traind.service.http.context import SERVICE
 from traind.service.http.errors import UnsupportedMedia
 from traind.service.http.schemas import (
@@ -50,7 +51,8 @@ async def put(request: web.Request) -> web.Response:
     limit = service.settings.max_upload_bytes
     wanted = _format(request, None if query.format is UNSET else query.format)
     body = stream_body(request, limit=limit, error=_too_large(limit))
-    return answer(DatasetAnswer(dataset=await service.put_dataset(request.match_info["name"], body, wanted)))
+    putting = service.put_dataset(request.match_info["name"], body, wanted)
+    return answer(DatasetAnswer(dataset=await while_connected(request, putting)))
 
 
 def _format(request: web.Request, asked: str | None) -> str | None:
@@ -82,7 +84,8 @@ async def get(request: web.Request) -> web.Response:
 async def preview(request: web.Request) -> web.Response:
     """Answer the first rows of a data set, its columns and their summary."""
     query = read_query(request, PreviewQuery)
-    return facts(await request.app[SERVICE].preview(request.match_info["name"], query.rows))
+    previewing = request.app[SERVICE].preview(request.match_info["name"], query.rows)
+    return facts(await while_connected(request, previewing))
 
 
 async def delete(request: web.Request) -> web.Response:

@@ -184,6 +184,7 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     service.StoreFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     service.PredictionFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
     service.SideWorkerFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+    service.SideWorkerBusy: HTTPStatus.TOO_MANY_REQUESTS,
     service.Forbidden: HTTPStatus.FORBIDDEN,
     service.NotRunning: HTTPStatus.SERVICE_UNAVAILABLE,
     data.DatasetNotFound: HTTPStatus.NOT_FOUND,

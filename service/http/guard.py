@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler, Middleware
 from multidict import istr
 
 from traind.service.errors import Forbidden
+from traind.service.http.callers import network_of
 from traind.service.http.errors import (
     BadRequest,
     HostNotAllowed,
@@ -205,7 +206,7 @@ def _authenticate(request: web.Request, tokens: Tokens, attempts: FailedAttempts
     if sent is None:
         raise _unauthorized("This server wants a token.")
     header, token = sent
-    address = request.remote or ""
+    address = network_of(request.remote or "")
     if not attempts.is_proven(address, header) and (wait_s := attempts.wait_s(address)):
         headers = {"Retry-After": str(int(wait_s) + 1)}
         raise TooManyAttempts("Too many wrong tokens came from this address.", headers=headers)

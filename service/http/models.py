@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from traind.service.errors import ModelNotReady
 from traind.service.http.bodies import check, no_body, read_as, read_body, read_query
+from traind.service.http.callers import while_connected
 from traind.service.http.context import KILOBYTE, LIMITS, SERVICE
 from traind.service.http.errors import InvalidJson
 from traind.service.http.schemas import (
@@ -43,7 +44,8 @@ async def predict(request: web.Request) -> web.Response:
     if (parts.rows is UNSET) == (parts.columns is UNSET):
         raise refusal([Problem("rows", "or columns must be given, and not both")])
     data = {name: bytes(part) for name in ("rows", "columns") if (part := getattr(parts, name)) is not UNSET}
-    answered = await request.app[SERVICE].predict_json(request.match_info["job_id"], **data)
+    predicting = request.app[SERVICE].predict_json(request.match_info["job_id"], **data)
+    answered = await while_connected(request, predicting)
     return web.Response(body=b'{"ok":true,' + answered[1:], content_type="application/json")
 
 
@@ -65,7 +67,7 @@ def _parts(body: bytes) -> _Parts:
 async def export(request: web.Request) -> web.StreamResponse:
     """Make an export and send it; the file is gone afterwards."""
     query = read_query(request, ExportQuery)
-    path = await request.app[SERVICE].export(request.match_info["job_id"], query.format)
+    path = await while_connected(request, request.app[SERVICE].export(request.match_info["job_id"], query.format))
     return _send(path, path.name, FileOnce)
 
 

@@ -18,7 +18,8 @@ JSON: Final = "application/json"
 ANYTHING: Final = "application/octet-stream"
 TEXT: Final = "text/plain"
 Errors = tuple[type[Exception], ...]
-PREDICT: Final = (service.JobNotFound, service.ModelNotReady, service.SideWorkerFailed, trainer.ModelDamaged)
+SIDE: Final = (service.SideWorkerFailed, service.SideWorkerBusy)
+PREDICT: Final = (service.JobNotFound, service.ModelNotReady, *SIDE, trainer.ModelDamaged)
 ACCEPT: Final = (service.QueueFull, service.DiskLow, service.StoreFailed)
 
 
@@ -69,7 +70,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             data.BadTable,
             service.IdTaken,
             *ACCEPT,
-            service.SideWorkerFailed,
+            *SIDE,
             trainer.TrainerError,
         ),
         example={"epochs": 3, "batch_size": 16, "lr": 0.01},
@@ -276,7 +277,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         query=schemas.UploadQuery,
         upload=(*(kind for kind, form in datasets.FORMATS.items() if form), ANYTHING),
         answer=schemas.DatasetAnswer,
-        errors=(data.InvalidName, data.DatasetTooLarge, data.BadTable, service.DiskLow, service.SideWorkerFailed),
+        errors=(data.InvalidName, data.DatasetTooLarge, data.BadTable, service.DiskLow, *SIDE),
     ),
     Operation(
         method="GET",
@@ -304,7 +305,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         group="data sets",
         query=schemas.PreviewQuery,
         answer=schemas.PreviewAnswer,
-        errors=(data.DatasetNotFound, data.BadTable, service.SideWorkerFailed),
+        errors=(data.DatasetNotFound, data.BadTable, *SIDE),
     ),
     Operation(
         method="GET",

@@ -7,6 +7,7 @@ from aiohttp.typedefs import Handler
 from msgspec import UNSET
 
 from traind.service.http.bodies import no_body, read_as, read_json, read_query
+from traind.service.http.callers import client_of, while_connected
 from traind.service.http.context import ENCODED, SERVICE
 from traind.service.http.schemas import (
     Accepted,
@@ -28,6 +29,7 @@ from traind.service.http.schemas import (
     facts,
 )
 from traind.service.jobs.job import Job
+from traind.service.processes.lane import CLIENT
 from traind.service.service import TrainingService
 from traind.service.validation.validate import parse, parse_spec
 
@@ -40,7 +42,8 @@ async def create(request: web.Request) -> web.Response:
     spec = parse_spec({name: field for name, field in value.items() if name != "job_id"})
     service = request.app[SERVICE]
     if query.dry_run:
-        return facts(await service.dry_run(spec))
+        return facts(await while_connected(request, service.dry_run(spec)))
+    CLIENT.set(client_of(request))  # a trainer that is not the built-in one checks its options in the side worker
     job = await service.submit(spec, job_id=wanted.job_id)
     return answer(Accepted(job_id=job.job_id, pid=job.pid, status=job.status), status=202)
 

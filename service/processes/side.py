@@ -1,55 +1,79 @@
-"""The side worker: answers what needs torch or DuckDB but no slot: predict, export, preview, schema, dry run.
+"""The side worker: answers what needs torch or a table but no slot: predict, export, preview, schema, dry run.
 
-One process for each function that is called, started by its first call and kept until nobody has called for a
-while: models stay loaded where predictions are made, and a long description delays no prediction. A call's payloads
-go by file, never through a pool's pipes. If the process dies only the call fails, and the next one starts another.
+A few processes for each kind of call (a lane), started when called and kept until nobody has called for a while:
+models stay loaded where predictions are made, and a long description delays no prediction. A lane is shared fairly
+between clients and refuses what would wait too long (`lane`). A call's payloads go by file, never through a pool's
+pipes. If a process dies only its call fails, and the next one starts another. A call whose caller has left does not
+run, and one that runs is ended.
 """
 
 import asyncio
+import logging
 import shutil
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from traind.data.errors import BadCell, DataError
 from traind.service.errors import NotRunning, SideWorkerFailed
 from traind.service.processes.fork_server import BootFailed, ForkServer
+from traind.service.processes.lane import CLIENT, Lane
 from traind.service.processes.worker_process import WorkerProcess
+from traind.service.settings import processors
 from traind.service.threads import in_thread
 from traind.trainer.contract.errors import TrainerError
 
+LOG = logging.getLogger(__name__)
 BOOT_S = 120.0
 IDLE_S = 30.0  # a process that nobody calls gives its memory back after that; another one starts in milliseconds
 LOADED_S = 300.0  # one that has a model loaded is kept longer: the next prediction would wait for both
+ABANDONED_S = 1.0  # a running call whose caller has left may take so much longer; a process is worth keeping
+LEAST_WIDTH, MOST_WIDTH = 2, 4  # processes of one lane
 
 
 @dataclass(slots=True)
-class _Lane:
-    """One function's process, and its queue: the lock."""
+class _Processes:
+    """One lane's queue, and its processes that nobody has called."""
 
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    idle_s: float = IDLE_S
-    process: WorkerProcess | None = None
-    idle: asyncio.TimerHandle | None = None  # until the process leaves
+    lane: Lane
+    idle: dict[WorkerProcess, asyncio.TimerHandle] = field(default_factory=dict)  # until each leaves; newest last
+    busy: set[WorkerProcess] = field(default_factory=set)
+
+
+class Call(NamedTuple):
+    """What is to be run, and on whose account."""
+
+    function: str  # `module:function`
+    request: dict[str, Any]  # plain values
+    timeout_s: float
+    idle_s: float
+    client: str
+    abandoned: "asyncio.Future[None]"  # done when nobody waits for the answer any more
 
 
 class SideWorker:
-    """Calls functions of the worker's side, one call of each function at a time."""
+    """Calls functions of the worker's side, a few calls of each lane at a time."""
 
-    def __init__(self, server: ForkServer, folder: Path) -> None:
+    def __init__(
+        self, server: ForkServer, folder: Path, *, width: int | None = None, memory_bytes: int | None = None
+    ) -> None:
         """Make it; processes start when called.
 
         Args:
             server: where processes come from; its owner stops it.
             folder: where requests and answers lie while a call runs. Emptied at both ends.
+            width: how many processes one lane may have; default: cores, from 2 to 4.
+            memory_bytes: what one process may allocate; None: no limit.
         """
         self._server = server
         self._folder = folder
-        self._lanes: dict[str, _Lane] = {}
+        self._width = width or max(LEAST_WIDTH, min(MOST_WIDTH, processors()))
+        self._memory_bytes = memory_bytes
+        self._lanes: dict[str, _Processes] = {}
         self._calls: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
@@ -58,68 +82,105 @@ class SideWorker:
         await in_thread(_emptied, self._folder)
 
     async def call(
-        self, function: str, request: dict[str, Any], timeout_s: float = 60.0, idle_s: float = IDLE_S
+        self,
+        function: str,
+        request: dict[str, Any],
+        timeout_s: float = 60.0,
+        idle_s: float = IDLE_S,
+        lane: str | None = None,
     ) -> Any:
-        """Run `module:function` on the request in its process and return its answer, both of plain values.
+        """Run `module:function` on the request in a process of `lane` and return its answer, both of plain values.
 
-        The time starts when its turn comes; the process is kept for `idle_s` after it. Raises what the function
-        raised where that is a `TrainerError` or `DataError`, and `SideWorkerFailed` for anything else. A caller who
-        is cancelled leaves; the call ends by itself.
+        By default each function has a lane of its own. The time starts when its turn comes; the process is kept for
+        `idle_s` after it. Raises what the function raised where that is a `TrainerError` or `DataError`,
+        `SideWorkerBusy` where too many wait, and `SideWorkerFailed` for anything else. A call whose caller is
+        cancelled does not begin, or is ended `ABANDONED_S` later.
         """
         if self._is_closed:
             raise NotRunning("The service is closing.")
-        lane = self._lanes.setdefault(function, _Lane())
-        lane.idle_s = idle_s
-        return await asyncio.shield(self._spawn(self._take_turn(lane, function, request, timeout_s), function))
+        processes = self._lanes.setdefault(lane or function, _Processes(Lane(self._width)))
+        client = CLIENT.get()
+        processes.lane.check(client)
+        abandoned = asyncio.get_running_loop().create_future()
+        call = Call(function, request, timeout_s, idle_s, client, abandoned)
+        try:
+            return await asyncio.shield(self._spawn(self._carry_out(processes, call), function))
+        except asyncio.CancelledError:
+            if not abandoned.done():
+                abandoned.set_result(None)
+            raise
+
+    def waiting(self, lane: str) -> int:
+        """Return how many calls wait in a lane."""
+        return self._lanes[lane].lane.waiting if lane in self._lanes else 0
 
     async def close(self) -> None:
         """End the processes; calls that run fail."""
         self._is_closed = True
-        for lane in self._lanes.values():
-            _stays(lane)
-            if lane.process is not None:
-                lane.process.kill()
+        for processes in self._lanes.values():
+            for process in processes.busy:
+                process.kill()
         if self._calls:
             await asyncio.wait(self._calls)
-        await asyncio.gather(*(lane.process.retire() for lane in self._lanes.values() if lane.process is not None))
+        idle = [(process, leaving) for lane in self._lanes.values() for process, leaving in lane.idle.items()]
+        for process, leaving in idle:
+            leaving.cancel()
+            process.kill()
+        await asyncio.gather(*(process.retire() for process, _ in idle))
         self._lanes.clear()
         await in_thread(shutil.rmtree, self._folder, True)
 
-    async def _take_turn(self, lane: _Lane, function: str, request: dict[str, Any], timeout_s: float) -> Any:
+    async def _carry_out(self, processes: _Processes, call: Call) -> Any:
+        """Wait for the call's turn, unless its caller leaves, and run it."""
         folder = Path(await in_thread(tempfile.mkdtemp, "", "", self._folder))
         try:
             request_path, answer_path = folder / "request", folder / "answer"
-            await in_thread(_write, request_path, request)
-            async with lane.turn:
-                _stays(lane)
-                process = await self._process_of(lane)
-                answer = await _answered(process, (function, str(request_path), str(answer_path)), timeout_s)
-                if not self._is_closed:
-                    lane.idle = asyncio.get_running_loop().call_later(lane.idle_s, self._leaves, lane)
+            await in_thread(_write, request_path, call.request)
+            async with processes.lane.place(call.client, call.abandoned):
+                answer = await self._run(processes, call, request_path, answer_path)
             return await in_thread(_content, answer_path, answer)
         finally:
             await in_thread(shutil.rmtree, folder, True)
 
-    async def _process_of(self, lane: _Lane) -> WorkerProcess:
-        if lane.process is not None and lane.process.gone.done():
-            await lane.process.retire()
-            lane.process = None
+    async def _run(self, processes: _Processes, call: Call, request_path: Path, answer_path: Path) -> dict[str, Any]:
+        process = await self._process_of(processes)
+        if self._is_closed:
+            process.kill()
+        try:
+            return await _answered(process, call, (call.function, str(request_path), str(answer_path)))
+        finally:
+            processes.busy.discard(process)
+            if process.gone.done() or self._is_closed:
+                await process.retire()
+            else:
+                leaving = asyncio.get_running_loop().call_later(call.idle_s, self._leave, processes, process)
+                processes.idle[process] = leaving
+
+    async def _process_of(self, processes: _Processes) -> WorkerProcess:
+        """Return the lane's process that was called last and is free, or a new one."""
         if self._is_closed:
             raise NotRunning("The service is closing.")
-        if lane.process is None:
-            try:
-                lane.process = await WorkerProcess.start(
-                    self._server, "traind.trainer.worker.main:initialise_side", boot_s=BOOT_S
-                )
-            except BootFailed as error:
-                raise SideWorkerFailed(str(error)) from error
-        return lane.process
+        while processes.idle:
+            process, leaving = processes.idle.popitem()
+            leaving.cancel()
+            if not process.gone.done():
+                processes.busy.add(process)
+                return process
+            await process.retire()
+        try:
+            process = await WorkerProcess.start(
+                self._server, "traind.trainer.worker.main:initialise_side", self._memory_bytes, boot_s=BOOT_S
+            )
+        except BootFailed as error:
+            LOG.error("no side worker can be started: %s", error)  # noqa: TRY400 - the server's words, not ours
+            raise SideWorkerFailed("No process can be started for this; the log says why.") from error
+        processes.busy.add(process)
+        return process
 
-    def _leaves(self, lane: _Lane) -> None:
-        """Let a lane's process go, which nobody has called for a while."""
-        if lane.process is not None and not lane.turn.locked():
-            self._spawn(lane.process.retire(), "retire")
-            lane.process = None
+    def _leave(self, processes: _Processes, process: WorkerProcess) -> None:
+        """Let a process go, which nobody has called for a while."""
+        if processes.idle.pop(process, None) is not None:
+            self._spawn(process.retire(), "retire")
 
     def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
         task = asyncio.create_task(work, name=f"traind {name}")
@@ -133,23 +194,20 @@ class SideWorker:
             task.exception()  # the caller may have left
 
 
-def _stays(lane: _Lane) -> None:
-    """Have a lane's process wait for nothing but calls."""
-    if lane.idle is not None:
-        lane.idle.cancel()
-        lane.idle = None
-
-
-async def _answered(process: WorkerProcess, arguments: tuple[str, str, str], timeout_s: float) -> dict[str, Any]:
-    call = asyncio.create_task(process.call("traind.trainer.worker.main:answer", *arguments))
-    await asyncio.wait({call}, timeout=timeout_s)
-    if not call.done():
+async def _answered(process: WorkerProcess, call: Call, arguments: tuple[str, str, str]) -> dict[str, Any]:
+    """Return the process's answer; one that takes too long, or that nobody waits for, is killed."""
+    running = asyncio.create_task(process.call("traind.trainer.worker.main:answer", *arguments))
+    awaited: set[asyncio.Future[Any]] = {running, call.abandoned}
+    await asyncio.wait(awaited, timeout=call.timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    if not running.done() and call.abandoned.done():
+        await asyncio.wait({running}, timeout=ABANDONED_S)
+    if not running.done():
         process.kill()
-        await call
-        raise SideWorkerFailed(f"{arguments[0]} took longer than {timeout_s:g} s.")
-    answer = call.result()
+        await running
+        raise SideWorkerFailed(f"{call.function} took longer than {call.timeout_s:g} s.")
+    answer = running.result()
     if answer is None:
-        raise SideWorkerFailed(f"The process died in {arguments[0]}.")
+        raise SideWorkerFailed(f"The process died in {call.function}.")
     return answer
 
 

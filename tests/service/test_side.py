@@ -8,8 +8,9 @@ import pytest
 
 from traind.data import errors as data_errors
 from traind.data.errors import BadCell, DataError
-from traind.service.errors import NotRunning, SideWorkerFailed
+from traind.service.errors import NotRunning, SideWorkerBusy, SideWorkerFailed
 from traind.service.processes.fork_server import ForkServer
+from traind.service.processes.lane import CLIENT, WAITING_EACH
 from traind.service.processes.side import SideWorker
 from traind.trainer.contract import errors as trainer_errors
 from traind.trainer.contract.errors import SpecError, TrainerError
@@ -18,7 +19,7 @@ from traind.trainer.contract.errors import SpecError, TrainerError
 @pytest.fixture
 async def side(fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    worker = SideWorker(fork_server, tmp_path / "side")
+    worker = SideWorker(fork_server, tmp_path / "side", width=2)
     await worker.start()
     yield worker
     await worker.close()
@@ -102,17 +103,73 @@ async def test_a_long_call_delays_no_call_of_another_function(side: SideWorker, 
     assert await long == {"ended": True}
 
 
-async def test_calls_of_one_function_take_turns(side: SideWorker, tmp_path: Path, until: Any) -> None:
-    first, second = _waiting(tmp_path, "first"), _waiting(tmp_path, "second")
-    calls = [asyncio.create_task(side.call("jobs_for_slots:wait_for", first))]
+async def begin(side: SideWorker, request: dict[str, str], client: str = "") -> "asyncio.Task[Any]":
+    """Start a call on a client's account."""
+    token = CLIENT.set(client)
+    call = asyncio.create_task(side.call("jobs_for_slots:wait_for", request))
+    CLIENT.reset(token)
+    await asyncio.sleep(0)
+    return call
+
+
+async def test_calls_of_one_client_take_turns_and_leave_a_place_to_others(
+    side: SideWorker, tmp_path: Path, until: Any
+) -> None:
+    first, second, others = (_waiting(tmp_path, name) for name in ("first", "second", "others"))
+    calls = [await begin(side, first, "ann")]
     await until(Path(first["begun"]).exists)
-    calls.append(asyncio.create_task(side.call("jobs_for_slots:wait_for", second)))
-    await side.call("jobs_for_slots:echo", {})  # another function waits for nobody: the second had time to begin
+    calls.append(await begin(side, second, "ann"))
+    calls.append(await begin(side, others, "bob"))
+    await until(Path(others["begun"]).exists)
     assert not Path(second["begun"]).exists()
     Path(first["end"]).touch()
     await until(Path(second["begun"]).exists)
-    Path(second["end"]).touch()
-    assert await asyncio.gather(*calls) == [{"ended": True}] * 2
+    for one in (second, others):
+        Path(one["end"]).touch()
+    assert await asyncio.gather(*calls) == [{"ended": True}] * 3
+
+
+async def test_a_call_whose_caller_left_while_it_waited_does_not_run(
+    side: SideWorker, tmp_path: Path, until: Any
+) -> None:
+    first, left, last = (_waiting(tmp_path, name) for name in ("first", "left", "last"))
+    running = await begin(side, first)
+    await until(Path(first["begun"]).exists)
+    abandoned, kept = await begin(side, left), await begin(side, last)
+    abandoned.cancel()
+    await asyncio.gather(abandoned, return_exceptions=True)
+    for one in (first, left, last):
+        Path(one["end"]).touch()
+    await asyncio.gather(running, kept)
+    assert not Path(left["begun"]).exists()
+
+
+async def test_a_running_call_whose_caller_left_is_ended(side: SideWorker, tmp_path: Path, until: Any) -> None:
+    request = _waiting(tmp_path, "endless")
+    call = await begin(side, request)
+    await until(Path(request["begun"]).exists)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert await side.call("jobs_for_slots:wait_for", _ended(tmp_path)) == {"ended": True}  # its place is free again
+
+
+def _ended(tmp_path: Path) -> dict[str, str]:
+    request = _waiting(tmp_path, "ended")
+    Path(request["end"]).touch()
+    return request
+
+
+async def test_calls_beyond_the_queue_are_refused_at_once(side: SideWorker, tmp_path: Path, until: Any) -> None:
+    request = _waiting(tmp_path, "many")
+    calls = [await begin(side, request)]
+    await until(Path(request["begun"]).exists)
+    calls += [await begin(side, request) for _ in range(WAITING_EACH)]
+    await until(lambda: side.waiting("jobs_for_slots:wait_for") == WAITING_EACH)
+    with pytest.raises(SideWorkerBusy, match="8 calls of yours wait"):
+        await side.call("jobs_for_slots:wait_for", request)
+    other = await begin(side, request, "bob")
+    Path(request["end"]).touch()
+    assert await asyncio.gather(*calls, other) == [{"ended": True}] * (WAITING_EACH + 2)
 
 
 async def test_a_call_that_takes_too_long_is_ended_and_the_next_one_is_answered(
@@ -173,13 +230,16 @@ async def test_leftovers_of_a_killed_server_are_swept(fork_server: ForkServer, t
     assert list((tmp_path / "side").iterdir()) == []
 
 
-async def test_no_process_means_a_failed_call(tmp_path: Path) -> None:
+async def test_no_process_means_a_failed_call_and_the_reason_is_logged_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     server = ForkServer("builtins:no_such_boot")
     server.start()
     side = SideWorker(server, tmp_path / "side")
     await side.start()
-    with pytest.raises(SideWorkerFailed, match="no_such_boot"):
+    with pytest.raises(SideWorkerFailed, match="No process can be started for this; the log says why"):
         await side.call("jobs_for_slots:double", {"number": 1})
+    assert "no_such_boot" in caplog.text
     await side.close()
     server.stop()
 

@@ -71,9 +71,11 @@ def initialise(
         _limit_memory(memory_bytes)
 
 
-def initialise_side() -> None:
-    """Settle in as a side worker, which answers requests."""
+def initialise_side(memory_bytes: int | None = None) -> None:
+    """Settle in as a side worker, which answers requests; `memory_bytes` is what it may allocate."""
     _settle(None, "traind-side")
+    if memory_bytes is not None:
+        _limit_memory(memory_bytes)
 
 
 def work(assignment_path: str) -> dict[str, Any]:
