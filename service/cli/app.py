@@ -33,6 +33,7 @@ COMMANDS = {
     "cancel": ("jobs:cancel", "End a job and keep nothing but its record."),
     "delete": ("jobs:delete", "Remove a finished job with its files and its model."),
     "logs": ("jobs:logs", "Print the end of what a job itself wrote."),
+    "mcp": ("mcp:mcp", "Offer a server's verbs to agents as tools, by the Model Context Protocol on stdio."),
 }
 
 app = App(name="traind", help=HELP, version=traind.__version__, help_format="markdown")

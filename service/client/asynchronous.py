@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -76,7 +76,7 @@ class Client:
         """Return a page of a job's events."""
         return await self._connection.send(calls.events(job_id, after, limit))
 
-    async def watch(self, job_id: str, after: int = 0) -> AsyncIterator[AnyEvent]:
+    async def watch(self, job_id: str, after: int = 0) -> AsyncGenerator[AnyEvent]:
         """Yield a job's events, each `seq` once and in order, until the job has ended.
 
         Lost connections and server restarts are bridged. A `State` with `resumed_from_step` says that steps are
