@@ -23,7 +23,7 @@ from traind.trainer import plugins
 from traind.trainer.contract.errors import ModelDamaged, NoModelYet, UserCodeError
 from traind.trainer.model.predict_file import Prediction, predict_file
 from traind.trainer.model.tensor_file import FORMAT, unpacked, weights_digest
-from traind.trainer.network.network import Network, rebuild
+from traind.trainer.network.network import Ensemble, Network, rebuild
 from traind.trainer.network.objective import predictions
 from traind.trainer.network.recipe import Recipe
 
@@ -44,7 +44,7 @@ class Model:
         self.encoder = Encoder.from_state(content["encoder"])
         self.recipe = msgspec.convert(content["recipe"], Recipe)
         self.schema = msgspec.convert(content["schema"], Schema)
-        self.network: Network = rebuild(content["architecture"])
+        self.network: Network | Ensemble = rebuild(content["architecture"])
         self.network.load_state_dict(content["weights"])
         self.network.eval()
 

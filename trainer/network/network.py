@@ -7,7 +7,7 @@ captured.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, Protocol, cast
 
@@ -48,6 +48,7 @@ class Architecture(Struct, frozen=True):
     embedding_dim: int = 16
     edges: tuple[int, ...] = ()  # bin edges of each numeric feature; fewer than 3: the number is taken as it is
     dropout: float = 0.0
+    members: int = 1  # networks of this shape whose outputs are averaged
 
 
 class Network(nn.Module):
@@ -84,8 +85,45 @@ class Network(nn.Module):
         return cast("Iterator[_Columns]", iter(self.columns))
 
 
+class Ensemble(nn.Module):
+    """Networks of one architecture and the same bins, trained apart: their outputs side by side, as heads are.
+
+    Args of forward as of `Network`. Returns (rows, members * heads, outputs).
+    """
+
+    def __init__(self, members: Sequence[Network]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Return the raw outputs of all members. What they prepare of a row is the same, and is prepared once."""
+        members = [cast("Network", member) for member in self.members]
+        prepared = members[0].prepare(numeric, categorical)
+        outputs = [member.predict(*prepared) for member in members]
+        return torch.cat([out.unsqueeze(1) if out.ndim == 2 else out for out in outputs], dim=1)
+
+
 def build(recipe: Recipe, cardinalities: tuple[int, ...], train: Table, seed: int) -> Network:
     """Return a new network for `recipe`, its bins fitted on `train`, its weights drawn from `seed`."""
+    (network,) = build_members(recipe, cardinalities, train, [seed])
+    return network
+
+
+def build_members(
+    recipe: Recipe, cardinalities: tuple[int, ...], train: Table, seeds: Sequence[int]
+) -> list[Network]:
+    """Return a new network for each seed, all with the same bins."""
+    architecture, bins = design(recipe, cardinalities, train)
+    networks = []
+    for seed in seeds:
+        with torch.random.fork_rng(devices=()):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed asks every device first, for a millisecond
+            networks.append(Network(architecture, bins))
+    return networks
+
+
+def design(recipe: Recipe, cardinalities: tuple[int, ...], train: Table) -> tuple[Architecture, list[Tensor]]:
+    """Return the architecture of one network for `recipe`, and its bins fitted on `train`."""
     shape = recipe.network
     numeric = int(train.numeric.shape[1])
     bins = fit_edges(train.numeric, shape.bins) if shape.embedding == "piecewise_linear" else []
@@ -101,15 +139,16 @@ def build(recipe: Recipe, cardinalities: tuple[int, ...], train: Table, seed: in
         edges=tuple(len(edges) for edges in bins),
         dropout=shape.dropout,
     )
-    with torch.random.fork_rng(devices=()):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed thinks of every device first, for a millisecond
-        return Network(architecture, bins)
+    return architecture, bins
 
 
-def rebuild(architecture: dict[str, Any]) -> Network:
+def rebuild(architecture: dict[str, Any]) -> Network | Ensemble:
     """Return the network that `architecture` describes, its weights and bins still to be loaded."""
+    shape = msgspec.convert(architecture, Architecture)
     with torch.random.fork_rng(devices=()):
-        return Network(msgspec.convert(architecture, Architecture))
+        if shape.members == 1:
+            return Network(shape)
+        return Ensemble([Network(shape) for _ in range(shape.members)])
 
 
 class _Columns(nn.Module, ABC):

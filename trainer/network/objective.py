@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from traind.trainer.network.recipe import Recipe, TargetScale
+from traind.trainer.network.recipe import Recipe, TargetScale, transformed
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -25,9 +25,7 @@ def training_target(recipe: Recipe, target: NDArray[Any]) -> Tensor:
     if recipe.task == "binary":
         return torch.from_numpy(np.array(target, dtype=np.float32))
     scale = recipe.target_scale
-    # Values outside the training range would have no logarithm, and only validation rows can be there.
-    values = np.asarray(target, dtype=np.float64)
-    seen = np.log(np.maximum(values, scale.low)) if scale.log else values
+    seen = transformed(scale, np.asarray(target, dtype=np.float64))
     return torch.from_numpy(((seen - scale.centre) / scale.scale).astype(np.float32))
 
 
@@ -44,7 +42,7 @@ def loss_function(recipe: Recipe) -> Loss:
 def predictions(recipe: Recipe, output: Tensor) -> Tensor:
     """Return (rows,) float64 values in the target's own unit, or (rows, classes) float32 probabilities.
 
-    Heads are averaged: values in the network's terms, classes by their probabilities.
+    Heads and members are averaged: values in the network's terms, classes by their probabilities.
     """
     heads = output.unsqueeze(1) if output.ndim == 2 else output
     if recipe.task == "regression":
@@ -57,7 +55,11 @@ def predictions(recipe: Recipe, output: Tensor) -> Tensor:
 
 def _unscaled(scale: TargetScale, value: Tensor) -> Tensor:
     seen = value.double() * scale.scale + scale.centre
-    return (seen.exp() * scale.factor if scale.log else seen).clamp(scale.low, scale.high)
+    if scale.log:
+        seen = seen.exp() * scale.factor
+    elif scale.root:
+        seen = seen.clamp(min=0.0).square() * scale.factor
+    return seen.clamp(scale.low, scale.high)
 
 
 def _squared_error(output: Tensor, target: Tensor) -> Tensor:

@@ -41,20 +41,23 @@ class Rows(Protocol):
 
 
 class TargetScale(Struct, frozen=True):
-    """How a regression target is seen by the network: `(f(y) - centre) / scale`, f the logarithm if `log`.
+    """How a regression target is seen by the network: `(f(y) - centre) / scale`.
 
-    The inverse of a mean of logarithms is a median; `factor` makes it a mean again, where that matters.
+    f is the logarithm if `log`, the square root if `root`, else nothing. The inverse of a mean of logarithms is a
+    median; `factor` makes it a mean again, where that matters.
     """
 
     log: bool = False
+    root: bool = False
     centre: float = 0.0
     scale: float = 1.0
     low: float = -math.inf  # predictions are clamped to the range of the training rows, in the target's own unit
     high: float = math.inf
-    factor: float = 1.0  # of finished models; not 1 only with `log`
+    factor: float = 1.0  # of finished models; not 1 only with `log` or `root`
 
 
 _AS_IT_IS = TargetScale()
+SKEWED = 1.0  # a target of this skewness or less is left as it is
 
 
 class Network(Struct, frozen=True):
@@ -88,6 +91,7 @@ class Recipe(Struct, frozen=True):
     label_smoothing: float
     grad_clip: float | None
     patience: int | None  # epochs without improvement; None: never stop early
+    members: int = 1  # networks: the monitor, which validation rows are kept from, and others on all rows
     reasons: dict[str, str] = {}  # of the fields that were chosen, in words
 
 
@@ -114,11 +118,12 @@ class _Size(Struct, frozen=True):
     embedding_dim: int = 32
     bins: int = 128
     epochs: int = 14
+    members: int = 1
 
 
 _BATCHES = ((2_000, 32), (5_000, 64), (10_000, 128), (60_000, 256), (200_000, 512), (math.inf, 1024))
 _SIZES: dict[type[Model], _Size] = {
-    AutoModel: _Size(),
+    AutoModel: _Size(members=2),
     FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=8),
     BestModel: _Size("tabm", heads=8, epochs=28),
     LinearModel: _Size("linear", hidden=(), embedding="none"),
@@ -145,12 +150,26 @@ def facts_of(
 
 
 def fit_target_scale(target: NDArray[np.float64]) -> TargetScale:
-    """Return the transform for `target`: standardised, of the logarithm where it is positive and skewed."""
+    """Return the transform for `target`: of a skewed one, whichever of logarithm and root leaves it least skewed."""
     low, high = float(target.min()), float(target.max())
-    log = low > 0.0 and _skewness(target) > 1.0 and abs(_skewness(np.log(target))) < _skewness(target)
-    seen = np.log(target) if log else target
+    skewness = {"": abs(_skewness(target))}
+    if _skewness(target) > SKEWED and low >= 0.0:
+        skewness["root"] = abs(_skewness(np.sqrt(target)))
+        if low > 0.0:
+            skewness["log"] = abs(_skewness(np.log(target)))
+    name = min(skewness, key=lambda one: skewness[one])
+    shape = TargetScale(log=name == "log", root=name == "root")
+    seen = transformed(shape, target)
     scale = float(seen.std())
-    return TargetScale(log, float(seen.mean()), scale if scale > 0.0 else 1.0, low, high)
+    return structs.replace(shape, centre=float(seen.mean()), scale=scale if scale > 0.0 else 1.0, low=low, high=high)
+
+
+def transformed(scale: TargetScale, target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return `f(target)`; below the training range, where f may not be defined, that of its lower end."""
+    if not (scale.log or scale.root):
+        return target
+    bounded = np.maximum(target, scale.low)
+    return np.log(bounded) if scale.log else np.sqrt(bounded)
 
 
 def choose(spec: TrainSpec, facts: Facts) -> Recipe:
@@ -209,7 +228,7 @@ def _synthetic(facts: Facts) -> Recipe:
 
 def _tabular(model: Model, facts: Facts) -> Recipe:
     """Return the recipe for a real table, before the spec's own values."""
-    size = _SIZES.get(type(model), _SIZES[AutoModel])
+    size = _SIZES.get(type(model), _Size())
     is_regression = facts.task == "regression"
     batch_size = next(size for rows, size in _BATCHES if facts.rows < rows)
     per_epoch = math.ceil(facts.rows / batch_size)
@@ -232,6 +251,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
         label_smoothing=0.0,
         grad_clip=None,
         patience=max(4, epochs // 5),
+        members=size.members,
         reasons={
             "network": f"{facts.numeric} numeric features, {len(facts.cardinalities)} categorical",
             "target_scale": _why_scale(facts),
@@ -241,6 +261,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
             "weight_decay": "low for numbers, higher for classes, whose loss falls for ever as weights grow",
             "averaging": f"over the last of {steps} steps",
             "patience": "a fifth of the epochs, 4 at least",
+            "members": _why_members(size.members),
         },
     )
 
@@ -255,7 +276,16 @@ def _shape(size: "_Size", facts: Facts) -> Network:
 def _why_scale(facts: Facts) -> str:
     if facts.task != "regression":
         return "classes have no scale"
-    return "logarithm: the target is positive and skewed" if facts.target_scale.log else "standardised"
+    if facts.target_scale.log:
+        return "logarithm: the target is positive and skewed"
+    return "square root: the target is skewed" if facts.target_scale.root else "standardised"
+
+
+def _why_members(members: int) -> str:
+    if members == 1:
+        return "one network, from which the validation rows are kept"
+    rest = "one more is" if members == 2 else f"{members - 1} more are"
+    return f"validation rows are kept from the first, which decides the epoch; {rest} trained on all rows"
 
 
 def _network(model: Model, chosen: Network) -> Network:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -28,6 +29,22 @@ class Preparing(Protocol):
         """Return what the forward pass does."""
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """The rows that steps gather their batches from; several steps may share them, and what is prepared of them."""
+
+    tensors: tuple[Tensor, ...]  # the target last; before it the model's inputs, where they are not prepared
+    prepared: Prepared | None
+
+    @classmethod
+    def of(cls, model: nn.Module, tensors: Sequence[Tensor]) -> "TrainingRows":
+        """Return the rows of `tensors`, inputs first, then the target; prepared by `model` where that is small."""
+        *inputs, target = tensors
+        if isinstance(model, Preparing) and _prepared_bytes(model, inputs) <= MAX_PREPARED_BYTES:
+            return cls((target,), Prepared(model.prepare, inputs))
+        return cls((*inputs, target), None)
+
+
 class EagerStep:
     """Gradient steps of any module, as its author wrote it.
 
@@ -40,7 +57,7 @@ class EagerStep:
         self,
         model: nn.Module,
         loss: Callable[[Any, Tensor], Tensor],
-        tensors: Sequence[Tensor],
+        tensors: "Sequence[Tensor] | TrainingRows",
         optimizer: Optimizer,
         *,
         batch_size: int,
@@ -48,25 +65,24 @@ class EagerStep:
     ) -> None:
         self.model = model.train()
         self.loss = loss
-        *inputs, target = tensors
-        if isinstance(model, Preparing) and _prepared_bytes(model, inputs) <= MAX_PREPARED_BYTES:
-            self._predict: Callable[..., Any] = model.predict
-            self.batches = Batches([target], batch_size, Prepared(model.prepare, inputs))
-        else:
-            self._predict = model
-            self.batches = Batches([*inputs, target], batch_size)
+        self.source = tensors if isinstance(tensors, TrainingRows) else TrainingRows.of(model, tensors)
+        device = self.source.tensors[-1].device
+        is_prepared = self.source.prepared is not None
+        self._predict: Callable[..., Any] = model.predict if is_prepared and isinstance(model, Preparing) else model
+        self.batches = Batches(self.source.tensors, batch_size, self.source.prepared)
         self.groups = flatten(model, optimizer)
-        self.update = Update(self.groups, optimizer, is_on_device=tensors[0].device.type == "cuda")
-        self.stream = Stream(seed, tensors[0].device)
+        self.update = Update(self.groups, optimizer, is_on_device=device.type == "cuda")
+        self.stream = Stream(seed, device)
         self._buffers_of = [(f"{name}." if name else "", part._buffers) for name, part in model.named_modules()]  # noqa: SLF001
         self._trained = [parameter for group in self.groups for parameter in group.parameters]
         self.losses = Losses()
         self.size = batch_size * sum(group.values.numel() for group in self.groups)
         self.is_quick = self.size <= QUICK
 
-    def begin_epoch(self, permutation: Tensor) -> None:
+    def begin_epoch(self, *orders: Tensor) -> None:
         """Take the epoch's order of the training rows."""
-        self.batches.begin_epoch(permutation)
+        (order,) = orders
+        self.batches.begin_epoch(order)
 
     def run(self, batch_index: int) -> None:
         """Take one gradient step."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from traind.trainer.step.cuda_graph import GraphStep
-from traind.trainer.step.eager import EagerStep
+from traind.trainer.step.eager import EagerStep, TrainingRows
 from traind.trainer.step.flat_optimizer import Optimizer
 from traind.trainer.step.replay.replay import ReplayStep
 
@@ -25,8 +25,8 @@ class Step(Protocol):
     kind: str  # "eager", "replay" or "graph"
     is_quick: bool  # a step is short, of the order of a millisecond at most: several can be taken between two looks
 
-    def begin_epoch(self, permutation: Tensor) -> None:
-        """Take the epoch's order of the training rows: int64 row numbers."""
+    def begin_epoch(self, *orders: Tensor) -> None:
+        """Take the epoch's order of the training rows, int64 row numbers: one order for each member."""
 
     def run(self, batch_index: int) -> None:
         """Take one gradient step on rows [b * B : (b + 1) * B] of the epoch; the last batch may be short."""
@@ -68,7 +68,7 @@ class Step(Protocol):
 def make_step(
     model: nn.Module,
     loss: Loss,
-    tensors: Sequence[Tensor],
+    tensors: Sequence[Tensor] | TrainingRows,
     optimizer: Optimizer,
     *,
     batch_size: int,
@@ -76,10 +76,12 @@ def make_step(
 ) -> Step:
     """Return the fastest step that computes what eager PyTorch does.
 
-    `tensors` are the training rows: the inputs of `model` in order, then the target, all on the model's device.
+    `tensors` are the training rows: the inputs of `model` in order, then the target, all on the model's device; or
+    the rows of another step, whose model prepares them alike.
     `loss(model(*inputs), target)` is the mean over the rows of a batch. The parameters of `model` become views of
     buffers that the step owns. What a model of kind `eager.Preparing` prepares is prepared once for all epochs.
     """
     ways: dict[str, type[EagerStep]] = {"cpu": ReplayStep, "cuda": GraphStep}
-    way = ways.get(tensors[0].device.type, EagerStep)
-    return way(model, loss, tensors, optimizer, batch_size=batch_size, seed=seed)
+    rows = tensors if isinstance(tensors, TrainingRows) else TrainingRows.of(model, tensors)
+    way = ways.get(rows.tensors[-1].device.type, EagerStep)
+    return way(model, loss, rows, optimizer, batch_size=batch_size, seed=seed)

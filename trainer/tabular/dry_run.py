@@ -18,7 +18,7 @@ from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
 from traind.trainer.run.run import Run
 from traind.trainer.step.eager import MAX_PREPARED_BYTES
 from traind.trainer.step.step import Step
-from traind.trainer.tabular.loop import permutation
+from traind.trainer.tabular.loop import TrainingPlan
 from traind.trainer.tabular.train import build_step, choose_recipe, plan_of, read, shown
 
 TIMED_S = 1.0
@@ -52,7 +52,7 @@ def estimate(run: Run[Any]) -> dict[str, Any]:
     step, about = build_step(run, prepared, recipe)
     plan = plan_of(run, prepared, recipe)
     parameters = sum(weight.numel() for weight in step.weights(averaged=False).values())
-    step_s = _step_seconds(step, plan.batches, run.spec.seed, plan.rows)
+    step_s = _step_seconds(step, plan)
     schema = shown(prepared.schema)
     return {
         "rows": {"train": len(prepared.train), "validation": len(prepared.validation), "test": len(prepared.test)},
@@ -70,12 +70,12 @@ def estimate(run: Run[Any]) -> dict[str, Any]:
     }
 
 
-def _step_seconds(step: Step, batches: int, seed: int, rows: int) -> float:
+def _step_seconds(step: Step, plan: TrainingPlan) -> float:
     """Return what a gradient step takes here and now: the median of the last ones, for which the first prepare."""
-    step.begin_epoch(permutation(seed, 0, rows))
+    step.begin_epoch(*plan.orders(0))
     took: list[float] = []
     deadline = time.perf_counter() + TIMED_S
-    while len(took) < min(TIMED_STEPS, batches) and (len(took) < LEAST_STEPS or time.perf_counter() < deadline):
+    while len(took) < min(TIMED_STEPS, plan.batches) and (len(took) < LEAST_STEPS or time.perf_counter() < deadline):
         started = time.perf_counter()
         step.run(len(took))
         took.append(time.perf_counter() - started)

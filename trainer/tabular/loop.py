@@ -26,6 +26,15 @@ LR_CUT = 0.1  # the learning rate after each time the loss was lost
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A network beside the monitor: trained on the first `rows` rows of the table, in an order of its own `seed`."""
+
+    rows: int
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """How long to train and when to stop early."""
 
@@ -36,11 +45,20 @@ class TrainingPlan:
     schedule: Schedule
     seed: int
     monitor: str = VAL_LOSS
+    others: tuple[Member, ...] = ()
 
     @property
     def batches(self) -> int:
         """Gradient steps of an epoch; the last batch may be short."""
         return -(-self.rows // self.batch_size)
+
+    def orders(self, epoch: int) -> list[Tensor]:
+        """Return the order of the training rows in an epoch (from 0) for each member, the monitor's first."""
+        return [permutation(self.seed, epoch, self.rows), *(self._whole(member, epoch) for member in self.others)]
+
+    def _whole(self, member: Member, epoch: int) -> Tensor:
+        """Return a member's order, cut to as many whole batches as an epoch has; each time others are left out."""
+        return permutation(member.seed, epoch, member.rows)[: self.batches * member.batch_size]
 
 
 @dataclass(slots=True)
@@ -120,7 +138,7 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
     control, lrs, taken, is_due = run.control, [], 0, True
     run.start(total=total, epochs=plan.epochs)
     while not state.is_over(plan) and not should_stop():
-        step.begin_epoch(permutation(plan.seed, state.epoch, plan.rows))
+        step.begin_epoch(*plan.orders(state.epoch))
         lr = schedule.at(state.step) * state.lr_scale
         if state.batch < batches:  # else it was left when only its end was to come
             step.set_lr(lr)
@@ -176,6 +194,12 @@ def permutation(seed: int, epoch: int, rows: int) -> Tensor:
     """Return the order of the training rows in an epoch (from 0): of seed and epoch alone."""
     mixed = hashlib.sha256(f"{seed}:{epoch}".encode()).digest()
     return torch.randperm(rows, generator=torch.Generator().manual_seed(int.from_bytes(mixed[:8])))
+
+
+def member_seed(seed: int, number: int) -> int:
+    """Return the seed of a member: the monitor's, number 0, is that of the spec."""
+    mixed = hashlib.sha256(f"{seed}:member {number}".encode()).digest()
+    return int.from_bytes(mixed[:8]) >> 1 if number else seed
 
 
 def _end_epoch(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, evaluate: Evaluate) -> None:

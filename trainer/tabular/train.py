@@ -1,6 +1,6 @@
 """The built-in trainer: a table in, a model out. Read, encode, build, fit, bundle, all of it through `Run`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,33 @@ from traind.trainer.contract import spec as contract
 from traind.trainer.contract.errors import Diverged, SpecError
 from traind.trainer.contract.metrics import VAL_LOSS, monitors
 from traind.trainer.model.model import Model, forward
-from traind.trainer.network.network import build
+from traind.trainer.network.network import build_members
 from traind.trainer.network.objective import loss_function, training_target
 from traind.trainer.network.recipe import Recipe, choose, facts_of
 from traind.trainer.run.environment import device_of
 from traind.trainer.run.run import Run
+from traind.trainer.step.eager import TrainingRows
 from traind.trainer.step.flat_optimizer import Optimizer
+from traind.trainer.step.lockstep import PREFIX, Lockstep
 from traind.trainer.step.step import Step, make_step
 from traind.trainer.tabular.importance import importance
-from traind.trainer.tabular.loop import Evaluate, Evaluation, FitState, TrainingPlan, begin, fit
+from traind.trainer.tabular.loop import (
+    Evaluate,
+    Evaluation,
+    FitState,
+    Member,
+    TrainingPlan,
+    begin,
+    fit,
+    member_seed,
+)
 from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusion, log_loss, measure, residuals
 from traind.trainer.tabular.schedules import Schedule
 
 WARNINGS_TOLD = 20  # all of them are in the report
 COLUMNS_SHOWN = 1_000
 MEANS_ROWS = 100  # fewer say too little about a mean
+_PARTS = ("train", "validation", "test")
 MEANS_GAIN = 0.99  # of the root mean squared error: less is not worth a worse median
 
 
@@ -42,10 +54,11 @@ def train(run: Run[Any]) -> None:
     with run.timed("data_s"):
         prepared = read(run)
     with run.timed("model_s"):
-        recipe = choose_recipe(run, prepared)
+        saved = run.restore()
+        recipe = recorded(run, saved) or choose_recipe(run, prepared)
         step, about = build_step(run, prepared, recipe)
         plan = plan_of(run, prepared, recipe)
-        state = begin(step, plan, run.restore())
+        state = begin(step, plan, saved)
     try:
         fit(run, step, plan, state, evaluation_of(run, step, recipe, prepared.validation), about)
     except Diverged:
@@ -95,29 +108,52 @@ def choose_recipe(run: Run[Any], prepared: Prepared) -> Recipe:
     return choose(run.spec, facts)
 
 
+def recorded(run: Run[Any], saved: dict[str, Any] | None) -> Recipe | None:
+    """Return the recipe of the state that is gone on from, with what the spec says now of how long to train.
+
+    Another version of this program might choose another network, which the state would not fit.
+    """
+    if saved is None:
+        return None
+    asked = {field: getattr(run.spec, field) for field in ("epochs", "patience")}
+    explicit = {field: value for field, value in asked.items() if value != "auto"}
+    return structs.replace(msgspec.convert(saved["model"]["recipe"], Recipe), **explicit)
+
+
 def build_step(run: Run[Any], prepared: Prepared, recipe: Recipe) -> tuple[Step, dict[str, Any]]:
-    """Return the network's gradient step, and all of a model but its weights as plain values."""
+    """Return the gradient step of the network, or of all members, and all of a model but its weights."""
     device = torch.device(device_of(run.spec))
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SpecError("There is no GPU on this machine.", field="device", hint='Use "auto" or "cpu".')
-    network = build(recipe, prepared.cardinalities, prepared.train, run.spec.seed).to(device)
+    others = others_of(run, prepared, recipe)
+    parts = [prepared.train, prepared.validation] if others else [prepared.train]
+    numeric, categorical, target = (
+        joined([getattr(part, name) for part in parts]) for name in ("numeric", "categorical", "target")
+    )
+    tensors = [tensor_of(numeric), tensor_of(categorical), training_target(recipe, target)]
+    seeds = [run.spec.seed, *(member.seed for member in others)]
+    sizes = [recipe.batch_size, *(member.batch_size for member in others)]
+    networks = [one.to(device) for one in build_members(recipe, prepared.cardinalities, prepared.train, seeds)]
+    rows = TrainingRows.of(networks[0], [tensor.to(device) for tensor in tensors])
+    steps = [
+        make_step(network, loss_function(recipe), rows, optimizer_of(recipe), batch_size=size, seed=seed)
+        for network, seed, size in zip(networks, seeds, sizes, strict=True)
+    ]
     about = {
-        "architecture": network.architecture,
+        "architecture": {**networks[0].architecture, "members": len(networks)},
         "recipe": msgspec.to_builtins(recipe),
         "schema": msgspec.to_builtins(prepared.schema),
         "encoder": prepared.encoder.state(),
     }
-    numeric, categorical = tensor_of(prepared.train.numeric), tensor_of(prepared.train.categorical)
-    target = training_target(recipe, prepared.train.target)
-    step = make_step(
-        network,
-        loss_function(recipe),
-        [tensor.to(device) for tensor in (numeric, categorical, target)],
-        optimizer_of(recipe),
-        batch_size=recipe.batch_size,
-        seed=run.spec.seed,
-    )
-    return step, about
+    return (Lockstep(steps) if others else steps[0]), about
+
+
+def others_of(run: Run[Any], prepared: Prepared, recipe: Recipe) -> tuple[Member, ...]:
+    """Return the members beside the monitor: on all rows, in larger batches, so that an epoch is as many steps."""
+    rows = len(prepared.train) + len(prepared.validation)
+    batches = -(-len(prepared.train) // recipe.batch_size)
+    seeds = (member_seed(run.spec.seed, number) for number in range(1, recipe.members))
+    return tuple(Member(rows, rows // batches, seed) for seed in seeds)
 
 
 def optimizer_of(recipe: Recipe) -> Optimizer:
@@ -142,7 +178,16 @@ def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe) -> TrainingPlan:
     if monitor not in (known := monitors(recipe.task)):
         problem = f"{monitor!r} is no metric of {recipe.task}; there are: {', '.join(known)}"
         raise SpecError(f"monitor: {problem}.", field="monitor")
-    return TrainingPlan(rows, recipe.batch_size, recipe.epochs, recipe.patience, schedule, run.spec.seed, monitor)
+    return TrainingPlan(
+        rows,
+        recipe.batch_size,
+        recipe.epochs,
+        recipe.patience,
+        schedule,
+        run.spec.seed,
+        monitor,
+        others_of(run, prepared, recipe),
+    )
 
 
 def evaluation_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Evaluate:
@@ -180,11 +225,12 @@ def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], state: FitS
     if not (state.step and run.wants_model):
         return
     weights = {name: tensor.cpu() for name, tensor in step.weights(state.best_weights).items()}
-    model = Model({**about, "weights": weights})
-    found, recipe, predicted = evaluated(model.network, model.recipe, prepared.validation, run.beat)
-    model.recipe, about = recipe, {**about, "recipe": msgspec.to_builtins(recipe)}
+    model, monitor = Model({**about, "weights": weights}), monitor_of(about, weights)
+    found, recipe, predicted = evaluated(monitor.network, monitor.recipe, prepared.validation, run.beat)
+    model.recipe = monitor.recipe = recipe
+    about = {**about, "recipe": msgspec.to_builtins(recipe)}
     golden = [dict(row) for row in prepared.samples]
-    metrics, report = evaluate(run, model, prepared, found, predicted)
+    metrics, report = evaluate(run, (model, monitor), prepared, found, predicted)
     run.finish(
         {
             **about,
@@ -197,6 +243,15 @@ def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], state: FitS
         best_note=note_on(state, metrics["validation"]),
         report={"schema": shown(prepared.schema), "recipe": about["recipe"], "step": step.kind, **report},
     )
+
+
+def monitor_of(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> Model:
+    """Return the model of the monitor alone, which has seen no validation row."""
+    if about["architecture"]["members"] == 1:
+        return Model({**about, "weights": weights})
+    first = f"{PREFIX}.0."
+    own = {name.removeprefix(first): tensor for name, tensor in weights.items() if name.startswith(first)}
+    return Model({**about, "architecture": {**about["architecture"], "members": 1}, "weights": own})
 
 
 def note_on(state: FitState, measured: dict[str, float | None]) -> str | None:
@@ -212,13 +267,15 @@ def note_on(state: FitState, measured: dict[str, float | None]) -> str | None:
 def with_means(recipe: Recipe, predicted: NDArray[Any], target: NDArray[Any]) -> Recipe:
     """Return the recipe, or one that predicts means instead of medians if that is clearly better on these rows.
 
-    A network that learned logarithms predicts medians. The mean is the mean ratio of target to prediction above them
-    (Duan, Smearing Estimate, 1983): with little noise the same, with much noise of another size.
+    A network that learned logarithms predicts medians, one that learned roots something between. The mean is the
+    mean ratio of target to prediction above them (Duan, Smearing Estimate, 1983): with little noise the same, with
+    much noise of another size.
     """
     scale = recipe.target_scale
-    if not scale.log or len(target) < MEANS_ROWS:
+    if not (scale.log or scale.root) or len(target) < MEANS_ROWS:
         return recipe
-    factor = float((target / predicted).mean())
+    with np.errstate(divide="ignore", invalid="ignore"):  # roots may be predicted as 0, and their mean is no ratio's
+        factor = float(target.mean() / predicted.mean() if scale.root else (target / predicted).mean())
     before, after = (float(((kind - target) ** 2).mean()) for kind in (predicted, predicted * factor))
     if not after < before * MEANS_GAIN**2:
         return recipe
@@ -226,22 +283,33 @@ def with_means(recipe: Recipe, predicted: NDArray[Any], target: NDArray[Any]) ->
 
 
 def evaluate(
-    run: Run[Any], model: Model, prepared: Prepared, validation: Evaluation, values: NDArray[Any]
+    run: Run[Any],
+    models: tuple[Model, Model],
+    prepared: Prepared,
+    validation: Evaluation,
+    values: NDArray[Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the metrics by split, and a closer look at the validation rows, for which the model says `values`."""
+    """Return the metrics by split, and a closer look at the validation rows, for which the monitor says `values`.
+
+    `models` are the model and its monitor. Rows that members were trained on are measured with the monitor alone: of
+    the model they would say too much.
+    """
+    model, monitor = models
     found: dict[str, Any] = {}
     parts = {"train": prepared.train, "validation": prepared.validation, "test": prepared.test}
     for name, rows in parts.items():
         if name == "validation":
             found[name] = {VAL_LOSS: validation.loss, **validation.metrics}
         elif len(rows):
-            found[name] = measure(forward(model.network, model.recipe, rows, run.beat).numpy(), rows.target)
+            one = model if name == "test" else monitor
+            found[name] = measure(forward(one.network, one.recipe, rows, run.beat).numpy(), rows.target)
     rows = prepared.validation
     found["baseline"] = baseline(prepared.train.target, rows.target, len(model.labels))
     report: dict[str, Any] = {
         "rows": {name: len(part) for name, part in parts.items()},
         "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
-        "importance": importance(model, rows, run.beat),
+        "members": members_told(model, prepared),
+        "importance": importance(monitor, rows, run.beat),
     }
     if model.labels:
         labels = list(model.labels[:CONFUSION_CLASSES])
@@ -249,10 +317,25 @@ def evaluate(
     return found, {**report, "residuals": residuals(values, rows.target)}
 
 
+def members_told(model: Model, prepared: Prepared) -> dict[str, Any]:
+    """Return which rows each network of the model was trained on, and which of them each split's metrics are of."""
+    count, trained = model.recipe.members, len(prepared.train)
+    if count == 1:
+        return {"training_rows": [trained], "measured": dict.fromkeys(_PARTS, "model")}
+    rows = trained + len(prepared.validation)
+    measured = {"train": "monitor", "validation": "monitor", "test": "model"}
+    return {"training_rows": [trained, *[rows] * (count - 1)], "measured": measured}
+
+
 def shown(schema: Schema) -> dict[str, Any]:
     """Return the schema as far as a report of it can be read; all of it is in the model."""
     whole: dict[str, Any] = msgspec.to_builtins(schema)
     return {**whole, "columns": whole["columns"][:COLUMNS_SHOWN], "n_columns": len(whole["columns"])}
+
+
+def joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return the arrays one after another; of one array, itself."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def tensor_of(array: NDArray[Any]) -> torch.Tensor:

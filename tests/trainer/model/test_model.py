@@ -239,7 +239,7 @@ def test_a_model_says_its_metrics(models):
     model = load_model(models["value"][0])
     assert isinstance(model, Model)
     assert set(model.metrics) == {"train", "validation", "test", "baseline"}
-    assert set(model.metrics["validation"]) == {"rmse", "mae", "r2"}
+    assert set(model.metrics["validation"]) == {"rmse", "mae", "r2", "val_loss"}
 
 
 def test_a_checkpoint_that_was_replaced_meanwhile_is_followed(new_job, table):

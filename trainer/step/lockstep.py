@@ -1,0 +1,95 @@
+"""Several networks trained side by side, one gradient step each at a time: what the loop sees as one step.
+
+The first member is the monitor: losses and evaluations are its own. The members share the rows they gather their
+batches from, and nothing else: each has its own weights, order of rows and random stream, so that its bits are those
+of training it alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from torch import Tensor, nn
+
+from traind.trainer.contract.errors import CheckpointDamaged
+from traind.trainer.step.step import Step
+
+PREFIX = "members"  # of the names of weights: `members.<number>.<name>`
+
+
+class Lockstep:
+    """Gradient steps of all members at once. Batch `b` of an epoch is batch `b` of each member's own order."""
+
+    def __init__(self, members: Sequence[Step]) -> None:
+        self.members = tuple(members)
+        self.monitor = self.members[0]
+        self.kind = self.monitor.kind
+        self.is_quick = all(member.is_quick for member in self.members)
+
+    def begin_epoch(self, *orders: Tensor) -> None:
+        """Take the epoch's order of the training rows: one for each member."""
+        for member, order in zip(self.members, orders, strict=True):
+            member.begin_epoch(order)
+
+    def run(self, batch_index: int) -> None:
+        """Take one gradient step of each member."""
+        for member in self.members:
+            member.run(batch_index)
+
+    def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
+        """Take a gradient step on each of `count` batches; the others take as many as the monitor has taken."""
+        taken = 0
+        try:
+            for taken in self.monitor.steps(first, count, lrs):
+                yield taken
+        finally:
+            for member in self.members[1:]:
+                for _ in member.steps(first, taken, lrs[:taken]):
+                    pass
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the steps that follow."""
+        for member in self.members:
+            member.set_lr(lr)
+
+    def take_loss(self) -> float:
+        """Return the monitor's mean loss of the rows since it was last taken."""
+        return self.monitor.take_loss()
+
+    def loss_total(self) -> tuple[float, int]:
+        """Return the sum of the rows' losses of the monitor since the first step, and how many rows."""
+        return self.monitor.loss_total()
+
+    def is_finite(self) -> bool:
+        """Whether all weights of all members are finite."""
+        return all(member.is_finite() for member in self.members)
+
+    def keep(self, *, averaged: bool = True) -> list[Tensor]:
+        """Return a copy of the weights for `weights`."""
+        return [tensor for member in self.members for tensor in member.keep(averaged=averaged)]
+
+    def weights(self, kept: Sequence[Tensor] | None = None, *, averaged: bool = True) -> dict[str, Tensor]:
+        """Return a copy of the state dicts as that of an `Ensemble` of the members."""
+        kept = self.keep(averaged=averaged) if kept is None else kept
+        each = len(kept) // len(self.members)
+        return {
+            f"{PREFIX}.{number}.{name}": tensor
+            for number, member in enumerate(self.members)
+            for name, tensor in member.weights(kept[number * each : (number + 1) * each]).items()
+        }
+
+    def evaluation(self, *, averaged: bool = True) -> AbstractContextManager[nn.Module]:
+        """Lend the monitor in evaluation mode."""
+        return self.monitor.evaluation(averaged=averaged)
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of all that the next steps depend on."""
+        return {"members": [member.state() for member in self.members]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        states = state.get("members", ())
+        if len(states) != len(self.members):
+            raise CheckpointDamaged(f"The checkpoint is of {len(states) or 1} networks, not of {len(self.members)}.")
+        for member, saved in zip(self.members, states, strict=True):
+            member.restore(saved)
