@@ -5,6 +5,7 @@ ServiceError
 |- JobNotFound        job_not_found      no job has that id
 |- JobFinished        job_finished       the job is over, the verb no longer applies
 |- JobNotFinished     job_not_finished   the job is not over yet, and the verb needs that
+|- NotWaiting         job_not_waiting    the job runs or is over, and the change is for one that waits
 |- NotResumable       not_resumable      there is nothing to go on from
 |- IdTaken            job_id_taken       that job id belongs to a job with another spec
 |- ModelNotReady      model_not_ready    the job has no model yet
@@ -61,6 +62,12 @@ class JobNotFinished(ServiceError):
     """The job is not over yet, and the verb needs that."""
 
     code = "job_not_finished"
+
+
+class NotWaiting(ServiceError):
+    """The job runs or is over, and the change is for one that waits."""
+
+    code = "job_not_waiting"
 
 
 class NotResumable(ServiceError):

@@ -14,24 +14,27 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, Unpack
 
 import msgspec
 from aiohttp import web
 
 from traind.service.curves import curve
 from traind.service.datasets import Datasets, Source
+from traind.service.engine.edits import Edit
 from traind.service.engine.engine import Engine
 from traind.service.errors import InvalidSpec, JobNotFound, ModelNotReady, NotRunning, RootBusy
 from traind.service.jobs.job import Job
+from traind.service.jobs.listing import Filters, Listing
 from traind.service.logs import read_logs
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.side import LOADED_S, SideWorker
 from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.service.settings import Layout, Settings, cache_dir
 from traind.service.threads import in_thread
+from traind.service.validation.explain import Problem
 from traind.service.validation.memory_budget import check_memory
-from traind.service.validation.validate import parse_spec
+from traind.service.validation.validate import parse, parse_spec, refusal
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -144,12 +147,24 @@ class TrainingService:
         return await self.engine.job(job_id)
 
     async def jobs(
-        self, status: Status | str | Iterable[Status | str] | None = None, limit: int = 100, after: int | None = None
+        self,
+        status: Status | str | Iterable[Status | str] | None = None,
+        limit: int = 100,
+        after: int | str | None = None,
+        **filters: Unpack[Filters],
     ) -> JobPage:
-        """Return jobs, newest first; `after` is the `next` of the page before."""
+        """Return a page of jobs, newest first unless `sort` says otherwise; `after` is the `next` of the page before.
+
+        `filters` are the fields of `jobs.listing.Listing`: tag, dataset, name, trainer, study, sort ("created",
+        "-created", "metric:rmse"). Raises `InvalidSpec`.
+        """
         self._check_open()
         wanted = [] if status is None else [status] if isinstance(status, str) else list(status)
-        return await self.engine.jobs([str(state) for state in wanted], limit, after)
+        listing = parse(filters, Listing, what="The list")
+        try:
+            return await self.engine.jobs([str(state) for state in wanted], limit, after, listing)
+        except ValueError:
+            raise refusal([Problem("after", "is not the `next` of a page in this order")]) from None
 
     async def events(self, job_id: str, after: int = 0, limit: int = 1_000) -> EventPage:
         """Return events as encoded JSON, in order; raises `JobNotFound`, `CursorAhead`."""
@@ -196,6 +211,13 @@ class TrainingService:
     async def cancel(self, job_id: str) -> Job:
         """End a job and keep nothing but its record. Raises `JobFinished`."""
         return await self.engine.cancel(job_id)
+
+    async def edit(self, job_id: str, **changes: Any) -> Job:
+        """Change `name`, `tags` or `notes` of a job, or its `priority` while it waits.
+
+        What is left out stays. Raises `InvalidSpec`, `NotWaiting`.
+        """
+        return await self.engine.edit(job_id, parse(changes, Edit, what="The change"))
 
     async def delete(self, job_id: str) -> None:
         """Remove a job that is over, with its files and its model. Raises `JobNotFinished`."""

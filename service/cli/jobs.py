@@ -1,7 +1,8 @@
 """Commands about jobs of a running server."""
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import Parameter
 
@@ -10,8 +11,30 @@ from traind.service.cli.flags import JobId, Json, Remote
 
 if TYPE_CHECKING:
     from traind.service.jobs.job import Job
+    from traind.service.jobs.listing import Filters
 
 ANYWHERE = Remote()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Which:
+    """Which jobs are listed, and in which order."""
+
+    tag: Annotated[str | None, Parameter(help="only with this tag")] = None
+    dataset: Annotated[str | None, Parameter(help="only on this data set")] = None
+    name: Annotated[str | None, Parameter(help="only with this text in their name")] = None
+    trainer: Annotated[str | None, Parameter(help="only of this trainer")] = None
+    study: Annotated[str | None, Parameter(help="this study's trials")] = None
+    sort: Annotated[str | None, Parameter(help="created, -created, or metric:NAME for the best first")] = None
+
+    def filters(self) -> "Filters":
+        """Return what was said."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        return cast("Filters", {name: value for name, value in said.items() if value is not None})
+
+
+ALL = Which()
 
 
 def jobs(
@@ -19,30 +42,71 @@ def jobs(
     status: Annotated[str | None, Parameter(help="only these states, separated by commas")] = None,
     limit: Annotated[int, Parameter(help="how many, newest first")] = 20,
     after: Annotated[str | None, Parameter(help="the cursor that the page before ended with")] = None,
+    which: Which = ALL,
     remote: Remote = ANYWHERE,
     as_json: Json = False,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first, or the best by a metric."""
     from traind.service.cli.show import number, print_json, print_table
+    from traind.service.jobs.job import scores
 
-    page = remote.client().jobs(status and status.upper(), limit, after)
+    page = remote.client().jobs(status and status.upper(), limit, after, **which.filters())
     if as_json:
         print_json(page)
         return
+    metric = (which.sort or "").removeprefix("metric:") if (which.sort or "").startswith("metric:") else None
     rows = (
         [
             job.job_id,
             job.status,
             f"{job.progress:.0f} %",
             number(job.loss) if job.step else "",
+            *([number(scores(job)[metric]) if metric in scores(job) else ""] if metric else []),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created_at)),
             job.name or "",
+            ", ".join(job.spec.tags),
         ]
         for job in page.jobs
     )
-    print_table(["job", "status", "done", "loss", "created", "name"], rows)
+    print_table(["job", "status", "done", "loss", *([metric] if metric else []), "created", "name", "tags"], rows)
     if page.next is not None:
         print(f"more: --after {page.next}")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What shall be another."""
+
+    name: Annotated[str | None, Parameter(help="what to call it; empty: nothing")] = None
+    tag: Annotated[tuple[str, ...], Parameter(help="its tags from now on; repeat for more", negative="")] = ()
+    no_tags: Annotated[bool, Parameter(help="take all its tags away", negative="")] = False
+    notes: Annotated[str | None, Parameter(help="free text about it; empty: none")] = None
+    priority: Annotated[int | None, Parameter(help="higher starts first; while it waits")] = None
+
+    def values(self) -> dict[str, Any]:
+        """Return what was said, as the server takes it."""
+        texts = {"name": self.name, "notes": self.notes}
+        said: dict[str, Any] = {field: text or None for field, text in texts.items() if text is not None}
+        if self.tag or self.no_tags:
+            said["tags"] = self.tag
+        return said if self.priority is None else said | {"priority": self.priority}
+
+
+NOTHING = Changes()
+
+
+def edit(job_id: JobId, *, changes: Changes = NOTHING, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
+    """Change a job's name, tags, notes, or, while it waits, its priority."""
+    from traind.service.cli.show import print_json
+
+    if not (values := changes.values()):
+        raise Failed("There is nothing to change.", hint="Say what: --name, --tag, --notes or --priority.")
+    job = remote.client().edit(job_id, **values)
+    if as_json:
+        print_json(job)
+    else:
+        print(f"{job.job_id}  {job.name or ''}  {', '.join(job.spec.tags)}".rstrip())
 
 
 def status(job_id: JobId, *, remote: Remote = ANYWHERE, as_json: Json = False) -> None:

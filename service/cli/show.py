@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import msgspec
+from msgspec import UNSET
 
 from traind.service.cli.entry import plain
 from traind.service.jobs.job import TERMINAL, Job
@@ -14,6 +15,7 @@ from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
     ControlRequested,
+    Edited,
     Epoch,
     Failure,
     Log,
@@ -24,6 +26,7 @@ from traind.trainer.contract.events import (
     encode_event,
 )
 
+EDITABLE = ("name", "tags", "notes", "priority")
 _encoder = msgspec.json.Encoder()
 
 
@@ -153,6 +156,8 @@ def _words(event: AnyEvent) -> str:
             return f"step {event.step}{numbers(event.values)}"
         case ControlRequested():
             return f"{event.verb} asked"
+        case Edited():
+            return f"edited  {', '.join(name for name in EDITABLE if getattr(event, name) is not UNSET)}"
 
 
 def _state_told(event: State) -> str:

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from traind.service.client import calls
 from traind.service.client.calls import Rows
@@ -14,6 +14,7 @@ from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
 from traind.service.client.errors import Away
 from traind.service.client.transfers import OnProgress, Source, upload_of
 from traind.service.jobs.job import Job
+from traind.service.jobs.listing import Filters
 from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
@@ -68,9 +69,10 @@ class Client:
         status: Status | str | Iterable[Status | str] | None = None,
         limit: int = 100,
         after: str | int | None = None,
+        **filters: Unpack[Filters],
     ) -> JobPage:
-        """Return a page of jobs, newest first."""
-        return await self._connection.send(calls.jobs(status, limit, after))
+        """Return a page of jobs, newest first unless `sort` says otherwise; `filters` as `TrainingService.jobs`."""
+        return await self._connection.send(calls.jobs(status, limit, after, filters))
 
     async def events(self, job_id: str, after: int = 0, limit: int = 1000) -> EventPage:
         """Return a page of a job's events."""
@@ -118,6 +120,10 @@ class Client:
     async def resume(self, job_id: str, epochs: int | None = None) -> Job:
         """Let a paused, stopped, failed or (with more epochs) completed job go on."""
         return await self._ask(calls.verb("resume", job_id, epochs))
+
+    async def edit(self, job_id: str, **changes: Any) -> Job:
+        """Change `name`, `tags` or `notes` of a job, or its `priority` while it waits; what is left out stays."""
+        return await self._connection.send(calls.edit(job_id, changes))
 
     async def delete(self, job_id: str) -> None:
         """Remove a finished job with its files."""

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from traind.service.jobs.job import Job
+from traind.service.jobs.listing import Filters
 from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.trainer.contract.events import Status
 from traind.trainer.contract.spec import TrainSpec
@@ -101,9 +102,11 @@ def status(job_id: str) -> Call[Job]:
     return Call("GET", "/api/train/status", lambda body: _decode(body, _StatusBody).status, query={"job_id": job_id})
 
 
-def jobs(states: Status | str | Iterable[Status | str] | None, limit: int, after: str | int | None) -> Call[JobPage]:
-    """Ask for a page of jobs, newest first."""
-    query: dict[str, object] = {"limit": limit}
+def jobs(
+    states: Status | str | Iterable[Status | str] | None, limit: int, after: str | int | None, filters: Filters
+) -> Call[JobPage]:
+    """Ask for a page of jobs."""
+    query: dict[str, object] = {"limit": limit} | {name: one for name, one in filters.items() if one is not None}
     if states is not None:
         query["status"] = states if isinstance(states, str) else ",".join(states)
     if after is not None:
@@ -127,6 +130,12 @@ def verb(name: Verb, job_id: str, epochs: int | None = None) -> Call[str]:
         body=_encoder.encode(body),
         is_repeatable=epochs is None,
     )
+
+
+def edit(job_id: str, changes: Mapping[str, Any]) -> Call[Job]:
+    """Change what people call a job, or when it is its turn."""
+    path = f"/api/train/jobs/{_quoted(job_id)}"
+    return Call("PATCH", path, lambda body: _decode(body, _StatusBody).status, body=_encoder.encode(dict(changes)))
 
 
 def delete(job_id: str) -> Call[None]:

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from traind.service.client import calls
 from traind.service.client.blocking import BlockingConnection
@@ -13,6 +13,7 @@ from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
 from traind.service.client.errors import Away
 from traind.service.client.transfers import OnProgress, Row, upload_of
 from traind.service.jobs.job import Job
+from traind.service.jobs.listing import Filters
 from traind.service.results import Dataset, EventPage, JobPage, Prediction
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
@@ -58,9 +59,10 @@ class SyncClient:
         status: Status | str | Iterable[Status | str] | None = None,
         limit: int = 100,
         after: str | int | None = None,
+        **filters: Unpack[Filters],
     ) -> JobPage:
-        """Return a page of jobs, newest first."""
-        return self._connection.send(calls.jobs(status, limit, after))
+        """Return a page of jobs, newest first unless `sort` says otherwise; `filters` as `TrainingService.jobs`."""
+        return self._connection.send(calls.jobs(status, limit, after, filters))
 
     def events(self, job_id: str, after: int = 0, limit: int = 1000) -> EventPage:
         """Return a page of a job's events."""
@@ -102,6 +104,10 @@ class SyncClient:
     def resume(self, job_id: str, epochs: int | None = None) -> Job:
         """Let a paused, stopped, failed or (with more epochs) completed job go on."""
         return self.status(self._connection.send(calls.verb("resume", job_id, epochs)))
+
+    def edit(self, job_id: str, **changes: Any) -> Job:
+        """Change `name`, `tags` or `notes` of a job, or its `priority` while it waits; what is left out stays."""
+        return self._connection.send(calls.edit(job_id, changes))
 
     def delete(self, job_id: str) -> None:
         """Remove a finished job with its files."""

@@ -100,6 +100,7 @@ export function call(method, path, options = {}) {
 
 export const get = (path, query, signal) => call("GET", path, { query, signal });
 export const post = (path, body, query, signal) => call("POST", path, { body, query, signal });
+export const patch = (path, body) => call("PATCH", path, { body });
 export const remove = (path) => call("DELETE", path);
 export const jobPath = (jobId) => `api/train/jobs/${encodeURIComponent(jobId)}`;
 export const modelPath = (jobId, rest = "") => `api/models/${encodeURIComponent(jobId)}${rest}`;

@@ -40,6 +40,16 @@ export async function askNumber(heading, sentence, { label, value, min, verb }) 
   return answer === "yes" ? Number(input.value) : null;
 }
 
+/** Ask for several texts: fields of {name, label, value, isLong}; resolves to {name: text}, or to null. */
+export async function askTexts(heading, fields, verb) {
+  const inputs = fields.map(({ name, value, isLong }) => h(isLong ? "textarea" : "input", { id: `dialog-${name}`, value: isLong ? undefined : value, rows: isLong ? 4 : undefined, autocomplete: "off" }));
+  inputs.forEach((input, index) => (input.value = fields[index].value));
+  const content = fields.map(({ name, label }, index) => h("label.field", { for: `dialog-${name}` }, h("span.field-name", {}, label), inputs[index]));
+  const actions = [h("button.button", { value: "" }, "Not now"), h("button.button.primary", { value: "yes" }, verb)];
+  const answer = await show(heading, content, actions, () => inputs[0].select());
+  return answer === "yes" ? Object.fromEntries(fields.map(({ name }, index) => [name, inputs[index].value.trim()])) : null;
+}
+
 /** Ask for the server's token; resolves to it, or to null when dismissed. */
 export async function askToken(refusal) {
   const input = h("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false", required: true });

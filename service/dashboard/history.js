@@ -92,6 +92,7 @@ const SAYS = {
   state: (event) => [h("b", {}, title(event.status.toLowerCase())), stateNote(event)],
   log: (event) => event.message,
   control: (event) => `Asked to ${event.verb}${event.epochs ? ` up to epoch ${count(event.epochs)}` : ""}`,
+  edit: (event) => `Changed ${["name", "tags", "notes", "priority"].filter((name) => name in event).join(", ")}`,
   checkpoint: (event) => `Checkpoint at step ${count(event.step)}${event.seconds ? `, ${duration(event.seconds)}` : ""}`,
   metric: (event) => Object.entries(event.values).map(([name, number]) => `${name} ${value(number)}`).join(", "),
   epoch(event) {

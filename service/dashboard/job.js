@@ -113,7 +113,7 @@ class JobView {
   #hear(event) {
     this.curves.add(event);
     this.history.add(event);
-    if (event.type === "state") this.#refresh().catch(() => {}); // what no event carries: timings, report, files
+    if (["state", "edit"].includes(event.type)) this.#refresh().catch(() => {}); // what no event carries: timings, report, files
   }
 
   #startOver(stop) {
@@ -208,6 +208,8 @@ class JobView {
       ["Data set", dataset ? h("a", { href: `#/dataset/${encodeURIComponent(dataset)}` }, dataset) : "synthetic"],
       targetOf(job) && ["Target", targetOf(job)],
       job.dataset?.digest && ["Version", h("span.mono", {}, job.dataset.digest.slice(0, 12))],
+      job.spec?.tags?.length > 0 && ["Tags", job.spec.tags.join(", ")],
+      job.notes && ["Notes", h("span.notes", {}, job.notes)],
       ["Submitted", dateOf(job.created_at)],
       job.report?.schema?.task && ["Task", job.report.schema.task],
       job.weights_digest && ["Weights", h("span.mono", { title: job.weights_digest }, job.weights_digest.slice(0, 12))],

@@ -109,6 +109,8 @@ function fold(job, event) {
       return epochEnded(event);
     case "control":
       return { requested: event.verb === "resume" ? null : event.verb };
+    case "edit":
+      return Object.fromEntries(["name", "tags", "notes", "priority"].filter((name) => name in event).map((name) => [name, event[name]]));
     default:
       return {};
   }

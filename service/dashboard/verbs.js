@@ -1,7 +1,7 @@
 // What can be done to a job, said once: which verbs apply, which of them ask first, and how they are carried out.
 
 import * as api from "./api.js";
-import { askNumber, confirm, notify, report } from "./dialog.js";
+import { askNumber, askTexts, confirm, notify, report } from "./dialog.js";
 import { button } from "./dom.js";
 import { icon } from "./icons.js";
 import { isOver } from "./store.js";
@@ -16,6 +16,7 @@ const VERBS = {
   again: { label: "Train again", icon: "again", applies: isOver },
   cancel: { label: "Cancel", icon: "close", applies: (job) => !isOver(job) },
   delete: { label: "Delete", icon: "trash", applies: isOver },
+  edit: { label: "Name, tags, notes", icon: "pencil", applies: () => true },
 };
 
 /** Return the names of the verbs that apply to the job now, the likeliest first. */
@@ -62,6 +63,20 @@ const ACTS = {
       verb: "Train on",
     });
     if (epochs) await send("resume", job, { epochs });
+  },
+
+  async edit(job) {
+    const { status } = await api.get("api/train/status", { job_id: job.job_id });
+    const tags = (status.spec.tags ?? []).join(", ");
+    const fields = [
+      { name: "name", label: "Name", value: status.name ?? "" },
+      { name: "tags", label: "Tags, separated by commas", value: tags },
+      { name: "notes", label: "Notes", value: status.notes ?? "", isLong: true },
+    ];
+    const given = await askTexts(`Name, tags and notes of ${nameOf(job)}`, fields, "Keep");
+    if (!given) return;
+    const words = given.tags.split(",").map((tag) => tag.trim()).filter(Boolean);
+    await api.patch(api.jobPath(job.job_id), { name: given.name || null, tags: words, notes: given.notes || null });
   },
 
   async cancel(job) {

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from traind.service.engine.attempts import Attempts, Frame
+from traind.service.engine.edits import Edit, edited
 from traind.service.engine.watchdog import Watchdog
 from traind.service.errors import (
     CursorAhead,
@@ -28,11 +29,12 @@ from traind.service.errors import (
 )
 from traind.service.executor.local import Slots
 from traind.service.jobs.job import ACTIVE, TERMINAL, Job, submitted
+from traind.service.jobs.listing import Listing
 from traind.service.processes.fork_server import ForkServer
 from traind.service.record.feed import Feed
 from traind.service.record.journal import Journal
 from traind.service.record.status_files import StatusFiles
-from traind.service.record.store import Store
+from traind.service.record.store import NEWEST_FIRST, Store
 from traind.service.recovery.checkpoint_files import is_model_whole
 from traind.service.recovery.integrity import inspect
 from traind.service.recovery.startup import rescue
@@ -172,9 +174,18 @@ class Engine:
         place = 1 + [waiting.job_id for waiting in self.attempts.queue()].index(job_id)
         return msgspec.structs.replace(job, queue_position=place)
 
-    async def jobs(self, statuses: Iterable[str] = (), limit: int = 100, after: int | None = None) -> JobPage:
-        """Return jobs, newest first, of the given states (none given: of all); their reports are left out."""
-        jobs, cursor = await self.journal.store.page(statuses, limit, after)
+    async def jobs(
+        self,
+        statuses: Iterable[str] = (),
+        limit: int = 100,
+        after: int | str | None = None,
+        listing: Listing = NEWEST_FIRST,
+    ) -> JobPage:
+        """Return jobs of the given states (none given: of all) as listed; their reports are left out.
+
+        Raises `ValueError` for a cursor of another order.
+        """
+        jobs, cursor = await self.journal.store.page(statuses, limit, after, listing)
         places = {job.job_id: place for place, job in enumerate(self.attempts.queue(), 1)}
         newest = [self.journal.live.get(job.job_id, job) for job in jobs]
         shown = [msgspec.structs.replace(job, queue_position=places.get(job.job_id), report={}) for job in newest]
@@ -275,6 +286,17 @@ class Engine:
             raise NotResumable(
                 f"The job {job.job_id} is completed after {job.epoch} epochs.", hint="Give a larger number of epochs."
             )
+
+    @uninterrupted
+    async def edit(self, job_id: str, edit: Edit) -> Job:
+        """Change what people call a job, or when it is its turn. Raises `NotWaiting`."""
+        self._check_open()
+        async with self.journal.turn:
+            job = await self.journal.job(job_id)
+            if (event := edited(job, edit)) is not None:
+                job = await self.journal.record(job, event)
+        self.attempts.wake()
+        return job
 
     @uninterrupted
     async def delete(self, job_id: str) -> None:

@@ -176,6 +176,7 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     service.JobNotFinished: HTTPStatus.CONFLICT,
     service.NotResumable: HTTPStatus.CONFLICT,
     service.IdTaken: HTTPStatus.CONFLICT,
+    service.NotWaiting: HTTPStatus.CONFLICT,
     service.ModelNotReady: HTTPStatus.CONFLICT,
     service.CursorAhead: HTTPStatus.CONFLICT,
     service.SlowWatcher: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -43,7 +43,7 @@ TOKEN_SUBPROTOCOL: Final = "traind.token."  # noqa: S105 - followed by the token
 SITE: Final = istr("Sec-Fetch-Site")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _PREFLIGHT = {  # what a page of an allowed origin may send
-    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, DELETE",
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, PATCH, DELETE",
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Last-Event-ID, X-Request-ID",
     hdrs.ACCESS_CONTROL_MAX_AGE: "600",
 }

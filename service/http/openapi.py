@@ -21,6 +21,7 @@ from traind.service.http.context import SERVICE, VERSION
 from traind.service.http.operations import JSON, Operation
 from traind.service.http.schemas import ErrorAnswer, ErrorBody, NoQuery, PredictRequest, SubmitRequest
 from traind.trainer.contract import errors as trainer
+from traind.trainer.contract.metrics import monitors
 
 PATH: Final = "/api/openapi.json"
 REF: Final = "#/components/schemas/{name}"
@@ -48,6 +49,16 @@ CONFLICTS: Final = [  # what `validate` finds between fields, as far as a schema
         },
         "then": {"properties": {"validation": {"properties": {"column": NOT_NULL}, "required": ["column"]}}},
     },
+    *(
+        {
+            "if": {
+                "properties": {"trainer": {"const": "tabular"}, "task": {"const": task}},
+                "required": [] if task == "auto" else ["task"],
+            },
+            "then": {"properties": {"monitor": {"enum": list(monitors(task))}}},
+        }
+        for task in ("auto", "regression", "binary", "multiclass")
+    ),
     {
         "if": {"properties": {"trainer": {"const": "tabular"}}},  # true too where there is none
         "then": {"properties": {"options": {"maxProperties": 0}}},

@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 
 from traind.data import errors as data
 from traind.service import errors as service
+from traind.service.engine.edits import Edit
 from traind.service.http import datasets, events, health, models, schemas, train, ws
 from traind.service.http import errors as http
 from traind.trainer.contract import errors as trainer
@@ -89,7 +90,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="GET",
         path="/api/train/jobs",
         handler=train.jobs,
-        summary="Jobs, newest first",
+        summary="Jobs: which ones, and in which order",
         group="jobs",
         query=schemas.JobsQuery,
         answer=schemas.JobsAnswer,
@@ -137,6 +138,17 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answer=schemas.VerbAnswer,
         errors=(service.JobNotFound, service.NotResumable, service.JobNotFinished, *ACCEPT),
         example={"job_id": "job_1234567890123_abc123", "epochs": 6},
+    ),
+    Operation(
+        method="PATCH",
+        path="/api/train/jobs/{job_id}",
+        handler=train.edit,
+        summary="Change a job's name, tags, notes, or, while it waits, its priority",
+        group="jobs",
+        body=Edit,
+        answer=schemas.StatusAnswer,
+        errors=(service.JobNotFound, service.NotWaiting, service.StoreFailed),
+        example={"name": "houses, second try", "tags": ["nightly"]},
     ),
     Operation(
         method="DELETE",

@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from traind.service.jobs.job import Job
+from traind.service.jobs.listing import Listing, Named, OfDataset, OfStudy, OfTrainer, Sort, Tag
 from traind.service.results import Dataset
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import ColumnName, DatasetName, TrainSpec
@@ -76,12 +77,28 @@ class TrainQuery(Struct, frozen=True, forbid_unknown_fields=True):
     dry_run: Annotated[bool, Meta(description="answer what would be done, and train nothing")] = False
 
 
+_AFTER = r"^(([-+.0-9e]{1,30}|none):)?[0-9]{1,16}\Z"
+After = Annotated[str, Meta(pattern=_AFTER, max_length=48, description="`next` of the page before")]
+
+
 class JobsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which page of jobs."""
 
     status: States | UnsetType = UNSET
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
-    after: Annotated[int, Meta(ge=0, le=2**53, description="`next` of the page before")] | UnsetType = UNSET
+    after: After | UnsetType = UNSET
+    tag: Tag | UnsetType = UNSET
+    dataset: OfDataset | UnsetType = UNSET
+    name: Named | UnsetType = UNSET
+    trainer: OfTrainer | UnsetType = UNSET
+    study: OfStudy | UnsetType = UNSET
+    sort: Sort | UnsetType = UNSET
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """Which jobs, and in which order."""
+        asked = {name: getattr(self, name) for name in Listing.__struct_fields__}
+        return {name: value for name, value in asked.items() if value is not UNSET}
 
 
 class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import UNSET
 
+from traind.service.engine.edits import Edit
 from traind.service.http.bodies import no_body, read_as, read_json, read_query
 from traind.service.http.callers import client_of, while_connected
 from traind.service.http.context import ENCODED, SERVICE
@@ -61,10 +62,11 @@ def _status(job: Job) -> bytes:
 
 
 async def jobs(request: web.Request) -> web.Response:
-    """Answer a page of jobs, newest first."""
+    """Answer a page of jobs."""
     query = read_query(request, JobsQuery)
     states = query.status.split(",") if query.status else None
-    page = await request.app[SERVICE].jobs(states, query.limit, None if query.after is UNSET else query.after)
+    after = None if query.after is UNSET else query.after
+    page = await request.app[SERVICE].jobs(states, query.limit, after, **query.filters)
     return answer(JobsAnswer(jobs=page.jobs, next=page.next))
 
 
@@ -94,6 +96,13 @@ async def resume(request: web.Request) -> web.Response:
 
 def _asked(job: Job) -> web.Response:
     return answer(VerbAnswer(job_id=job.job_id, status=job.status))
+
+
+async def edit(request: web.Request) -> web.Response:
+    """Change what people call a job, or when it is its turn."""
+    changes = await read_as(request, Edit)
+    wanted = {name: value for name in Edit.__struct_fields__ if (value := getattr(changes, name)) is not UNSET}
+    return answer(StatusAnswer(status=await request.app[SERVICE].edit(request.match_info["job_id"], **wanted)))
 
 
 async def delete(request: web.Request) -> web.Response:

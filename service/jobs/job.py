@@ -8,12 +8,13 @@ events' own, no disk, no process.
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
     ControlRequested,
+    Edited,
     Epoch,
     Failure,
     Log,
@@ -126,9 +127,13 @@ class Job(Struct, frozen=True, kw_only=True):
     dataset: DatasetFile | None = None
     """The version of the data set that it trains on; null: synthetic data."""
     spec: TrainSpec
-    """What was submitted; epochs as extended by resume."""
-    submitted_epochs: int | Literal["auto"] | None = None
-    """Epochs that were submitted, where resume gave more; null: those of the spec."""
+    """The spec as it is now: what resume and edits changed is changed in it."""
+    submitted: dict[str, Any] = {}
+    """Fields of the spec that were changed since it was submitted, as they were then."""
+    notes: str | None = None
+    """Free text of people about the job."""
+    study_id: str | None = None
+    """Study that the job is a trial of; null: none."""
 
 
 _SHOWN_IN_LISTS = (
@@ -147,6 +152,7 @@ def summary(job: Job) -> dict[str, Any]:
         "trainer": job.spec.trainer,
         "model_kind": msgspec.to_builtins(job.spec.model)["kind"],
         "tags": job.spec.tags,
+        "notes": job.notes,
         "priority": job.spec.priority,
     }
 
@@ -159,9 +165,24 @@ def _target(job: Job) -> str | None:
     return taken
 
 
+def scores(job: Job) -> dict[str, float]:
+    """Return the metrics a job is compared by: of its model on the validation rows, else of its best epoch so far."""
+    found = job.metrics.get("validation")
+    measured = found if isinstance(found, dict) else job.best.metrics
+    return {name: float(value) for name, value in measured.items() if isinstance(value, int | float)}
+
+
 def submitted(job: Job) -> TrainSpec:
     """Return the spec as it was submitted."""
-    return msgspec.structs.replace(job.spec, epochs=job.submitted_epochs or job.spec.epochs)
+    if not job.submitted:
+        return job.spec
+    return msgspec.convert(msgspec.to_builtins(job.spec) | job.submitted, TrainSpec)
+
+
+def _respecified(job: Job, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what it changes that fields of the spec are others now: what was submitted is kept beside."""
+    before = msgspec.to_builtins({name: getattr(job.spec, name) for name in fields})
+    return {"spec": msgspec.structs.replace(job.spec, **fields), "submitted": before | job.submitted}
 
 
 def apply(job: Job, event: AnyEvent) -> Job:
@@ -177,6 +198,8 @@ def apply(job: Job, event: AnyEvent) -> Job:
             changes = {"checkpoint": event.path}
         case ControlRequested():
             changes = _asked(job, event)
+        case Edited():
+            changes = _edited(job, event)
         case Log() | Metric():
             changes = {}
     return msgspec.structs.replace(job, seq=event.seq, **changes)
@@ -307,9 +330,14 @@ def _asked(job: Job, event: ControlRequested) -> dict[str, Any]:
         return {"requested": event.verb}
     if event.epochs is None:
         return {"requested": None}
-    return {
-        "requested": None,
-        "spec": msgspec.structs.replace(job.spec, epochs=event.epochs),
-        "submitted_epochs": job.submitted_epochs or job.spec.epochs,
-        "epochs": event.epochs,
-    }
+    return {"requested": None, "epochs": event.epochs, **_respecified(job, {"epochs": event.epochs})}
+
+
+def _edited(job: Job, event: Edited) -> dict[str, Any]:
+    """Return what an edit changes; name, tags and priority stand in the spec."""
+    of_spec = {name: getattr(event, name) for name in ("name", "tags", "priority")}
+    changes = _respecified(job, {name: value for name, value in of_spec.items() if value is not UNSET})
+    for name in ("name", "notes"):
+        if (value := getattr(event, name)) is not UNSET:
+            changes[name] = value
+    return changes

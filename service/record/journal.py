@@ -19,7 +19,7 @@ from traind.service.record.feed import Feed, Item
 from traind.service.record.status_files import StatusFiles
 from traind.service.record.store import Change, Store
 from traind.service.recovery.rebuild import parts
-from traind.trainer.contract.events import AnyEvent, Log, Progress, State, encode_event
+from traind.trainer.contract.events import AnyEvent, Edited, Epoch, Log, Progress, State, encode_event
 
 RECENT = 256  # finished jobs kept in memory, for those who ask again and again
 
@@ -143,7 +143,7 @@ class Journal:
     async def _publish(self, job: Job, recorded: list[Recorded]) -> None:
         """Show a committed change to everyone; the end of a job stands in its status file before it is told."""
         is_over = job.status in TERMINAL
-        if any(isinstance(event, State) for event, _ in recorded):
+        if any(isinstance(event, State | Edited) for event, _ in recorded):
             written = self.status_files.entered(job)
             if is_over:
                 await written
@@ -160,7 +160,7 @@ class Journal:
             for observe in self.observers:
                 observe(job, event)
             self.feed.publish(job.job_id, item)
-            if isinstance(event, State | Progress):
+            if isinstance(event, State | Progress | Edited):
                 self.feed.publish_to_all(job.job_id, item, now=event.ts if isinstance(event, Progress) else None)
 
     def _note(self, job_id: str, job: Job | None) -> None:
@@ -175,4 +175,12 @@ class Journal:
 
 
 def _changes(folded: Iterable[tuple[Job, list[Recorded]]], worker: str | None = None) -> list[Change]:
-    return [Change(job, [(item.seq, item.body) for _, item in recorded], worker) for job, recorded in folded]
+    return [
+        Change(job, [(item.seq, item.body) for _, item in recorded], worker, any(map(_is_indexed, recorded)))
+        for job, recorded in folded
+    ]
+
+
+def _is_indexed(recorded: Recorded) -> bool:
+    """Whether an event may change what a job is found by."""
+    return isinstance(recorded[0], State | Epoch | Edited)

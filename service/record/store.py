@@ -24,6 +24,8 @@ import msgspec
 
 from traind.service.errors import DiskLow, StoreFailed
 from traind.service.jobs.job import TERMINAL, Job
+from traind.service.jobs.listing import Listing
+from traind.service.record import index
 from traind.service.record.database import Database, Findings, examine, is_whole, outside
 from traind.service.threads import in_thread
 from traind.trainer.contract.events import Log, encode_event
@@ -39,6 +41,7 @@ _UNFINISHED = f"{_JOBS} WHERE {_IS_OPEN} ORDER BY number"
 _PUT_JOB = """INSERT INTO jobs (job_id, status, finished_at) VALUES (?, ?, ?)
     ON CONFLICT (job_id) DO UPDATE SET status = excluded.status, finished_at = excluded.finished_at
     RETURNING number"""
+NEWEST_FIRST = Listing()
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 
@@ -50,6 +53,7 @@ class Change:
     job: Job
     events: Sequence[tuple[int, bytes]]
     worker: str | None = None  # an identity, so that the next server can find the process
+    is_indexed: bool = True  # what it is found by may be another now
 
 
 class Store:
@@ -155,15 +159,18 @@ class Store:
             known.update(job_id for (job_id,) in await self._run(self._database.rows, sql, tuple(part)))
         return set(asked) - known
 
-    async def page(self, statuses: Iterable[str], limit: int, before: int | None) -> tuple[list[Job], int | None]:
-        """Return up to `limit` jobs, newest first, and the cursor of the next page (None: there is none)."""
-        wanted = list(statuses)
-        sql = f"""SELECT number, job_id, record, crc FROM jobs LEFT JOIN records USING (number) WHERE number < ?
-            {f"AND status IN ({', '.join('?' * len(wanted))})" if wanted else ""}
-            ORDER BY number DESC LIMIT ?"""  # noqa: S608 - placeholders only
-        rows = await self._run(self._database.rows, sql, (before or 2**62, *wanted, limit + 1))
-        jobs = _readable([row[1:] for row in rows[:limit]])
-        return jobs, rows[limit - 1][0] if len(rows) > limit else None
+    async def page(
+        self, statuses: Iterable[str], limit: int, after: int | str | None, listing: Listing = NEWEST_FIRST
+    ) -> tuple[list[Job], int | str | None]:
+        """Return up to `limit` jobs, and the cursor of the next page (None: there is none).
+
+        Raises `ValueError` for a cursor of another order.
+        """
+        place = None if after is None else index.parse_cursor(listing, after)
+        sql, args = index.page_query(list(statuses), listing, limit + 1, place)
+        rows = await self._run(self._database.rows, sql, args)
+        jobs = _readable([row[2:] for row in rows[:limit]])
+        return jobs, index.cursor_of(listing, *rows[limit - 1][:2]) if len(rows) > limit else None
 
     async def counts(self) -> dict[str, int]:
         """Return how many jobs there are in each state."""
@@ -247,10 +254,14 @@ def failing_as_ours(path: Path) -> Iterator[None]:
         raise StoreFailed(f"The database {path} failed: {error}.") from error
 
 
-def put(db: sqlite3.Connection, job: Job, record: bytes, events: Iterable[tuple[int, bytes]]) -> None:
-    """Write a job, its record as it stands, and new events."""
+def put(
+    db: sqlite3.Connection, job: Job, record: bytes, events: Iterable[tuple[int, bytes]], *, is_indexed: bool = True
+) -> None:
+    """Write a job, its record as it stands, new events, and what it is found by."""
     (number,) = db.execute(_PUT_JOB, (job.job_id, job.status, job.finished_at)).fetchone()
     db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (number, record, zlib.crc32(record)))
+    if is_indexed:
+        index.write(db, number, job)
     rows = [(number, seq, body, zlib.crc32(body)) for seq, body in events]
     db.executemany("INSERT INTO events (number, seq, body, crc) VALUES (?, ?, ?, ?)", rows)
 
@@ -258,7 +269,7 @@ def put(db: sqlite3.Connection, job: Job, record: bytes, events: Iterable[tuple[
 def _write(changes: Iterable[Change], db: sqlite3.Connection) -> None:
     for change in changes:
         job = change.job
-        put(db, job, _encoder.encode(job), change.events)
+        put(db, job, _encoder.encode(job), change.events, is_indexed=change.is_indexed)
         if change.worker is not None:
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", (job.job_id, job.attempt, change.worker))
 

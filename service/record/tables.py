@@ -9,8 +9,9 @@ import sqlite3
 
 from traind.service.errors import RootTooNew
 from traind.service.jobs.job import TERMINAL
+from traind.service.record import index
 
-FORMAT = 3  # `user_version` of the database: the root's format
+FORMAT = 4  # `user_version` of the database: the root's format
 FATE = ("jobs", "workers")
 SALVAGED = ("aliases", "alias_moves", "workers")  # of three columns each
 _TERMINAL_SQL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
@@ -56,6 +57,7 @@ _TABLES = (
     job_id TEXT,
     ts REAL NOT NULL
 )""",
+    *index.TABLES,
 )
 _UPGRADES = {  # from a format to the next
     1: ("ALTER TABLE jobs ADD COLUMN crc INTEGER", "ALTER TABLE events ADD COLUMN crc INTEGER"),
@@ -70,6 +72,7 @@ _UPGRADES = {  # from a format to the next
         "ALTER TABLE fates RENAME TO jobs",
         *_JOBS_INDEXES,
     ),
+    3: (*index.TABLES, *index.FILL),
 }
 
 

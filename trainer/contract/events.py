@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 
 class Status(StrEnum):
@@ -199,7 +199,20 @@ class ControlRequested(Event, frozen=True, kw_only=True, omit_defaults=True, tag
     """Epochs in all that a resume requested; null: as before."""
 
 
-AnyEvent = State | Progress | Epoch | Checkpoint | Log | Metric | ControlRequested
+class Edited(Event, frozen=True, kw_only=True, omit_defaults=True, tag="edit"):
+    """What people call the job, or when it is its turn, was changed; what is left out stayed as it was."""
+
+    name: str | UnsetType | None = UNSET
+    """What people call the job; null: nothing."""
+    tags: tuple[str, ...] | UnsetType = UNSET
+    """Words to find the job by."""
+    notes: str | UnsetType | None = UNSET
+    """Free text about the job; null: none."""
+    priority: int | UnsetType = UNSET
+    """Higher starts first, -100 to 100."""
+
+
+AnyEvent = State | Progress | Epoch | Checkpoint | Log | Metric | ControlRequested | Edited
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)

@@ -18,6 +18,8 @@ JobId = Annotated[str, Meta(pattern=JOB_ID_PATTERN, max_length=64)]
 Fraction = Annotated[float, Meta(ge=0.0, lt=1.0)]
 _MONITORS = "val_loss, a metric of the task, or of a trainer of your own any name of 64 characters at most"
 Monitor = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.@/-]{0,63}\Z", description=_MONITORS)]
+Priority = Annotated[int, Meta(ge=-100, le=100)]
+Tags = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=50)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
@@ -146,7 +148,7 @@ class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Seconds of running, over all attempts, after which the job fails with timed_out; null: no limit."""
     max_attempts: Annotated[int, Meta(ge=1, le=100)] = 3
     """Deaths of the worker process at which the job fails; 1: none is survived."""
-    priority: Annotated[int, Meta(ge=-100, le=100)] = 0
+    priority: Priority = 0
     """Place in the queue: higher goes first, equals in order of submission."""
     trainer: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")] = "tabular"
     """Who trains: tabular, or a registered trainer of your own."""
@@ -154,7 +156,7 @@ class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Options of a trainer of your own, checked by its own struct."""
     name: Name | None = None
     """What people call the job; need not be unique."""
-    tags: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=50)] = ()
+    tags: Tags = ()
     """Words to find the job by."""
 
 

@@ -130,13 +130,14 @@ async def test_a_root_of_a_newer_traind_is_refused(tmp_path: Path) -> None:
         await Store.open(path)
 
 
-_SECOND = """ALTER TABLE jobs ADD COLUMN record BLOB; ALTER TABLE jobs ADD COLUMN crc INTEGER;
+_THIRD = "DROP TABLE labels; DROP TABLE scores; PRAGMA user_version = 3;"
+_SECOND = f"""{_THIRD} ALTER TABLE jobs ADD COLUMN record BLOB; ALTER TABLE jobs ADD COLUMN crc INTEGER;
     UPDATE jobs SET (record, crc) = (SELECT record, crc FROM records WHERE records.number = jobs.number);
     DROP TABLE records; PRAGMA user_version = 2;"""
 _FIRST = "ALTER TABLE jobs DROP COLUMN crc; ALTER TABLE events DROP COLUMN crc; PRAGMA user_version = 1;"
 
 
-@pytest.mark.parametrize("older", [_SECOND, _SECOND + _FIRST])
+@pytest.mark.parametrize("older", [_THIRD, _SECOND, _SECOND + _FIRST])
 async def test_a_root_of_an_older_traind_is_brought_up_and_reads_as_it_was(tmp_path: Path, older: str) -> None:
     path = tmp_path / "traind.db"
     store = await opened(path)
