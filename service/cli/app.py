@@ -34,6 +34,8 @@ COMMANDS = {
     "cancel": ("jobs:cancel", "End a job and keep nothing but its record."),
     "delete": ("jobs:delete", "Remove a finished job with its files and its model."),
     "logs": ("jobs:logs", "Print the end of what a job itself wrote."),
+    "backup": ("root:backup", "Write a root to one archive, also while a server runs on it."),
+    "check": ("root:check", "Read everything in a root once and say what is not whole."),
     "mcp": ("mcp:mcp", "Offer a server's verbs to agents as tools, by the Model Context Protocol on stdio."),
 }
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 import msgspec
-from msgspec import Struct, inspect
+from msgspec import Struct
 
+from traind.service.field_lines import field_lines
 from traind.service.jobs.job import Job
 
 _SHOWN = (
@@ -41,13 +42,5 @@ def job_facts(job: Job) -> dict[str, Any]:
 
 
 def settings_help(spec: type[Struct]) -> str:
-    """Return one clause a field of a job's spec: its name, and what its description says."""
-    kind = inspect.type_info(spec)
-    assert isinstance(kind, inspect.StructType)
-    return "; ".join(_clause(field) for field in kind.fields)
-
-
-def _clause(field: inspect.Field) -> str:
-    extra = field.type.extra_json_schema or {} if isinstance(field.type, inspect.Metadata) else {}
-    line = extra.get("description")
-    return f"{field.encode_name}: {line}" if line else field.encode_name
+    """Return one clause a field of a job's spec: its name and its line."""
+    return " ".join(f"{name}: {line}" for name, line in field_lines(spec).items())
