@@ -1,22 +1,23 @@
 """Trainers by name: the built-in one, and those that other packages bring.
 
 A package registers one by the entry point group `traind.trainers`: `my_name = "my_package.trainer:train"`. A trainer
-is a function `def train(run)`; annotated as `def train(run: Run[Options])` with a msgspec struct, the spec's
-`options` are checked against it and handed over as that struct. A function `predict(model, rows)` beside it makes
-the trainer's models predict.
+is a function `def train(run)`; annotated as `def train(run: Run[Options])` with a msgspec struct or a dataclass, the
+spec's `options` are checked against it and handed over as that. A function `predict(model, rows)` beside it makes the
+trainer's models predict.
 """
 
 import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import msgspec
 
-from traind.trainer.contract.errors import SpecError, UserCodeError
+from traind.trainer.contract.errors import UserCodeError
+from traind.trainer.options import checked, options_type, schema
+from traind.trainer.source import Source, imported, source_of
 
 GROUP = "traind.trainers"
 BUILT_IN = {"tabular": "traind.trainer.tabular.train:train"}
@@ -29,19 +30,15 @@ class Trainer:
     """A trainer that has been imported."""
 
     train: Train
-    options_type: type[msgspec.Struct] | None
+    options_type: Any  # a msgspec struct, a dataclass, or None: any dict will do
+    source: Source
 
     def options(self, given: dict[str, Any]) -> Any:
-        """Return the spec's options as the trainer's struct, checked; as the plain dict where it has none.
+        """Return the spec's options as the trainer's type, checked; as the plain dict where it has none.
 
         Raises `SpecError`.
         """
-        if self.options_type is None:
-            return given
-        try:
-            return msgspec.convert(given, self.options_type)
-        except msgspec.ValidationError as error:
-            raise SpecError(f"The trainer's options are wrong: {error}.", field="options") from error
+        return given if self.options_type is None else checked(given, self.options_type)
 
 
 def registered() -> dict[str, str]:
@@ -57,28 +54,20 @@ def installed(name: str) -> Train | None:
 
 
 def load(reference: str) -> Trainer:
-    """Import the trainer at `module:function`. Raises `UserCodeError` where that cannot be done."""
-    module, _, name = reference.partition(":")
-    try:
-        train: Any = import_module(module)
-        for part in name.split("."):
-            train = getattr(train, part)
-    except Exception as error:
-        raise UserCodeError(
-            f"The trainer {reference} cannot be imported: {type(error).__name__}: {error}",
-            hint="Is its package installed where the server runs?",
-        ) from error
-    if not callable(train):
-        raise UserCodeError(f"The trainer {reference} is not a function.")
-    return wrap(train)
+    """Import the trainer at `module:function` or `file.py:function`.
+
+    Raises `UserCodeError` where that cannot be done, or what is found there is no trainer.
+    """
+    train, source = imported(reference)
+    return _trainer(train, f"The trainer {reference}", source)
 
 
 def wrap(train: Train) -> Trainer:
-    """Return a function as a trainer, its options' struct read from its annotation."""
-    return Trainer(train, _options_type(train))
+    """Return a function as a trainer, its options' type read from its annotation. Raises `UserCodeError`."""
+    return _trainer(train, f"The trainer {getattr(train, '__name__', train)}", source_of(train))
 
 
-def predictor(train: Train) -> Callable[[Any, list[dict[str, Any]]], list[Any]] | None:
+def predictor(train: Train) -> Callable[[Any, list[dict[str, Any]]], Any] | None:
     """Return the `predict(model, rows)` that stands beside a trainer."""
     found = getattr(sys.modules.get(train.__module__), "predict", None)
     return found if callable(found) else None
@@ -87,20 +76,48 @@ def predictor(train: Train) -> Callable[[Any, list[dict[str, Any]]], list[Any]] 
 def check_request(request: dict[str, Any]) -> dict[str, Any]:
     """Check `options` against the trainer at `trainer` (`module:function`), for the side worker; return its schema.
 
-    Raises `UserCodeError` where it cannot be imported, `SpecError` where the options are wrong.
+    Without `options` only the trainer itself is looked at. Raises `UserCodeError` where it is none, `SpecError`
+    where the options are wrong.
     """
     trainer = load(request["trainer"])
-    trainer.options(request.get("options", {}))
+    if "options" in request:
+        trainer.options(request["options"])
     kind = trainer.options_type
-    return {"options": msgspec.json.schema(kind) if kind else None, "words": inspect.getdoc(trainer.train) or ""}
+    return {
+        "options": schema(kind) if kind else None,
+        "words": inspect.getdoc(trainer.train) or "",
+        "code": trainer.source.digest,
+    }
 
 
-def _options_type(train: Train) -> type[msgspec.Struct] | None:
-    """Return the struct `O` of `def train(run: Run[O])`, or None."""
-    parameters = list(inspect.signature(train).parameters)
+def _trainer(train: Any, name: str, source: Source) -> Trainer:
+    """Return what can be called as `train(run)` as a trainer; say what is wrong with what cannot."""
+    if not callable(train):
+        raise UserCodeError(f"{name} is not a function.")
+    called = train if inspect.isroutine(train) or inspect.isclass(train) else type(train).__call__
+    if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
+        raise UserCodeError(
+            f"{name} is an async function: training code is called, not awaited.",
+            hint="Write `def train(run)`; within it, asyncio.run(...) runs what has to be awaited.",
+        )
+    if inspect.isgeneratorfunction(called):
+        raise UserCodeError(f"{name} is a generator: it has a `yield`, so calling it runs nothing.")
     try:
-        hint = get_type_hints(train).get(parameters[0]) if parameters else None
-    except NameError:  # an annotation for checkers only
-        return None
-    options = next(iter(get_args(hint)), None)
-    return options if isinstance(options, type) and issubclass(options, msgspec.Struct) else None
+        inspect.signature(train).bind(None)
+    except TypeError as error:
+        raise UserCodeError(
+            f"{name} is called with one argument, the run, and cannot be: {error}.", hint="Write `def train(run)`."
+        ) from None
+    except ValueError:  # a built-in without a signature
+        pass
+    kind = options_type(train, name)
+    if kind is not None:
+        try:
+            schema(kind)
+            msgspec.inspect.type_info(kind)
+        except Exception as error:  # noqa: BLE001 - msgspec's are of several kinds
+            raise UserCodeError(
+                f"{name} has options that cannot be checked, {kind.__name__}: {str(error).splitlines()[-1]}",
+                hint="Options are a msgspec.Struct or a dataclass of numbers, texts, paths, lists, dicts and such.",
+            ) from None
+    return Trainer(train, kind, source)

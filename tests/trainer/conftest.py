@@ -24,6 +24,7 @@ class Control:
 
     def __init__(self, verb: Verb = Verb.NONE, at: int = 0) -> None:
         self.beat = 0
+        self.phase = 0
         self.looks = 0
         self._verb = verb
         self._at = at

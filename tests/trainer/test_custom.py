@@ -190,8 +190,8 @@ FAILURES = {
     raises: ("trainer_error", "LookupError: the shelf is empty"),
     exits: ("trainer_error", "SystemExit: 3"),
     raises_wordless: ("trainer_error", "Wordless"),
-    saves_an_object: ("trainer_error", "cannot be saved"),
-    finishes_with_an_object: ("trainer_error", "cannot be saved"),
+    saves_an_object: ("trainer_error", "save(state)['model'] is an object"),
+    finishes_with_an_object: ("trainer_error", "finish(model)['model'] is a random.Random"),
     finishes_with_our_names: ("trainer_error", "spec"),
     needs_too_much: ("out_of_memory", "memory"),
 }

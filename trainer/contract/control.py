@@ -1,7 +1,7 @@
-"""What the server tells a running worker, and what the worker shows: two numbers in shared memory.
+"""What the server tells a running worker, and what the worker shows: three numbers in shared memory.
 
-The loop reads `verb` after each step and moves `beat` every few; no system call, no lock, no queue. The server
-writes `verb` and watches `beat` for hangs. Imports no torch.
+The loop reads `verb` after each step and moves `beat` every few; `phase` says what it does meanwhile. No system call,
+no lock, no queue. The server writes `verb` and watches the other two for hangs. Imports no torch.
 """
 
 import ctypes
@@ -19,10 +19,18 @@ class Verb(IntEnum):
     LEAVE = 4  # the server goes away: write a checkpoint, leave
 
 
+class Phase(IntEnum):
+    """What a running job does; how long it may do so without a beat depends on it."""
+
+    STEPS = 0
+    ASIDE = 1  # validation, or what else a trainer sets aside
+    SAVING = 2  # a call of ours that may take long: checkpoints, the model
+
+
 class SharedControl(ctypes.Structure):
     """The layout in shared memory: made by the slot with `ctx.RawValue`, handed over in the pool's `initargs`."""
 
-    _fields_ = (("verb", ctypes.c_int64), ("beat", ctypes.c_int64))
+    _fields_ = (("verb", ctypes.c_int64), ("beat", ctypes.c_int64), ("phase", ctypes.c_int64))
 
 
 class Control(Protocol):
@@ -30,13 +38,15 @@ class Control(Protocol):
 
     verb: int
     beat: int
+    phase: int
 
 
 class LocalControl:
     """A control of this process alone, for runs in a terminal, a debugger or a test."""
 
-    __slots__ = ("beat", "verb")
+    __slots__ = ("beat", "phase", "verb")
 
     def __init__(self) -> None:
         self.verb = int(Verb.NONE)
         self.beat = 0
+        self.phase = int(Phase.STEPS)

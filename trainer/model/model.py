@@ -5,7 +5,8 @@ outputs mean, and some golden rows with their predictions, which are checked whe
 code. `load_model` also reads the checkpoint of a job that is still running.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from traind.data.table.arrays import Table
 from traind.data.table.schema import Schema
 from traind.trainer import plugins
 from traind.trainer.contract.errors import ModelDamaged, NoModelYet, UserCodeError
+from traind.trainer.contract.values import NotPlain, a_kind, numbers_by_name, plain, text
 from traind.trainer.model.predict_file import Prediction, predict_file
 from traind.trainer.model.tensor_file import FORMAT, unpacked, weights_digest
 from traind.trainer.network.network import Ensemble, Network, rebuild
 from traind.trainer.network.objective import predictions
 from traind.trainer.network.recipe import Recipe
+from traind.trainer.source import last_line
 
 CHUNK_ROWS = 2_048  # in cache, and few calls
 MODELS_KEPT = 4
@@ -150,10 +153,10 @@ class CustomModel:
         try:
             found = self._predict(self.content, rows)
         except Exception as error:
-            raise UserCodeError(f"The trainer's predict raised {type(error).__name__}: {error}") from error
-        if len(found) != len(rows):
-            raise UserCodeError(f"The trainer's predict gave {len(found)} predictions for {len(rows)} rows.")
-        return Prediction(found.tolist() if hasattr(found, "tolist") else found)
+            raise UserCodeError(
+                f"The trainer's predict raised {type(error).__name__}: {text(error, 500)}{last_line(error)}"
+            ) from error
+        return _predicted(found, len(rows))
 
     def predict_file(self, file: str | Path, out: str | Path) -> int:
         """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
@@ -164,6 +167,39 @@ class CustomModel:
         from traind.trainer.model.export import export
 
         export(self, format, Path(out))
+
+
+def _predicted(found: Any, rows: int) -> Prediction:
+    """Return what a trainer's `predict` returned as plain values, one a row. Raises `UserCodeError`."""
+    shares = None
+    if isinstance(found, Mapping):
+        if "predictions" not in found or found.keys() - {"predictions", "probabilities"}:
+            names = ", ".join(text(name, 50) for name in found)
+            raise UserCodeError(
+                f"The trainer's predict returned a dict of {names or 'nothing'}.",
+                hint='Return one value a row, or {"predictions": [...], "probabilities": [{label: share}, ...]}.',
+            )
+        found, shares = found["predictions"], found.get("probabilities")
+    if isinstance(found, Iterator):
+        found = list(found)
+    shape = getattr(found, "shape", None)
+    is_listed = isinstance(found, Collection) if shape is None else len(shape) > 0
+    if not is_listed or isinstance(found, str | bytes | AbstractSet):
+        raise UserCodeError(f"The trainer's predict returned {a_kind(found)}; it returns one value a row.")
+    for one in (found, shares):
+        if one is not None and len(one) != rows:
+            raise UserCodeError(f"The trainer's predict gave {len(one)} predictions for {rows} rows.")
+    try:
+        prediction = Prediction(plain(found))
+        if shares is not None:
+            prediction.probabilities = [_shares(one, f"['probabilities'][{n}]") for n, one in enumerate(shares)]
+    except NotPlain as refused:
+        raise UserCodeError(f"The trainer's predict returned what cannot be answered: {refused}.") from None
+    return prediction
+
+
+def _shares(one: Any, where: str) -> dict[str, float]:
+    return {label: share for label, share in numbers_by_name(one, where).items() if share is not None}
 
 
 def forward(

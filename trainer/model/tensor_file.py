@@ -6,6 +6,7 @@ Model files and checkpoints are both such files. Nothing in them is code.
 import errno
 import hashlib
 import io
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from traind.data.files import write_atomically
 from traind.trainer.contract.errors import DiskFailed, DiskFull, UserCodeError
+from traind.trainer.model.stored_values import is_plain
 
 FORMAT = 1  # of a model file
-_PLAIN = frozenset({torch.Tensor, int, float, bool, str, bytes, type(None)})
+_TERMINAL_CODES = re.compile("\x1b\\[[0-9;]*m")
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -30,7 +32,7 @@ def packed(content: dict[str, Any]) -> bytes:
     try:
         torch.save(content, buffer)
         data = buffer.getvalue()
-        if not _is_plain(content):
+        if not is_plain(content):
             unpacked(data)
     except Exception as error:
         raise UserCodeError(
@@ -38,16 +40,6 @@ def packed(content: dict[str, Any]) -> bytes:
             hint="Save tensors and plain values (numbers, strings, lists, dicts): state_dict() of what you have.",
         ) from error
     return data
-
-
-def _is_plain(tree: Any) -> bool:
-    """Whether there is nothing in a tree that is not known to load again; what else there is must be tried."""
-    kind = type(tree)
-    if kind in _PLAIN:
-        return True
-    if kind is dict:
-        return all(type(key) in _PLAIN for key in tree) and all(map(_is_plain, tree.values()))
-    return kind in (list, tuple) and all(map(_is_plain, tree))
 
 
 def unpacked(data: bytes) -> dict[str, Any]:
@@ -111,4 +103,5 @@ def _tensors(tree: Any, place: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """Return the first line of an error's message, without the codes by which torch has terminals show it bold."""
+    return _TERMINAL_CODES.sub("", str(error).strip() or type(error).__name__).splitlines()[0]

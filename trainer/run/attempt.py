@@ -6,6 +6,7 @@ by `run_trainer`, with which a trainer is tried in a terminal or a debugger.
 """
 
 import hashlib
+import inspect
 import sys
 import tempfile
 from pathlib import Path
@@ -18,9 +19,12 @@ from traind.data.files import check_digest, check_size
 from traind.data.predict_input import format_of
 from traind.trainer import plugins
 from traind.trainer.contract.control import Control, LocalControl
+from traind.trainer.contract.errors import UserCodeError
 from traind.trainer.contract.events import AnyEvent, Epoch, Progress, State, Status, encode_event
 from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
-from traind.trainer.run.outcome import EmitFailed, ended, failed
+from traind.trainer.contract.values import a_kind
+from traind.trainer.run.outcome import EmitFailed, ended, raised
+from traind.trainer.run.rehearsal import unlike_a_service, watched
 from traind.trainer.run.run import Emit, Run
 
 __all__ = ["Emit", "Run", "run", "run_trainer"]
@@ -31,7 +35,7 @@ def run(spec: TrainSpec, emit: Emit, place: Place | None = None, control: Contro
     """Run one attempt of a job and return its last state, which is also the last event.
 
     Without a `place` the job's files lie in a new temporary folder, and nothing is gone on from. Raises only what
-    is not the job's fault: an `emit` that fails, Ctrl-C.
+    is not the job's fault: an `emit` that fails.
     """
     place = place or Place(job_id="local", attempt=1, attempt_dir=tempfile.mkdtemp(prefix="traind-"))
     this: Run[Any] = Run(spec, emit, place, control or LocalControl())
@@ -40,8 +44,10 @@ def run(spec: TrainSpec, emit: Emit, place: Place | None = None, control: Contro
         try:
             _train(this, plugins.load(place.trainer))
             last = ended(this)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever training code raises ends this job only
-            last = failed(this, error)
+        except EmitFailed:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever training code raises ends this job only
+            last = raised(this, error)
         return this.emit(last)
     except EmitFailed as failure:
         raise failure.cause from None
@@ -54,9 +60,13 @@ def run_trainer(
     dataset: str | Path | None = None,
     folder: str | Path | None = None,
     emit: Emit | None = None,
+    hang_s: float = 60.0,
     **fields: Any,
 ) -> State:
     """Run training code here and now, without service or subprocess: for a terminal, a debugger, a test.
+
+    What a service would refuse is refused here too: each value and event, the options, the model. What it would end
+    for want of a sign of life is warned of, since a debugger may hold it.
 
     Args:
         train: the trainer, `def train(run)`.
@@ -64,6 +74,7 @@ def run_trainer(
         dataset: a file for `run.dataset`.
         folder: where checkpoints and the model go; called again with the same one, training goes on from there.
         emit: takes the events; by default they are printed.
+        hang_s: a job that is silent for this many seconds would be ended by a service, and is warned here.
         fields: further fields of the spec: epochs, seed, report_every, ...
 
     Returns the last state. What the trainer raises is raised here, so that a debugger stops where it happened.
@@ -75,8 +86,17 @@ def run_trainer(
     file = _file_of(Path(dataset)) if dataset is not None else None
     place = Place(job_id=where.name, attempt=1, attempt_dir=str(where), dataset=file)
     this: Run[Any] = Run(spec, emit or _print, place, LocalControl())
-    _train(this, plugins.wrap(train))
-    return this.emit(ended(this))
+    for warning in unlike_a_service(train):
+        this.log(warning, "warning")
+    with watched(this, hang_s):
+        try:
+            _train(this, plugins.wrap(train))
+        except SystemExit as error:
+            if error.code not in (None, 0):  # it left, and says that all is well
+                raise
+        except EmitFailed as failure:
+            raise failure.cause from None
+        return this.emit(ended(this))
 
 
 def _train(this: Run[Any], trainer: plugins.Trainer) -> None:
@@ -87,8 +107,16 @@ def _train(this: Run[Any], trainer: plugins.Trainer) -> None:
         if this.dataset is not None and this.place.trainer != BUILT_IN:  # which looks itself, and keeps encodings
             check_size(Path(this.dataset.path), this.dataset.size_bytes)
             check_digest(Path(this.dataset.path), this.dataset.digest)
+        this.code = trainer.source.digest
         this.options = trainer.options(this.spec.options)
-        trainer.train(this)
+        returned = trainer.train(this)
+        if inspect.isawaitable(returned) or inspect.isgenerator(returned):
+            if inspect.iscoroutine(returned):
+                returned.close()  # it would warn that nobody awaited it
+            raise UserCodeError(
+                f"The trainer returned {a_kind(returned)}, which nobody runs.",
+                hint="Write `def train(run)`; within it, asyncio.run(...) runs what has to be awaited.",
+            )
     finally:
         torch.set_num_threads(threads)
 

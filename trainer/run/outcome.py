@@ -9,13 +9,15 @@ import torch
 
 from traind.data.errors import DataError, sentence
 from traind.trainer.contract.control import Control, Verb
-from traind.trainer.contract.errors import SpecError, TrainerError
+from traind.trainer.contract.errors import SpecError, TrainerError, UserCodeError
 from traind.trainer.contract.events import Failure, Result, State, Status
 from traind.trainer.contract.spec import Place, TrainSpec
+from traind.trainer.contract.values import text
 
 TIMED_OUT: Final = "timed_out"
 StopReason = Verb | Literal["timed_out"]
 OUTPUT_LINES = 30
+MESSAGE_CHARS = 2_000
 
 
 class EmitFailed(BaseException):
@@ -66,8 +68,10 @@ def ended(run: Ran) -> State:
     return _state(run, Status.COMPLETED, result=run.result)
 
 
-def failed(run: Ran, error: BaseException) -> State:
+def raised(run: Ran, error: BaseException) -> State:
     """Return the last state of an attempt that raised. A cancelled job is cancelled, whatever it raised."""
+    if isinstance(error, SystemExit) and error.code in (None, 0):  # it left, and says that all is well
+        return ended(run)
     if Verb.CANCEL in (run.stop_reason, run.control.verb):
         return _state(run, Status.CANCELLED)
     if not isinstance(error, TrainerError | DataError):  # a surprise: its whole traceback into the job's own output
@@ -76,11 +80,31 @@ def failed(run: Ran, error: BaseException) -> State:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return what to tell the user of an error: its own words where it is one of ours, else the traceback's end."""
+    """Return what to tell the user of an error: its own words where it is one of ours, else the traceback's end.
+
+    All of it can be written as UTF-8, whatever an error quotes.
+    """
+    failure = _failure_of(error)
+    return Failure(
+        code=failure.code,
+        message=text(failure.message, MESSAGE_CHARS),
+        hint=text(failure.hint, MESSAGE_CHARS) if failure.hint else None,
+        details=[{text(name): _detail(value) for name, value in detail.items()} for detail in failure.details],
+        output=text(failure.output) if failure.output else None,
+    )
+
+
+def _detail(value: Any) -> Any:
+    return text(value, MESSAGE_CHARS) if isinstance(value, str) else value
+
+
+def _failure_of(error: BaseException) -> Failure:
     match error:
         case SpecError():
             details: list[dict[str, Any]] = [{"loc": error.field, "msg": error.message}] if error.field else []
             return Failure(code=error.code, message=error.message, hint=error.hint, details=details)
+        case UserCodeError():
+            return Failure(code=error.code, message=error.message, hint=error.hint, output=_tail(error))
         case TrainerError():
             return Failure(code=error.code, message=error.message, hint=error.hint)
         case DataError():
@@ -119,8 +143,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _tail(error: BaseException) -> str:
-    lines = "".join(traceback.format_exception(error)).rstrip().splitlines()
-    return "\n".join(lines[-OUTPUT_LINES:])
+    """Return the end of a traceback."""
+    try:
+        lines = "".join(traceback.format_exception(error)).rstrip().splitlines()
+    except Exception:  # noqa: BLE001 - an error's own __str__ may raise
+        lines = [*"".join(traceback.format_tb(error.__traceback__)).splitlines(), type(error).__name__]
+    return "\n".join(line[:MESSAGE_CHARS] for line in lines[-OUTPUT_LINES:])
 
 
 def _words(error: BaseException) -> str:

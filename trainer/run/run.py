@@ -4,20 +4,36 @@ The built-in trainer is written on it as everybody's own is. It turns what the t
 checkpoints, and tells it when to leave; it decides nothing about training. Made by `run`.
 """
 
+import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
+import torch
 
 from traind.data.errors import BadTable
-from traind.trainer.contract.control import Control, Verb
+from traind.trainer.contract.control import Control, Phase, Verb
 from traind.trainer.contract.events import AnyEvent, Checkpoint, Epoch, Log, Metric, Progress, Result, State, Status
 from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
+from traind.trainer.contract.values import a_kind, flag, number, plain, text, whole
+from traind.trainer.model.stored_values import for_checkpoint, for_model, restored
 from traind.trainer.model.tensor_file import write_model
+from traind.trainer.run.border import (
+    LOG_CHARS,
+    Level,
+    check_weights,
+    checked,
+    level_of,
+    numbers,
+    one_loss,
+    refusal,
+    reported,
+    taken,
+)
 from traind.trainer.run.checkpoints import Checkpoints
 from traind.trainer.run.environment import data_digest, differences, environment, versions
 from traind.trainer.run.outcome import TIMED_OUT, EmitFailed, StopReason
@@ -47,6 +63,7 @@ class Run(Generic[Options]):
         self.saved: tuple[int, int] | None = None  # step and epoch of the newest checkpoint
         self.stop_reason: StopReason | None = None  # what `should_stop` said
         self.result: Result | None = None
+        self.code = ""  # the digest of the trainer's source, where it is not ours
         self._emit = emit
         earlier = tuple(Path(folder) for folder in place.earlier_dirs)
         self._checkpoints = Checkpoints(Path(place.attempt_dir), earlier, place.keep_checkpoints)
@@ -81,7 +98,8 @@ class Run(Generic[Options]):
         Build everything first and restore just before the first step: the global random streams (torch, numpy,
         random) are put back as well. Raises `BadTable` where the data is not what the state was trained on.
         """
-        found = self._checkpoints.newest(lambda path, why: self.log(f"{path.name} is not used: {why}", "warning"))
+        with self._in(Phase.SAVING):
+            found = self._checkpoints.newest(lambda path, why: self.log(f"{path.name} is not used: {why}", "warning"))
         if found is None:
             if self.place.earlier_dirs:
                 self.log("There is no whole checkpoint to go on from: starting over.", "warning")
@@ -93,19 +111,23 @@ class Run(Generic[Options]):
                 hint="Submit a new job for the new data, or put the file back as it was.",
             )
         self._resumed = {"resumed_from_step": content["step"]}
-        if unlike := differences(content["environment"], environment(self.spec)):
+        unlike = differences(content["environment"], environment(self.spec))
+        if content.get("code", self.code) != self.code:
+            unlike.append("the trainer's code was changed")
+        if unlike:
             self._resumed["bit_exact"] = False
             self.log(f"Going on under other conditions, so not bit for bit: {'; '.join(unlike)}.", "warning")
         self.step, self.epoch = content["step"], content["epoch"]
         self.saved = (self.step, self.epoch)
         restore_random_state(content["random"])
-        return content["state"]
+        return restored(content["state"])
 
     def start(self, *, total: int | None = None, epochs: int | None = None) -> None:
         """Say that steps begin: `total` of them, in `epochs`. Else the first `report` says it."""
         self._running_since = time.perf_counter()
         self._meter = Meter()
-        self._total = total
+        self._total = total = None if total is None else taken(whole, total, "start(total=...)")
+        epochs = None if epochs is None else taken(whole, epochs, "start(epochs=...)")
         resumed = self._resumed if self.step else {}
         about = {"attempt": self.place.attempt, "timings": self._timings, **resumed}
         self.emit(State(status=Status.RUNNING, total_steps=total, epochs=epochs, **about))
@@ -134,10 +156,17 @@ class Run(Generic[Options]):
         due), or a function that gives the mean since it was last called. Returns the loss that was told, if any.
         """
         self.beat()
+        if not (type(step) is type(epoch) is type(rows) is int):
+            step, epoch = taken(whole, step, "report(step=...)"), taken(whole, epoch, "report(epoch=...)")
+            rows = taken(whole, rows, "report(rows=...)")
+        if type(loss) is not float:
+            loss = one_loss(loss)
         self.step, self.epoch = step, epoch
-        self._total = total if total is not None else self._total
+        if total is not None:
+            self._total = total if type(total) is int else taken(whole, total, "report(total=...)")
         if self._running_since is None:
-            self.start(total=total)
+            reported(metrics)  # what is wrong is wrong from the first step on
+            self.start(total=self._total)
         self._meter.count(loss, rows)
         is_counted = is_epoch_end or step % self.spec.report_every == 0
         if step != self._total and not (is_counted and self._pace.take()):
@@ -185,10 +214,10 @@ class Run(Generic[Options]):
         The global random streams, the versions and the data's digest are saved beside it. Step and epoch are those
         of the last `report` where they are not said. The last ones are kept, the best, and the pinned.
         """
-        self.beat()
-        self.step = step = self.step if step is None else step
-        self.epoch = self.epoch if epoch is None else epoch
-        with self._meter.aside():
+        self.step = self.step if step is None else taken(whole, step, "save(step=...)")
+        self.epoch = self.epoch if epoch is None else taken(whole, epoch, "save(epoch=...)")
+        is_best, is_pinned = taken(flag, is_best, "save(is_best=...)"), taken(flag, is_pinned, "save(is_pinned=...)")
+        with self._meter.aside(), self._in(Phase.SAVING):
             content = {
                 "job_id": self.place.job_id,
                 "trainer": self.spec.trainer,
@@ -196,8 +225,9 @@ class Run(Generic[Options]):
                 "epoch": self.epoch,
                 "data": data_digest(self.spec, self.place),
                 "environment": environment(self.spec),
+                "code": self.code,
                 "random": random_state(),
-                "state": state,
+                "state": taken(for_checkpoint, state, "save(state)"),
             }
             saved = self._checkpoints.write(
                 content, step=self.step, epoch=self.epoch, is_best=is_best, is_pinned=is_pinned
@@ -205,16 +235,18 @@ class Run(Generic[Options]):
         self._saved_at = time.perf_counter()
         self.saved = (self.step, self.epoch)
         path, seconds = str(saved.path), saved.seconds
-        self.emit(Checkpoint(attempt=self.place.attempt, step=step, path=path, epoch=self.epoch, seconds=seconds))
+        self.emit(
+            Checkpoint(attempt=self.place.attempt, step=self.step, path=path, epoch=self.epoch, seconds=seconds)
+        )
 
     def end_epoch(
         self,
         epoch: int,
         *,
         epochs: int | None = None,
-        loss: float | None = None,
-        val_loss: float | None = None,
-        metrics: dict[str, float | None] | None = None,
+        loss: Any = None,
+        val_loss: Any = None,
+        metrics: Mapping[str, Any] | None = None,
         is_best: bool = False,
     ) -> None:
         """Say that an epoch has ended: the mean training loss, the loss and the metrics on the validation rows.
@@ -222,66 +254,90 @@ class Run(Generic[Options]):
         `is_best`: the epoch is the best so far by what `spec.monitor` names.
         """
         self.beat()
+        found = numbers(metrics or {}, "end_epoch", "metrics")
         self.emit(
             Epoch(
                 attempt=self.place.attempt,
-                epoch=epoch,
-                epochs=epochs,
+                epoch=taken(whole, epoch, "end_epoch(epoch)"),
+                epochs=None if epochs is None else taken(whole, epochs, "end_epoch(epochs=...)"),
                 step=self.step,
-                train_loss=finite(loss),
-                val_loss=finite(val_loss),
+                train_loss=finite(taken(number, loss, "end_epoch(loss=...)")),
+                val_loss=finite(taken(number, val_loss, "end_epoch(val_loss=...)")),
                 monitor=self.spec.monitor,
-                metrics={name: finite(value) for name, value in (metrics or {}).items()},
-                is_best=is_best,
+                metrics={name: finite(value) for name, value in found.items()},
+                is_best=taken(flag, is_best, "end_epoch(is_best=...)"),
                 samples_per_s=self._meter.rates()[0],
             )
         )
 
     def finish(
         self,
-        model: dict[str, Any],
+        model: Mapping[str, Any],
         *,
-        metrics: dict[str, Any] | None = None,
+        metrics: Mapping[str, Any] | None = None,
         best_epoch: int | None = None,
         best_note: str | None = None,
-        report: dict[str, Any] | None = None,
+        report: Mapping[str, Any] | None = None,
     ) -> Path:
         """Write the finished model: tensors and plain values, `model["weights"]` being what was learned.
 
-        Its file holds the spec, the metrics, the digests and the versions beside it. `best_note` says why the
-        validation metrics are not those of the best epoch, where they are not. Call it once, last.
+        Its file holds the spec, the metrics, the digests of data and code and the versions beside it. `best_note`
+        says why the validation metrics are not those of the best epoch, where they are not. Call it once, last.
+        Raises `Diverged` where the weights hold a NaN.
         """
-        self.beat()
-        path = self.folder / "model.pt"
-        head = {
-            "job_id": self.place.job_id,
-            "trainer": self.spec.trainer,
-            "spec": msgspec.to_builtins(self.spec),
-            "data": data_digest(self.spec, self.place),
-            "versions": versions(),
-            "metrics": metrics or {},
-        }
-        digest = write_model(path, model, head)
-        self.result = Result(str(path), digest, metrics or {}, best_epoch, report or {}, best_note)
+        if not isinstance(model, Mapping):
+            raise refusal(f"finish(model) takes a dict such as {{'weights': ...}}, not {a_kind(model)}")
+        figures = taken(plain, dict(metrics or {}), "finish(metrics=...)")
+        facts = taken(plain, dict(report or {}), "finish(report=...)")
+        best_epoch = None if best_epoch is None else taken(whole, best_epoch, "finish(best_epoch=...)")
+        with self._in(Phase.SAVING):
+            content = taken(for_model, dict(model), "finish(model)")
+            check_weights(content.get("weights", content))
+            path = self.folder / "model.pt"
+            head = {
+                "job_id": self.place.job_id,
+                "trainer": self.spec.trainer,
+                "spec": msgspec.to_builtins(self.spec),
+                "data": data_digest(self.spec, self.place),
+                "versions": versions(),
+                "code": self.code,
+                "metrics": figures,
+            }
+            digest = write_model(path, content, head)
+        note = None if best_note is None else text(best_note, LOG_CHARS)
+        result = Result(str(path), digest, figures, best_epoch, facts, note)
+        checked(State(status=Status.COMPLETED, result=result))
+        self.result = result
         return path
 
-    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
-        """Say something that a person should read."""
-        self.emit(Log(message=message, level=level, attempt=self.place.attempt))
+    def log(self, message: object, level: Level = "info") -> None:
+        """Say something that a person should read; an object is said as `print` would say it."""
+        self.emit(Log(message=text(message, LOG_CHARS), level=level_of(level), attempt=self.place.attempt))
 
-    def measure(self, **values: float) -> None:
+    def measure(self, **values: Any) -> None:
         """Say numbers of the trainer's own, outside steps and epochs."""
-        reported = {name: finite(float(value)) for name, value in values.items()}
-        self.emit(Metric(attempt=self.place.attempt, step=self.step, values=reported))
+        found = {name: finite(value) for name, value in numbers(values, "measure").items()}
+        self.emit(Metric(attempt=self.place.attempt, step=self.step, values=found))
 
-    def aside(self) -> AbstractContextManager[None]:
-        """Leave what happens within out of the training rate: validation, say."""
-        self.beat()
-        return self._meter.aside()
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave what happens within out of the training rate, validation say; it may take long without a beat."""
+        with self._meter.aside(), self._in(Phase.ASIDE):
+            yield
+
+    def generator(self, *key: object) -> torch.Generator:
+        """Return a new random stream that is fixed by the spec's seed and the `key`: an epoch's number, say.
+
+        With one of its own for each epoch a `DataLoader` leaves the global streams alone, and a resumed epoch has
+        the order that it had.
+        """
+        words = hashlib.sha256(repr((self.spec.seed, *key)).encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(words[:8]) >> 1)
 
     def emit(self, event: EventT) -> EventT:
         """Tell an event as it is, dated now; return it with its date."""
         dated = msgspec.structs.replace(event, ts=time.time())
+        checked(dated)
         try:
             self._emit(dated)
         except Exception as error:
@@ -292,7 +348,7 @@ class Run(Generic[Options]):
         """Tell where training is; return the loss that was told."""
         mean = self._meter.take(loss)
         rate, wall_rate = self._meter.rates()
-        lr = metrics.pop("lr", None)
+        found = reported(metrics)
         self.emit(
             Progress(
                 attempt=self.place.attempt,
@@ -302,13 +358,25 @@ class Run(Generic[Options]):
                 progress=min(100.0, 100.0 * self.step / self._total) if self._total else 0.0,
                 loss=finite(mean),
                 diverged=mean is not None and not math.isfinite(mean),
-                lr=lr,
+                lr=finite(found.pop("lr", None)),
                 samples_per_s=rate,
                 wall_samples_per_s=wall_rate,
-                metrics={name: finite(float(value)) for name, value in metrics.items()},
+                metrics={name: finite(value) for name, value in found.items()},
             )
         )
         return mean
+
+    @contextmanager
+    def _in(self, phase: Phase) -> Iterator[None]:
+        """Show what the job does, for which whoever watches for hangs has more patience."""
+        control, before = self.control, self.control.phase
+        control.beat += 1
+        control.phase = int(phase)
+        try:
+            yield
+        finally:
+            control.phase = before
+            control.beat += 1
 
     def _is_late(self) -> bool:
         """Whether `max_seconds` of running have passed, this attempt and earlier ones together."""
