@@ -9,7 +9,9 @@ from fault_harness import Workload, undisturbed
 from tally import Tally
 
 TALLY = pytest.StashKey[Tally]()
-COUNTED = {"tests/trainer/test_resume.py": "resumed runs equal to the undisturbed one"}  # each case a test of its own
+COUNTED = {
+    "tests/trainer/run/test_resume.py": "resumed runs equal to the undisturbed one"
+}  # each case a test of its own
 
 
 def pytest_configure(config: pytest.Config) -> None:

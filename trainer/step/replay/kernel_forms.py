@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload, OpOverloadPacket
 
-from traind.trainer.gemm import product_for
-
 
 @dataclass(frozen=True, slots=True)
 class Into:
@@ -81,9 +79,7 @@ def find_form(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
         given = (*args[:2], expected.new_tensor(args[0].numel()))
         if _is_same(_mean_square(*given), expected):
             return Fresh(_mean_square, given, {})
-    product = None if kwargs else product_for(op, args)
-    products = [] if product is None else [Into(*product, {}, "out")]
-    for form in (*products, *_rewritten(op, args), *_into(op, args, kwargs)):
+    for form in (*_rewritten(op, args), *_into(op, args, kwargs)):
         if _gives(form, expected):
             return form
     return plain_form(op, args, kwargs, expected)
