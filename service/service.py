@@ -21,6 +21,7 @@ from traind.service.datasets import Datasets, Source
 from traind.service.engine.edits import Edit
 from traind.service.engine.engine import Engine
 from traind.service.errors import InvalidSpec, NotRunning, RootBusy
+from traind.service.executor.local import LocalExecutor
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters, Listing
 from traind.service.logs import read_logs
@@ -51,7 +52,12 @@ class TrainingService(Models):
         self.settings = Settings.check(root=root, **settings)
         self.layout = Layout(self.settings.root)
         self._server = ForkServer()
-        self.engine = Engine(self.settings, self.layout, self._server)
+        executor = LocalExecutor(
+            self._server,
+            count=self.settings.slot_count,
+            memory_bytes=self.settings.worker_memory_bytes or None,
+        )
+        self.engine = Engine(self.settings, self.layout, executor)
         self.side: SideWorker
         self._datasets: Datasets
         self._lock: IO[bytes] | None = None
@@ -260,14 +266,14 @@ class TrainingService(Models):
     def health(self) -> dict[str, Any]:
         """Return slots busy and total, queue length, uptime and what is wrong now."""
         self._check_open()
-        attempts = self.engine.attempts
-        problems = [problem for problem in (attempts.problem, self.engine.slots.problem) if problem is not None]
+        attempts, executor = self.engine.attempts, self.engine.executor
+        problems = [problem for problem in (attempts.problem, executor.problem) if problem is not None]
         return {
-            "slots": {"busy": attempts.slots_busy(), "total": self.settings.slot_count},
+            "slots": {"busy": executor.busy, "total": executor.total},
             "queued": len(attempts.queue()),
             "watchers": self.engine.feed.count(),
             "uptime_s": round(time.monotonic() - self._opened, 3),
-            "is_ready": not problems and (self.engine.slots.is_ready or attempts.slots_busy() > 0),
+            "is_ready": not problems and (executor.is_ready or executor.busy > 0),
             "problems": problems,
         }
 

@@ -1,7 +1,7 @@
 """Jobs on workers: which starts next, what its worker says, what its end means.
 
-Two tasks of the engine: `dispatch` gives queued jobs to slots, `drain` folds what workers say. One attempt a job at
-a time: the next one starts only when the process of the one before is gone. Knows no HTTP and no pipe.
+Two tasks of the engine: `dispatch` gives queued jobs to workers, `drain` folds what these say. One attempt a job at
+a time: the next one starts only when the worker of the one before is gone. Knows no HTTP and no process.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import msgspec
 
 from traind.data.files import rename_durably
 from traind.service.errors import DiskLow, StoreFailed
-from traind.service.executor.local import Ended, Slots, Worker
+from traind.service.executor.base import Ended, Executor, Frame, Inbox, Need, Worker
 from traind.service.jobs.job import ACTIVE, TERMINAL, Job
 from traind.service.jobs.outcomes import after_loss, after_outcome
 from traind.service.record.journal import Journal
@@ -35,7 +35,6 @@ from traind.trainer.contract.events import AnyEvent, Checkpoint, State, Status
 from traind.trainer.contract.spec import Assignment, Place
 
 LOG = logging.getLogger(__name__)
-Frame = tuple[Worker, AnyEvent | Ended]
 BUILT_IN = "traind.trainer.tabular.train:train"
 RETRY_S = 0.5  # between tries to write what workers said, while the disk is full
 OUTCOMES = TERMINAL | {Status.PAUSED, Status.QUEUED}  # states with which a worker ends an attempt
@@ -47,15 +46,14 @@ class Attempt:
 
     job_id: str
     number: int
-    threads: int
     worker: Worker | None = None
     asked: Verb = Verb.NONE
     pause_reason: str = "user"
     killed_for: str | None = None  # grace, hang, max_seconds, loading: why we killed it
     timer: asyncio.TimerHandle | None = None
-    beat: int = -1
-    beat_at: float = field(default_factory=time.monotonic)
-    over: asyncio.Event = field(default_factory=asyncio.Event)  # its process is gone
+    beat: int = -1  # the worker's last heartbeat
+    beat_at: float = field(default_factory=time.monotonic)  # when that was first heard
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # its worker is gone
 
     def ask(self, verb: Verb, grace_s: float) -> None:
         """Tell the worker, which then has to leave in time; a weaker verb is not told."""
@@ -71,8 +69,17 @@ class Attempt:
         self.disarm()
         self.timer = asyncio.get_running_loop().call_later(grace_s, self.kill, "grace")
 
+    def silent_s(self) -> float:
+        """Return for how long the heart has stood still, while it was heard; 0 without a worker."""
+        if self.worker is None:
+            return 0.0
+        count, heard_at = self.worker.beat()
+        if count != self.beat:
+            self.beat, self.beat_at = count, heard_at
+        return max(0.0, heard_at - self.beat_at)
+
     def kill(self, why: str) -> None:
-        """End the worker's process at once."""
+        """End the worker at once."""
         self.killed_for = self.killed_for or why
         if self.worker is not None:
             self.worker.kill()
@@ -88,14 +95,14 @@ class Attempts:
     """Every running attempt of one engine, and the queue before them."""
 
     def __init__(
-        self, journal: Journal, slots: Slots, inbox: asyncio.Queue[Frame], settings: Settings, layout: Layout
+        self, journal: Journal, executor: Executor, inbox: Inbox, settings: Settings, layout: Layout
     ) -> None:
         self.running: dict[str, Attempt] = {}
         self.problem: str | None = None  # why what workers say cannot be written now
-        self.on_change: Callable[[], None] = lambda: None  # the queue or the slots in use changed
+        self.on_change: Callable[[], None] = lambda: None  # the queue or who runs changed
         self.is_closing = False
         self._journal = journal
-        self._slots = slots
+        self._executor = executor
         self._inbox = inbox
         self._settings = settings
         self._layout = layout
@@ -109,29 +116,39 @@ class Attempts:
         waiting = [job for job in self._journal.live.values() if job.status is Status.QUEUED]
         return sorted(waiting, key=lambda job: -job.spec.priority)  # and those of one priority as they came
 
-    def slots_busy(self) -> int:
-        """Return how many slots' worth is in use."""
-        return sum(attempt.threads for attempt in self.running.values())
-
     def wake(self) -> None:
         """Look for jobs to start: one was queued, or a slot came free."""
         self._wake.set()
         self.on_change()
 
+    def why_waits(self, job: Job) -> str | None:
+        """Return why a queued job will never start as things stand; None for one that only has to wait."""
+        wait = self._executor.why(_need(job))
+        return wait.message if wait is not None and wait.is_hopeless else None
+
+    def adopt(self, job: Job, worker: Worker) -> None:
+        """Take up a worker of the last server, which goes on with its job."""
+        self._running_on(worker, attempt := Attempt(job.job_id, job.attempt))
+        if job.requested is not None:
+            attempt.ask(Verb[job.requested.upper()], self._settings.grace_s)
+
     async def dispatch(self) -> None:
-        """Start queued jobs as slots come free, for ever."""
+        """Start queued jobs as there is room for them, for ever."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while not self.is_closing and self._next() is not None:
-                worker = await self._slots.take()  # a job that starts has a worker; until then it waits in line
-                if (job := self._next()) is None or self.is_closing:
-                    self._slots.give_back(worker)
+            while not self.is_closing and (job := self._next()) is not None:
+                need = _need(job)
+                worker = await self._executor.take(need)  # until a job has a worker it waits in line
+                if worker is None:
+                    break
+                if (first := self._first_of(need)) is None or self.is_closing:
+                    self._executor.give_back(worker)
                     break
                 try:
-                    await self._start(job, worker)
+                    await self._start(first, worker)
                 except (DiskLow, StoreFailed, OSError) as error:
-                    LOG.warning("job %s could not be started: %s", job.job_id, error)
+                    LOG.warning("job %s could not be started: %s", first.job_id, error)
                     asyncio.get_running_loop().call_later(RETRY_S, self._wake.set)
                     break
 
@@ -159,46 +176,56 @@ class Attempts:
                 await self._idle.wait()
 
     def _next(self) -> Job | None:
-        """Return the first job in line if there is room for it; a wide job is not overtaken."""
-        free = self._settings.slot_count - self.slots_busy()
-        for job in self.queue():
-            if job.job_id not in self.running:
-                return job if min(job.spec.threads, self._settings.slot_count) <= free else None
+        """Return the first job in line if there is room for it; one that has to wait for room is not overtaken."""
+        for job in self._waiting():
+            wait = self._executor.why(_need(job))
+            if wait is None or not wait.is_hopeless:
+                return job if wait is None else None
         return None
+
+    def _first_of(self, need: Need) -> Job | None:
+        """Return the first job in line of this need: while its worker came, another one may have."""
+        return next((job for job in self._waiting() if _need(job) == need), None)
+
+    def _waiting(self) -> Iterator[Job]:
+        return (job for job in self.queue() if job.job_id not in self.running)
 
     async def _start(self, job: Job, worker: Worker) -> None:
         """Give one job to a worker: who it is stands in the database before it hears of the job."""
-        attempt = Attempt(job.job_id, job.attempt + 1, min(job.spec.threads, self._settings.slot_count))
+        attempt = Attempt(job.job_id, job.attempt + 1)
         try:
             async with self._journal.turn:
                 job = self._journal.live.get(job.job_id, job)
                 if job.status is not Status.QUEUED:
-                    self._slots.give_back(worker)
+                    self._executor.give_back(worker)
                     return
-                path = await asyncio.to_thread(self._write_assignment, job, attempt.number)
+                assignment = await asyncio.to_thread(self._assignment, job, attempt.number)
                 self.running[job.job_id] = attempt
                 self._idle.clear()
-                identity = msgspec.json.encode(worker.identity).decode()
-                starting = State(status=Status.STARTING, attempt=attempt.number)
-                await self._journal.record(job, starting, worker=identity)
+                starting = State(status=Status.STARTING, attempt=attempt.number, node=worker.node)
+                await self._journal.record(job, starting, ref=worker.ref)
         except BaseException:
-            self._slots.give_back(worker)
+            self._executor.give_back(worker)
             self._forget(attempt)
             raise
-        attempt.worker = worker
-        self._by_worker[worker] = attempt
-        self._slots.begin(worker, path, attempt.threads)
+        self._running_on(worker, attempt)
+        self._executor.begin(worker, assignment)
         if attempt.asked:
             worker.ask(attempt.asked)
         if attempt.killed_for is not None:
             worker.kill()
         self.on_change()
 
-    def _write_assignment(self, job: Job, number: int) -> Path:
-        """Make the attempt's folder and write what its worker is to do."""
+    def _running_on(self, worker: Worker, attempt: Attempt) -> None:
+        attempt.worker = worker
+        self.running[attempt.job_id] = attempt
+        self._by_worker[worker] = attempt
+        self._idle.clear()
+
+    def _assignment(self, job: Job, number: int) -> Assignment:
+        """Return what the attempt's worker is to do, and where."""
         folder = self._layout.attempt_dir(job.job_id, number)
         earlier = attempt_dirs(folder.parent)
-        folder.mkdir(parents=True, exist_ok=True)
         dataset = self._layout.located(job.dataset) if job.dataset else None
         trainers = {} if job.spec.trainer == "tabular" else self._settings.all_trainers()
         place = Place(
@@ -213,9 +240,7 @@ class Attempts:
             ran_s=job.timings.get("running_s", 0.0),
             finish=job.requested == "stop",
         )
-        path = folder / "assignment.json"
-        path.write_bytes(msgspec.json.encode(Assignment(job.spec, place)))
-        return path
+        return Assignment(job.spec, place)
 
     async def _fold_until_written(self, frames: list[Frame]) -> None:
         while True:
@@ -233,19 +258,20 @@ class Attempts:
 
     async def _fold(self, frames: list[Frame]) -> None:
         """Fold a run of plain events, or one that ends an attempt."""
-        attempt = self._by_worker.get(frames[0][0])
-        event = frames[0][1]
+        worker, event, cursor = frames[0]
+        attempt = self._by_worker.get(worker)
         if isinstance(event, Ended):
             await self._ended(attempt, event)
         elif attempt is not None and isinstance(event, State) and event.status in OUTCOMES:
-            await self._outcome(attempt, event)
+            await self._outcome(attempt, event, cursor)
         else:
             await self._plain(frames)
 
     async def _plain(self, frames: list[Frame]) -> None:
         """Commit what several workers said in one transaction; the words of a fenced worker are dropped."""
         changes: dict[str, list[AnyEvent]] = {}
-        for worker, event in frames:
+        cursors: dict[str, int] = {}
+        for worker, event, cursor in frames:
             attempt = self._by_worker.get(worker)
             if attempt is None or isinstance(event, Ended):
                 continue
@@ -253,21 +279,26 @@ class Attempts:
             if job is None or job.attempt != attempt.number or job.status not in ACTIVE:
                 continue
             changes.setdefault(attempt.job_id, []).append(self._as_seen_outside(event, worker))
+            if cursor is not None:
+                cursors[attempt.job_id] = cursor
         if changes:
             pairs = [(self._journal.live[job_id], events) for job_id, events in changes.items()]
-            await self._journal.record_many(pairs, is_synced=False)
+            await self._journal.record_many(pairs, is_synced=False, cursors=cursors)
+        for job_id, cursor in cursors.items():
+            if (attempt := self.running.get(job_id)) is not None and attempt.worker is not None:
+                attempt.worker.committed(cursor)
 
     def _as_seen_outside(self, event: AnyEvent, worker: Worker) -> AnyEvent:
-        """Return the event with paths relative to the root, and the process that a state is in."""
+        """Return the event with paths relative to the root, and where the worker is that a state is of."""
         match event:
             case State():
-                return msgspec.structs.replace(event, pid=worker.pid)
+                return msgspec.structs.replace(event, pid=worker.pid, node=worker.node)
             case Checkpoint():
                 return msgspec.structs.replace(event, path=self._layout.relative(event.path))
             case _:
                 return event
 
-    async def _outcome(self, attempt: Attempt, event: State) -> None:
+    async def _outcome(self, attempt: Attempt, event: State, cursor: int | None) -> None:
         """Record how an attempt says it ended; the model is published before anyone hears of it."""
         job = self._journal.live.get(attempt.job_id)
         if job is None or job.attempt != attempt.number or job.status not in ACTIVE:
@@ -276,7 +307,9 @@ class Attempts:
         if state.result is not None and state.result.model_path is not None:
             published = await asyncio.to_thread(self._publish, job.job_id, Path(state.result.model_path))
             state = msgspec.structs.replace(state, result=msgspec.structs.replace(state.result, model_path=published))
-        await self._journal.record(job, state)
+        await self._journal.record(job, state, cursor=cursor)
+        if cursor is not None and attempt.worker is not None:
+            attempt.worker.committed(cursor)
         if attempt.timer is None:
             attempt.expect_end(self._settings.grace_s)
 
@@ -288,7 +321,7 @@ class Attempts:
         return self._layout.relative(target)
 
     async def _ended(self, attempt: Attempt | None, ended: Ended) -> None:
-        """A worker's process is gone: settle the job where the worker left it open, free the slot."""
+        """A worker is gone: settle the job where it left that open, and have the next one start."""
         if attempt is None:
             return
         job = self._journal.live.get(attempt.job_id)
@@ -326,14 +359,19 @@ class Attempts:
                     shutil.rmtree(other, ignore_errors=True)
 
 
+def _need(job: Job) -> Need:
+    return Need(threads=job.spec.threads, device=job.spec.device)
+
+
 def _parts(frames: Iterable[Frame]) -> list[list[Frame]]:
     """Split frames into runs of plain events and single ones that end an attempt, in order."""
     parts: list[list[Frame]] = []
     is_open = False
-    for worker, event in frames:
+    for frame in frames:
+        event = frame.event
         is_end = isinstance(event, Ended) or (isinstance(event, State) and event.status in OUTCOMES)
         if is_end or not is_open:
             parts.append([])
-        parts[-1].append((worker, event))
+        parts[-1].append(frame)
         is_open = not is_end
     return parts

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
-from traind.service.engine.attempts import Attempts, Frame
+from traind.service.engine.attempts import Attempts
 from traind.service.engine.edits import Edit, edited
 from traind.service.engine.watchdog import Watchdog
 from traind.service.errors import (
@@ -27,10 +27,9 @@ from traind.service.errors import (
     QueueFull,
     SlowWatcher,
 )
-from traind.service.executor.local import Slots
+from traind.service.executor.base import Executor, Inbox
 from traind.service.jobs.job import ACTIVE, TERMINAL, Job, submitted
 from traind.service.jobs.listing import Listing
-from traind.service.processes.fork_server import ForkServer
 from traind.service.record.feed import Feed
 from traind.service.record.journal import Journal
 from traind.service.record.status_files import StatusFiles
@@ -71,14 +70,13 @@ def uninterrupted(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Co
 class Engine:
     """One root's jobs. `async with` starts and closes it."""
 
-    def __init__(self, settings: Settings, layout: Layout, server: ForkServer) -> None:
+    def __init__(self, settings: Settings, layout: Layout, executor: Executor) -> None:
         self.settings = settings
         self.layout = layout
-        self._server = server
+        self.executor = executor
         self.feed = Feed()
         self.journal: Journal
         self.attempts: Attempts
-        self.slots: Slots
         self.watchdog: Watchdog
         self._tasks: list[asyncio.Task[None]] = []
         self._is_open = False
@@ -87,19 +85,14 @@ class Engine:
     async def open(self) -> None:
         """Open the store, settle what the last server left, start the workers."""
         store = await Store.open(self.layout.database_path)
-        inbox: asyncio.Queue[Frame] = asyncio.Queue(INBOX_FRAMES)
+        inbox: Inbox = asyncio.Queue(INBOX_FRAMES)
         self.journal = Journal(store, self.feed, StatusFiles(self.layout.jobs_dir))
-        self.slots = Slots(
-            self._server,
-            inbox,
-            count=self.settings.slot_count,
-            memory_bytes=self.settings.worker_memory_bytes or None,
-        )
-        self.attempts = Attempts(self.journal, self.slots, inbox, self.settings, self.layout)
+        self.attempts = Attempts(self.journal, self.executor, inbox, self.settings, self.layout)
         self.watchdog = Watchdog(self.journal, self.attempts, self.settings, self.layout)
         await self.journal.status_files.open()
-        await rescue(self.journal, self.layout)
-        await self.slots.start()
+        await self.executor.start(inbox, self.attempts.wake)
+        for job, worker in await rescue(self.journal, self.layout, self.executor):
+            self.attempts.adopt(job, worker)
         for name, work in (
             ("dispatch", self.attempts.dispatch()),
             ("drain", self.attempts.drain()),
@@ -119,7 +112,7 @@ class Engine:
             return
         self._is_open = False
         await self.attempts.leave(self.settings.shutdown_s)
-        await self.slots.close()
+        await self.executor.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -172,7 +165,8 @@ class Engine:
         if job.status is not Status.QUEUED:
             return job
         place = 1 + [waiting.job_id for waiting in self.attempts.queue()].index(job_id)
-        return msgspec.structs.replace(job, queue_position=place)
+        message = self.attempts.why_waits(job) or job.message
+        return msgspec.structs.replace(job, queue_position=place, message=message)
 
     async def jobs(
         self,
@@ -345,7 +339,7 @@ class Engine:
     def queue_notice(self) -> dict[str, Any]:
         """Return who waits, in the order they will start, and how many slots are in use."""
         waiting = [job.job_id for job in self.attempts.queue()]
-        slots = {"busy": self.attempts.slots_busy(), "total": self.settings.slot_count}
+        slots = {"busy": self.executor.busy, "total": self.executor.total}
         return {"type": "queue", "order": waiting[:SHOWN_WAITING], "length": len(waiting), "slots": slots}
 
     def _queue_changed(self) -> None:

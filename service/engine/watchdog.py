@@ -69,17 +69,14 @@ class Watchdog:
         await asyncio.to_thread(shutil.rmtree, self._layout.job_dir(job_id), ignore_errors=True)
 
     async def _look_at_attempts(self) -> None:
-        now = time.monotonic()
         for attempt in list(self._attempts.running.values()):
             job = self._journal.live.get(attempt.job_id)
             if job is None or attempt.worker is None or attempt.killed_for is not None:
                 continue
-            if attempt.worker.beat != attempt.beat:
-                attempt.beat, attempt.beat_at = attempt.worker.beat, now
-            if (why := self._overdue(job, attempt, now - attempt.beat_at)) is not None:
+            if (why := self._overdue(job, attempt, attempt.silent_s())) is not None:
                 LOG.warning("job %s attempt %s is killed: %s", job.job_id, attempt.number, why)
                 if why == "hang":
-                    await attempt.worker.dump_stacks()
+                    await attempt.worker.stacks()
                 attempt.kill(why)
 
     def _overdue(self, job: Job, attempt: Attempt, silent_s: float) -> str | None:

@@ -1,59 +1,62 @@
-"""Worker slots: which process carries out a job, and the way what it says comes back.
+"""Jobs in processes of this machine: the executor that every service has.
 
-`Slots.take()` gives a fresh process that was started ahead, and `begin(worker, assignment)` hands it a job. From then
-on everything the job says arrives in the one bounded queue as `(worker, event)`, in order, and last, exactly once,
-`(worker, Ended)`. Knows no job states and decides nothing about a job; called by the engine only. Another way to
-run jobs (Ray, say) would take this file's place.
+A job gets a fresh process that was started ahead. Knows no job states and decides nothing about a job.
 """
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
-from traind.service.executor.local_worker import Ended, Worker
+import msgspec
+
+from traind.service.executor.base import Frame, Inbox, Leftover, Need, Wait, Worker
+from traind.service.executor.local_worker import LocalWorker
 from traind.service.processes.fork_server import BootFailed, ForkServer
-from traind.trainer.contract.events import AnyEvent
+from traind.service.processes.identity import Identity, kill_leftover
+from traind.service.threads import in_thread
+from traind.trainer.contract.spec import Assignment
 
-__all__ = ["Ended", "Slots", "Worker"]
-
+LOG = logging.getLogger(__name__)
+RETRY_S = 0.5  # between tries to write an assignment
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 CLOSE_S = 2.0
 
 
-class Slots:
+class LocalExecutor:
     """Workers ahead of need and workers at work."""
 
     def __init__(
         self,
         server: ForkServer,
-        inbox: "asyncio.Queue[tuple[Worker, AnyEvent | Ended]]",
         *,
         count: int,
         run: str = "traind.trainer.run.attempt:run",
         memory_bytes: int | None = None,
     ) -> None:
-        """Make the slots; `start` starts them.
+        """Make the executor; `start` starts workers.
 
         Args:
             server: where processes come from; its owner starts and stops it.
-            inbox: bounded. While it is full no worker's pipe is read.
-            count: how many jobs of one thread run at once; as many workers are kept, ready or at work.
+            count: slots: how many jobs of one thread run at once; as many workers are kept, ready or at work.
             run: `module:function` that carries out an assignment in the worker.
             memory_bytes: what one job may allocate; None: no limit.
         """
-        self.problem: str | None = None  # why no worker can be started, while that lasts
-        self.lost = {"starting": 0, "waiting": 0}  # workers that died before they had a job
+        self.total = count
+        self.lost = {"starting": 0, "waiting": 0}
         self._server = server
-        self._count = count
-        self._inbox = inbox
         self._run = run
         self._memory_bytes = memory_bytes
-        self._ahead: deque[Worker] = deque()
-        self._busy: set[Worker] = set()
+        self._inbox: Inbox
+        self._on_change: Callable[[], None]
+        self._boot_problem: str | None = None
+        self._unwritten: dict[LocalWorker, str] = {}  # who waits for its assignment, and why
+        self._ahead: deque[LocalWorker] = deque()
+        self._busy: set[LocalWorker] = set()
         self._booting = 0
         self._waiting = 0
         self._arrived = asyncio.Condition()
@@ -61,19 +64,34 @@ class Slots:
         self._closing = asyncio.Event()
 
     @property
+    def problem(self) -> str | None:
+        """Why no process can be started, or no assignment written, while that lasts."""
+        return self._boot_problem or next(iter(self._unwritten.values()), None)
+
+    @property
     def is_ready(self) -> bool:
         """Whether a job would get a worker at once."""
         return bool(self._ahead)
 
-    async def start(self) -> None:
+    @property
+    def busy(self) -> int:
+        """How many slots are in use."""
+        return sum(worker.threads for worker in self._busy)
+
+    async def start(self, inbox: Inbox, on_change: Callable[[], None]) -> None:
         """Start the first workers; returns at once."""
+        self._inbox, self._on_change = inbox, on_change
         self._refill()
 
-    async def take(self) -> Worker:
-        """Return a fresh worker, once one is ready; it is the caller's to `begin` with, or to `give_back`.
+    def why(self, need: Need) -> Wait | None:
+        """Return why a job of this need has to wait; None: there is room."""
+        free, wanted = self.total - self.busy, self._slots(need)
+        if wanted <= free:
+            return None
+        return Wait(f"It takes {wanted} of {self.total} slots; {free} are free.")
 
-        Never fails for want of a process: it waits, and `problem` says for what.
-        """
+    async def take(self, need: Need) -> LocalWorker:
+        """Return a fresh worker, once one is ready. Never fails for want of a process: `problem` says for what."""
         self._waiting += 1
         self._refill()
         try:
@@ -82,18 +100,13 @@ class Slots:
                 worker = self._ahead.popleft()
         finally:
             self._waiting -= 1
+        worker.threads = self._slots(need)
         self._busy.add(worker)
         return worker
 
-    def begin(self, worker: Worker, assignment_path: str | Path, threads: int = 1) -> None:
-        """Hand the assignment to a worker that was taken; what it says arrives in the inbox."""
-        worker.attempt_dir = Path(assignment_path).parent
-        worker.threads = threads
-        self._spawn(self._relay(worker, str(assignment_path)), f"relay {worker.pid}")
-        self._refill()
-
     def give_back(self, worker: Worker) -> None:
         """Let a worker that was taken wait for another job."""
+        assert isinstance(worker, LocalWorker)
         self._busy.discard(worker)
         if self._closing.is_set() or worker.process.gone.done():
             worker.kill()
@@ -102,11 +115,23 @@ class Slots:
         else:
             self._ahead.appendleft(worker)
 
-    async def run(self, assignment_path: str | Path, threads: int = 1) -> Worker:
-        """Take a worker and hand it the assignment. Cancelling while it waits leaves the assignment untouched."""
-        worker = await self.take()
-        self.begin(worker, assignment_path, threads)
-        return worker
+    def begin(self, worker: Worker, assignment: Assignment) -> None:
+        """Hand a worker that was taken its job; what it says arrives in the inbox."""
+        assert isinstance(worker, LocalWorker)
+        worker.attempt_dir = Path(assignment.place.attempt_dir)
+        self._spawn(self._relay(worker, assignment), f"relay {worker.pid}")
+        self._refill()
+
+    async def adopt(self, leftover: Leftover, attempt_dir: Path) -> None:
+        """Return nobody: a worker leaves when its server is gone."""
+
+    async def end_leftover(self, leftover: Leftover) -> bool:
+        """Kill that very process if it still runs."""
+        try:
+            identity = msgspec.json.decode(leftover.ref, type=Identity)
+        except msgspec.DecodeError:  # a damaged row, or of another executor
+            return False
+        return bool(await in_thread(kill_leftover, identity))
 
     async def close(self) -> None:
         """Kill every worker that is left and release everything; takes seconds at most. Twice is no error."""
@@ -124,10 +149,12 @@ class Slots:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def _slots(self, need: Need) -> int:
+        return min(need.threads, self.total)
+
     def _refill(self) -> None:
         """Start as many workers ahead as are missing; one at least, lest the next job wait for it."""
-        at_work = sum(worker.threads for worker in self._busy)
-        wanted = max(1, self._count - at_work, self._waiting)
+        wanted = max(1, self.total - self.busy, self._waiting)
         while not self._closing.is_set() and len(self._ahead) + self._booting < wanted:
             self._booting += 1
             self._spawn(self._boot(), "boot")
@@ -149,15 +176,15 @@ class Slots:
         async with self._arrived:
             self._arrived.notify()
 
-    async def _started(self) -> Worker | None:
+    async def _started(self) -> LocalWorker | None:
         for delay_s in chain(BACK_OFF_S, repeat(BACK_OFF_S[-1])):
             try:
-                worker = await Worker.start(self._server, self._run, self._memory_bytes)
+                worker = await LocalWorker.start(self._server, self._run, self._memory_bytes)
             except BootFailed as error:
                 self.lost["starting"] += 1
-                self.problem = str(error)
+                self._boot_problem = str(error)
             else:
-                self.problem = None
+                self._boot_problem = None
                 return worker
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), delay_s)
@@ -165,26 +192,44 @@ class Slots:
                 break
         return None
 
-    def _died_waiting(self, worker: Worker) -> None:
+    def _died_waiting(self, worker: LocalWorker) -> None:
         if worker in self._ahead:
             self.lost["waiting"] += 1
             self._ahead.remove(worker)
             self._spawn(worker.retire(), f"retire {worker.pid}")
             self._refill()
 
-    async def _relay(self, worker: Worker, assignment_path: str) -> None:
+    async def _relay(self, worker: LocalWorker, assignment: Assignment) -> None:
         try:
-            async with contextlib.aclosing(worker.work(assignment_path)) as events:
+            await self._hand_over(worker, assignment)
+            async with contextlib.aclosing(worker.work()) as events:
                 async for event in events:
-                    await self._inbox.put((worker, event))
+                    await self._inbox.put(Frame(worker, event))
         except asyncio.CancelledError:
             self._closing.set()  # the loop ends, with or without `close`
             worker.kill()
             raise
         finally:
             self._busy.discard(worker)
+            self._on_change()
             self._refill()
             await worker.retire()
+
+    async def _hand_over(self, worker: LocalWorker, assignment: Assignment) -> None:
+        """Write the assignment, however often that takes, unless the worker is gone."""
+        try:
+            while not worker.process.gone.done():
+                try:
+                    await worker.receive(assignment)
+                except OSError as error:
+                    if worker not in self._unwritten:
+                        LOG.warning("the assignment of job %s cannot be written: %s", assignment.place.job_id, error)
+                    self._unwritten[worker] = f"An assignment cannot be written: {error}."
+                    await asyncio.wait({worker.process.gone}, timeout=RETRY_S)
+                else:
+                    return
+        finally:
+            self._unwritten.pop(worker, None)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(coroutine, name=f"traind-{name}")

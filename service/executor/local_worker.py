@@ -1,26 +1,28 @@
 """One job's process from the outside: its verbs and signals, its events, and how it ended.
 
-Made by `slots`. Knows no job states and decides nothing about a job.
+Made by `local`. Knows no job states and decides nothing about a job.
 """
 
 import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from multiprocessing import connection, sharedctypes
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import msgspec
 
+from traind.service.executor.base import Beat, Ended
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import Identity
 from traind.service.processes.worker_process import WorkerProcess
 from traind.service.threads import finish, in_thread
 from traind.trainer.contract.control import SharedControl, Verb
 from traind.trainer.contract.events import AnyEvent, decode_event
+from traind.trainer.contract.spec import Assignment
 
 BOOT_S = 120.0  # the first boot imports torch, from a cold disk perhaps
 CHUNK_BYTES = 65_536
@@ -29,29 +31,13 @@ OUTPUT_CHARS = 4_000
 STACKS_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The worker is through with its job.
-
-    `done`: the job's code returned, after a terminal state event. `died`: it did not; `message` says how, and
-    `output` is the end of what the job printed.
-    """
-
-    kind: Literal["done", "died"]
-    message: str = ""
-    exit_code: int | None = None
-    signal: int | None = None
-    was_killed: bool = False  # by `Worker.kill`
-    output: str = ""
-
-
-class Worker:
+class LocalWorker:
     """One process, waiting for its job or at work on it."""
 
     def __init__(self, process: WorkerProcess, pipe: int, control: SharedControl) -> None:
         self.process = process
         self.attempt_dir = Path()  # of its job
-        self.threads = 0  # slots that the job takes
+        self.threads = 0  # slots that are taken for the job
         self._pipe = pipe
         self._control = control
 
@@ -74,14 +60,25 @@ class Worker:
         return self.process.identity.pid
 
     @property
+    def node(self) -> None:
+        """This machine."""
+
+    @property
     def identity(self) -> Identity:
-        """What to record, to know the process again after a restart of the server."""
+        """Which process it is, beyond doubt."""
         return self.process.identity
 
     @property
-    def beat(self) -> int:
-        """The heartbeat: it moves with each step."""
-        return int(self._control.beat)
+    def ref(self) -> str:
+        """What to record, to know the process again after a restart of the server."""
+        return msgspec.json.encode(self.identity).decode()
+
+    def beat(self) -> Beat:
+        """Return the heartbeat: it moves with each step."""
+        return Beat(int(self._control.beat), time.monotonic())
+
+    def committed(self, cursor: int) -> None:
+        """Keep nothing: what was read of the pipe is gone from it."""
 
     def ask(self, verb: Verb) -> None:
         """Tell the job; it looks at each step. The higher verb stays."""
@@ -91,7 +88,7 @@ class Worker:
         """Kill the process and what it started."""
         self.process.kill()
 
-    async def dump_stacks(self) -> str:
+    async def stacks(self) -> str:
         """Return the stacks of all its threads; also in `stacks.txt`. Empty where the process cannot answer."""
         path = self.attempt_dir / "stacks.txt"
         self.process.signal(signal.SIGUSR2)
@@ -105,9 +102,17 @@ class Worker:
             before = stacks
         return before
 
-    async def work(self, assignment_path: str) -> AsyncGenerator[AnyEvent | Ended]:
-        """Hand over the assignment; yield the job's events in order, and last how it ended."""
-        call = asyncio.create_task(self.process.call("traind.trainer.worker.main:work", assignment_path))
+    async def receive(self, assignment: Assignment) -> None:
+        """Make the attempt's folder and write the assignment there; raises `OSError`.
+
+        By file, since big arguments stick in a pool's pipes.
+        """
+        await in_thread(_write, self._assignment_path, assignment)
+
+    async def work(self) -> AsyncGenerator[AnyEvent | Ended]:
+        """Start on the assignment; yield the job's events in order, and last how it ended."""
+        path = str(self._assignment_path)
+        call = asyncio.create_task(self.process.call("traind.trainer.worker.main:work", path))
         problem = ""
         try:
             async for event in self._events(call):
@@ -121,6 +126,10 @@ class Worker:
         """End the process and release everything it held. Not to be cancelled."""
         await self.process.retire()
         os.close(self._pipe)
+
+    @property
+    def _assignment_path(self) -> Path:
+        return self.attempt_dir / "assignment.json"
 
     async def _events(self, call: "asyncio.Task[Any]") -> AsyncGenerator[AnyEvent]:
         """Yield what the job wrote until the call is over and the pipe is empty.
@@ -174,6 +183,11 @@ class Worker:
             was_killed=self.process.was_killed,
             output=output,
         )
+
+
+def _write(path: Path, assignment: Assignment) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(assignment))
 
 
 def _size(frame: bytes) -> int:

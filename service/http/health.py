@@ -49,5 +49,5 @@ def _gather(service: TrainingService, telemetry: Telemetry, counts: dict[str, in
     dropped = {"worker": telemetry.coalesced, "overview": engine.feed.thinned, "slow_watcher": engine.feed.dropped}
     telemetry.totals.tell("traind_points_dropped", _DROPPED, dropped, "at")
     telemetry.totals.tell(
-        "traind_slot_restarts", _RESTARTS, {"training": telemetry.deaths, **engine.slots.lost}, "while"
+        "traind_slot_restarts", _RESTARTS, {"training": telemetry.deaths, **engine.executor.lost}, "while"
     )

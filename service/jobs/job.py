@@ -78,6 +78,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Number of the newest event."""
     pid: int | None = None
     """Id of the worker process; null while none works on the job."""
+    node: str | None = None
+    """Name of the machine that its worker is on; null: the server's own."""
     requested: Literal["stop", "pause", "cancel"] | None = None
     """Verb that is recorded and not yet carried out."""
     queue_position: int | None = None
@@ -228,11 +230,11 @@ def _entered(job: Job, event: State) -> dict[str, Any]:
         "entered_at": ts,
         "timings": _timings(job, event) | event.timings,
     }
-    for field in ("attempt", "pid", "total_steps", "resumed_from_step", "bit_exact", "epochs"):
+    for field in ("attempt", "pid", "node", "total_steps", "resumed_from_step", "bit_exact", "epochs"):
         if (value := getattr(event, field)) is not None:
             changes[field] = value
     if status not in ACTIVE:
-        changes |= {"pid": None, "eta_s": None}
+        changes |= {"pid": None, "node": None, "eta_s": None}
     if status in TERMINAL or status is Status.PAUSED:
         changes["requested"] = None
     if status is Status.QUEUED:

@@ -8,20 +8,9 @@ from typing import Protocol
 
 import msgspec
 
+from traind.service.executor.base import Ended
 from traind.service.jobs.job import Job
 from traind.trainer.contract.events import Failure, State, Status
-
-
-class Loss(Protocol):
-    """What is known of a worker that is gone (`slots.Ended`)."""
-
-    @property
-    def message(self) -> str:
-        """How it went."""
-
-    @property
-    def output(self) -> str:
-        """The end of what the job printed."""
 
 
 class AttemptRequests(Protocol):
@@ -50,7 +39,7 @@ def after_outcome(job: Job, said: State, pause_reason: str) -> State:
     return said
 
 
-def after_loss(job: Job, loss: Loss, requests: AttemptRequests, *, has_checkpoint: bool) -> State:
+def after_loss(job: Job, loss: Ended, requests: AttemptRequests, *, has_checkpoint: bool) -> State:
     """Return the state of a job whose worker went without a word."""
     if requests.killed_for in {None, "grace"} and (
         settled := _as_requested(job, requests, has_checkpoint=has_checkpoint)
@@ -62,6 +51,10 @@ def after_loss(job: Job, loss: Loss, requests: AttemptRequests, *, has_checkpoin
         return _failed("timed_out", f"The job ran longer than its {job.spec.max_seconds:g} seconds.", loss)
     if requests.killed_for == "grace":  # the server leaves
         return State(status=Status.QUEUED, reason="server_left")
+    if loss.kind == "lost":
+        return State(
+            status=Status.QUEUED, reason="node_lost", message=f"{_sentence(loss.message)}; goes on elsewhere"
+        )
     return _crashed(job, loss, requests.killed_for)
 
 
@@ -87,7 +80,7 @@ def _as_requested(job: Job, requests: AttemptRequests | None, *, has_checkpoint:
             return None
 
 
-def _crashed(job: Job, loss: Loss, killed_for: str | None) -> State:
+def _crashed(job: Job, loss: Ended, killed_for: str | None) -> State:
     """Return QUEUED for another try, or FAILED when there were enough."""
     cause = {
         "hang": "The worker made no step for too long and was killed",
@@ -104,7 +97,7 @@ def _sentence(message: str) -> str:
     return message[:1].upper() + message[1:].rstrip(".") if message else "The worker ended without a word"
 
 
-def _failed(code: str, message: str, loss: Loss) -> State:
+def _failed(code: str, message: str, loss: Ended) -> State:
     hint = "The log of the job may say more; `resume` tries again from the last checkpoint."
     return State(
         status=Status.FAILED,

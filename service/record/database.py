@@ -148,13 +148,13 @@ class Database:
 
     def _salvage(self, new: sqlite3.Connection) -> None:
         """Take over what stands nowhere else, as far as it can be read: jobs have status files."""
-        for table in SALVAGED:
+        for table, columns in SALVAGED.items():
             with (
                 contextlib.suppress(sqlite3.Error, UnicodeDecodeError),
                 contextlib.closing(lenient(self.path)) as damaged,
             ):
-                rows = damaged.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - a constant
-                new.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)  # noqa: S608
+                rows = damaged.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608 - constants
+                new.executemany(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES (?, ?, ?)", rows)  # noqa: S608
 
 
 def examine(db: sqlite3.Connection) -> Findings:

@@ -8,7 +8,8 @@ job, written in one transaction, and only then shown to watchers and status file
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -24,6 +25,7 @@ from traind.trainer.contract.events import AnyEvent, Edited, Epoch, Log, Progres
 RECENT = 256  # finished jobs kept in memory, for those who ask again and again
 
 Recorded = tuple[AnyEvent, Item]
+_NO_CURSORS: Mapping[str, int] = MappingProxyType({})
 
 
 class Journal:
@@ -50,16 +52,25 @@ class Journal:
             self._remember(job)
         return job
 
-    async def record(self, job: Job, *events: AnyEvent, worker: str | None = None) -> Job:
-        """Return the job after these events, committed and told, and whose worker it is. The caller holds `turn`."""
-        return (await self.record_many([(job, events)], is_synced=True, worker=worker))[0]
+    async def record(self, job: Job, *events: AnyEvent, ref: str | None = None, cursor: int | None = None) -> Job:
+        """Return the job after these events, committed and told. The caller holds `turn`.
+
+        With them is committed who carries the new attempt out (`Worker.ref`), or up to where its worker was heard.
+        """
+        cursors = {} if cursor is None else {job.job_id: cursor}
+        return (await self.record_many([(job, events)], is_synced=True, ref=ref, cursors=cursors))[0]
 
     async def record_many(
-        self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]], *, is_synced: bool, worker: str | None = None
+        self,
+        changes: Iterable[tuple[Job, Iterable[AnyEvent]]],
+        *,
+        is_synced: bool,
+        ref: str | None = None,
+        cursors: Mapping[str, int] = _NO_CURSORS,
     ) -> list[Job]:
         """Return the jobs after their events, all in one transaction. The caller holds `turn`."""
         folded = self._folded(changes)
-        await self.store.commit(_changes(folded, worker), is_synced=is_synced)
+        await self.store.commit(_changes(folded, ref, cursors), is_synced=is_synced)
         return await self._publish_all(folded)
 
     @contextlib.contextmanager
@@ -174,9 +185,19 @@ class Journal:
             self._recent.popitem(last=False)
 
 
-def _changes(folded: Iterable[tuple[Job, list[Recorded]]], worker: str | None = None) -> list[Change]:
+def _changes(
+    folded: Iterable[tuple[Job, list[Recorded]]],
+    ref: str | None = None,
+    cursors: Mapping[str, int] = _NO_CURSORS,
+) -> list[Change]:
     return [
-        Change(job, [(item.seq, item.body) for _, item in recorded], worker, any(map(_is_indexed, recorded)))
+        Change(
+            job,
+            [(item.seq, item.body) for _, item in recorded],
+            ref,
+            cursors.get(job.job_id),
+            any(map(_is_indexed, recorded)),
+        )
         for job, recorded in folded
     ]
 

@@ -23,6 +23,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 import msgspec
 
 from traind.service.errors import DiskLow, StoreFailed
+from traind.service.executor.base import Leftover
 from traind.service.jobs.job import TERMINAL, Job
 from traind.service.jobs.listing import Listing
 from traind.service.record import index
@@ -48,11 +49,12 @@ _decoder = msgspec.json.Decoder(Job)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One job after its new events, which are `(seq, encoded event)` in order; and who carries its attempt out."""
+    """One job after its new events, which are `(seq, encoded event)` in order."""
 
     job: Job
     events: Sequence[tuple[int, bytes]]
-    worker: str | None = None  # an identity, so that the next server can find the process
+    ref: str | None = None  # of the worker that begins the job's attempt, so that the next server can find it
+    cursor: int | None = None  # up to where that worker was heard
     is_indexed: bool = True  # what it is found by may be another now
 
 
@@ -202,13 +204,14 @@ class Store:
         return [job_id for (job_id,) in rows]
 
     async def worker_ended(self, job_id: str, attempt: int) -> None:
-        """Forget the process of an attempt."""
+        """Forget the worker of an attempt."""
         sql = "DELETE FROM workers WHERE job_id = ? AND attempt = ?"
         await self._run(self._database.change, sql, (job_id, attempt), False)
 
-    async def workers(self) -> list[tuple[str, int, str]]:
-        """Return the recorded processes as `(job_id, attempt, identity)`."""
-        return await self._run(self._database.rows, "SELECT job_id, attempt, identity FROM workers", ())
+    async def workers(self) -> list[Leftover]:
+        """Return the recorded workers."""
+        sql = "SELECT job_id, attempt, identity, cursor FROM workers"
+        return [Leftover(*row) for row in await self._run(self._database.rows, sql, ())]
 
     async def set_alias(self, name: str, job_id: str | None) -> None:
         """Point a name at a job's model, or at nothing; the move is recorded."""
@@ -270,8 +273,11 @@ def _write(changes: Iterable[Change], db: sqlite3.Connection) -> None:
     for change in changes:
         job = change.job
         put(db, job, _encoder.encode(job), change.events, is_indexed=change.is_indexed)
-        if change.worker is not None:
-            db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?)", (job.job_id, job.attempt, change.worker))
+        if change.ref is not None:
+            db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, 0)", (job.job_id, job.attempt, change.ref))
+        if change.cursor is not None:
+            heard = "UPDATE workers SET cursor = ? WHERE job_id = ? AND attempt = ?"
+            db.execute(heard, (change.cursor, job.job_id, job.attempt))
 
 
 def _bring_over(changes: Sequence[Change], forgotten: Iterable[str], db: sqlite3.Connection) -> None:

@@ -11,9 +11,13 @@ from traind.service.errors import RootTooNew
 from traind.service.jobs.job import TERMINAL
 from traind.service.record import index
 
-FORMAT = 4  # `user_version` of the database: the root's format
+FORMAT = 5  # `user_version` of the database: the root's format
 FATE = ("jobs", "workers")
-SALVAGED = ("aliases", "alias_moves", "workers")  # of three columns each
+SALVAGED = {  # tables with what stands nowhere else, and their columns
+    "aliases": "name, job_id, since",
+    "alias_moves": "name, job_id, ts",
+    "workers": "job_id, attempt, identity",
+}
 _TERMINAL_SQL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 _JOBS = """CREATE TABLE {name} (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -45,6 +49,7 @@ _TABLES = (
     job_id TEXT NOT NULL,
     attempt INTEGER NOT NULL,
     identity TEXT NOT NULL,
+    cursor INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (job_id, attempt)
 ) WITHOUT ROWID""",
     """CREATE TABLE aliases (
@@ -73,6 +78,7 @@ _UPGRADES = {  # from a format to the next
         *_JOBS_INDEXES,
     ),
     3: (*index.TABLES, *index.FILL),
+    4: ("ALTER TABLE workers ADD COLUMN cursor INTEGER NOT NULL DEFAULT 0",),
 }
 
 

@@ -1,12 +1,11 @@
 """Start-up: settle what the last server left, before anything runs or is answered.
 
-In this order: a lost database is rebuilt from the status files, processes that outlived the last server are killed,
-damaged records are rebuilt, jobs that a worker had go back to the queue (or to what was asked of them). What can
-wait is looked at in `inspection`.
+In this order: a lost database is rebuilt from the status files, damaged records are rebuilt, workers that outlived
+the last server are taken up again or ended, jobs that a worker had go back to the queue (or to what was asked of
+them). What can wait is looked at in `integrity`.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -15,9 +14,9 @@ import msgspec
 
 from traind.data.files import sweep_temporaries
 from traind.service.errors import StoreFailed
+from traind.service.executor.base import Executor, Worker
 from traind.service.jobs.job import ACTIVE, TERMINAL, Job
 from traind.service.jobs.outcomes import after_restart
-from traind.service.processes.identity import Identity, kill_leftover
 from traind.service.record.database import is_damage
 from traind.service.record.journal import Journal
 from traind.service.recovery.checkpoint_files import last_checkpoint, unreported_checkpoint
@@ -28,20 +27,23 @@ from traind.trainer.contract.events import Log
 LOG = logging.getLogger(__name__)
 
 
-async def rescue(journal: Journal, layout: Layout) -> None:
-    """Bring every job into a state that is true; safe to be killed in and run again."""
+async def rescue(journal: Journal, layout: Layout, executor: Executor) -> list[tuple[Job, Worker]]:
+    """Bring every job into a state that is true; safe to be killed in and run again.
+
+    Return the jobs that go on with the worker they had.
+    """
     layout.models_dir.mkdir(parents=True, exist_ok=True)
     layout.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     await asyncio.to_thread(sweep_temporaries, layout.models_dir)
     if journal.store.is_new:
         await rebuild(journal)
     try:
-        await _take_over(journal, layout)
+        return await _take_over(journal, layout, executor)
     except StoreFailed as error:
         if not is_damage(error.__cause__):
             raise
         await rebuild(journal, error.message)  # damaged where a quick look did not see it
-        await _take_over(journal, layout)
+        return await _take_over(journal, layout, executor)
 
 
 async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
@@ -103,13 +105,20 @@ async def settle(journal: Journal, layout: Layout, jobs: Iterable[Job]) -> None:
                 journal.status_files.entered(job)
 
 
-async def _take_over(journal: Journal, layout: Layout) -> None:
-    for job_id, attempt, identity in await journal.store.workers():
-        with contextlib.suppress(msgspec.DecodeError):  # a damaged row
-            if await asyncio.to_thread(kill_leftover, msgspec.json.decode(identity, type=Identity)):
-                LOG.warning("a worker of job %s outlived its server and was killed", job_id)
-        await journal.store.worker_ended(job_id, attempt)
+async def _take_over(journal: Journal, layout: Layout, executor: Executor) -> list[tuple[Job, Worker]]:
     await mend(journal, await journal.store.damaged(of_all=journal.store.is_checked))
     unfinished = await journal.store.unfinished()
     journal.live |= {job.job_id: job for job in unfinished}
-    await settle(journal, layout, unfinished)
+    adopted: dict[str, Worker] = {}
+    for leftover in await journal.store.workers():
+        job = journal.live.get(leftover.job_id)
+        attempt_dir = layout.attempt_dir(leftover.job_id, leftover.attempt)
+        is_at_work = job is not None and job.status in ACTIVE and job.attempt == leftover.attempt
+        if is_at_work and (worker := await executor.adopt(leftover, attempt_dir)) is not None:
+            adopted[leftover.job_id] = worker
+            continue
+        if await executor.end_leftover(leftover):
+            LOG.warning("a worker of job %s outlived its server and was killed", leftover.job_id)
+        await journal.store.worker_ended(leftover.job_id, leftover.attempt)
+    await settle(journal, layout, [job for job in unfinished if job.job_id not in adopted])
+    return [(journal.live[job_id], worker) for job_id, worker in adopted.items()]

@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 
-from traind.service.executor.local import Slots, Worker
+from traind.service.executor.base import Need
+from traind.service.executor.local import LocalExecutor
+from traind.service.executor.local_worker import LocalWorker
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import identify
 from traind.service.processes.side import SideWorker
@@ -19,12 +21,10 @@ from traind.trainer.contract.spec import Assignment, Place, TrainSpec
 JOBS = {"obedient": "checkpoint_when_left", "deaf": "deaf", "frozen": "deaf", "stuck": "deaf_holding_the_interpreter"}
 
 
-async def _job(slots: Slots, inbox: "asyncio.Queue[Any]", folder: Path, do: str) -> Worker:
-    folder.mkdir()
-    path = folder / "assignment.json"
+async def _job(slots: LocalExecutor, inbox: "asyncio.Queue[Any]", folder: Path, do: str) -> LocalWorker:
     assignment = Assignment(TrainSpec(options={"do": do}), Place(job_id=do, attempt=1, attempt_dir=str(folder)))
-    path.write_bytes(msgspec.json.encode(assignment))
-    worker = await slots.run(path)
+    worker = await slots.take(Need())
+    slots.begin(worker, assignment)
     while not isinstance((await inbox.get())[1], Log):  # it is at work
         pass
     return worker
@@ -34,8 +34,8 @@ async def main(folder: Path) -> None:
     server = ForkServer("jobs_for_slots:boot_nothing")
     server.start()
     inbox: asyncio.Queue[Any] = asyncio.Queue(100)
-    slots = Slots(server, inbox, count=len(JOBS) + 1, run="jobs_for_slots:run")
-    await slots.start()
+    slots = LocalExecutor(server, count=len(JOBS) + 1, run="jobs_for_slots:run")
+    await slots.start(inbox, lambda: None)
     side = SideWorker(server, folder / "side")
     await side.start()
     workers = {}

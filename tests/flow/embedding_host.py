@@ -13,9 +13,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from traind.service.executor.local import Ended, Slots
+from traind.service.executor.base import Ended, Need
+from traind.service.executor.local import LocalExecutor
 from traind.service.processes.fork_server import ForkServer
 from traind.trainer.contract.spec import Assignment, Place, TrainSpec
 
@@ -44,16 +43,14 @@ async def jobs() -> list[str]:
     server = ForkServer("jobs_for_slots:boot_with_a_mark")
     server.start()
     inbox: asyncio.Queue[Any] = asyncio.Queue(100)
-    slots = Slots(server, inbox, count=1, run="jobs_for_slots:run")
-    await slots.start()
+    slots = LocalExecutor(server, count=1, run="jobs_for_slots:run")
+    await slots.start(inbox, lambda: None)
     kinds = []
     for do in ("facts", "abort", "sys_exit", "deaf"):
         folder = FOLDER / do
-        folder.mkdir()
-        path = folder / "assignment.json"
         assignment = Assignment(TrainSpec(options={"do": do}), Place(job_id=do, attempt=1, attempt_dir=str(folder)))
-        path.write_bytes(msgspec.json.encode(assignment))
-        worker = await slots.run(path)
+        worker = await slots.take(Need())
+        slots.begin(worker, assignment)
         if do == "deaf":
             worker.kill()
         while not isinstance(event := (await inbox.get())[1], Ended):

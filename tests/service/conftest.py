@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from traind.service.executor.local import Ended, Slots, Worker
+from traind.service.executor.base import Ended, Frame, Need
+from traind.service.executor.local import LocalExecutor
+from traind.service.executor.local_worker import LocalWorker as Worker
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import is_alive
 from traind.trainer.contract.events import AnyEvent
@@ -28,22 +29,23 @@ class Rig:
     """Slots whose jobs are functions of `jobs_for_slots`, and everything that the jobs said."""
 
     def __init__(self, server: ForkServer, folder: Path, *, inbox_size: int = 100, **options: Any) -> None:
-        self.inbox: asyncio.Queue[tuple[Worker, AnyEvent | Ended]] = asyncio.Queue(inbox_size)
-        self.slots = Slots(server, self.inbox, **{"count": 1, "run": "jobs_for_slots:run"} | options)
+        self.inbox: asyncio.Queue[Frame] = asyncio.Queue(inbox_size)
+        self.slots = LocalExecutor(server, **{"count": 1, "run": "jobs_for_slots:run"} | options)
         self.folder = folder
         self.said: defaultdict[Worker, list[AnyEvent | Ended]] = defaultdict(list)
         self._told: Counter[Worker] = Counter()
         self.workers: list[Worker] = []
 
+    async def start(self) -> None:
+        """Start the first workers."""
+        await self.slots.start(self.inbox, lambda: None)
+
     async def job(self, do: str, **options: Any) -> Worker:
         """Start a job; return its worker."""
         attempt_dir = self.folder / f"attempt-{len(self.workers) + 1}"
-        attempt_dir.mkdir()
         spec = TrainSpec(options={"do": do, **options})
-        assignment = Assignment(spec, Place(job_id="job", attempt=1, attempt_dir=str(attempt_dir)))
-        path = attempt_dir / "assignment.json"
-        path.write_bytes(msgspec.json.encode(assignment))
-        worker = await self.slots.run(path)
+        worker = await self.slots.take(Need())
+        self.slots.begin(worker, Assignment(spec, Place(job_id="job", attempt=1, attempt_dir=str(attempt_dir))))
         self.workers.append(worker)
         return worker
 
@@ -54,7 +56,8 @@ class Rig:
                 self._told[worker] += 1
                 if isinstance(event := self.said[worker][self._told[worker] - 1], kind):
                     return event
-            who, event = await self.inbox.get()
+            who, event, _ = await self.inbox.get()
+            assert isinstance(who, Worker)
             self.said[who].append(event)
 
     async def end(self, worker: Worker) -> Ended:
@@ -80,7 +83,7 @@ async def rig(
         folder = tmp_path / f"rig-{len(rigs)}"
         folder.mkdir()
         rigs.append(Rig(options.pop("server", fork_server), folder, **options))
-        await rigs[-1].slots.start()
+        await rigs[-1].start()
         return rigs[-1]
 
     yield make

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from traind.service.executor.local import Ended
+from traind.service.executor.base import Ended, Need
 from traind.service.processes.fork_server import ForkServer, is_supported
 from traind.service.processes.identity import Identity, identify, is_alive, kill_leftover
 from traind.trainer.contract.control import Verb
@@ -135,7 +135,7 @@ async def test_the_loop_runs_on_while_processes_start(rig: Any, monkeypatch: pyt
 async def test_a_job_that_gives_up_waiting_leaves_the_worker_to_the_next(rig: Any, light_server: ForkServer) -> None:
     """F2: nothing of a pool is cancelled."""
     rig = await rig(server=light_server)
-    first = asyncio.create_task(rig.slots.run("nowhere"))
+    first = asyncio.create_task(rig.slots.take(Need()))
     await asyncio.sleep(0)
     first.cancel()
     assert (await rig.done("nothing"))[1] == Ended("done")
@@ -145,10 +145,10 @@ async def test_a_worker_that_was_given_back_takes_the_next_job_unless_it_died(
     rig: Any, light_server: ForkServer
 ) -> None:
     rig = await rig(server=light_server)
-    taken = await rig.slots.take()
+    taken = await rig.slots.take(Need())
     rig.slots.give_back(taken)
     assert (await rig.done("nothing")) == (taken, Ended("done"))
-    taken = await rig.slots.take()
+    taken = await rig.slots.take(Need())
     taken.process.signal(signal.SIGKILL)
     await taken.process.gone
     rig.slots.give_back(taken)

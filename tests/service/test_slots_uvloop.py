@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from traind.service.executor.local import Ended
+from traind.service.executor.base import Ended
 from traind.service.processes.fork_server import ForkServer
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import Checkpoint, Log, State
@@ -21,7 +21,7 @@ def test_jobs_talk_end_and_die_as_under_asyncio(
 
     async def use() -> None:
         rig = rig_type(fork_server, tmp_path, inbox_size=2)
-        await rig.slots.start()
+        await rig.start()
         worker, ended = await rig.done("nothing")
         assert (ended, [type(event) for event in rig.said[worker]]) == (Ended("done"), [State, State, Ended])
         worker = await rig.job("obedient")

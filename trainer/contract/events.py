@@ -80,6 +80,8 @@ class State(Event, frozen=True, kw_only=True, omit_defaults=True, tag="state"):
     """Number of the attempt, from 1; null where no attempt is meant."""
     pid: int | None = None
     """Id of the worker process; null where there is none."""
+    node: str | None = None
+    """Name of the machine that the worker is on; null: the server's own."""
     total_steps: int | None = None
     """Gradient steps planned over all epochs; null where they are not known."""
     resumed_from_step: int | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from traind.service.executor.local import Ended
+from traind.service.executor.base import Ended
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import identify, is_alive
 from traind.trainer.contract.events import Checkpoint, Log, Progress, State, Status
@@ -118,8 +118,8 @@ async def test_a_job_sees_what_is_asked_and_its_heart_is_seen(workers: Any, unti
     """F3: a flag that the loop polls."""
     worker = await workers.job("obedient")
     await workers.until(worker, Log)
-    before = worker.beat
-    await until(lambda: worker.beat > before)
+    before = worker.beat()
+    await until(lambda: worker.beat().number > before.number)
     worker.ask(3)
     worker.ask(2)  # the weaker verb does not replace the stronger
     assert (await workers.until(worker, Log)).message == "CANCEL"
@@ -148,7 +148,7 @@ async def test_a_frozen_worker_is_killed(workers: Any) -> None:
 async def test_a_hanging_job_shows_where_it_hangs(workers: Any) -> None:
     worker = await workers.job("deaf_holding_the_interpreter")
     await workers.until(worker, Log)
-    stacks = await worker.dump_stacks()
+    stacks = await worker.stacks()
     assert "deaf_holding_the_interpreter" in stacks
     assert (worker.attempt_dir / "stacks.txt").read_text() == stacks
     worker.kill()
@@ -158,7 +158,7 @@ async def test_a_frozen_worker_has_no_stacks_to_show(workers: Any) -> None:
     worker = await workers.job("deaf")
     await workers.until(worker, Log)
     worker.process.signal(signal.SIGSTOP)
-    assert await worker.dump_stacks() == ""
+    assert await worker.stacks() == ""
     worker.kill()
 
 

@@ -4,16 +4,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from traind.service.executor.base import Ended
 from traind.service.jobs.job import Job
 from traind.service.jobs.outcomes import after_loss, after_outcome, after_restart
 from traind.trainer.contract.events import Failure, State, Status
 from traind.trainer.contract.spec import TrainSpec
 
-
-@dataclass
-class Loss:
-    message: str = "the worker was killed by signal 9"
-    output: str = "last words"
+LOSS = Ended("died", "the worker was killed by signal 9", output="last words")
 
 
 @dataclass
@@ -35,19 +32,24 @@ def job(requested: str | None = None, crashes: int = 0, max_attempts: int = 3) -
 
 
 def test_a_worker_that_died_is_tried_again() -> None:
-    state = after_loss(job(), Loss(), Asked(), has_checkpoint=True)
+    state = after_loss(job(), LOSS, Asked(), has_checkpoint=True)
     assert (state.status, state.reason) == (Status.QUEUED, "worker_died")
 
 
 def test_a_worker_that_keeps_dying_is_a_crash_loop_with_its_last_words() -> None:
-    state = after_loss(job(crashes=2), Loss(), Asked(), has_checkpoint=True)
+    state = after_loss(job(crashes=2), LOSS, Asked(), has_checkpoint=True)
     assert state.status is Status.FAILED
     assert state.error is not None
     assert (state.error.code, state.error.output) == ("crash_loop", "last words")
 
 
+def test_a_worker_that_cannot_be_reached_costs_no_try() -> None:
+    state = after_loss(job(crashes=2), Ended("lost", "the node went away"), Asked(), has_checkpoint=True)
+    assert (state.status, state.reason) == (Status.QUEUED, "node_lost")
+
+
 def test_one_attempt_means_one() -> None:
-    state = after_loss(job(max_attempts=1), Loss(), Asked(), has_checkpoint=True)
+    state = after_loss(job(max_attempts=1), LOSS, Asked(), has_checkpoint=True)
     assert state.error is not None
     assert state.error.code == "worker_killed"
 
@@ -67,29 +69,29 @@ def test_one_attempt_means_one() -> None:
 def test_a_recorded_verb_decides_when_the_worker_is_gone(
     requested: str, has_checkpoint: bool, expected: Status, killed_for: str | None
 ) -> None:
-    state = after_loss(job(requested), Loss(), Asked(killed_for=killed_for), has_checkpoint=has_checkpoint)
+    state = after_loss(job(requested), LOSS, Asked(killed_for=killed_for), has_checkpoint=has_checkpoint)
     assert state.status is expected
 
 
 def test_a_worker_that_ignored_stop_is_followed_by_one_that_makes_the_model() -> None:
-    state = after_loss(job("stop", crashes=2), Loss(), Asked(killed_for="grace"), has_checkpoint=True)
+    state = after_loss(job("stop", crashes=2), LOSS, Asked(killed_for="grace"), has_checkpoint=True)
     assert (state.status, state.reason) == (Status.QUEUED, "finishing")
 
 
 def test_making_the_model_of_a_stopped_job_is_not_tried_for_ever() -> None:
-    state = after_loss(job("stop", crashes=2), Loss(), Asked(), has_checkpoint=True)
+    state = after_loss(job("stop", crashes=2), LOSS, Asked(), has_checkpoint=True)
     assert state.status is Status.FAILED
 
 
 def test_the_time_limit_is_a_failure_and_says_so() -> None:
-    state = after_loss(job(), Loss(), Asked(killed_for="max_seconds"), has_checkpoint=True)
+    state = after_loss(job(), LOSS, Asked(killed_for="max_seconds"), has_checkpoint=True)
     assert state.error is not None
     assert state.error.code == "timed_out"
     assert "5 seconds" in state.error.message
 
 
 def test_a_server_that_leaves_costs_no_crash() -> None:
-    state = after_loss(job(crashes=2), Loss(), Asked(killed_for="grace"), has_checkpoint=True)
+    state = after_loss(job(crashes=2), LOSS, Asked(killed_for="grace"), has_checkpoint=True)
     assert (state.status, state.reason) == (Status.QUEUED, "server_left")
 
 
@@ -97,7 +99,7 @@ def test_a_full_disk_pauses() -> None:
     full = State(status=Status.FAILED, error=Failure(code="disk_full", message="No space left."))
     assert after_outcome(job(), full, "user").reason == "disk_full"
     assert after_outcome(job(), State(status=Status.PAUSED), "disk_full").reason == "disk_full"
-    assert after_loss(job(), Loss(), Asked(pause_reason="disk_full"), has_checkpoint=True).status is Status.PAUSED
+    assert after_loss(job(), LOSS, Asked(pause_reason="disk_full"), has_checkpoint=True).status is Status.PAUSED
 
 
 def test_a_pause_that_was_taken_back_goes_on() -> None:

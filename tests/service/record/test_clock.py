@@ -111,7 +111,7 @@ async def test_limits_and_ages_count_the_time_that_passed(
         job = Job(job_id="runs", created_at=journal.clock.now(), spec=spec)
         job = await journal.record(job, State(status=Status.LOADING, attempt=1))
         machine.wall += jump_s
-        attempt = Attempt("runs", 1, 1, beat=100)
+        attempt = Attempt("runs", 1, beat=100)
         assert watchdog._overdue(job, attempt, 0.0) is None
         job = await journal.record(job, State(status=Status.RUNNING, attempt=1, ts=machine.wall))
         machine.wall += jump_s

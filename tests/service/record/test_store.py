@@ -130,14 +130,15 @@ async def test_a_root_of_a_newer_traind_is_refused(tmp_path: Path) -> None:
         await Store.open(path)
 
 
-_THIRD = "DROP TABLE labels; DROP TABLE scores; PRAGMA user_version = 3;"
+_FOURTH = "ALTER TABLE workers DROP COLUMN cursor; PRAGMA user_version = 4;"
+_THIRD = f"{_FOURTH} DROP TABLE labels; DROP TABLE scores; PRAGMA user_version = 3;"
 _SECOND = f"""{_THIRD} ALTER TABLE jobs ADD COLUMN record BLOB; ALTER TABLE jobs ADD COLUMN crc INTEGER;
     UPDATE jobs SET (record, crc) = (SELECT record, crc FROM records WHERE records.number = jobs.number);
     DROP TABLE records; PRAGMA user_version = 2;"""
 _FIRST = "ALTER TABLE jobs DROP COLUMN crc; ALTER TABLE events DROP COLUMN crc; PRAGMA user_version = 1;"
 
 
-@pytest.mark.parametrize("older", [_THIRD, _SECOND, _SECOND + _FIRST])
+@pytest.mark.parametrize("older", [_FOURTH, _THIRD, _SECOND, _SECOND + _FIRST])
 async def test_a_root_of_an_older_traind_is_brought_up_and_reads_as_it_was(tmp_path: Path, older: str) -> None:
     path = tmp_path / "traind.db"
     store = await opened(path)
@@ -219,7 +220,7 @@ async def test_a_database_with_other_tables_is_damaged(tmp_path: Path, words: by
     await store.close()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 async def test_a_database_that_says_it_is_older_than_it_is_is_damaged(tmp_path: Path, version: int) -> None:
     path = tmp_path / "traind.db"
     await (await opened(path)).close()
@@ -291,19 +292,19 @@ async def test_a_lost_database_whose_renewal_was_cut_off_is_lost_again(tmp_path:
 
 async def test_text_that_is_none_any_more_breaks_nothing(store: Store, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        await store.commit([Change(job(name), [(1, b"{}")], worker="{}")], is_synced=True)
+        await store.commit([Change(job(name), [(1, b"{}")], ref="{}")], is_synced=True)
     for table in ("jobs", "workers"):
         sql = f"UPDATE {table} SET job_id = CAST(x'ff61' AS TEXT) WHERE job_id = 'a'"
         await store._run(store._database.change, sql, ())
     assert {found.job_id for found in await store.unfinished()} == {"a", "b"}
-    assert [name for name, _, _ in await store.workers()] == ["b", "\ufffda"]
+    assert [leftover.job_id for leftover in await store.workers()] == ["b", "\ufffda"]
 
 
 @pytest.mark.parametrize("seed", range(40))
 async def test_whatever_bytes_of_it_change_the_database_opens(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "traind.db"
     store = await opened(path)
-    await store.commit([Change(job("a"), [(seq, b"{}") for seq in range(5)], worker="{}")], is_synced=True)
+    await store.commit([Change(job("a"), [(seq, b"{}") for seq in range(5)], ref="{}")], is_synced=True)
     await store.close()
     chance, content = random.Random(seed), bytearray(path.read_bytes())
     for _ in range(1 + seed % 8 * 20):

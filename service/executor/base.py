@@ -1,0 +1,166 @@
+"""The seam between the engine and whoever runs jobs: all that the engine knows of workers.
+
+`local` runs jobs in processes of this machine, `scripted` plays them from a script. A job's way across the seam:
+`why` tells whether there is room, `take` reserves a worker, its `ref` is committed with the job's next attempt, and
+`begin` hands the assignment over. From then on everything the job says arrives in the inbox, in order, and last,
+exactly once, `Ended`. An executor decides nothing about a job and knows no job states.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import AnyEvent
+from traind.trainer.contract.spec import Assignment
+
+
+class Need(Struct, frozen=True):
+    """What one job takes while it runs."""
+
+    threads: int = 1  # of torch; on this machine it takes as many slots
+    device: str = "auto"  # as in the spec: auto, cpu, cuda or cuda:N
+    memory_bytes: int | None = None  # None: nobody knows
+
+
+class Wait(Struct, frozen=True):
+    """Why there is no room for a need now."""
+
+    message: str  # a sentence for the job's owner
+    is_hopeless: bool = False  # no worker that there is could ever take it: other jobs are not held up by it
+
+
+class Beat(NamedTuple):
+    """A worker's heartbeat as it was last heard."""
+
+    number: int  # moves with each step
+    heard_at: float  # by `time.monotonic`; it stands still while the worker cannot be reached
+
+
+class Ended(Struct, frozen=True):
+    """The worker is through with its job; nothing more comes of it.
+
+    `done`: the job's code returned, after a state that ends an attempt. `died`: it did not; `message` says how.
+    `lost`: the worker cannot be reached any more, and what it may still do counts for nothing.
+    """
+
+    kind: Literal["done", "died", "lost"]
+    message: str = ""  # how it went, in words
+    exit_code: int | None = None  # of its process, where it had one and the code is known
+    signal: int | None = None  # that ended its process
+    was_killed: bool = False  # by `Worker.kill`
+    output: str = ""  # the end of what the job printed
+
+
+class Leftover(Struct, frozen=True):
+    """A worker as the last server recorded it."""
+
+    job_id: str
+    attempt: int
+    ref: str  # the worker's `ref`
+    cursor: int = 0  # of the last frame that was committed; 0 where its frames have none
+
+
+class Worker(Protocol):
+    """Whoever carries out one job: taken, then at work. Its methods return at once, `stacks` excepted."""
+
+    @property
+    def ref(self) -> str:
+        """What finds the worker again after a restart of the server; only its executor reads it."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, where that is one of this machine."""
+
+    @property
+    def node(self) -> str | None:
+        """The machine it is on; None: this one."""
+
+    def beat(self) -> Beat:
+        """Return the last heartbeat that is known."""
+
+    def committed(self, cursor: int) -> None:
+        """Forget the frames up to this cursor: they are on the record, and nobody asks for them again."""
+
+    def ask(self, verb: Verb) -> None:
+        """Tell the job; it looks after each step. The higher verb stays."""
+
+    def kill(self) -> None:
+        """End the job at once, with all that it started; `Ended` follows."""
+
+    async def stacks(self) -> str:
+        """Return where all of its threads are, for a person to read; empty where it does not answer."""
+
+
+class Frame(NamedTuple):
+    """What a worker said, or that it has ended."""
+
+    worker: Worker
+    event: AnyEvent | Ended
+    cursor: int | None = None  # where an adopted worker's events go on; committed with the event
+
+
+Inbox = asyncio.Queue[Frame]
+
+
+class Executor(Protocol):
+    """A way of running jobs. While the inbox is full it reads nothing of what its workers say."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why no worker can be had now, whatever is needed; None while all is well."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a small job would get a worker at once."""
+
+    @property
+    def busy(self) -> int:
+        """How many slots are in use."""
+
+    @property
+    def total(self) -> int:
+        """How many slots there are."""
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        """How many workers died without a job, by what they did then."""
+
+    async def start(self, inbox: Inbox, on_change: Callable[[], None]) -> None:
+        """Begin to offer workers; `on_change` is called whenever there may be more room. Returns soon."""
+
+    async def close(self) -> None:
+        """End every worker that is left and release everything; twice is no error, and without `start` neither."""
+
+    def why(self, need: Need) -> Wait | None:
+        """Return why a job of this need has to wait; None: there is room."""
+
+    async def take(self, need: Need) -> Worker | None:
+        """Return a worker with room for the need, the caller's to `begin` with or to `give_back`.
+
+        Waits for it to be ready, and says so in `problem` where that takes long. None: there is no room after all,
+        ask `why` again. When cancelled nothing is taken.
+        """
+
+    def give_back(self, worker: Worker) -> None:
+        """Let a worker that was taken wait for another job."""
+
+    def begin(self, worker: Worker, assignment: Assignment) -> None:
+        """Hand a worker that was taken its job.
+
+        The executor makes the attempt's folder here, and brings there each checkpoint and model before the event
+        about it is passed on. What fails on the way is tried again, or ends the worker.
+        """
+
+    async def adopt(self, leftover: Leftover, attempt_dir: Path) -> Worker | None:
+        """Return the last server's worker, which goes on with its job; None where that cannot be.
+
+        Its events after the cursor arrive in the inbox. Who cannot be reached now is adopted all the same, and is
+        lost later if that lasts.
+        """
+
+    async def end_leftover(self, leftover: Leftover) -> bool:
+        """End the last server's worker, if it still runs, and wait for that; return whether it did."""
