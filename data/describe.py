@@ -3,9 +3,6 @@
 `describe_request` and `preview_request` take and return plain values, for a caller in another process.
 """
 
-# ruff: noqa: S608 - SQL is made of quoted identifiers and literals of ours
-
-import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,17 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traind.data.columns.column_kind import decide
+from traind.data.columns.infer_schema import decided
+from traind.data.columns.loading import cells_of, load_columns
 from traind.data.columns.profile import Profile, profile
-from traind.data.columns.queries import read_numbers
 from traind.data.columns.warnings import remarks_on
-from traind.data.encoding.load_columns import load_columns, numbers_of
 from traind.data.errors import BadTable
 from traind.data.predict_input import first_rows
 from traind.data.reading.formats import Format, detect, parse_format
-from traind.data.reading.open_table import OpenTable, open_table
-from traind.data.table.arrays import Cells, Numbers, take
-from traind.data.table.dates import seconds_of
+from traind.data.reading.raw_table import RawTable, read_table
+from traind.data.table.arrays import Codes, Mixed, Numbers, take
 from traind.data.table.schema import Column, Remark
 
 BARS = 24  # of a histogram
@@ -32,8 +27,6 @@ LEVELS = 10  # most frequent values told
 _SAMPLE_ROWS = 20_000  # that quantiles and histograms are taken from
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _THREADS = 2
-_CELLS_AT_ONCE = 2_000_000
-_MEMORY_MB = 200  # what duckdb may hold: a description takes no more, however large the file is
 
 
 def describe_request(request: dict[str, Any]) -> dict[str, Any]:
@@ -53,20 +46,18 @@ def describe(path: Path, form: Format) -> dict[str, Any]:
     Raises:
         BadTable: the file is no table; what is wrong is named by line.
     """
-    with open_table(path, form, _THREADS, memory_mb=_MEMORY_MB) as opened:
-        table = replace(opened, cells_at_once=_CELLS_AT_ONCE)
-        rows = _some_rows(table.n_rows)
-        held: dict[str, Cells] = {}
-        profiles = profile(table, lambda name, cells: held.update({name: take(cells, rows)}))
-        columns = [decide(facts) for facts in profiles.values()]
-        samples = {column.name: _sample(table, column, held.get(column.name)) for column in columns}
-        warnings = [*remarks_on(columns, profiles), *_bad_cells(table, columns, profiles)]
-        return {
-            "format": str(form),
-            "n_rows": table.n_rows,
-            "columns": [_summary(column, profiles[column.name], samples.get(column.name)) for column in columns],
-            "warnings": [{"code": w.code, "message": w.message, "column": w.column} for w in warnings],
-        }
+    table = read_table(path, form, _THREADS)
+    rows = _some_rows(table.n_rows)
+    profiles = profile(table, lambda _: False, _THREADS)
+    columns = decided(profiles, form.options)
+    samples = {column.name: _sample(column, profiles[column.name], rows) for column in columns}
+    warnings = [*remarks_on(columns, profiles), *_bad_cells(table, columns, profiles)]
+    return {
+        "format": str(form),
+        "n_rows": table.n_rows,
+        "columns": [_summary(column, profiles[column.name], samples.get(column.name)) for column in columns],
+        "warnings": [{"code": w.code, "message": w.message, "column": w.column} for w in warnings],
+    }
 
 
 def preview(path: Path, form: Format, rows: int) -> dict[str, Any]:
@@ -83,11 +74,11 @@ def _summary(column: Column, facts: Profile, sample: Numbers | None) -> dict[str
         "missing": facts.missing,
         "missing_share": facts.missing / facts.n_rows,
         "distinct": facts.distinct,
-        "is_used": column.role == "feature",
+        "is_used": column.role == "feature" or bool(column.undecided),
     }
     if column.kind == "numeric":
         shown |= {"min": facts.smallest, "max": facts.largest}
-        if column.mark is not None and sample is not None and len(sample):
+        if (column.style or column.words) and sample is not None and len(sample):
             shown |= {"min": float(sample.min()), "max": float(sample.max())}
     if sample is not None:
         shown |= _spread(sample, float if column.kind == "numeric" else _iso)
@@ -121,22 +112,14 @@ def _some_rows(n_rows: int) -> NDArray[np.int64]:
     return np.sort(rng.choice(n_rows, min(n_rows, _SAMPLE_ROWS), replace=False))
 
 
-def _sample(table: OpenTable, column: Column, held: Cells | None) -> Numbers | None:
+def _sample(column: Column, facts: Profile, rows: NDArray[np.int64]) -> Numbers | None:
     """Return some rows' finite numbers, and times as seconds; None for a column of neither."""
-    if column.kind not in {"numeric", "datetime"}:
+    if column.kind not in {"numeric", "datetime"} or facts.cells is None:
         return None
-    some = table
-    if held is None and table.n_rows > _SAMPLE_ROWS:
-        if "sample" not in {name for (name,) in table.connection.execute("SHOW TABLES").fetchall()}:
-            share = math.ceil(100 * _SAMPLE_ROWS / table.n_rows)
-            source = f"{table.relation} USING SAMPLE {share} PERCENT (bernoulli, 0)"
-            table.connection.execute(f"CREATE TABLE sample AS SELECT * FROM {source}")
-        some = replace(table, relation="sample", n_rows=_SAMPLE_ROWS)
-    some = replace(some, held={} if held is None else {column.name: held}, levels={})
-    if some.fields[column.name].is_time:
-        (values,) = read_numbers(some, [some.fields[column.name]])
-    else:
-        values, _ = numbers_of(some, column)
+    some = replace(facts, cells=take(facts.cells, rows))
+    cells, _ = cells_of(some, column)
+    assert not isinstance(cells, Codes)
+    values = cells.numbers if isinstance(cells, Mixed) else cells
     return values[np.isfinite(values)]
 
 
@@ -144,20 +127,14 @@ def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00").removesuffix("T00:00:00")
 
 
-def _has_bad_cells(column: Column, facts: Profile) -> bool:
-    """Tell whether cells are not what their column is, as far as the profile shows."""
-    if column.kind == "datetime" and facts.field.is_text:
-        return any(seconds_of(text, column.day_order) is None for text, _ in facts.levels)
-    return column.kind == "numeric" and facts.numbers + facts.no_numbers < facts.present
-
-
-def _bad_cells(table: OpenTable, columns: list[Column], profiles: dict[str, Profile]) -> list[Remark]:
-    """Return what training on a column of numbers would fail on."""
+def _bad_cells(table: RawTable, columns: list[Column], profiles: dict[str, Profile]) -> list[Remark]:
+    """Return what training on a column of numbers or dates would fail on."""
     found = []
     for column in columns:
-        if _has_bad_cells(column, profiles[column.name]):
-            try:
-                load_columns(table, [column])
-            except BadTable as error:
-                found.append(Remark("bad_cells", error.message, column.name))
+        if column.kind not in {"numeric", "datetime"} or profiles[column.name].type != "text":
+            continue
+        try:
+            load_columns(table, [column], profiles)
+        except BadTable as error:
+            found.append(Remark("bad_cells", error.message, column.name))
     return found

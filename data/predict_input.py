@@ -15,13 +15,12 @@ import numpy as np
 
 from traind.data.encoding.encoder import Encoder
 from traind.data.errors import BadCell, BadTable
-from traind.data.reading.byte_scan import scan
 from traind.data.reading.dialect import read_records, sniff
 from traind.data.reading.formats import Format, detect, open_text, parse_format
 from traind.data.reading.jsonl import objects, written
 from traind.data.reading.line_numbers import Lines, RowLines
-from traind.data.table.arrays import Cells, Table, codes_of
-from traind.data.table.cell_text import text_of
+from traind.data.table.arrays import Cells, Mixed, Table, codes_of
+from traind.data.table.cell_text import NOT_A_NUMBER, number_of, text_of
 from traind.data.table.dates import seconds_of
 from traind.data.table.schema import Column, Kind
 
@@ -39,6 +38,7 @@ class Batch:
 
     columns: dict[str, list[Any]]
     lines: Sequence[int | None]
+    may_lack: bool = False  # rows are objects: those without an optional key have none
 
 
 def table_from(data: Rows | Columns | str | Path, encoder: Encoder, form: str | None = None) -> Table:
@@ -50,7 +50,7 @@ def table_from(data: Rows | Columns | str | Path, encoder: Encoder, form: str | 
     if isinstance(data, str | Path):
         path = Path(data)
         (batch,) = batches_of(path, form or format_of(path), _ALL) or [Batch({}, [])]
-        return parse(batch.columns, encoder, batch.lines)
+        return parse(batch.columns, encoder, batch.lines, may_lack=batch.may_lack)
     if isinstance(data, Mapping):
         lengths = {name: len(cells) for name, cells in data.items()}
         if len(set(lengths.values())) > 1:
@@ -60,13 +60,14 @@ def table_from(data: Rows | Columns | str | Path, encoder: Encoder, form: str | 
 
 
 def _columns_of(rows: Rows, encoder: Encoder) -> dict[str, list[Any]]:
-    """Return rows as columns; a column that the model needs must be in every row."""
+    """Return rows as columns; an absent key is a missing value, where training had any in its column."""
     wanted = [column.name for column in encoder.columns]
+    optional = {column.name for column in encoder.columns if column.missing}
     bad = [
         BadCell(i, name, None, "the column is missing")
         for i, row in enumerate(rows, 1)
         for name in wanted
-        if name not in row
+        if name not in row and name not in optional
     ]
     if bad:
         raise BadTable(
@@ -79,8 +80,17 @@ def _columns_of(rows: Rows, encoder: Encoder) -> dict[str, list[Any]]:
     return {name: [row.get(name) for row in rows] for name in wanted}
 
 
-def parse(columns: Columns, encoder: Encoder, lines: Sequence[int | None] | None = None) -> Table:
-    """Return the columns as a table; `lines` says where each row stands, by default rows are counted from 1."""
+def parse(
+    columns: Columns, encoder: Encoder, lines: Sequence[int | None] | None = None, *, may_lack: bool = False
+) -> Table:
+    """Return the columns as a table; `lines` says where each row stands, by default rows are counted from 1.
+
+    With `may_lack` a column that is not there is missing throughout, where training had missing values in it.
+    """
+    n_rows = len(next(iter(columns.values()), ()))
+    if may_lack:
+        lacking = {one.name: [None] * n_rows for one in encoder.columns if one.missing and one.name not in columns}
+        columns = {**columns, **lacking}
     absent = [column.name for column in encoder.columns if column.name not in columns]
     if absent:
         raise BadTable(
@@ -93,7 +103,6 @@ def parse(columns: Columns, encoder: Encoder, lines: Sequence[int | None] | None
     if encoder.target in columns:
         kind: Kind = "categorical" if encoder.labels else "numeric"
         wanted.append(Column(name=encoder.target, kind=kind, evidence="", role="target"))
-    n_rows = len(next(iter(columns.values()), ()))
     table = {column.name: _cells(column, columns[column.name], lines, bad) for column in wanted}
     if bad:
         bad.sort(key=lambda cell: cell.line or 0)
@@ -108,32 +117,55 @@ def parse(columns: Columns, encoder: Encoder, lines: Sequence[int | None] | None
 def _cells(column: Column, values: Sequence[Any], lines: Sequence[int | None] | None, bad: list[BadCell]) -> Cells:
     """Return one column's cells. What is equal and of one type is read once: columns say the same again and again."""
     is_text = column.kind not in {"numeric", "datetime"}
+    read = _text if is_text else _number
     known: dict[tuple[type, Any], Any] = {}
     found: list[Any] = []
     for i, value in enumerate(values):
         try:
             key = (type(value), value)
             if key not in known:
-                known[key] = text_of(value) if is_text else _number(column, value)
+                known[key] = read(column, value)
             found.append(known[key])
         except (TypeError, ValueError) as error:
             is_cell = isinstance(error, ValueError)
             bad.append(_bad(column, i, lines, value, str(error) if is_cell else _NO_CELL + type(value).__name__))
             found.append(None if is_text else math.nan)
-    return codes_of(found) if is_text else np.array(found, np.float64)
+    if is_text:
+        return codes_of(found)
+    if not column.words:
+        return np.array(found, np.float64)
+    words = codes_of([cell if isinstance(cell, str) else None for cell in found])
+    return Mixed(np.array([math.nan if isinstance(cell, str) else cell for cell in found], np.float64), words)
 
 
-def _number(column: Column, value: Any) -> float:
-    """Return the number or the time in a cell, NaN where there is none. Raises `TypeError` and `ValueError`."""
+def _text(column: Column, value: Any) -> str | None:
+    text = text_of(value)
+    return None if text in column.missing_words else text
+
+
+def _number(column: Column, value: Any) -> float | str:
+    """Return the number, time or word in a cell, NaN where there is none. Raises `TypeError`, `ValueError`."""
     if type(value) is float and column.kind == "numeric":
         return value
-    text = text_of(value)
+    text = _text(column, value)
     if text is None:
         return math.nan
-    number = seconds_of(text, column.day_order) if column.kind == "datetime" else column.number(text)
+    number = _seconds(text, column) if column.kind == "datetime" else _plain_number(value, text, column)
+    if number is None and text in column.words:
+        return text
     if number is None:
         raise ValueError("not a number" if column.kind == "numeric" else "not a date")
     return number
+
+
+def _seconds(text: str, column: Column) -> float | None:
+    seconds = seconds_of(text, column.day_order)
+    return math.nan if seconds is None and text.lower() in NOT_A_NUMBER else seconds
+
+
+def _plain_number(value: Any, text: str, column: Column) -> float | None:
+    """Return the number; one that is no text is what it is, whatever marks the column's texts have."""
+    return column.number(text) if isinstance(value, str) else number_of(text)
 
 
 def _bad(column: Column, i: int, lines: Sequence[int | None] | None, value: Any, message: str) -> BadCell:
@@ -158,47 +190,49 @@ def batches_of(path: Path, form: str, size: int) -> Iterator[Batch]:
     if not path.exists():
         raise BadTable(f"there is no file {str(path)!r}")
     if parsed.kind == "jsonl":
-        scan(path, parsed)
         yield from _jsonl_batches(path, parsed, size)
+    elif parsed.kind in {"csv", "tsv"}:
+        yield from _csv_batches(path, parsed, size)
     else:
-        yield from _sql_batches(path, parsed, size)
+        yield from _typed_batches(path, parsed, size)
 
 
 def _jsonl_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
+    from traind.data.reading.text_bytes import utf8_chunks
+
+    for _ in utf8_chunks(path, form):
+        pass
     names: dict[str, None] = {}
     for _, row in objects(path, form):
         names.update(dict.fromkeys(row))
     rows = objects(path, form)
     while some := list(islice(rows, size)):
-        yield Batch({name.strip(): [row.get(name) for _, row in some] for name in names}, [line for line, _ in some])
+        yield Batch({name.strip(): [row.get(name) for _, row in some] for name in names}, [line for line, _ in some], may_lack=True)
 
 
-def _sql_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
+def _csv_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
     """Yield rows as the reader of training has them: whatever it takes or refuses, so does prediction."""
-    from traind.data.reading.open_table import open_table
+    from traind.data.reading.raw_table import csv_rows, load_polars
 
-    with open_table(path, form, as_text=None, may_be_empty=True) as table:
-        fields = ", ".join(field.text for field in table.fields.values())
-        cursor = table.connection.execute(f"SELECT {fields} FROM {table.relation}")  # noqa: S608 - quoted names
-        file = RowLines(path, form, table.dialect) if table.dialect else None
-        row = 0
-        while some := cursor.fetchmany(size):
-            columns = {name: list(c) for name, c in zip(table.fields, zip(*some, strict=True), strict=True)}
-            rows = range(row, row + len(some))
-            yield Batch(columns, Lines(file, rows) if file else range(row + 1, row + len(some) + 1))
+    load_polars(1)
+    dialect, frames = csv_rows(path, form)
+    file, row = RowLines(path, form, dialect), 0
+    for frame in frames:
+        for some in frame.iter_slices(size):
+            columns = {name: cells.to_list() for name, cells in zip(dialect.names, some.get_columns(), strict=True)}
+            yield Batch(columns, Lines(file, range(row, row + len(some))))
             row += len(some)
-        if not row:
-            yield Batch({name: [] for name in table.fields}, [])
+    if not row:
+        yield Batch({name: [] for name in dialect.names}, [])
 
 
-def _first_records(path: Path, form: Format, size: int) -> tuple[list[str], list[list[str]]]:
-    dialect = sniff(path, form)
-    with open_text(path, form) as file:
-        for _ in range(dialect.skip):
-            file.readline()
-        records = (record for record in read_records(file, dialect) if record)
-        next(records, None)
-        return list(dialect.names), [record[: len(dialect.names)] for record in islice(records, size)]
+def _typed_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
+    from traind.data.reading.raw_table import read_table
+
+    table = read_table(path, form, may_be_empty=True)
+    for row in range(0, max(1, table.n_rows), size):
+        columns = {name: cells.slice(row, size).to_list() for name, cells in table.columns.items()}
+        yield Batch(columns, range(row + 1, min(table.n_rows, row + size) + 1))
 
 
 def first_rows(path: Path, form: Format, size: int) -> tuple[list[str], list[list[Any]]]:
@@ -207,10 +241,29 @@ def first_rows(path: Path, form: Format, size: int) -> tuple[list[str], list[lis
         objects_read = [row for _, row in islice(objects(path, form), size)]
         names = list(dict.fromkeys(name for row in objects_read for name in row))
         return names, [[_plain(row.get(name)) for name in names] for row in objects_read]
-    if form.kind != "parquet":
-        return _first_records(path, form, size)
-    batch = next(_sql_batches(path, form, size))
-    return list(batch.columns), [list(row) for row in zip(*batch.columns.values(), strict=True)]
+    if form.kind in {"csv", "tsv"}:
+        return sniffed_rows(path, form, size)
+    from traind.data.reading.raw_table import load_polars
+
+    load_polars(1)
+    from traind.data.reading.typed_files import head_of
+
+    columns = head_of(path, form, size)
+    return list(columns), [[_shown(cell) for cell in row] for row in zip(*columns.values(), strict=True)]
+
+
+def sniffed_rows(path: Path, form: Format, size: int) -> tuple[list[str], list[list[Any]]]:
+    """Return the names and the first rows of a CSV file as they stand in it."""
+    dialect = sniff(path, form)
+    with open_text(path, form) as file:
+        for _ in range(dialect.first):
+            file.readline()
+        records = (record for record in read_records(file, dialect) if record)
+        return list(dialect.names), [record[: len(dialect.names)] for record in islice(records, size)]
+
+
+def _shown(value: Any) -> Any:
+    return _plain(value) if isinstance(value, list | dict | None | str | int | float) else str(value)
 
 
 def _plain(value: Any) -> Any:

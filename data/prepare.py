@@ -12,19 +12,17 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from traind.data.columns.infer_schema import infer_schema
 from traind.data.columns.request import Request, Split
 from traind.data.encoding.cache import is_newer, key_of, load, save
 from traind.data.encoding.encoder import Encoded, Encoder, class_indices, fit
 from traind.data.encoding.leaks import find_leaks
-from traind.data.encoding.load_columns import load_columns
+from traind.data.encoding.roles import settle
 from traind.data.encoding.split import split
 from traind.data.encoding.synthetic import TARGET, Synthetic, synthesise
 from traind.data.errors import BadTable
 from traind.data.files import check_digest, check_size
 from traind.data.reading.formats import parse_format
-from traind.data.reading.open_table import open_table
-from traind.data.table.arrays import Codes, Table
+from traind.data.table.arrays import Cells, Codes, Mixed, Table
 from traind.data.table.schema import Column, Schema
 
 __all__ = ["Prepared", "Request", "Source", "Split", "Synthetic", "prepare"]
@@ -134,19 +132,33 @@ def _prepare_file(source: Source, request: Request, threads: int) -> Prepared:
     if not source.path.exists():
         raise BadTable(f"there is no file {str(source.path)!r}")
     source.check()
-    with open_table(source.path, parse_format(source.format), threads, as_text=_as_text(request)) as table:
-        schema = infer_schema(table, request)
-        by = request.validation.column
-        columns = load_columns(table, [c for c in schema.columns if c.role != "ignored" or c.name == by])
-    whole = Table(columns, table.n_rows)
+    from traind.data.columns.infer_schema import plan
+    from traind.data.columns.loading import load_columns
+    from traind.data.columns.profile import profile
+    from traind.data.reading.raw_table import read_table
+
+    form = parse_format(source.format)
+    raw = read_table(source.path, form, threads)
+    as_text = _as_text(request)
+    profiles = profile(raw, as_text.__contains__, threads)
+    schema = plan(profiles, request, form.options)
+    by = request.validation.column
+    columns = load_columns(raw, [c for c in schema.columns if _is_loaded(c) or c.name == by], profiles)
+    del profiles
+    whole = Table(columns, raw.n_rows)
     target = columns[schema.target]
+    assert not isinstance(target, Mixed)
     present = target.codes >= 0 if isinstance(target, Codes) else ~np.isnan(target)
     return _finish(schema, whole if present.all() else whole.take(present), request.validation, threads=threads)
 
 
+def _is_loaded(column: Column) -> bool:
+    return column.role != "ignored" or bool(column.undecided)
+
+
 def _as_text(request: Request) -> set[str]:
     """Return the columns whose cells are wanted as they are written, where they are numbers too."""
-    named = {name for name, kind in request.columns.items() if kind != "numeric"}
+    named = {name for name, kind in request.columns.items() if kind not in {"numeric", "duration"}}
     return named | ({request.target} if request.target and request.task in {"binary", "multiclass"} else set())
 
 
@@ -167,6 +179,11 @@ def _finish(schema: Schema, table: Table, how: Split, *, threads: int = 1, may_l
     labels = class_indices(table.columns[schema.target], schema.labels) if schema.labels else None
     parts = split(how, table.n_rows, labels, table.columns.get(how.column) if how.column else None)
     if may_leak:
+        schema, table = settle(schema, table, parts.train)
+        if not schema.features():
+            raise BadTable(
+                "no column is left to predict from", hint="every other column is constant, text or ignored"
+            )
         schema = replace(schema, warnings=(*schema.warnings, *find_leaks(schema, table, parts.train)))
     encoder = fit(schema, table, parts.train, threads)
     train, validation, test = (
@@ -189,11 +206,20 @@ def _samples(table: Table, schema: Schema) -> tuple[Sample, ...]:
         cells = table.columns.get(column.name)
         if cells is None:
             continue
-        if isinstance(cells, Codes):
-            columns[column.name] = list(cells.texts())
-        elif column.kind == "datetime":
-            stamps = np.where(np.isnan(cells), np.nan, cells * 1e6).astype("datetime64[us]")
-            columns[column.name] = [None if np.isnat(stamp) else str(stamp) for stamp in stamps]
+        if isinstance(cells, Mixed):
+            numbers, words = _shown(cells.numbers, column), cells.words.texts()
+            columns[column.name] = [
+                number if word is None else word for number, word in zip(numbers, words, strict=True)
+            ]
         else:
-            columns[column.name] = [None if np.isnan(cell) else cell for cell in cells.tolist()]
+            columns[column.name] = list(cells.texts()) if isinstance(cells, Codes) else _shown(cells, column)
     return tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+
+
+def _shown(cells: Cells, column: Column) -> list[str | float | None]:
+    """Return numbers as they are, times as text."""
+    assert isinstance(cells, np.ndarray)
+    if column.kind != "datetime":
+        return [None if np.isnan(cell) else cell for cell in cells.tolist()]
+    stamps = np.where(np.isnan(cells), np.nan, cells * 1e6).astype("datetime64[us]")
+    return [None if np.isnat(stamp) else str(stamp) for stamp in stamps]

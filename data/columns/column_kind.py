@@ -1,20 +1,25 @@
 """Decides what each column is, from its profile, and says why. Rules only: the same table always gives the same."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from traind.data.columns.profile import Profile
+from traind.data.columns.reading_of import Marks, Reading, readings
+from traind.data.table.arrays import Codes
 from traind.data.table.cell_text import boolean_of
 from traind.data.table.dates import order_of, way_of
-from traind.data.table.schema import Column, Kind, Role
-from traind.data.table.units import CLOCK, unit_of
+from traind.data.table.numbers import Style
+from traind.data.table.schema import Column, Kind, Override, Role
 
-_ID_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$)|[a-z](Id|ID)$|^column_1$")
+_ID_NAME = re.compile(
+    r"(?i:(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$)|[a-z](Id|ID)$|^column_1$|^Unnamed: 0$"
+)
 _NUMBER_NAME = re.compile(r"(^|_|\b)(phone|mobile|fax|isbn|ean|upc|ssn|imei|iban|barcode)", re.IGNORECASE)
 _KEY_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key)$)|[a-z](Id|ID)$")
 _CODE_NAME = re.compile(r"zip|postal|post_?code|plz|area_?code|(^|_)(code|fips|naics|sic|icd)s?(_|$)", re.IGNORECASE)
-_MOSTLY = 0.98  # share from which the rest of a column counts as wrong cells, not as values of another kind
+_HEX = re.compile(r"[0-9a-fA-F-]{16,}\Z")  # of identifiers that programs make
 _UNIQUE = 0.95  # share of distinct values from which a column names rows
+_EXAMPLES = 200  # texts looked at for what free text is like
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +28,18 @@ class _Choice:
     evidence: str
     reason: str = ""  # why it is left out, where it is
     day_order: str = "dmy"
-    mark: str | None = None
+    style: Style | None = None
+    words: tuple[str, ...] = ()
+    undecided: str = ""
+    missing: int = 0  # words for none and zero dates, where numbers or dates are expected
 
 
-def decide(facts: Profile, override: Kind | None = None, *, is_target: bool = False) -> Column:
-    """Return what the column is; `override` is what the user says it is."""
-    if override is not None:
-        choice = _Choice(override, "as set by the request", _reason_for(override))
-        if override == "datetime":
-            choice = _Choice("datetime", choice.evidence, "", _dates(facts).day_order)
-        elif override == "numeric":
-            choice = _Choice("numeric", choice.evidence, mark=_mark(facts))
-    else:
-        choice = _decide(facts, is_target=is_target)
+def decide(
+    facts: Profile, override: Override | None = None, *, is_target: bool = False, marks: Marks | None = None
+) -> Column:
+    """Return what the column is; `override` is what the user says it is, `marks` what the file's numbers are like."""
+    marks = marks or Marks()
+    choice = _decide(facts, marks, is_target=is_target) if override is None else _told(facts, override, marks)
     role: Role = "target" if is_target else ("ignored" if choice.reason else "feature")
     return Column(
         name=facts.name,
@@ -43,63 +47,130 @@ def decide(facts: Profile, override: Kind | None = None, *, is_target: bool = Fa
         evidence=choice.evidence,
         role=role,
         role_reason="" if is_target else choice.reason,
-        missing=facts.missing,
+        missing=facts.missing + choice.missing,
         distinct=facts.distinct,
         day_order="mdy" if choice.day_order == "mdy" else "dmy",
-        has_decimal_comma=facts.field.has_decimal_comma,
-        mark=choice.mark,
+        style=choice.style,
+        words=() if is_target else choice.words,
+        undecided=choice.undecided,  # type: ignore[arg-type]
     )
 
 
-def _reason_for(kind: Kind) -> str:
-    return {"ignore": "as set by the request", "text": "text is not used"}.get(kind, "")
+def _told(facts: Profile, override: Override, marks: Marks) -> _Choice:
+    """Return the choice that the user made, with how the cells are read as that."""
+    said = "as set by the request"
+    found = readings(facts, marks) if override in {"numeric", "datetime", "duration"} else []
+    if override == "datetime":
+        reading = next((one for one in found if one.dates), None)
+        order = reading.dates.order if reading and reading.dates else _order(facts)
+        return _Choice("datetime", said, day_order=order, words=reading.words if reading else ())
+    if override in {"numeric", "duration"}:
+        reading = next((one for one in found if not one.dates), None)
+        choice = _Choice(
+            "numeric", said, style=reading.style if reading else None, words=reading.words if reading else ()
+        )
+        if override == "duration" and choice.style is not None and choice.style.clock:
+            choice = replace(choice, style=Style(clock="m:s"))
+        elif choice.style is None and marks.decimal == ",":
+            choice = replace(choice, style=Style(",", "."))
+        return choice
+    return _Choice(override, said, said if override == "ignore" else "")  # type: ignore[arg-type]
 
 
-def _decide(facts: Profile, *, is_target: bool) -> _Choice:
-    if facts.field.is_nested:
+def _order(facts: Profile) -> str:
+    import polars as pl
+
+    if not isinstance(facts.cells, Codes):
+        return "dmy"
+    return order_of(pl.Series(facts.cells.levels, dtype=pl.String), facts.cells.counts())[0]
+
+
+def _decide(facts: Profile, marks: Marks, *, is_target: bool) -> _Choice:
+    if facts.type == "nested":
         return _Choice("ignore", "cells hold lists, objects or bytes", "lists, objects and bytes are not used")
     if not facts.present:
         return _Choice("ignore", "every cell is missing", "every cell is missing")
+    if facts.is_index and not is_target:
+        return _Choice("ignore", "the index of a DataFrame that was saved along", "index")
     if facts.distinct == 1 and not facts.missing and not is_target:
-        return _Choice("ignore", f"every cell is {facts.levels[0][0]!r}", "constant")
-    if facts.field.is_time:
+        shown = facts.levels[0][0] if facts.levels else facts.smallest
+        return _Choice("ignore", f"every cell is {shown!r}", "constant")
+    if facts.type == "time":
         return _Choice("datetime", "typed as a date or time in the file")
-    if facts.is_counted and facts.distinct <= 2 and all(boolean_of(t) is not None for t, _ in facts.levels):
-        return _Choice("boolean", f"the only values are {_listed(facts)}")
-    if facts.numbers and facts.numbers + facts.no_numbers >= facts.present * _MOSTLY and _is_number_like(facts):
-        return _number(facts, is_target=is_target)
-    return _text(facts, is_target=is_target)
+    return _of_cells(facts, marks, is_target=is_target)
 
 
-def _is_number_like(facts: Profile) -> bool:
-    """Tell whether what is no number would be a wrong cell: in a column of few values, `3+` is one of them."""
-    return facts.numbers + facts.no_numbers == facts.present or not facts.is_counted or facts.distinct > 20
+def _of_cells(facts: Profile, marks: Marks, *, is_target: bool) -> _Choice:
+    if facts.is_counted and facts.distinct <= 2 and all(boolean_of(text) is not None for text, _ in facts.levels):
+        return _Choice("boolean", f"the only values are {' and '.join(repr(text) for text, _ in facts.levels)}")
+    if facts.type == "number":
+        return _number(facts, Reading(1.0), is_target=is_target)
+    found = readings(facts, marks)
+    best = max((one for one in found if one.is_whole), key=lambda one: (one.share >= 0.98, one.share), default=None)
+    if best is None or (best.found and _CODE_NAME.search(facts.name)):
+        return _text(facts, found, is_target=is_target)
+    if best.dates:
+        return _dates(facts, best)
+    return _number(facts, best, is_target=is_target) if best.found is None else _styled(facts, best)
 
 
-def _number(facts: Profile, *, is_target: bool) -> _Choice:
-    wrong = facts.present - facts.numbers - facts.no_numbers
+def _styled(facts: Profile, best: Reading) -> _Choice:
+    """Return the choice of numbers that are not plainly written."""
+    assert best.found is not None
+    written = next((text for text, _ in facts.levels if not text[:1].isdigit() or not text[-1:].isdigit()), None)
+    example = written or max((text for text, _ in facts.levels), key=len)
+    evidence = f"{best.found.what} written like {example!r}"
+    if best.found.is_open:
+        evidence += f", {best.found.style.decimal!r} assumed to be the decimal mark"
+    if best.found.currencies:
+        evidence += f", in several currencies: {', '.join(best.found.currencies)}"
+    return _Choice("numeric", evidence + _beside(best), style=best.style, words=best.words, missing=facts.no_numbers)
+
+
+def _dates(facts: Profile, best: Reading) -> _Choice:
+    assert best.dates is not None
+    evidence = f"dates written as {' and '.join(best.dates.ways)}"
+    if best.dates.ways == ("20141013",):
+        evidence = "eight digits that are all days, as in 20141013"
+    if "13/10/2014" in best.dates.ways:
+        first = "day" if best.dates.order == "dmy" else "month"
+        evidence += f", the {first} first" + ("" if best.dates.is_settled else " (assumed: no cell settles it)")
+    missing = facts.no_numbers + best.dates.zeros
+    if best.dates.zeros:
+        evidence += f", {best.dates.zeros:,} zero dates taken as missing"
+    return _Choice("datetime", evidence + _beside(best), "", best.dates.order, words=best.words, missing=missing)
+
+
+def _beside(reading: Reading) -> str:
+    if not reading.words:
+        return ""
+    named = ", ".join(map(repr, reading.words[:3])) + (", ..." if len(reading.words) > 3 else "")
+    return f", beside {named} in {1.0 - reading.share:.1%} of the cells"
+
+
+def _number(facts: Profile, best: Reading, *, is_target: bool) -> _Choice:
+    """Return the choice for plain numbers."""
+    wrong = 0 if best.words else facts.present - facts.numbers - facts.no_numbers
     evidence = f"{facts.distinct:,} distinct numbers" if not wrong else f"numbers, but for {wrong:,} cells"
-    if facts.integers < facts.numbers or wrong or is_target:
-        return _Choice("numeric", evidence)
+    if facts.integers < facts.numbers or wrong or is_target or best.words:
+        return _Choice("numeric", evidence + _beside(best), words=best.words, missing=facts.no_numbers)
     if facts.leading_zeros:
         return _code(facts, "digits with leading zeros")
     if _is_days(facts):
         return _Choice("datetime", "eight digits that are all days, as in 20141013")
+    whole = f"{facts.distinct:,} distinct whole numbers"
     if _is_row_name(facts):
-        return _Choice("text", f"{facts.distinct:,} distinct whole numbers in {facts.present:,} cells", "identifier")
-    width = facts.shortest
-    is_code = width == facts.longest and facts.round_numbers < facts.present / 2 and facts.smallest is not None
-    repeats = facts.present / max(facts.distinct, 1)
-    is_named = bool(_CODE_NAME.search(facts.name)) and width >= 3
-    if is_code and facts.smallest > 0 and (width >= 5 or is_named) and repeats >= 10 and facts.is_counted:  # type: ignore[operator]
-        return _code(
-            facts, f"whole numbers of {width} digits each, {facts.distinct:,} of them, {repeats:.0f} cells each"
-        )
+        undecided = "counter" if is_counter(facts) else ""
+        return _Choice("text", f"{whole} in {facts.present:,} cells", "identifier", undecided=undecided)
+    width, repeats = facts.shortest, facts.present / max(facts.distinct, 1)
+    is_code = width == facts.longest and facts.round_numbers < facts.present / 2 and (facts.smallest or 0) > 0
+    if is_code and width >= 3 and repeats >= 10 and facts.is_counted and _CODE_NAME.search(facts.name):
+        return _code(facts, f"whole numbers of {width} digits each, {facts.distinct:,} of them, called a code")
     if _KEY_NAME.search(facts.name) and repeats >= 2 and facts.distinct > 2:
-        return _Choice(
-            "categorical", f"{facts.distinct:,} distinct whole numbers called an id: names, not quantities"
-        )
-    return _Choice("numeric", f"{facts.distinct:,} distinct whole numbers")
+        return _Choice("categorical", f"{whole} called an id: names, not quantities")
+    if is_code and width >= 5 and repeats >= 10 and facts.is_counted:
+        return _Choice("numeric", f"{whole} of {width} digits each", undecided="code")
+    return _Choice("numeric", whole, missing=facts.no_numbers)
 
 
 def _code(facts: Profile, why: str) -> _Choice:
@@ -132,56 +203,33 @@ def _is_days(facts: Profile) -> bool:
 
 
 def _is_day(text: str) -> bool:
-    return 1 <= int(text[4:6]) <= 12 and 1 <= int(text[6:]) <= 31
+    return 1 <= int(text[4:6]) <= 12 and 1 <= int(text[6:8]) <= 31
 
 
-def _text(facts: Profile, *, is_target: bool) -> _Choice:
-    dates = _dates(facts)
-    if dates.kind == "datetime":
-        return dates
-    mark = _mark(facts)
-    if mark is not None and not _CODE_NAME.search(facts.name):
-        written = next((text for text, _ in facts.levels if not text[:1].isdigit() or not text[-1:].isdigit()), None)
-        example = written or max((text for text, _ in facts.levels), key=len)
-        what = "times, read as seconds" if mark == CLOCK else "numbers"
-        return _Choice("numeric", f"{what} written like {example!r}", mark=mark)
-    distinct = f"{facts.distinct:,} distinct texts in {facts.present:,} cells"
-    if facts.numbers >= facts.present * 0.5:
-        distinct += f", {facts.numbers / facts.present:.1%} of them numbers"
+def _text(facts: Profile, found: list[Reading], *, is_target: bool) -> _Choice:
+    """Return the choice for a column of words: categories, free text, or names of rows."""
+    evidence = f"{facts.distinct:,} distinct texts in {facts.present:,} cells"
+    if found:
+        what = "dates" if found[0].dates else "numbers"
+        evidence += f", {found[0].share:.1%} of them {what}"
     if is_target:
-        return _Choice("categorical", distinct)
-    if facts.distinct >= facts.present * 0.9 and facts.distinct > 50:
-        return _Choice("text", distinct, "text is not used")
-    if facts.distinct > max(50, facts.present * 0.5):
-        return _Choice("text", f"{distinct}: too few repeat", "text is not used")
-    return _Choice("categorical", distinct)
+        return _Choice("categorical", evidence)
+    if not is_free_text(facts):
+        return _Choice("categorical", evidence)
+    if _are_identifiers(facts):
+        return _Choice("text", evidence + ": names of rows", "identifier")
+    return _Choice("text", evidence, "text is not used")
 
 
-def _mark(facts: Profile) -> str | None:
-    """Return the mark of the numbers in a column of text, None where they have none or it is no such column."""
-    texts = [text for text, _ in facts.levels]
-    if not facts.field.is_text or facts.distinct <= 2 or facts.numbers == facts.present:
-        return None
-    found = unit_of(texts, has_decimal_comma=facts.field.has_decimal_comma)
-    least = len(texts) if facts.is_counted and facts.distinct <= 20 else len(texts) * _MOSTLY
-    return found[0] if found and found[1] >= least else None
+def is_free_text(facts: Profile) -> bool:
+    """Tell whether too few cells repeat to be categories."""
+    return facts.distinct > max(50, facts.present * 0.5)
 
 
-def _dates(facts: Profile) -> _Choice:
-    """Return the choice of datetime where nearly all texts looked at are dates, of ignore otherwise."""
-    ways: dict[str, int] = {}
-    for text, _ in facts.levels:
-        if way := way_of(text):
-            ways[way] = ways.get(way, 0) + 1
-    if sum(ways.values()) < max(1.0, len(facts.levels) * _MOSTLY):
-        return _Choice("ignore", "no dates")
-    order, is_settled = order_of(text for text, _ in facts.levels)
-    evidence = f"dates written as {' and '.join(sorted(ways))}"
-    if "13/10/2014" in ways:
-        first = "day" if order == "dmy" else "month"
-        evidence += f", the {first} first" + ("" if is_settled else " (assumed: no cell settles it)")
-    return _Choice("datetime", evidence, "", order)
-
-
-def _listed(facts: Profile) -> str:
-    return " and ".join(repr(text) for text, _ in facts.levels)
+def _are_identifiers(facts: Profile) -> bool:
+    """Tell whether texts that are all distinct only name rows: by their name, or as programs make them."""
+    if facts.distinct < facts.present * _UNIQUE - 1:
+        return False
+    texts = [text for text, _ in facts.levels[:_EXAMPLES]]
+    is_one_word = sum(" " not in text for text in texts) > 0.9 * len(texts)
+    return is_one_word and (_is_called_id(facts) or all(_HEX.match(text) for text in texts))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traind.data.table.arrays import Codes, Numbers
+from traind.data.table.cell_text import text_of_number
 
 _EXACT = 20_000  # numbers up to which they are sorted to be counted
 _RANGE = 1 << 22  # of whole numbers, within which each has a place of its own
@@ -54,11 +55,6 @@ def coded(values: Numbers) -> Codes:
     codes = np.full(len(values), -1, np.int32)
     codes[present] = rank[inverse]
     return Codes(codes, tuple(texts[i] for i in order))
-
-
-def text_of_number(number: float) -> str:
-    """Return a number as a file would have it: a whole one without a point."""
-    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
 
 
 def _places(values: Numbers) -> NDArray[np.int64] | None:

@@ -1,43 +1,46 @@
-"""From an open table and a request to a schema: which columns are used, as what, for which task, and what is odd."""
+"""From a raw table and a request to a schema: which columns are used, as what, for which task, and what is odd."""
+
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from traind.data.columns.column_kind import decide, is_counter
-from traind.data.columns.profile import Profile, profile
+from traind.data.columns.column_kind import decide, is_counter, is_free_text
+from traind.data.columns.profile import Profile
+from traind.data.columns.reading_of import Marks
 from traind.data.columns.request import Request
 from traind.data.columns.warnings import remarks_on, remarks_on_target
 from traind.data.errors import BadTable
-from traind.data.reading.open_table import OpenTable
+from traind.data.reading.formats import Options
 from traind.data.table.cell_text import boolean_of, number_of
-from traind.data.table.schema import Column, Kind, Remark, Schema, Task
+from traind.data.table.schema import Column, Kind, Override, Remark, Schema, Task
 
 _FEW_NUMBERS = 10  # distinct whole numbers up to which a target is taken as classes
+_MANY_NUMBERS = 100  # up to which they might be
 _MANY_LABELS = 1_000
 
 
-def infer_schema(table: OpenTable, request: Request) -> Schema:
+def plan(profiles: dict[str, Profile], request: Request, options: Options) -> Schema:
     """Return the schema, or raise `BadTable` where the table cannot serve the request."""
-    names = list(table.fields)
+    names = list(profiles)
     _check_names(names, request)
-    _check_nested(table, request)
-    target = request.target or names[-1]
-    profiles = profile(table, table.held.__setitem__)
-    columns = [_column(profiles[name], request, target) for name in names]
+    _check_nested(profiles, request)
+    target = request.target or next((name for name in reversed(names) if not profiles[name].is_index), names[-1])
+    columns = _with_marks(options, lambda marks: [_column(profiles[name], request, target, marks) for name in names])
     counter = _use_counter(columns, profiles)
     facts = profiles[target]
     column = next(column for column in columns if column.name == target)
     task, reason, labels = _task(facts, column, request)
     kind: Kind = "numeric" if task == "regression" else "categorical"
     columns = [replace(c, kind=kind) if c.name == target else c for c in columns]
-    if not any(c.role == "feature" for c in columns):
+    if not any(c.role == "feature" or c.undecided == "counter" for c in columns):
         raise BadTable("no column is left to predict from", hint="every other column is constant, text or ignored")
-    remarks = [*remarks_on_target(facts, task), *remarks_on(columns, profiles)]
+    remarks = [*remarks_on_target(facts, column, task, labels), *remarks_on(columns, profiles)]
     if counter is not None:
         remarks.append(counter)
     if request.target is None:
         remarks.insert(0, Remark("no_target", f"no target was named: it is {target!r}, the last column", target))
     return Schema(
-        n_rows=table.n_rows - facts.missing,
+        n_rows=facts.present,
         target=target,
         task=task,
         task_reason=reason,
@@ -45,6 +48,21 @@ def infer_schema(table: OpenTable, request: Request) -> Schema:
         columns=tuple(columns),
         warnings=tuple(remarks),
     )
+
+
+def decided(profiles: dict[str, Profile], options: Options) -> list[Column]:
+    """Return what each column is by itself, no target being known."""
+    return _with_marks(options, lambda marks: [decide(facts, marks=marks) for facts in profiles.values()])
+
+
+def _with_marks(options: Options, decide_all: Callable[[Marks], list[Column]]) -> list[Column]:
+    """Decide all columns, again where those that are sure of their decimal mark tell of the others."""
+    columns = decide_all(Marks(options.decimal, options.thousands))
+    styles = [column.style for column in columns if column.style is not None and "assumed" not in column.evidence]
+    has_comma = any(style.decimal == "," and not (style.clock or style.has_spans) for style in styles)
+    if options.decimal is None and has_comma:
+        columns = decide_all(Marks(",", options.thousands))
+    return [replace(column, missing_words=options.missing) for column in columns] if options.missing else columns
 
 
 def _check_names(names: list[str], request: Request) -> None:
@@ -64,7 +82,7 @@ def _check_names(names: list[str], request: Request) -> None:
             )
 
 
-def _check_nested(table: OpenTable, request: Request) -> None:
+def _check_nested(profiles: dict[str, Profile], request: Request) -> None:
     """Raise `BadTable` where a column is asked for by name that only holds what cannot be learned from."""
     asked = {
         "features": request.features or (),
@@ -72,25 +90,28 @@ def _check_nested(table: OpenTable, request: Request) -> None:
     }
     for field, wanted in asked.items():
         for name in wanted:
-            if table.fields[name].is_nested:
+            if profiles[name].type == "nested":
                 raise BadTable(f"{field} names {name!r}, which holds lists, objects or bytes")
 
 
-def _column(facts: Profile, request: Request, target: str) -> Column:
+def _column(facts: Profile, request: Request, target: str, marks: Marks) -> Column:
+    override: Override | None = request.columns.get(facts.name)
     if facts.name == target:
-        return decide(facts, request.columns.get(target), is_target=True)
+        return decide(facts, override, is_target=True, marks=marks)
     chosen = request.features is not None and facts.name in request.features
-    override = request.columns.get(facts.name)
-    column = decide(facts, override)
+    column = decide(facts, override, marks=marks)
     if facts.name in request.ignore or override == "ignore":
         return replace(column, role="ignored", role_reason="as set by the request")
     if request.features is not None and not chosen:
         return replace(column, role="ignored", role_reason="not among the requested features")
     if request.validation.kind == "group" and facts.name == request.validation.column and not chosen:
         return replace(column, role="ignored", role_reason="names the groups of the split")
-    if chosen and override is None and column.kind == "text":
-        kind: Kind = "numeric" if facts.numbers == facts.present else "categorical"
-        return replace(column, kind=kind, role="feature", role_reason="", evidence="requested as a feature")
+    if chosen and override is None and column.role == "ignored":
+        is_text = column.kind == "text" and facts.numbers < facts.present and is_free_text(facts)
+        kind: Kind = "text" if is_text else "numeric" if facts.numbers == facts.present else "categorical"
+        return replace(
+            column, kind=kind, role="feature", role_reason="", undecided="", evidence="requested as a feature"
+        )
     return column
 
 
@@ -100,7 +121,7 @@ def _use_counter(columns: list[Column], profiles: dict[str, Profile]) -> Remark 
         return None
     for place, column in enumerate(columns):
         if column.role_reason == "identifier" and is_counter(profiles[column.name]):
-            columns[place] = replace(column, kind="numeric", role="feature", role_reason="")
+            columns[place] = replace(column, kind="numeric", role="feature", role_reason="", undecided="")
             message = f"{column.name!r} counts the rows, and is used as no other column can be"
             return Remark("counter", message, column.name)
     return None
@@ -108,14 +129,15 @@ def _use_counter(columns: list[Column], profiles: dict[str, Profile]) -> Remark 
 
 def _task(facts: Profile, column: Column, request: Request) -> tuple[Task, str, tuple[str, ...]]:
     """Return the task, the reason for it, and the labels of its classes."""
-    if facts.field.is_nested:
+    if facts.type == "nested":
         raise BadTable(f"the target {facts.name!r} holds lists, objects or bytes")
     if not facts.present:
         raise BadTable(f"the target {facts.name!r} is missing in every row")
     if facts.distinct == 1:
-        raise BadTable(f"the target {facts.name!r} is {facts.levels[0][0]!r} in every row: nothing can be learned")
+        shown = facts.levels[0][0] if facts.levels else facts.smallest
+        raise BadTable(f"the target {facts.name!r} is {shown!r} in every row: nothing can be learned")
     override = request.columns.get(facts.name)
-    if request.task == "regression" or (request.task == "auto" and override == "numeric"):
+    if request.task == "regression" or (request.task == "auto" and override in {"numeric", "duration"}):
         return "regression", "as set by the request", ()
     if request.task == "auto" and override is None and (reason := _is_regression(facts, column)):
         return "regression", reason, ()

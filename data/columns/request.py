@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from traind.data.table.schema import Kind
+from traind.data.table.schema import Override
 
 SplitKind = Literal["auto", "random", "stratified", "time", "group"]
 
@@ -26,5 +26,5 @@ class Request(Struct, frozen=True, kw_only=True):
     task: Literal["auto", "regression", "binary", "multiclass"] = "auto"
     features: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
-    columns: dict[str, Kind] = {}
+    columns: dict[str, Override] = {}
     validation: Split = Split()

@@ -7,16 +7,22 @@ from traind.data.table.schema import Column, Remark, Task
 
 NEARLY = 0.999  # share of one value from which a column is nearly constant
 MANY = 1_000  # distinct values of a category from which it is remarked on
+MANY_CLASSES = 20  # distinct whole numbers of a target from which few would call them classes
+_IMBALANCE = 0.05  # share of the rarest class below which it is remarked on
 
 _ASKED_FOR = {"as set by the request", "not among the requested features", "names the groups of the split"}
-_CODES = {"constant": "constant", "identifier": "identifier", "every cell is missing": "empty"}
+_CODES = {"constant": "constant", "identifier": "identifier", "every cell is missing": "empty", "index": "index"}
 
 
 def remarks_on(columns: Iterable[Column], profiles: dict[str, Profile]) -> list[Remark]:
     """Return the remarks on these columns."""
     found: list[Remark] = []
     for column in columns:
-        found += _remarks(column, profiles[column.name])
+        facts = profiles[column.name]
+        if column.role_reason not in _ASKED_FOR and facts.missing_words:
+            words = ", ".join(f"{text!r} ({n:,})" for text, n in facts.missing_words)
+            found.append(Remark("missing_words", f"{column.name!r}: taken as missing: {words}", column.name))
+        found += _remarks(column, facts)
     return found
 
 
@@ -25,41 +31,72 @@ def _remarks(column: Column, facts: Profile) -> list[Remark]:
     if column.role == "target" or column.role_reason in _ASKED_FOR:
         return []
     if column.role == "ignored":
-        is_mixed = column.kind == "text" and _is_mixed(facts)
-        code = "mixed" if is_mixed else _CODES.get(column.role_reason, column.kind)
-        return [Remark(code, left_out, name)]
+        code = "mixed" if is_mixed(column) else _CODES.get(column.role_reason, column.kind)
+        return [] if column.undecided else [Remark(code, left_out, name)]
+    if column.words:
+        return [Remark("words", f"{name!r}: {column.evidence}: each word is a feature of its own", name)]
+    if is_mixed(column):
+        what = "dates" if column.evidence.endswith("dates") else "numbers"
+        return [Remark("mixed", f"{name!r} mixes {what} and text, and is read as text: {column.evidence}", name)]
     if column.kind == "categorical" and column.distinct > MANY:
         return [Remark("high_cardinality", f"{name!r} has {column.distinct:,} distinct values", name)]
     if column.kind == "numeric" and facts.infinite:
         return [Remark("infinite", f"{name!r} is infinite in {facts.infinite:,} row(s): read as very large", name)]
-    if column.kind == "categorical" and _is_mixed(facts):
-        return [Remark("mixed", f"{name!r} mixes numbers and text, and is read as text: {column.evidence}", name)]
     if facts.is_counted and facts.levels and facts.levels[0][1] >= NEARLY * facts.n_rows:
         text, n = facts.levels[0]
         return [Remark("nearly_constant", f"{name!r} is {text!r} in {n / facts.n_rows:.2%} of the rows", name)]
+    return _open(column)
+
+
+def _open(column: Column) -> list[Remark]:
+    """Return the remark on what the cells leave open."""
+    if "assumed to be the decimal mark" in column.evidence:
+        hint = "say which it is: decimal or thousands, as the file is put"
+        return [Remark("decimal_mark", f"{column.name!r}: {column.evidence}; {hint}", column.name)]
+    if "taken as missing" in column.evidence:
+        return [Remark("zero_dates", f"{column.name!r}: {column.evidence}", column.name)]
     if "assumed" in column.evidence:
-        return [Remark("day_order", f"{name!r}: {column.evidence}", name)]
+        return [Remark("day_order", f"{column.name!r}: {column.evidence}", column.name)]
+    if "several currencies" in column.evidence:
+        return [Remark("currencies", f"{column.name!r}: {column.evidence}: they are not converted", column.name)]
     return []
 
 
-def _is_mixed(facts: Profile) -> bool:
-    return facts.present < 2 * facts.numbers and facts.numbers < facts.present
+def is_mixed(column: Column) -> bool:
+    """Tell whether a column is read as text though most of its cells are like numbers or dates."""
+    return column.kind in {"categorical", "text"} and column.evidence.endswith(("of them numbers", "of them dates"))
 
 
-def remarks_on_target(facts: Profile, task: Task) -> list[Remark]:
+def remarks_on_target(facts: Profile, column: Column, task: Task, labels: tuple[str, ...]) -> list[Remark]:
     """Return the remarks on the target's cells."""
     found = []
     if facts.missing:
         message = f"{facts.missing:,} rows without {facts.name!r}, the target, are left out"
         found.append(Remark("missing_target", message, facts.name))
+    found += _open(column)
     if task == "regression":
-        return found
+        return [*found, *_may_be_classes(facts)]
+    if is_mixed(column):
+        message = f"the target {facts.name!r} is read as {len(labels):,} classes: {column.evidence}"
+        found.append(Remark("mixed", message, facts.name))
     once = [text for text, n in facts.levels if n == 1]
     if once:
         named = ", ".join(map(repr, once[:5])) + (f" and {len(once) - 5} more" if len(once) > 5 else "")
         message = f"only one row is of class {named}: it is trained on and cannot be validated"
         return [*found, Remark("rare_class", message, facts.name)]
     text, least = min(facts.levels, key=lambda level: level[1])
-    if least * 20 < facts.present:
+    if least < _IMBALANCE * facts.present:
         found.append(Remark("imbalance", f"only {least / facts.present:.1%} of the rows are {text!r}", facts.name))
     return found
+
+
+def _may_be_classes(facts: Profile) -> list[Remark]:
+    """Return the remark on a target of few whole numbers, which could be names."""
+    is_whole = facts.integers == facts.numbers == facts.present
+    if not is_whole or facts.distinct > 2 * MANY_CLASSES or facts.present < 10 * facts.distinct:
+        return []
+    message = (
+        f"the target {facts.name!r} has {facts.distinct} distinct whole numbers and is predicted as a quantity; "
+        'if they are names of classes, say "task": "multiclass"'
+    )
+    return [Remark("whole_numbers", message, facts.name)]

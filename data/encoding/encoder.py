@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct, convert, to_builtins
 from numpy.typing import NDArray
 
-from traind.data.table.arrays import Cells, Codes, Numbers, Table, take
+from traind.data.table.arrays import Cells, Codes, Mixed, Numbers, Table, take
 from traind.data.table.cell_text import boolean_of, canonical_number, number_of
 from traind.data.table.schema import Column, Schema
 from traind.data.threads import mapped
@@ -37,13 +37,14 @@ class Feature(Struct, frozen=True):
     """One numeric column of the encoded table: which column it is from, and which part of it."""
 
     column: str
-    part: str = "value"  # value, missing, or a part of a time
+    part: str = "value"  # value, missing, word, or a part of a time
     scale: Scale | None = None  # None: 0 or 1, as it is
+    word: str = ""  # whose presence it says, of the part word
 
     @property
     def name(self) -> str:
         """Return a name for people."""
-        return self.column if self.part == "value" else f"{self.column}: {self.part}"
+        return self.column if self.part == "value" else f"{self.column}: {self.word or self.part}"
 
 
 class Vocabulary(Struct, frozen=True):
@@ -108,7 +109,7 @@ class Encoder(Struct, frozen=True):
             block = slice(start, start + _BLOCK)
             chosen = block if rows is None else rows[block]
             for i, feature in enumerate(self.features):
-                numeric[block, i] = _numbers(_numbers_in(table, feature.column)[chosen], feature)
+                numeric[block, i] = _numbers(take(table.columns[feature.column], chosen), feature)
             for i, (vocabulary, lookup) in enumerate(zip(self.vocabularies, lookups, strict=True)):
                 categorical[block, i] = lookup[_codes_in(table, vocabulary.column)[chosen]]
 
@@ -151,13 +152,22 @@ def class_indices(cells: Cells, labels: Sequence[str]) -> NDArray[np.int64]:
     raise TypeError("classes are text")
 
 
-def _fit_numbers(column: Column, cells: Numbers) -> list[Feature]:
-    has_missing = bool(np.isnan(cells).any())
-    found = [Feature(column.name, "missing")] if has_missing else []
+def _fit_numbers(column: Column, cells: Numbers | Mixed) -> list[Feature]:
+    words = [Feature(column.name, "word", None, word) for word in column.words] if isinstance(cells, Mixed) else []
+    values = cells.numbers if isinstance(cells, Mixed) else cells
+    found = [Feature(column.name, "missing")] if _is_missing(cells).any() else []
+    found += words
     if column.kind == "datetime":
-        parts = [part for part in _TIME_PARTS if _varies(_time_part(cells, part))]
-        return [Feature(column.name, part, _fit_scale(_time_part(cells, part))) for part in parts] + found
-    return [Feature(column.name, "value", _fit_scale(cells)), *found] if _varies(cells) else found
+        parts = [part for part in _TIME_PARTS if _varies(_time_part(values, part))]
+        return [Feature(column.name, part, _fit_scale(_time_part(values, part))) for part in parts] + found
+    return [Feature(column.name, "value", _fit_scale(values)), *found] if _varies(values) else found
+
+
+def _is_missing(cells: Numbers | Mixed) -> NDArray[np.bool_]:
+    if isinstance(cells, Mixed):
+        found: NDArray[np.bool_] = np.isnan(cells.numbers) & (cells.words.codes < 0)
+        return found
+    return np.isnan(cells)
 
 
 def _varies(values: Numbers) -> bool:
@@ -202,25 +212,32 @@ def quantiles(ordered: NDArray[Any], shares: NDArray[np.float64]) -> NDArray[Any
     return found
 
 
-def _numbers_in(table: Table, column: str) -> Numbers:
-    cells = table.columns[column]
-    assert not isinstance(cells, Codes)
-    return cells
-
-
 def _codes_in(table: Table, column: str) -> NDArray[np.int32]:
     cells = table.columns[column]
     assert isinstance(cells, Codes)
     return cells.codes
 
 
-def _numbers(cells: Numbers, feature: Feature) -> NDArray[Any]:
+def _numbers(cells: Cells, feature: Feature) -> NDArray[Any]:
+    assert not isinstance(cells, Codes)
     if feature.part == "missing":
-        return np.isnan(cells)
-    values = cells if feature.part == "value" else _time_part(cells, feature.part)
+        return _is_missing(cells)
+    if feature.part == "word":
+        return (
+            cells.words.codes == _place(cells.words, feature.word)
+            if isinstance(cells, Mixed)
+            else np.zeros(len(cells))
+        )
+    numbers = cells.numbers if isinstance(cells, Mixed) else cells
+    values = numbers if feature.part == "value" else _time_part(numbers, feature.part)
     assert feature.scale is not None
     with np.errstate(invalid="ignore", over="ignore"):  # infinite cells
         return smooth_clip((values - feature.scale.center) * feature.scale.factor)
+
+
+def _place(words: Codes, word: str) -> int:
+    """Return the code of a word, one that no cell has where there is none."""
+    return words.levels.index(word) if word in words.levels else len(words.levels)
 
 
 def smooth_clip(z: Numbers) -> Numbers:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from traind.data.columns.request import Split
 from traind.data.errors import BadTable
-from traind.data.table.arrays import Cells, Codes
+from traind.data.table.arrays import Cells, Codes, Mixed
 from traind.data.table.cell_text import number_of
 
 Indices = NDArray[np.int64]
@@ -87,7 +87,7 @@ def _spread(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.f
 
 def _by_time(by: Cells) -> NDArray[np.float64]:
     """Order rows by the column, the missing first, equal ones as they stand in the file."""
-    values = _places(by) if isinstance(by, Codes) else by
+    values = _places(by) if isinstance(by, Codes) else by.numbers if isinstance(by, Mixed) else by
     order = np.argsort(np.where(np.isnan(values), -np.inf, values), kind="stable")
     return _ranks(order) / len(values)
 
@@ -104,7 +104,14 @@ def _places(by: Codes) -> NDArray[np.float64]:
 
 def _by_group(by: Cells, request: Split, rng: np.random.Generator) -> NDArray[np.float64]:
     """Put whole groups side by side in random order; however large they are, each part gets one where it can."""
-    _, group = np.unique(by.codes if isinstance(by, Codes) else by, return_inverse=True)
+    names = (
+        by.codes
+        if isinstance(by, Codes)
+        else np.where(by.words.codes >= 0, -1e300 - by.words.codes, by.numbers)
+        if isinstance(by, Mixed)
+        else by
+    )
+    _, group = np.unique(names, return_inverse=True)
     counts = np.bincount(group)
     order = rng.permutation(len(counts))
     middle = (np.cumsum(counts[order]) - counts[order] / 2) / len(group)

@@ -1,13 +1,13 @@
 """How a CSV file is written: its delimiter, its names, where its rows begin. Found from its first part, by rules.
 
-Imports neither numpy nor duckdb.
+Imports neither numpy nor polars.
 """
 
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from traind.data.errors import BadCell, BadTable
 from traind.data.reading.formats import Format, open_text
-from traind.data.reading.number_guess import Guess, guess
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -25,69 +24,82 @@ MAX_LINE = 4_000_000  # characters; a longer line is no table's
 _SAMPLE = 1_000_000  # characters looked at
 _SAMPLE_LINES = 100  # lines looked at, where they are long
 _SAMPLE_RECORDS = 200  # that tell the delimiter
-GUESS_RECORDS = 1_000  # that say which columns hold numbers
-_LEAST_RECORDS = 64
-_GUESS_CELLS = 200_000
 _DELIMITERS = (",", ";", "\t", "|")
-_COMMA_NUMBER = re.compile(r"\s*[+-]?\d+,\d+\s*\Z")
-_GROUPED_NUMBER = re.compile(r"\s*[+-]?[1-9]\d{0,2}(?:\.\d{3})+\s*\Z")
-_POINT_NUMBER = re.compile(r"\s*[+-]?\d*\.\d+\s*\Z")
+_SEP_LINE = re.compile(r"(?i)\ufeff?\"?sep=([^\r\n])\"?\r?\n?\Z")  # Excel's
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a CSV file is written. `skip` counts blank lines above the header."""
+    """How a CSV file is written. `skip` counts the lines above the header, `first` those above the first row."""
 
     delimiter: str
     names: tuple[str, ...] = ()
     skip: int = 0
-    has_decimal_comma: bool = False
+    first: int = 1
+    quote: str | None = '"'
     has_backslash: bool = False  # a quote within quotes is written \\" instead of ""
-    guess: Guess = field(default_factory=Guess)  # not made where numbers have a decimal comma
-    nested: frozenset[int] = frozenset()  # columns that JSON lines hold lists or objects in
+    comment: str | None = None
+    has_header: bool = True
 
 
 def sniff(path: Path, form: Format) -> Dialect:
-    """Return the dialect of a CSV or TSV file that was scanned; raise `BadTable` where it has no usable header."""
+    """Return the dialect of a CSV or TSV file; raise `BadTable` where it has no usable header."""
+    options = form.options
     text, is_whole = _sample(path, form)
     lines = list(StringIO(text, newline=""))
-    skip = next((i for i, line in enumerate(lines) if line.strip("\r\n")), len(lines))
+    skip = options.skip
+    delimiter = options.delimiter
+    if skip < len(lines) and (said := _SEP_LINE.match(lines[skip])):
+        delimiter, skip = delimiter or said[1], skip + 1
+    skip += next((i for i, line in enumerate(lines[skip:]) if _is_content(line, options.comment)), len(lines))
     body = "".join(lines[skip:])
     if not body.strip():
         raise BadTable("the file is empty", hint="the first line must hold the names of the columns")
-    dialect = Dialect(",", has_backslash='\\"' in body and '""' not in body)
-    dialect = replace(dialect, delimiter="\t" if form.kind == "tsv" else _delimiter(body, dialect))
-    records = _first_records(body, dialect, GUESS_RECORDS, is_whole=is_whole)
-    if not records:
-        raise BadTable(f"line {skip + 1} begins a row that does not end", hint="is a quote left open?")
-    _check_header(body, dialect, skip + 1)
-    dialect = replace(dialect, names=_names(records[0], skip + 1), skip=skip)
-    if dialect.delimiter != "," and _has_decimal_comma(records[1:]):
-        return replace(dialect, has_decimal_comma=True)
-    return replace(dialect, guess=guess(records[1 : guessed_from(len(records[0]))], len(records[0])))
+    quote = '"' if options.quote is None else options.quote or None
+    has_backslash = quote == '"' and '\\"' in body and '""' not in body
+    dialect = Dialect("\t", skip=skip, quote=quote, has_backslash=has_backslash, comment=options.comment)
+    if form.kind == "csv" or delimiter:
+        dialect = replace(dialect, delimiter=delimiter or _delimiter(body, dialect))
+    return _with_names(body, dialect, is_whole=is_whole, has_header=options.header)
 
 
-def _check_header(body: str, dialect: Dialect, line: int) -> None:
+def _with_names(body: str, dialect: Dialect, *, is_whole: bool, has_header: bool) -> Dialect:
+    line = dialect.skip + 1
+    if not _first_records(body, dialect, _SAMPLE_RECORDS, is_whole=is_whole):
+        raise BadTable(f"line {line} begins a row that does not end", hint="is a quote left open?")
+    reader = read_records(StringIO(body, newline=""), dialect, is_strict=True)
     try:
-        next(read_records(StringIO(body, newline=""), dialect, is_strict=True))
+        header = next(reader)
     except csv.Error:
         raise BadTable(f"line {line}, the header, cannot be read: text stands behind a closing quote") from None
+    if not has_header:
+        names = tuple(f"column_{i}" for i in range(1, len(header) + 1))
+        check_names(list(names), None)
+        return replace(dialect, names=names, first=dialect.skip, has_header=False)
+    return replace(dialect, names=_names(header, line), first=dialect.skip + reader.line_num)
 
 
-def guessed_from(width: int) -> int:
-    """Return how many records of so many cells a guess is made from."""
-    return min(GUESS_RECORDS, max(_LEAST_RECORDS, _GUESS_CELLS // width))
+def _is_content(line: str, comment: str | None) -> bool:
+    return bool(line.strip("\r\n\ufeff")) and not (comment and line.startswith(comment))
+
+
+def without_comments(lines: Iterable[str], comment: str | None) -> Iterator[str]:
+    """Yield the lines, those that are comments as blank ones, so that lines are counted right."""
+    for line in lines:
+        yield "\n" if comment and line.startswith(comment) else line
 
 
 def read_records(lines: Iterable[str], dialect: Dialect, *, is_strict: bool = False) -> "Reader":
     """Return a reader of the lines' records; a strict one raises `csv.Error` where quotes are out of place."""
     csv.field_size_limit(MAX_LINE)
     return csv.reader(
-        lines,
+        without_comments(lines, dialect.comment) if dialect.comment else lines,
         delimiter=dialect.delimiter,
+        quotechar=dialect.quote or '"',
+        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
         doublequote=not dialect.has_backslash,
         escapechar="\\" if dialect.has_backslash else None,
-        skipinitialspace=True,
+        skipinitialspace=dialect.delimiter != " ",
         strict=is_strict,
     )
 
@@ -132,12 +144,12 @@ def _first_records(body: str, dialect: Dialect, limit: int, *, is_whole: bool) -
 
 def _names(header: list[str], line: int) -> tuple[str, ...]:
     """Return the columns' names; a nameless one (an index that was saved along) is called by its position."""
-    names = [name.strip() or f"column_{i}" for i, name in enumerate(header, 1)]
+    names = [name.strip("\ufeff \t\r\n") or f"column_{i}" for i, name in enumerate(header, 1)]
     check_names(names, line)
     if all(_is_number(name) for name in names) and not _is_count(names):
         raise BadTable(
             f"line {line} looks like values, not names: {', '.join(names[:5])}",
-            hint="the first line must hold the names of the columns",
+            hint='the first line must hold the names of the columns; if it has none, say "header": false',
         )
     return tuple(names)
 
@@ -167,10 +179,3 @@ def _is_number(name: str) -> bool:
 def _is_count(names: list[str]) -> bool:
     """Tell whether the names are 0, 1, 2 ... or 1, 2, 3 ...: what programs write for columns without names."""
     return names in ([str(i) for i in range(len(names))], [str(i + 1) for i in range(len(names))])
-
-
-def _has_decimal_comma(records: list[list[str]]) -> bool:
-    """Tell whether numbers are written `3,14`: some cells look so, none has a point but to set thousands apart."""
-    cells = [cell for record in records for cell in record]
-    points = [cell for cell in cells if _POINT_NUMBER.match(cell)]
-    return any(map(_COMMA_NUMBER.match, cells)) and all(map(_GROUPED_NUMBER.match, points))

@@ -1,26 +1,47 @@
-"""The kinds of files a table comes in, and how their bytes and text are opened. Imports neither numpy nor duckdb.
+"""The kinds of files a table comes in, how they are written, and how their bytes and text are opened.
 
-A format is written `csv`, `csv.gz`, `tsv`, `tsv.gz`, `jsonl`, `jsonl.gz` or `parquet`, with `;charset=latin-1`
-behind it where a text is not UTF-8: an encoding is said by whoever knows it, never guessed.
+A format is written `csv`, `csv.gz`, `tsv`, `tsv.gz`, `jsonl`, `jsonl.gz`, `parquet` or `xlsx`, with what its reader
+is told behind it: `csv;charset=cp1252;delimiter=%7C;skip=2`. An encoding is said by whoever knows it, never guessed.
+Imports neither numpy nor polars.
 """
 
 import codecs
 import gzip
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Annotated, BinaryIO, Literal, cast
+from urllib.parse import quote, unquote
+
+import msgspec
+from msgspec import Meta, Struct, structs
 
 from traind.data.errors import BadTable
 
-FORMATS = ("csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "parquet")
-_CHARSETS = {"utf-8": "utf-8", "iso8859-1": "latin-1", "utf-16": "utf-16"}  # Python's name -> duckdb's
-
+FORMATS = ("csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "parquet", "xlsx")
 _ENDINGS = {"ndjson": "jsonl", "txt": "csv", "pq": "parquet", "tab": "tsv"}  # of file names
+_SHORT_NAMES = {"iso8859-1": "latin-1"}  # of Python's codecs
 _HEAD = 4_096  # bytes looked at
+_CANDIDATES = ("cp1252", "latin-1")  # encodings tried for a hint
 
-Kind = Literal["csv", "tsv", "jsonl", "parquet"]
+Kind = Literal["csv", "tsv", "jsonl", "parquet", "xlsx"]
+Sign = Annotated[str, Meta(min_length=1, max_length=1)]
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a file is written, where its reader is told. What is not said is found out."""
+
+    encoding: Annotated[str, Meta(max_length=40)] | None = None  # any codec of Python's, such as "cp1252"
+    delimiter: Sign | None = None  # between cells of CSV, one character
+    quote: Annotated[str, Meta(max_length=1)] | None = None  # around cells of CSV; "" for none
+    decimal: Literal[".", ","] | None = None  # mark of all numbers that are text
+    thousands: Literal[".", ",", " ", "'"] | None = None  # what sets thousands apart in them
+    skip: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # lines above the header
+    comment: Annotated[str, Meta(min_length=1, max_length=10)] | None = None  # lines that begin so are passed over
+    missing: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=100)] = ()  # words for none
+    header: bool = True  # false: the first line is a row, columns are column_1, column_2 ...
+    sheet: Annotated[str, Meta(min_length=1, max_length=100)] | None = None  # of an Excel file; by default the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +50,83 @@ class Format:
 
     kind: Kind
     is_gzip: bool = False
-    charset: str = "utf-8"
+    options: Options = field(default_factory=Options)
+
+    @property
+    def charset(self) -> str:
+        """Return the encoding of its text."""
+        return self.options.encoding or "utf-8"
 
     def __str__(self) -> str:
-        name = f"{self.kind}.gz" if self.is_gzip else str(self.kind)
-        return name if self.charset == "utf-8" else f"{name};charset={self.charset}"
+        parts = [f"{self.kind}.gz" if self.is_gzip else str(self.kind)]
+        for name, value in structs.asdict(self.options).items():
+            if value != getattr(Options(), name) and (name, value) != ("encoding", "utf-8"):
+                parts.append(f"{'charset' if name == 'encoding' else name}={_written(value)}")
+        return ";".join(parts)
+
+    def told(self, options: Options | None) -> "Format":
+        """Return the format with what is said in `options` in place of what was known."""
+        if options is None:
+            return self
+        said = {name: value for name, value in structs.asdict(options).items() if value != getattr(Options(), name)}
+        return Format(self.kind, self.is_gzip, checked(structs.replace(self.options, **said)))
+
+
+def _written(value: str | bool | int | tuple[str, ...]) -> str:
+    if isinstance(value, tuple):
+        return ",".join(quote(word, safe="-. ") for word in value)
+    return str(value).lower() if isinstance(value, bool) else quote(str(value), safe="-. ")
 
 
 def parse_format(text: str) -> Format:
     """Return the format written in `text`, or raise `BadTable`."""
-    name, _, rest = text.lower().partition(";")
-    if name.strip() not in FORMATS:
+    name, *rest = text.split(";")
+    name = name.strip().lower()
+    if name not in FORMATS:
         raise BadTable(f"{text!r} is not a format that can be read", hint=f"one of {', '.join(FORMATS)}")
-    kind, _, gz = name.strip().partition(".")
-    return Format(cast("Kind", kind), is_gzip=gz == "gz", charset=_charset(rest))
+    kind, _, gz = name.partition(".")
+    said = dict(_option(part) for part in rest if part.strip())
+    return Format(cast("Kind", kind), is_gzip=gz == "gz", options=options_of(said))
 
 
-def _charset(rest: str) -> str:
-    key, _, value = rest.strip().partition("=")
-    if not rest.strip():
-        return "utf-8"
+def _option(part: str) -> tuple[str, str]:
+    key, _, value = part.strip().partition("=")
+    key = key.strip().lower()
+    return ("encoding" if key == "charset" else key), value.strip().strip('"')
+
+
+def options_of(said: dict[str, str]) -> Options:
+    """Return the options written as texts, percent-encoded, `missing` words apart by commas; raise `BadTable`."""
+    values: dict[str, object] = {key: unquote(value) for key, value in said.items()}
+    if "missing" in said:
+        values["missing"] = [unquote(word) for word in said["missing"].split(",")]
+    if "skip" in said and said["skip"].isdecimal():
+        values["skip"] = int(said["skip"])
+    if "header" in said:
+        values["header"] = said["header"].lower() not in {"false", "no", "0"}
     try:
-        found = _CHARSETS[codecs.lookup(value.strip().strip('"')).name] if key.strip() == "charset" else None
-    except LookupError:
-        found = None
-    if found is None:
-        raise BadTable(f"{rest.strip()!r} is not an encoding that can be read", hint="utf-8, latin-1 or utf-16")
-    return found
+        return checked(msgspec.convert(values, Options))
+    except msgspec.ValidationError as error:
+        raise BadTable(f"the file cannot be read that way: {error}") from None
+
+
+def checked(options: Options) -> Options:
+    """Return the options, their encoding under one name; raise `BadTable` where they contradict each other."""
+    if options.decimal is not None and options.decimal == options.thousands:
+        raise BadTable(f"decimal and thousands are both {options.decimal!r}", hint="name two marks, or one")
+    if options.delimiter is not None and options.delimiter in {"\n", "\r", "\0", options.quote}:
+        raise BadTable(f"{options.delimiter!r} cannot be the delimiter")
+    if options.encoding is None:
+        return options
+    try:
+        found = codecs.lookup(options.encoding)
+        is_text = "x".encode(found.name) and getattr(found, "_is_text_encoding", True)
+    except (LookupError, UnicodeError):
+        is_text = False
+    if not is_text:
+        hint = "any codec that Python knows: utf-8, latin-1, cp1252, utf-16, shift_jis ..."
+        raise BadTable(f"encoding: {options.encoding!r} is not one that can be read", hint=hint)
+    return structs.replace(options, encoding=_SHORT_NAMES.get(found.name, found.name))
 
 
 def open_bytes(path: Path, form: Format) -> BinaryIO:
@@ -69,6 +140,19 @@ def open_text(path: Path, form: Format) -> TextIOWrapper:
     return TextIOWrapper(open_bytes(path, form), encoding=charset, newline="")
 
 
+def fitting_encoding(path: Path, form: Format) -> str:
+    """Return an encoding in which all of the file can be read."""
+    for name in _CANDIDATES:
+        try:
+            with TextIOWrapper(open_bytes(path, form), encoding=name) as file:
+                while file.read(1 << 20):
+                    pass
+        except (OSError, EOFError, UnicodeError, zlib.error):
+            continue
+        return name
+    return _CANDIDATES[-1]
+
+
 def detect(path: Path, hint: str | None = None) -> Format:
     """Return the format of a file's content; `hint` is a format, a file's name or the end of one.
 
@@ -78,37 +162,50 @@ def detect(path: Path, hint: str | None = None) -> Format:
     said = _hinted(hint)
     with path.open("rb") as file:
         head = file.read(_HEAD)
+    options = said.options if said else Options()
     if head.startswith(b"PAR1"):
-        return Format("parquet")
+        return Format("parquet", options=options)
+    if head.startswith(b"PK\x03\x04") and _is_workbook(path):
+        return Format("xlsx", options=options)
     is_gzip = head.startswith(b"\x1f\x8b")
     if is_gzip:
         head = _unzipped_head(path)
     _refuse_foreign(head)
-    charset = said.charset if said else "utf-8"
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        charset = "utf-16"
-    if said and said.kind == "parquet":
-        raise BadTable("the file is not Parquet: it does not begin with PAR1")
-    if said and hint in FORMATS:
+    if options.encoding is None and head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        options = structs.replace(options, encoding="utf-16")
+    if said and said.kind in {"parquet", "xlsx"}:
+        begin = "Parquet: it does not begin with PAR1" if said.kind == "parquet" else "an Excel workbook (xlsx)"
+        raise BadTable(f"the file is not {begin}")
+    if said and hint is not None and hint.partition(";")[0].strip().lower() in FORMATS:
         kind = said.kind
     elif head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
         kind = "jsonl"
     else:
         kind = "tsv" if said and said.kind == "tsv" else "csv"
-    return Format(kind, is_gzip=is_gzip, charset=charset)
+    return Format(kind, is_gzip=is_gzip, options=options)
 
 
 def _hinted(hint: str | None) -> Format | None:
     """Return the format that a hint names; None where it names none, as an unknown file ending does."""
     if hint is None:
         return None
-    if ";" in hint:
-        return parse_format(hint)
-    name = hint.lower()
-    is_gzip = name.endswith(".gz")
-    ending = name.removesuffix(".gz").rpartition(".")[2]
+    name, _, rest = hint.partition(";")
+    is_gzip = name.lower().endswith(".gz")
+    ending = name.lower().removesuffix(".gz").rpartition(".")[2]
     kind = _ENDINGS.get(ending, ending)
-    return Format(cast("Kind", kind), is_gzip=is_gzip) if kind in FORMATS else None
+    if kind not in FORMATS:
+        return Format("csv", options=parse_format(f"csv;{rest}").options) if rest else None
+    return parse_format(f"{kind}{'.gz' if is_gzip and kind in {'csv', 'tsv', 'jsonl'} else ''};{rest}")
+
+
+def _is_workbook(path: Path) -> bool:
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as packed:
+            return any(name.startswith("xl/workbook") for name in packed.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _unzipped_head(path: Path) -> bytes:
@@ -125,9 +222,9 @@ def _refuse_foreign(head: bytes) -> None:
     if not text:
         raise BadTable("the file is empty", hint="the first line must hold the names of the columns")
     if head.startswith(b"PK\x03\x04"):
-        raise BadTable("the file is a zip archive or a spreadsheet", hint="save it as CSV, or gzip the CSV file")
+        raise BadTable("the file is a zip archive, or a spreadsheet other than xlsx", hint="save it as CSV or xlsx")
     if head.startswith(b"\xd0\xcf\x11\xe0"):
-        raise BadTable("the file is an old Excel file", hint="save it as CSV")
+        raise BadTable("the file is an old Excel file", hint="save it as xlsx or CSV")
     if text.startswith(b"["):
         raise BadTable("the file is one JSON array", hint="write one JSON object a line (JSON lines)")
     if text[:14].lower().startswith((b"<!doctype", b"<html", b"<?xml")):

@@ -1,62 +1,72 @@
-"""JSON lines: one object a line. Turned into CSV on disk, so that one reader serves both, in bounded memory."""
+"""JSON lines: one object a line, as frames of text, each value as a CSV file would hold it."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from traind.data.errors import BadCell, BadTable
-from traind.data.reading.dialect import MAX_LINE, Dialect, check_names, guessed_from
+from traind.data.reading.dialect import MAX_LINE, check_names
 from traind.data.reading.formats import Format, open_bytes
-from traind.data.reading.number_guess import guess
 from traind.data.table.cell_text import text_of
 
 LISTED = 100  # bad lines named in one error
 
 
-def to_csv(path: Path, form: Format, out: Path) -> Dialect:
-    """Write the objects as CSV, keys as columns in the order of their first appearance; an absent key is missing.
-
-    A column that holds lists or objects more often than plain values is written as JSON, and named as nested.
-
-    Raises:
-        BadTable: lines that are not objects, or lists and objects in a column of plain values, each named.
-    """
+def keys_of(path: Path, form: Format) -> list[str]:
+    """Return the keys of all objects in the order of their first appearance; raise `BadTable` where none are."""
     names: dict[str, None] = {}
     for _, row in objects(path, form):
         names.update(dict.fromkeys(row))
     if not names:
         raise BadTable("the file holds no rows", hint="one JSON object a line is expected")
     check_names([name.strip() for name in names], None)
-    odd: list[BadCell] = []
-    counts: Counter[str] = Counter()
-    first: list[list[str]] = []
-    with out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
-        writer.writerow(names)
-        for line, row in objects(path, form):
-            record = [_cell(row.get(name), name, line, odd, counts) for name in names]
-            writer.writerow(record)
-            if len(first) < guessed_from(len(names)):
-                first.append(record)
-    nested = _nested(path, form, counts)
-    bad = [cell for cell in odd if cell.column not in nested]
-    if bad:
-        raise BadTable(f"line {bad[0].line}, column {bad[0].column!r}: {bad[0].message}", cells=tuple(bad[:LISTED]))
-    places = frozenset(place for place, name in enumerate(names) if name in nested)
-    return Dialect(",", tuple(name.strip() for name in names), guess=guess(first, len(names)), nested=places)
+    return list(names)
 
 
-def _nested(path: Path, form: Format, counts: Counter[str]) -> set[str]:
-    """Return the columns that hold lists or objects, so often as `counts` says, at least as often as plain values."""
-    plain: Counter[str] = Counter()
-    if counts:
-        for _, row in objects(path, form):
-            plain.update(name for name in counts if not isinstance(row.get(name), list | dict | None))
-    return {name for name, count in counts.items() if count >= plain[name]}
+class Cells:
+    """Turns the objects of a file to rows of text, and keeps those that no cell holds: lists and objects."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = keys
+        self._odd: list[BadCell] = []
+        self._nested: Counter[str] = Counter()
+        self._plain: Counter[str] = Counter()
+
+    def rows(self, path: Path, form: Format, at_once: int) -> Iterator[list[list[str | None]]]:
+        """Yield the rows, so many at a time; absent keys are missing values."""
+        found = objects(path, form)
+        while some := list(islice(found, at_once)):
+            yield [[self._cell(row.get(key), key, line) for key in self._keys] for line, row in some]
+
+    def nested(self) -> set[str]:
+        """Return the keys that hold lists or objects at least as often as plain values.
+
+        Raises:
+            BadTable: lists and objects in a column of plain values, each named.
+        """
+        found = {key for key, n in self._nested.items() if n >= self._plain[key]}
+        bad = [cell for cell in self._odd if cell.column not in found]
+        if bad:
+            message = f"line {bad[0].line}, column {bad[0].column!r}: {bad[0].message}"
+            raise BadTable(message, cells=tuple(bad[:LISTED]))
+        return found
+
+    def _cell(self, value: Any, key: str, line: int) -> str | None:
+        if value is None:
+            return None
+        try:
+            text = value if type(value) is str else text_of(value)
+        except TypeError as error:
+            self._nested[key] += 1
+            if self._nested[key] <= LISTED:
+                self._odd.append(BadCell(line, key, written(value)[:200], str(error)))
+            return written(value)
+        self._plain[key] += 1
+        return text
 
 
 def objects(path: Path, form: Format) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -73,7 +83,7 @@ def objects(path: Path, form: Format) -> Iterator[tuple[int, dict[str, Any]]]:
             if not data.strip():
                 continue
             try:
-                yield line, decoder.decode(data)
+                yield line, decoder.decode(data if form.charset == "utf-8" else data.decode(form.charset))
             except msgspec.ValidationError:
                 raise _bad(line, "not an object") from None
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -94,14 +104,3 @@ def _bad(line: int, message: str) -> BadTable:
 def written(value: Any) -> str:
     """Return a list or an object as JSON."""
     return msgspec.json.encode(value).decode()
-
-
-def _cell(value: Any, name: str, line: int, odd: list[BadCell], counts: Counter[str]) -> str:
-    """Return a cell of CSV. One that is a list or an object is counted, and of each column the first are kept."""
-    try:
-        return text_of(value) or ""
-    except TypeError as error:
-        counts[name] += 1
-        if counts[name] <= LISTED:
-            odd.append(BadCell(line, name, written(value)[:200], str(error)))
-        return written(value)

@@ -1,4 +1,4 @@
-"""Finds on which line of a CSV file a record stands: asked only when a cell has to be named."""
+"""Finds on which line of a CSV file a row stands: asked only when a cell has to be named."""
 
 import csv
 from collections.abc import Sequence
@@ -10,34 +10,26 @@ from traind.data.reading.dialect import Dialect, read_records
 from traind.data.reading.formats import Format, open_text
 
 
-def locate(
-    path: Path, form: Format, dialect: Dialect, records: Sequence[int], *, count_blank: bool = False
-) -> list[tuple[int, list[str]]]:
-    """Return the line (from 1) and the cells of each record; record 0 is the header.
-
-    Blank lines are no records, unless they are counted, or the table has one column.
-    """
-    wanted = set(records)
-    found: dict[int, tuple[int, list[str]]] = {}
-    is_counting = count_blank or len(dialect.names) == 1
+def locate(path: Path, form: Format, dialect: Dialect, rows: Sequence[int]) -> list[tuple[int, list[str]]]:
+    """Return the line (from 1) and the cells of each row, counted from 0 below the header."""
+    wanted, found = set(rows), dict[int, tuple[int, list[str]]]()
     with open_text(path, form) as file:
-        for _ in range(dialect.skip):
+        for _ in range(dialect.first):
             file.readline()
         reader = read_records(file, dialect)
-        record, line = 0, 1
+        row, line = 0, 1
         while len(found) < len(wanted):
             try:
                 cells = next(reader, None)
             except csv.Error:  # a quote that opens a field and never closes: the rest is one cell
-                cells = []
-                found |= dict.fromkeys(wanted - found.keys(), (line + dialect.skip, cells))
+                break
             if cells is None:
                 break
-            if record in wanted:
-                found[record] = (line + dialect.skip, cells)
-            record += bool(cells) or is_counting
+            if row in wanted:
+                found[row] = (line + dialect.first, cells)
+            row += bool(cells) or len(dialect.names) == 1
             line = reader.line_num + 1
-    return [found.get(record, (record + 1, [])) for record in records]
+    return [found.get(row, (row + dialect.first + 1, [])) for row in rows]
 
 
 class RowLines:
@@ -51,12 +43,12 @@ class RowLines:
         """Return the line of each row, in order."""
         path, form, dialect = self._file
         with open_text(path, form) as file:
-            for _ in range(dialect.skip):
+            for _ in range(dialect.first):
                 file.readline()
             reader = read_records(file, dialect)
             ends = [(reader.line_num, bool(record) or len(dialect.names) == 1) for record in reader]
         begins = [1, *(end + 1 for end, _ in ends)]
-        return [begin + dialect.skip for begin, (_, is_row) in zip(begins[1:], ends[1:], strict=False) if is_row]
+        return [begin + dialect.first for begin, (_, is_row) in zip(begins, ends, strict=False) if is_row]
 
 
 class Lines(Sequence[int]):

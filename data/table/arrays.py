@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traind.data.table.cell_text import text_of
-
-Numbers = NDArray[np.float64]
+Numbers = NDArray[np.float64]  # NaN where missing; times are seconds since 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +17,10 @@ class Codes:
     codes: NDArray[np.int32]
     levels: tuple[str, ...]
 
-    def take(self, rows: NDArray[Any]) -> "Codes":
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: Any) -> "Codes":
         """Return the cells of these rows."""
         return Codes(self.codes[rows], self.levels)
 
@@ -28,8 +29,27 @@ class Codes:
         levels = (*self.levels, None)
         return [levels[code] for code in self.codes.tolist()]
 
+    def counts(self) -> NDArray[np.int64]:
+        """Return how many cells have each level."""
+        return np.bincount(self.codes + 1, minlength=len(self.levels) + 1)[1:]
 
-Cells = Numbers | Codes  # numbers are NaN where missing; times are seconds since 1970
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """Numbers with some words among them: a cell is a number, a word, or missing."""
+
+    numbers: Numbers  # NaN where a word stands
+    words: Codes
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, rows: Any) -> "Mixed":
+        """Return the cells of these rows."""
+        return Mixed(self.numbers[rows], self.words.take(rows))
+
+
+Cells = Numbers | Codes | Mixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +64,16 @@ class Table:
         taken = {name: take(cells, rows) for name, cells in self.columns.items()}
         return Table(taken, int(rows.sum()) if rows.dtype == np.bool_ else len(rows))
 
+    def numbers(self, column: str) -> Numbers:
+        """Return the numbers of a column that has any."""
+        cells = self.columns[column]
+        assert not isinstance(cells, Codes)
+        return cells.numbers if isinstance(cells, Mixed) else cells
 
-def take(cells: Cells, rows: NDArray[Any]) -> Cells:
+
+def take(cells: Cells, rows: NDArray[Any] | slice) -> Cells:
     """Return the cells of these rows: indices, or a mask."""
-    return cells.take(rows) if isinstance(cells, Codes) else cells[rows]
+    return cells[rows] if isinstance(cells, np.ndarray) else cells.take(rows)
 
 
 def codes_of(texts: Sequence[str | None]) -> Codes:
@@ -57,19 +83,3 @@ def codes_of(texts: Sequence[str | None]) -> Codes:
         (-1 if text is None else index.setdefault(text, len(index)) for text in texts), np.int32, len(texts)
     )
     return Codes(codes, tuple(index))
-
-
-def tidy(written: Sequence[str | None], counts: Sequence[int]) -> tuple[dict[str, int], NDArray[np.int32]]:
-    """Return what cells that are written so mean, with counts, the most frequent first, and which of them each means.
-
-    `written` are texts as they stand in a file; those that mean the same are one, and -1 is of the missing.
-    """
-    meant = [None if text is None else text_of(text) for text in written]
-    totals: dict[str, int] = {}
-    for text, count in zip(meant, counts, strict=True):
-        if text is not None:
-            totals[text] = totals.get(text, 0) + count
-    ordered = sorted(totals, key=lambda text: (-totals[text], text))
-    place = {text: i for i, text in enumerate(ordered)}
-    codes = np.array([-1 if text is None else place[text] for text in meant], np.int32)
-    return {text: totals[text] for text in ordered}, codes

@@ -1,20 +1,27 @@
-"""What one cell of text means: missing, a number, yes or no. Called wherever cells are read, in Python or as SQL.
+"""What one cell of text means: missing, a number, yes or no. Called wherever cells are read.
 
 A value that came as JSON is first turned to the text it would have been in a CSV file, so that a file and rows
 of JSON always read alike.
 """
 
 import math
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})
-NOT_A_NUMBER = frozenset({"none", "-", "--", ".", "missing", "unknown"})  # missing too, where numbers are expected
+_EXCEL_ERRORS = ("#div/0!", "#n/a", "#name?", "#null!", "#num!", "#ref!", "#value!")
+PLAIN_MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # nobody has to be told of these
+MISSING = PLAIN_MISSING | {"..", "\\n", "n.a.", "n.a", "(null)", "(blank)", "nat", "#n/a n/a", *_EXCEL_ERRORS}
+NOT_A_NUMBER = frozenset(  # missing too, where numbers or dates are expected
+    {"none", "-", "--", "---", "\u2013", "\u2014", ".", "...", "\u2026", "*", "missing", "unknown", "not available"}
+    | {"nil", "n.d.", "nd", "no data", "tbd", "tba"}
+)
 TRUE_WORDS = frozenset({"true", "t", "yes", "y", "1", "1.0"})
 FALSE_WORDS = frozenset({"false", "f", "no", "n", "0", "0.0"})
 
-STRIPPED = " \t\n\r\f"
+STRIPPED = " \t\n\r\f\v\u00a0\u202f\ufeff\u200b"
+_WHOLE = re.compile(r"[+-]?[0-9]{1,400}\Z")
 
 
 def text_of(value: Any) -> str | None:
@@ -30,14 +37,14 @@ def text_of(value: Any) -> str | None:
             text = value.strip(STRIPPED)
         case bool():
             return "true" if value else "false"
-        case int():
+        case int() | Decimal():
             return str(value)
         case float():
             return repr(float(value)) if not math.isnan(value) else None  # a numpy float is one too
+        case _ if type(value).__name__ in {"NAType", "NaTType"}:  # pandas', the latter a datetime
+            return None
         case datetime() | date():
             return value.isoformat()
-        case Decimal():
-            return str(value)
         case _ if hasattr(value, "item"):  # a numpy scalar
             return text_of(value.item())
         case _:
@@ -47,12 +54,12 @@ def text_of(value: Any) -> str | None:
 
 def number_of(text: str) -> float | None:
     """Return the number in a stripped cell, NaN where the text stands for a missing one, None if it is none."""
-    if not text.isascii() or "_" in text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan if text.lower() in NOT_A_NUMBER else None
+    if text.isascii() and "_" not in text:
+        try:
+            return float(text)
+        except ValueError:
+            pass
+    return math.nan if text.lower() in NOT_A_NUMBER else None
 
 
 def boolean_of(text: str) -> bool | None:
@@ -64,30 +71,18 @@ def boolean_of(text: str) -> bool | None:
 
 
 def canonical_number(text: str) -> str:
-    """Return one spelling for all that mean the same number: `7`, `7.0` and `+7` are `7`. Others as they are."""
+    """Return one spelling for all that mean the same number: `7`, `7.0` and `+7` are `7`. Others as they are.
+
+    A whole number of any size keeps all its digits.
+    """
+    if _WHOLE.match(text):
+        return str(int(text))
     number = number_of(text)
     if number is None or not math.isfinite(number):
         return text
+    return text_of_number(number)
+
+
+def text_of_number(number: float) -> str:
+    """Return a number as a file would have it: a whole one without a point."""
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
-
-
-def is_missing_sql(cell: str) -> str:
-    """Return SQL that is true where `text_of` finds the cell of the VARCHAR column `cell` missing."""
-    words = ", ".join(f"'{word}'" for word in sorted(MISSING))
-    return f"coalesce(lower(trim({cell}, e'{_escaped(STRIPPED)}')) IN ({words}), true)"
-
-
-def number_sql(cell: str) -> str:
-    """Return SQL for the number in a cell of text; NULL where `number_of` finds none, or it is not a number."""
-    odd = f"contains({cell}, '_') OR starts_with({cell}, '+-')"
-    return f"CASE WHEN {odd} THEN NULL ELSE nullif(TRY_CAST({cell} AS DOUBLE), 'nan'::DOUBLE) END"
-
-
-def no_number_sql(text: str) -> str:
-    """Return SQL that is true where `text` says that a number is missing."""
-    words = ", ".join(f"'{word}'" for word in sorted(NOT_A_NUMBER))
-    return f"coalesce(lower(trim({text}, e'{_escaped(STRIPPED)}')) IN ({words}), false)"
-
-
-def _escaped(characters: str) -> str:
-    return "".join(f"\\x{ord(character):02x}" for character in characters)

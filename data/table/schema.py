@@ -5,9 +5,10 @@ from typing import Literal
 from msgspec import Struct
 
 from traind.data.table.cell_text import number_of
-from traind.data.table.units import number_with_unit
+from traind.data.table.numbers import Style, legacy_style, read
 
 Kind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"]
+Override = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore", "duration"]
 Role = Literal["feature", "target", "ignored"]
 Task = Literal["regression", "binary", "multiclass"]
 
@@ -23,15 +24,25 @@ class Column(Struct, frozen=True, kw_only=True):
     missing: int = 0  # cells
     distinct: int = 0  # values; an estimate where there are very many
     day_order: Literal["dmy", "mdy"] = "dmy"  # of datetimes written 01/02/2003
-    has_decimal_comma: bool = False
-    mark: str | None = None  # of numbers with one: "$", "%", "month"; "" where only thousands are set apart
+    has_decimal_comma: bool = False  # in models of 0.1.0; now a style says it
+    mark: str | None = None  # the same: of numbers with a mark, "" where only thousands are set apart
+    style: Style | None = None  # of numbers that are not plainly written
+    words: tuple[str, ...] = ()  # that stand among numbers or times, each a feature of its own
+    missing_words: tuple[str, ...] = ()  # that mean none in this table, as its reader was told
+    undecided: Literal["", "code", "counter"] = ""  # what its digits may be too: the target is asked
 
     def number(self, text: str) -> float | None:
         """Return the number in a stripped cell, NaN where the text stands for a missing one, None if it is none."""
-        if self.mark is not None:
-            number = number_with_unit(text, self.mark, has_decimal_comma=self.has_decimal_comma)
-            return number_of(text) if number is None else number
-        return number_of(text.replace(",", ".") if self.has_decimal_comma else text)
+        style = self.number_style
+        number = None if style is None else read(text, style)
+        return number_of(text) if number is None else number
+
+    @property
+    def number_style(self) -> Style | None:
+        """Return how its numbers are written; None where plainly."""
+        if self.style is None and (self.mark is not None or self.has_decimal_comma):
+            return legacy_style(self.mark or "", has_decimal_comma=self.has_decimal_comma)
+        return self.style
 
 
 class Remark(Struct, frozen=True):

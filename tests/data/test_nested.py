@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import polars as pl
 import pytest
 
 from traind.data.columns.request import Request
@@ -36,10 +36,8 @@ def nested(request: pytest.FixtureRequest, write: Callable[..., Path], tmp_path:
     """The same rows in each format that can hold them."""
     if request.param == "jsonl":
         return write(lines(ROWS), "t.jsonl")
-    columns = "i / 7 AS x, ['a', 'b'] AS tags, {'lat': i} AS \"where\", i / 3 AS y"
     path = tmp_path / "t.parquet"
-    with duckdb.connect() as connection:
-        connection.execute(f"COPY (SELECT {columns} FROM range(60) r(i)) TO '{path}' (FORMAT parquet)")
+    pl.DataFrame(ROWS).write_parquet(path)
     return path
 
 

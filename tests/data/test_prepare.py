@@ -103,7 +103,7 @@ def test_the_same_request_finds_its_arrays_again(small: Path, tmp_path: Path) ->
     assert len(list(tmp_path.iterdir())) == 5
 
 
-def test_a_warm_cache_loads_no_duckdb_and_no_file(small: Path, tmp_path: Path) -> None:
+def test_a_warm_cache_loads_no_polars_and_no_file(small: Path, tmp_path: Path) -> None:
     table = tmp_path / "gone.csv"
     table.write_bytes(small.read_bytes())
     prepare(Source(table, "csv", "d"), Request(target="y"), tmp_path / "cache")
@@ -114,7 +114,7 @@ def test_a_warm_cache_loads_no_duckdb_and_no_file(small: Path, tmp_path: Path) -
         from traind.data.prepare import Request, Source, prepare
         source = Source(Path({str(table)!r}), "csv", "d")
         found = prepare(source, Request(target="y"), {str(tmp_path / "cache")!r})
-        print(found.is_cached, "duckdb" in sys.modules)
+        print(found.is_cached, "polars" in sys.modules)
     """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["True", "False"]

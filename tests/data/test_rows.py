@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from traind.data.columns.queries import read_written
+from traind.data.columns.held import coded_texts
 from traind.data.encoding.encoder import UNSEEN, Encoded, Encoder
 from traind.data.errors import BadTable
 from traind.data.predict_input import batches_of, table_from
 from traind.data.prepare import Prepared, Request, prepare
 from traind.data.reading.formats import Format
-from traind.data.reading.open_table import open_table
+from traind.data.reading.raw_table import read_table
 from traind.data.table.cell_text import text_of
 
 RNG = random.Random(2)
@@ -105,11 +106,17 @@ def test_what_training_never_saw_has_its_place(table: Prepared) -> None:
 
 
 def test_a_missing_column_is_named(table: Prepared) -> None:
+    encoder = replace(table.encoder, columns=tuple(replace(one, missing=0) for one in table.encoder.columns))
     with pytest.raises(BadTable, match="row 2 lacks the column 'zip'") as caught:
-        encoded(table.encoder, [ROW, {name: cell for name, cell in ROW.items() if name != "zip"}])
+        encoded(encoder, [ROW, {name: cell for name, cell in ROW.items() if name != "zip"}])
     assert [(cell.line, cell.column) for cell in caught.value.cells] == [(2, "zip")]
     with pytest.raises(BadTable, match="the column 'num' is missing, and 3 more"):
         encoded(table.encoder, {"cat": ["red"]})
+
+
+def test_an_absent_key_is_a_missing_value_where_training_had_some(table: Prepared) -> None:
+    row = {name: cell for name, cell in ROW.items() if name != "zip"}
+    assert_same(encoded(table.encoder, [row]), encoded(table.encoder, [ROW | {"zip": None}]))
 
 
 def test_each_bad_row_is_named(table: Prepared) -> None:
@@ -171,8 +178,7 @@ def test_prediction_takes_and_refuses_what_training_does(tmp_path: Path, cell: s
 
     def trained() -> list[str | None] | None:
         try:
-            with open_table(path, Format("csv")) as table:
-                return [text and text_of(text) for text in read_written(table, [table.fields["c"]])[0].texts()]
+            return coded_texts(read_table(path, Format("csv")).columns["c"])[0].texts()
         except BadTable:
             return None
 

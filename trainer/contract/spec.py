@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 Auto = Literal["auto"]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 ColumnName = Annotated[str, Meta(min_length=1, max_length=1_000)]
-ColumnKind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"]
+ColumnKind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore", "duration"]
 DatasetName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", max_length=64)]
 JOB_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}\Z"
 JobId = Annotated[str, Meta(pattern=JOB_ID_PATTERN, max_length=64)]

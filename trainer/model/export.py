@@ -1,7 +1,8 @@
 """A finished model in the formats of others: ONNX, safetensors. Compared with the original before it is handed out.
 
 ONNX: one input a column, by its name: float64 (rows,) for numbers and times (seconds since 1970, UTC), NaN where
-missing; text (rows,) in the spelling of the vocabulary, empty where missing. All preprocessing is in the graph.
+missing; text (rows,) in the spelling of the vocabulary, empty where missing; of numbers with words among them the
+words, by the column's name and `: word`. All preprocessing is in the graph.
 Safetensors: the weights, and in the file's metadata under `traind` a JSON object with all the rest.
 Called by name from the service's side worker, and by models themselves.
 """
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from traind.data.encoding.encoder import FIRST, MISSING, UNSEEN
 from traind.data.predict_input import table_from
-from traind.data.table.arrays import Codes, Table
+from traind.data.table.arrays import Codes, Mixed, Table
 from traind.trainer.contract.errors import ExportFailed
 from traind.trainer.model.model import GOLDEN_TOLERANCE, CustomModel, Model, load_model
 from traind.trainer.model.onnx_module import Whole
@@ -119,9 +120,10 @@ def _traced(model: Model) -> bytes:
     table = trial_table(model)
     encoded = iter(model.encoder.encode(table).categorical.T)
     cells = [
-        torch.from_numpy(next(encoded).copy() if isinstance(table.columns[name], Codes) else table.columns[name])
+        torch.from_numpy(next(encoded).copy() if isinstance(table.columns[name], Codes) else table.numbers(name))
         for name in whole.columns
     ]
+    cells += [torch.from_numpy(word_places(table, name, words)) for name, words in whole.words.items()]
     names = [f"in_{place}" for place in range(len(cells))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's, about constants that are; the exporter's, about its age
@@ -136,6 +138,14 @@ def _traced(model: Model) -> bytes:
             opset_version=OPSET,
         )
     return file.getvalue()
+
+
+def word_places(table: Table, name: str, words: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the place of each cell's word among the column's, from 1; 0 where there is none."""
+    cells = table.columns[name]
+    assert isinstance(cells, Mixed)
+    lookup = np.array([*(words.index(level) + 1 for level in cells.words.levels), 0], np.int64)
+    return lookup[cells.words.codes]
 
 
 def _name_inputs(model: Model, proto: Any) -> None:
@@ -156,6 +166,13 @@ def _name_inputs(model: Model, proto: Any) -> None:
             nodes.append(
                 _encoder([column.name], [inner], keys_strings=levels, values_int64s=indices, default_int64=UNSEEN)
             )
+    wordy = [column for column in model.encoder.columns if column.words]
+    for place, column in enumerate(wordy, len(model.encoder.columns)):
+        name = f"{column.name}: word"
+        inputs.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["rows"]))
+        keys, places = ("", *column.words), range(len(column.words) + 1)
+        mapping = {"keys_strings": keys, "values_int64s": places, "default_int64": 0}
+        nodes.append(_encoder([name], [f"{PREFIX}in_{place}"], **mapping))
     for field, new in (("input", inputs), ("node", [*nodes, *proto.graph.node])):
         proto.graph.ClearField(field)
         getattr(proto.graph, field).extend(new)
@@ -208,7 +225,10 @@ def _run(data: bytes, model: Model, table: Table, outputs: list[str]) -> list[An
             texts = np.array(["", UNSEEN_TEXT, *next(vocabularies).levels], dtype=object)
             fed[column.name] = texts[next(indices)]
         else:
-            fed[column.name] = cells
+            fed[column.name] = table.numbers(column.name)
+        if column.words:
+            words = np.array(["", *column.words], dtype=object)
+            fed[f"{column.name}: word"] = words[word_places(table, column.name, column.words)]
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     found: list[Any] = session.run(outputs, fed)
     return found

@@ -100,7 +100,8 @@ class Model:
 
     def _predict_batch(self, batch: Batch) -> Prediction:
         features = {name: cells for name, cells in batch.columns.items() if name != self.encoder.target}
-        return self.named(self.values_of(parse(features, self.encoder, batch.lines)))
+        table = parse(features, self.encoder, batch.lines, may_lack=batch.may_lack)
+        return self.named(self.values_of(table))
 
     def check(self) -> None:
         """Predict the golden rows again. Raises `ModelDamaged` where they come out otherwise."""

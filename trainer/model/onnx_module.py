@@ -18,7 +18,9 @@ class Whole(nn.Module):
     """The model behind its encoder.
 
     Args of forward: one tensor (rows,) for each column of `columns`: float64 for numbers and for times (seconds since
-    1970), NaN where missing; int64 index for text. Returns what `objective.predictions` does.
+    1970), NaN where missing; int64 index for text. Then one for each column of numbers with words among them: int64,
+    0 where there is none, then the place of the word in `Column.words`, from 1.
+    Returns what `objective.predictions` does.
     """
 
     def __init__(self, model: Model) -> None:
@@ -27,17 +29,27 @@ class Whole(nn.Module):
         self.recipe = model.recipe
         self.columns = [column.name for column in model.encoder.columns]
         self.features = model.encoder.features
+        self.words = {column.name: column.words for column in model.encoder.columns if column.words}
         self.texts = [vocabulary.column for vocabulary in model.encoder.vocabularies]
 
     def forward(self, *cells: Tensor) -> Tensor:
         """Return (rows,) float64 values, or (rows, classes) probabilities."""
-        by_name = dict(zip(self.columns, cells, strict=True))
+        by_name = dict(zip(self.columns, cells, strict=False))
+        words = dict(zip(self.words, cells[len(self.columns) :], strict=True))
         rows = cells[0].shape[0]
-        numbers = [numeric(by_name[feature.column], feature).float() for feature in self.features]
+        numbers = [self._numeric(by_name, words, feature).float() for feature in self.features]
         texts = [by_name[name] for name in self.texts]
         encoded = torch.stack(numbers, dim=1) if numbers else cells[0].new_zeros((rows, 0), dtype=torch.float32)
         indices = torch.stack(texts, dim=1) if texts else cells[0].new_zeros((rows, 0), dtype=torch.int64)
         return predictions(self.recipe, self.network(encoded, indices))
+
+    def _numeric(self, cells: dict[str, Tensor], words: dict[str, Tensor], feature: Feature) -> Tensor:
+        """Return one numeric feature (rows,)."""
+        found = words.get(feature.column)
+        if found is not None and feature.part == "word":
+            return found == 1 + self.words[feature.column].index(feature.word)
+        values = numeric(cells[feature.column], feature)
+        return values & (found == 0) if found is not None and feature.part == "missing" else values
 
 
 def numeric(cells: Tensor, feature: Feature) -> Tensor:

@@ -3,7 +3,6 @@
 import traceback
 from typing import Any, Final, Literal, Protocol
 
-import duckdb
 import msgspec
 import torch
 
@@ -137,7 +136,7 @@ def _state(run: Ran, status: Status, **fields: Any) -> State:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError | duckdb.OutOfMemoryException):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 

@@ -1,7 +1,7 @@
 """What is done ahead of a job, so that it costs the job nothing: `boot` in the fork server, `warm` in its worker.
 
 Every worker is a copy of the fork server, which has loaded torch and all that loads lazily by rehearsing a job. It
-runs on one thread, since a fork keeps only one; DuckDB is imported but not connected, for it starts threads.
+runs on one thread, since a fork keeps only one; polars is left to the workers, for it starts threads.
 """
 
 import contextlib
@@ -22,7 +22,6 @@ MODULES = (
     "traind.trainer.run.attempt",
     "traind.trainer.tabular.train",
     "traind.trainer.worker.main",
-    "duckdb",
     "safetensors.torch",
 )
 NOWHERE = "/nonexistent/traind"  # for a job that is cancelled before it writes: nothing is left if it is killed

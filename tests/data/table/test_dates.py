@@ -1,10 +1,13 @@
+import math
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traind.data.table.dates import order_of, seconds_of, way_of
+from traind.data.table.dates import Order, all_seconds, find_dates, order_of, seconds_of, way_of
 
 DAY = datetime(2014, 2, 3, tzinfo=UTC)
 WRITTEN = [
@@ -51,12 +54,67 @@ def test_what_is_no_date_is_none(text: str) -> None:
     assert seconds_of(text, "dmy") is None
 
 
+def order(*texts: str) -> tuple[str, bool]:
+    return order_of(pl.Series(texts), np.ones(len(texts), np.int64))
+
+
 def test_a_number_above_twelve_settles_the_order() -> None:
-    assert order_of(["01/02/2014", "25/02/2014"]) == ("dmy", True)
-    assert order_of(["01/02/2014", "02/25/2014"]) == ("mdy", True)
-    assert order_of(["01/02/2014"]) == ("mdy", False)
-    assert order_of(["01.02.2014"]) == ("dmy", False)
-    assert order_of(["2014-02-25"]) == ("dmy", True)
+    assert order("01/02/2014", "25/02/2014") == ("dmy", True)
+    assert order("01/02/2014", "02/25/2014") == ("mdy", True)
+    assert order("01/02/2014") == ("mdy", False)
+    assert order("01.02.2014") == ("dmy", False)
+    assert order("2014-02-25") == ("dmy", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("24-Jan-23", 1_674_518_400),
+        ("24.01.2023, 19:37", 1_674_589_020),
+        ("Tue, 24 Jan 2023 19:37:00 GMT", 1_674_589_020),
+        ("Tue, 24 Jan 2023 19:37:00 +0100", 1_674_585_420),
+        ("2023-01-24 19:37:00 EST", 1_674_607_020),
+        ("Tue Jan 24 19:37:00 UTC 2023", 1_674_589_020),
+        ("24th January 2023", 1_674_518_400),
+    ],
+)
+def test_dates_are_read_as_people_write_them(text: str, seconds: float) -> None:
+    assert seconds_of(text, "dmy") == seconds
+
+
+@pytest.mark.parametrize("text", ["0000-00-00", "00/00/0000", "0000-00-00 00:00:00"])
+def test_a_zero_date_is_missing(text: str) -> None:
+    found = seconds_of(text, "dmy")
+    assert found is not None
+    assert math.isnan(found)
+    dates = find_dates(pl.Series([text, "2014-10-13"]), np.array([3, 9]))
+    assert dates is not None
+    assert (dates.share, dates.zeros) == (1.0, 3)
+
+
+def test_seasons_are_no_months() -> None:
+    assert find_dates(pl.Series(["2009-10", "2010-11", "2011-12"]), np.ones(3, np.int64)) is None
+
+
+DATE_LIKE = st.one_of(
+    st.text(alphabet="0123456789-/.: TZapmJanOct,+", max_size=20),
+    st.datetimes().flatmap(lambda day: st.sampled_from([written for written, _ in WRITTEN]).map(day.strftime)),
+    st.datetimes(timezones=st.timezones()).map(lambda day: day.isoformat()),
+    st.from_regex(r"[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}( [0-9]{1,2}:[0-9]{2}( [ap]m)?)?", fullmatch=True),
+)
+
+
+@given(texts=st.lists(DATE_LIKE, min_size=1, max_size=20), order=st.sampled_from(["dmy", "mdy"]))
+def test_one_cell_and_a_series_are_read_alike(texts: list[str], order: Order) -> None:
+    texts = [text.strip() for text in texts]
+    seconds, is_zero = all_seconds(pl.Series(texts), order)
+    for text, found, zero in zip(texts, seconds.tolist(), is_zero.tolist(), strict=True):
+        said = seconds_of(text, order)
+        if said is None or math.isnan(said):
+            assert math.isnan(found), text
+            assert zero == (said is not None), text
+        else:
+            assert found == pytest.approx(said, abs=1e-3), text
 
 
 @given(day=st.dates(min_value=date(1970, 1, 1), max_value=date(2069, 12, 31)))

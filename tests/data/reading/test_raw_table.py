@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import numpy as np
+import polars as pl
 import pytest
 
 from traind.data.describe import describe_request
@@ -191,9 +192,7 @@ def test_json_lines_and_parquet_are_the_same_table(write: Callable[..., Path], t
     expected = plain(write(table()))
     rows = [row.split(",") for row in ROWS]
     lines = "".join(json.dumps({"c": c, "x": float(x), "y": float(y)}) + "\n" for x, c, y in rows)
-    with duckdb.connect() as connection:
-        copy = f"COPY (SELECT * FROM '{write(table(), 'p.csv')}') TO '{tmp_path / 'p.parquet'}'"
-        connection.execute(copy)
+    pl.read_csv(table()).write_parquet(tmp_path / "p.parquet")
     for path in (write(lines.encode(), "t.jsonl"), tmp_path / "p.parquet"):
         found = plain(path)
         assert (found.train.numeric == expected.train.numeric).all()
@@ -205,7 +204,7 @@ def test_an_encoding_is_said_not_guessed(write: Callable[..., Path]) -> None:
     path = write(table().replace(b"a", "é".encode("latin-1")))
     error = refused(path)
     assert error.message == "line 2 is not utf-8: it holds the byte 0xe9" or error.cells[0].line is not None
-    assert "charset=latin-1" in (error.hint or "")
+    assert "charset=cp1252" in (error.hint or "")
     found = prepared(path, "csv;charset=latin-1")
     assert "é" in found.encoder.vocabularies[0].levels
 
@@ -218,11 +217,18 @@ def test_a_torn_parquet_file_is_named_without_our_paths(write: Callable[..., Pat
 
 def test_parquet_types_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
-    select = """SELECT i::DOUBLE / 7 AS d, (i % 7)::DECIMAL(9, 2) AS m, i % 2 = 0 AS b, [i] AS l,
-        TIMESTAMPTZ '2023-01-01 00:00:00+00' + INTERVAL (i) HOUR AS t, DATE '2023-01-01' + i::INT AS day,
-        CASE WHEN i % 10 = 0 THEN 'nan'::FLOAT ELSE i / 3 END AS f, sin(i) AS y FROM range(200) r(i)"""
-    with duckdb.connect() as connection:
-        connection.execute(f"COPY ({select}) TO '{path}'")
+    i = np.arange(200)
+    frame = {
+        "d": i / 7,
+        "m": pl.Series(i % 7).cast(pl.Decimal(9, 2)),
+        "b": i % 2 == 0,
+        "l": [[int(n)] for n in i],
+        "t": pl.Series(i * 3_600_000_000 + 1_672_531_200_000_000).cast(pl.Datetime("us", "UTC")),
+        "day": pl.Series(19_358 + i).cast(pl.Int32).cast(pl.Date),
+        "f": np.where(i % 10 == 0, np.nan, i / 3).astype(np.float32),
+        "y": np.sin(i),
+    }
+    pl.DataFrame(frame).write_parquet(path)
     found = prepared(path)
     kinds = {column.name: column.kind for column in found.schema.columns}
     assert kinds == {
@@ -277,7 +283,7 @@ def test_columns_of_many_rows_read_as_those_of_few(write: Callable[..., Path]) -
 
 def test_a_guess_that_fails_late_changes_nothing(write: Callable[..., Path]) -> None:
     rows = [f"{i / 7},a,{i}" for i in range(6_000)]
-    for word, missing in {"NA": 1, " ? ": 1, "None": 0, "inf": 0, "007": 0}.items():
+    for word, missing in {"NA": 1, " ? ": 1, "None": 1, "inf": 0, "007": 0}.items():
         found = plain(write(table(rows, at={5_500: f"{word},a,{word if word == '007' else 5}"}))).schema.columns[0]
         assert (found.kind, found.missing) == ("numeric", missing), word
     for word in ("1_000", "+-5", "abc"):

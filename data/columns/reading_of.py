@@ -1,0 +1,95 @@
+"""How the cells of a column can be read, by shares of its cells: plain numbers, in a style, dates, or not at all."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from traind.data.columns.held import as_codes
+from traind.data.columns.profile import Profile
+from traind.data.table.arrays import Mixed
+from traind.data.table.cell_text import NOT_A_NUMBER
+from traind.data.table.dates import Dates, all_seconds, find_dates
+from traind.data.table.number_style import FoundStyle, find_style
+from traind.data.table.numbers import Style, read_all
+
+MOSTLY = 0.98  # share of cells from which the rest of a column counts as wrong cells, not as words
+HALF = 0.5  # share of numbers from which a column of numbers and words is both
+_FEW = 20  # distinct values up to which a number is one value among others; words up to which each is a feature
+
+
+class Marks(Struct, frozen=True):
+    """What is known of a file's numbers beforehand: from its reader's options, or from other columns."""
+
+    decimal: str | None = None
+    thousands: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read a column: the share of its cells that can be, and the words that cannot."""
+
+    share: float
+    words: tuple[str, ...] = ()  # more than wrong cells, few enough to be features
+    style: Style | None = None
+    found: FoundStyle | None = None
+    dates: Dates | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the column is what this reads: nearly all cells are, or all but a few words that repeat."""
+        return self.share >= MOSTLY or bool(self.words)
+
+
+def readings(facts: Profile, marks: Marks) -> list[Reading]:
+    """Return the ways in which at least half of the column's cells can be read, the plain one first."""
+    if isinstance(facts.cells, Mixed):
+        words = facts.cells.words
+        share = 1.0 - sum(n for text, n in facts.words if text.lower() not in NOT_A_NUMBER) / max(1, facts.present)
+        numbers = facts.distinct - len(words.levels)
+        return [_reading(share, words.levels, numbers)] if share > HALF else []
+    codes = as_codes(facts.cells) if facts.cells is not None else None
+    if codes is None or not codes.levels:
+        return []
+    texts, counts = pl.Series(codes.levels, dtype=pl.String), codes.counts()
+    is_none = texts.str.to_lowercase().is_in(list(NOT_A_NUMBER)).to_numpy()
+    found = []
+    is_plain = texts.cast(pl.Float64, strict=False).is_not_null().to_numpy()
+    asked = marks.decimal == "," or marks.thousands is not None
+    if counts[is_plain].sum() > HALF * facts.present and not (asked and texts.str.contains("[.,]").any()):
+        found.append(_of_levels(texts, counts, is_plain, is_none))
+        if found[0].share >= MOSTLY:
+            return found
+    if counts[texts.str.contains("[0-9]").to_numpy()].sum() < HALF * facts.present:
+        return found
+    if dates := find_dates(texts, counts):
+        seconds, is_zero = all_seconds(texts, dates.order)
+        found.append(_of_levels(texts, counts, ~np.isnan(seconds) | is_zero, is_none, dates=dates))
+    if style := find_style(texts, counts, decimal=marks.decimal, thousands=marks.thousands):
+        is_read = ~np.isnan(read_all(texts, style.style))
+        found.append(_of_levels(texts, counts, is_read, is_none, style=style))
+    return [one for one in found if one.share > HALF]
+
+
+def _of_levels(
+    texts: pl.Series,
+    counts: NDArray[np.int64],
+    is_read: NDArray[np.bool_],
+    is_none: NDArray[np.bool_],
+    *,
+    style: FoundStyle | None = None,
+    dates: Dates | None = None,
+) -> Reading:
+    rest = ~(is_read | is_none)
+    share = 1.0 - float(counts[rest].sum() / max(1, counts.sum()))
+    words = tuple(texts.filter(rest).head(_FEW + 1))
+    found = _reading(share, words, _FEW + 1 if dates else int(is_read.sum()))
+    return Reading(found.share, found.words, style.style if style else None, style, dates)
+
+
+def _reading(share: float, words: tuple[str, ...], values: int) -> Reading:
+    if words and values <= _FEW:
+        return Reading(min(share, MOSTLY - 0.01))  # in a column of few values, 3+ is one of them
+    return Reading(share, words if 0 < len(words) <= _FEW and share < MOSTLY else ())

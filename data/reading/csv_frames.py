@@ -1,0 +1,221 @@
+"""A CSV file as frames of text, one a block of bytes. Cells are as they are written, empty ones null.
+
+polars parses a block whose rows and quotes are in order, which is checked by counting: each delimiter stands between
+two cells, or within one. From the first block that is not, Python's reader goes on, row by row: it names what is
+wrong, and reads what is only unusual.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from traind.data.errors import BadCell, BadTable
+from traind.data.reading.dialect import Dialect, read_records
+from traind.data.reading.formats import Format
+from traind.data.reading.text_bytes import utf8_chunks
+
+LISTED = 100  # bad rows named in one error
+_BLOCK_BYTES = 1 << 23
+_ROWS_AT_ONCE = 20_000  # read one by one
+_LONE_RETURN = re.compile(rb"\r(?!\n)")
+_BLANK_LINES = re.compile(rb"\n(?:\r?\n)+")
+
+
+class QuotesAreText(Exception):
+    """Quotes of a TSV file enclose nothing: they are characters like others."""
+
+
+def csv_frames(path: Path, form: Format, dialect: Dialect) -> Iterator[pl.DataFrame]:
+    """Yield the file's rows; the columns are called by their places.
+
+    Raises:
+        BadTable: rows that are no rows, each named by line, up to a limit.
+        QuotesAreText: the file has to be read again, without quotes.
+    """
+    blocks = _blocks(utf8_chunks(path, form), dialect)
+    for line, block in blocks:
+        frame = None if dialect.comment or dialect.has_backslash else _parsed(block, dialect)
+        if frame is None:
+            rest = (text for text in _chain(block, blocks))
+            yield from _one_by_one(
+                rest, dialect, line, may_drop_quotes=form.kind == "tsv" and form.options.quote is None
+            )
+            return
+        if len(frame):
+            yield frame
+
+
+def _chain(first: bytes, blocks: Iterator[tuple[int, bytes]]) -> Iterator[str]:
+    yield first.decode()
+    for _, block in blocks:
+        yield block.decode()
+
+
+def _blocks(chunks: Iterator[bytes], dialect: Dialect) -> Iterator[tuple[int, bytes]]:
+    """Yield parts of the file of whole rows, as far as quotes are in order, each with the line it begins on."""
+    left, line, skip, end = bytearray(), 1, dialect.first, b""
+    for chunk in chunks:
+        end = end or (b"\r" if b"\n" not in chunk and b"\r" in chunk else b"\n")
+        left += chunk.replace(b"\r", b"\n") if end == b"\r" else chunk
+        while skip and (place := left.find(b"\n")) >= 0:
+            del left[: place + 1]
+            skip, line = skip - 1, line + 1
+        if skip or len(left) < _BLOCK_BYTES:
+            continue
+        if cut := _end_of_rows(left, dialect):
+            block = bytes(memoryview(left)[:cut])
+            del left[:cut]
+            yield line, block
+            line += block.count(b"\n")
+    if left and not skip:
+        yield line, bytes(left)
+
+
+def _end_of_rows(data: bytearray, dialect: Dialect) -> int:
+    """Return where the last row ends that ends; 0 where none seems to."""
+    if not dialect.quote or (quote := dialect.quote.encode()) not in data:
+        return data.rfind(b"\n") + 1
+    view = np.frombuffer(data, np.uint8)
+    quotes, ends = np.flatnonzero(view == quote[0]), np.flatnonzero(view == 10)
+    outside = ends[np.searchsorted(quotes, ends) % 2 == 0]
+    found = int(outside[-1]) + 1 if len(outside) else 0
+    del view
+    return found
+
+
+def _parsed(block: bytes, dialect: Dialect) -> pl.DataFrame | None:
+    """Return the rows of a block; None where it is not in order."""
+    quote = dialect.quote.encode() if dialect.quote else b'"'
+    has_quotes = dialect.quote is not None and quote in block
+    if has_quotes and not _are_quotes_in_order(block, quote, dialect.delimiter.encode()):
+        return None
+    width = len(dialect.names)
+    tidy = block
+    if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
+        if has_quotes:
+            return None
+        tidy = _LONE_RETURN.sub(b"\n", tidy)
+    if width > 1:
+        tidy = tidy.strip(b"\r\n")
+        if b"\n\n" in tidy or b"\n\r\n" in tidy:
+            if has_quotes:
+                return None
+            tidy = _BLANK_LINES.sub(b"\n", tidy)
+    if not tidy:
+        return pl.DataFrame()
+    n_delimiters = tidy.count(dialect.delimiter.encode())
+    frame = _frame_of(tidy, dialect, width)
+    if frame is None:
+        return None
+    if has_quotes and width > 1:
+        within = pl.all().str.count_matches(dialect.delimiter, literal=True).sum()
+        n_delimiters -= frame.select(pl.sum_horizontal(within)).item() or 0
+    return frame if width == 1 or n_delimiters == len(frame) * (width - 1) else None
+
+
+def _frame_of(text: bytes, dialect: Dialect, width: int) -> pl.DataFrame | None:
+    try:
+        return pl.read_csv(
+            text,
+            has_header=False,
+            schema={str(place): pl.String for place in range(width)},
+            separator=dialect.delimiter,
+            quote_char=dialect.quote,
+        )
+    except pl.exceptions.PolarsError:
+        return None
+
+
+def _are_quotes_in_order(block: bytes, quote: bytes, delimiter: bytes) -> bool:
+    """Tell whether quotes stand in pairs, each around a whole cell, but for those that are doubled within one."""
+    view = np.frombuffer(block, np.uint8)
+    places = np.flatnonzero(view == quote[0])
+    if len(places) % 2:
+        return False
+    may_border = np.zeros(256, np.bool_)
+    may_border[[*delimiter, *b"\r\n", quote[0]]] = True
+    opening, closing = places[::2], places[1::2]
+    before = view[np.maximum(opening - 1, 0)]
+    after = view[np.minimum(closing + 1, len(view) - 1)]
+    return bool(
+        (may_border[before] | (opening == 0)).all() and (may_border[after] | (closing == len(view) - 1)).all()
+    )
+
+
+def _one_by_one(
+    texts: Iterator[str], dialect: Dialect, line: int, *, may_drop_quotes: bool
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows as Python's reader has them; a block may end within a line, or within a cell."""
+    lines = _lines(texts)
+    reader = read_records(lines, dialect, is_strict=True)
+    width, begin = len(dialect.names), 0
+    rows: list[list[str]] = []
+    bad: list[BadCell] = []
+    while len(bad) < LISTED:
+        begin = reader.line_num
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            if may_drop_quotes:
+                raise QuotesAreText from None
+            said = (
+                "a quote is left open, or text stands behind a closing one"
+                if "limit" not in str(error)
+                else str(error)
+            )
+            bad.append(BadCell(line + begin, None, None, said))
+            break
+        if record is None:
+            break
+        if len(record) == width or (width == 1 and not record):
+            rows.append(record or [""])
+        elif record:
+            said = f"{len(record)} cells, where the header has {width} names"
+            bad.append(BadCell(line + begin, None, dialect.delimiter.join(record)[:200], said))
+        if len(rows) >= _ROWS_AT_ONCE:
+            yield text_frame(rows, width)
+            rows = []
+    if bad:
+        raise _ragged(bad, dialect)
+    if rows:
+        yield text_frame(rows, width)
+
+
+def _lines(texts: Iterator[str]) -> Iterator[str]:
+    """Yield the lines of a text that comes in parts."""
+    left = ""
+    for text in texts:
+        lines = list(io.StringIO(left + text, newline=""))
+        left = lines.pop() if lines else ""
+        yield from lines
+    if left:
+        yield left
+
+
+def text_frame(rows: Sequence[Sequence[str | None]], width: int) -> pl.DataFrame:
+    """Return rows of cells as a frame whose columns are called by their places; empty cells are null."""
+    columns = zip(*rows, strict=True) if rows else ([] for _ in range(width))
+    return pl.DataFrame(
+        [pl.Series(str(place), [cell or None for cell in cells], pl.String) for place, cells in enumerate(columns)]
+    )
+
+
+def _ragged(bad: list[BadCell], dialect: Dialect) -> BadTable:
+    more = " and others" if len(bad) > 1 else ""
+    header = ", ".join(map(repr, dialect.names[:3])) + (", ..." if len(dialect.names) > 3 else "")
+    return BadTable(
+        f"line {bad[0].line}{more} cannot be read: {bad[0].message}",
+        hint=f"the header, line {dialect.skip + 1}, was read as {header}" if dialect.has_header else None,
+        cells=tuple(bad),
+    )
+
+
+def first_rows(frames: Iterator[pl.DataFrame], size: int) -> list[list[str | None]]:
+    """Return the first rows of frames."""
+    return [list(row) for row in islice((row for frame in frames for row in frame.iter_rows()), size)]

@@ -1,0 +1,182 @@
+"""Finds the style in which the numbers of a column are written, from all its cells: marks, units, clocks, spans."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from traind.data.table.numbers import (
+    ANY_DIGITS,
+    CLOCKS,
+    CURRENCY,
+    SPAN,
+    SPAN_UNITS,
+    Clock,
+    Style,
+    frame,
+    normal,
+    read_all,
+    read_numbers,
+    unit_key,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_THOUSANDS = {"k": 1e3, "tsd": 1e3, "thousand": 1e3, "lakh": 1e5, "lac": 1e5, "m": 1e6, "mn": 1e6, "mio": 1e6}
+_MAGNITUDES = {**_THOUSANDS, "million": 1e6, "mil": 1e6, "cr": 1e7, "crore": 1e7, "b": 1e9, "bn": 1e9, "mrd": 1e9}
+_MAGNITUDES |= {"billion": 1e9, "t": 1e12, "tn": 1e12, "trillion": 1e12}
+_FAMILIES: tuple[dict[str, float], ...] = (
+    _MAGNITUDES,
+    {"b": 1.0, "byte": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "pb": 1e15}
+    | {"kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**40},
+    {"ms": 1e-3, "s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "mins": 60.0}
+    | {"h": 3_600.0, "hr": 3_600.0, "hrs": 3_600.0, "hour": 3_600.0, "d": 86_400.0, "day": 86_400.0}
+    | {"w": 604_800.0, "wk": 604_800.0, "week": 604_800.0, "mo": 2_629_800.0, "month": 2_629_800.0}
+    | {"y": 31_557_600.0, "yr": 31_557_600.0, "yrs": 31_557_600.0, "year": 31_557_600.0},
+    {"mg": 1e-3, "g": 1.0, "kg": 1e3, "t": 1e6},
+    {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3},
+    {"ml": 1e-3, "cl": 1e-2, "dl": 0.1, "l": 1.0},
+    {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9},
+    {"w": 1.0, "kw": 1e3, "mw": 1e6, "gw": 1e9},
+    {"wh": 1.0, "kwh": 1e3, "mwh": 1e6, "gwh": 1e9},
+    {"%": 1.0, "‰": 0.1},
+)
+_RARE = 0.02  # share of a unit's cells below which they count as wrong, not as another unit
+
+
+class FoundStyle(Struct, frozen=True):
+    """A style with the share of cells that are numbers in it, and what the file leaves open or mixes."""
+
+    style: Style
+    share: float
+    is_open: bool = False  # 1,234 may be a thousand or a fraction
+    currencies: tuple[str, ...] = ()  # where there are several
+
+    @property
+    def what(self) -> str:
+        """Return what the numbers are, for people."""
+        return "times, read as seconds" if self.style.clock or self.style.has_spans else "numbers"
+
+
+def find_style(
+    texts: "pl.Series", counts: NDArray[Any], *, decimal: str | None = None, thousands: str | None = None
+) -> FoundStyle | None:
+    """Return the style in which most cells are numbers; None where less than half are in any.
+
+    `texts` are distinct, `counts` says how many cells have each; `decimal` and `thousands` are as the user says.
+    """
+    import polars as pl
+
+    texts = normal(texts)
+    total = max(1, int(counts.sum()))
+    found = _find_times(texts, counts, total) if texts.str.contains("[0-9] ?[:hmsdwHMSDW]").any() else None
+    if found is not None:
+        return found
+    parts = texts.str.extract_groups(frame(ANY_DIGITS)).struct.unnest()
+    is_number = parts["digits"].is_not_null().to_numpy()
+    if counts[is_number].sum() < total / 2:
+        return None
+    parts, counts_of = parts.filter(pl.Series(is_number)), counts[is_number]
+    weights = _weights(_shape(parts["digits"]), counts_of)
+    marks, is_open = _marks(weights, decimal, thousands)
+    if marks is None:
+        return None
+    units = _units(_weights(parts["before"], counts_of), _weights(parts["after"], counts_of))
+    if units is None:
+        return None
+    style = Style(marks[0], marks[1], units[0])
+    share = counts[~np.isnan(read_numbers(texts, style))].sum() / total
+    return FoundStyle(style, float(share), is_open, units[1]) if share >= 0.5 else None
+
+
+def _find_times(texts: "pl.Series", counts: NDArray[Any], total: int) -> FoundStyle | None:
+    """Return the style of a column of clocks or spans, None if it is none."""
+    clocks = texts.str.extract_groups(CLOCKS).struct.unnest()
+    is_clock = clocks["a"].is_not_null().to_numpy()
+    if counts[is_clock].sum() >= total / 2:
+        has_two, has_three = (
+            (clocks["a"].is_not_null() & clocks["c"].is_null()).any(),
+            clocks["c"].is_not_null().any(),
+        )
+        has_fraction = (clocks["f"].is_not_null() & clocks["c"].is_null()).any()
+        clock: Clock = "m:s" if has_fraction or (has_two and has_three) else "h:m"
+        style = Style(clock=clock)
+        return FoundStyle(style, float(counts[~np.isnan(read_all(texts, style))].sum() / total))
+    spans = texts.str.extract_groups(SPAN).struct.unnest()
+    filled = np.sum([spans[key].is_not_null().to_numpy() for key, *_ in SPAN_UNITS], axis=0)
+    if counts[filled > 0].sum() >= total / 2 and (filled > 1).any():
+        return FoundStyle(Style(has_spans=True), float(counts[filled > 0].sum() / total))
+    return None
+
+
+def _marks(shapes: dict[str, int], decimal: str | None, thousands: str | None) -> tuple[tuple[Any, Any] | None, bool]:
+    """Return the decimal mark and that of thousands which these shapes have, and whether they leave it open.
+
+    A shape has `0` for each digit, `z` for a zero that begins it.
+    """
+    votes = {".": 0, ",": 0}  # cells in which this must be the decimal mark
+    maybe = {".": 0, ",": 0}  # cells in which it may set thousands apart, or not
+    most = 0  # digits of a whole number without any mark
+    for shape, n in shapes.items():
+        core = re.sub("[ ']", "", shape)
+        if not core or core.isalnum():
+            most = max(most, len(core)) if core == shape else most
+            continue
+        mark, other = (".", ",") if core.rfind(".") > core.rfind(",") else (",", ".")
+        is_grouped = re.fullmatch(rf"0{{1,3}}(?:{re.escape(mark)}000)+", core) is not None
+        if core.count(mark) > 1 and other not in core:
+            votes[other] += n
+        elif is_grouped and core == shape and other not in core:
+            maybe[mark] += n
+        else:
+            votes[mark] += n
+    chosen, is_open = decimal, False
+    if chosen is None and thousands in {".", ","}:
+        chosen = "," if thousands == "." else "."
+    if chosen is None:
+        chosen = "," if votes[","] > votes["."] else "."
+        if not any(votes.values()) and maybe[","] and not maybe["."]:
+            is_open = most > 3  # 41,879 beside 1234: which is it?
+            chosen = "," if is_open else "."
+    group = thousands if thousands in {".", ","} else ("." if chosen == "," else ",")
+    return (chosen, group), is_open
+
+
+def _units(before: dict[str, int], after: dict[str, int]) -> tuple[dict[str, float], tuple[str, ...]] | None:
+    """Return the units of a column with what each multiplies by, and its currencies where there are several.
+
+    None where units that have nothing to do with each other are mixed.
+    """
+    is_currency, numbers = re.compile(CURRENCY).fullmatch, sum(after.values())
+    currencies = {one: n for one, n in [*before.items(), *after.items()] if one and is_currency(one)}
+    units = {one: n for one, n in after.items() if one and one not in currencies and n >= _RARE * numbers}
+    found: dict[str, float] = dict.fromkeys(currencies, 1.0)
+    kinds = {unit_key(one) for one in units}
+    bare = after.get("", 0) + sum(n for one, n in after.items() if one in currencies)
+    family = next((family for family in _FAMILIES if all(kind in family for kind in kinds)), None)
+    is_unit = kinds == {"t"} or (kinds == {"m"} and not any("M" in unit for unit in units))  # tons, metres
+    if kinds and family is _MAGNITUDES and not is_unit:
+        found |= {one: family[unit_key(one)] for one in units}
+    elif len(kinds) == 1:
+        found |= dict.fromkeys(units, 1.0)
+    elif kinds:
+        if family is None or bare > _RARE * numbers:
+            return None
+        found |= {one: family[unit_key(one)] for one in units}
+    several = tuple(sorted(currencies)) if len({unit_key(one) for one in currencies}) > 1 else ()
+    return found, several
+
+
+def _shape(digits: "pl.Series") -> "pl.Series":
+    return digits.str.strip_chars(" ").str.replace("^0", "z").str.replace_all("[0-9]", "0")
+
+
+def _weights(texts: "pl.Series", counts: NDArray[Any]) -> dict[str, int]:
+    """Return how many cells have each of the texts, "" for those that have none."""
+    import polars as pl
+
+    frame = pl.DataFrame({"t": texts.fill_null(""), "n": counts}).group_by("t").agg(pl.col("n").sum())
+    return dict(frame.iter_rows())

@@ -1,0 +1,202 @@
+"""Numbers as people write them: `1,234.50`, `1.234,56 €`, `12.5 %`, `(300)`, `1.3K`, `512 GB`, `9h 56m`.
+
+A column is read in one `Style`, which `number_style` takes from all its cells. `read` reads one cell, `read_all` a
+series of texts by the same patterns, in polars. Imports polars only where a series is at hand.
+"""
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CLOCK = ":"  # the mark of times of day in models of 0.1.0
+Clock = Literal["h:m", "m:s"]  # what two parts of a clock mean
+CURRENCY = (
+    r"(?:[A-Z]{0,3}[$€£¥₹₽₩₺₴₪฿₫₱]|USD|EUR|GBP|CHF|JPY|CAD|AUD|NZD|CNY|RMB|INR|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|"
+    r"TRY|RUB|KRW|SGD|HKD|Rs\.?|kr\.?|zł|Kč|Fr\.?|TL)"
+)
+_UNIT = r"(?:%|‰|[A-Za-z°µμ][A-Za-z°µμ/²³]{0,14}\.?)"
+ANY_DIGITS = r"(?:[0-9][0-9.,' ]*|[.,][0-9]+)"
+CLOCKS = (
+    r"^(?P<sign>-)?(?:(?P<d>[0-9]{1,6}) ?d(?:ays?)?,? +)?"
+    r"(?P<a>[0-9]{1,6}):(?P<b>[0-5][0-9])(?::(?P<c>[0-5][0-9]))?(?P<f>[.,][0-9]+)?$"
+)
+SPAN_UNITS = (
+    ("w", r"w(?:eeks?|ks?)?", 604_800.0),
+    ("d", r"d(?:ays?)?", 86_400.0),
+    ("h", r"h(?:ours?|rs?)?", 3_600.0),
+    ("m", r"m(?:in(?:ute)?s?)?", 60.0),
+    ("s", r"s(?:ec(?:ond)?s?)?", 1.0),
+)
+SPAN = "(?i)^" + "".join(rf"(?:(?P<{key}>[0-9]+(?:\.[0-9]+)?) ?{unit}\.?,? ?)?" for key, unit, _ in SPAN_UNITS) + "$"
+_SPELLED = {"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "\u2019": "'"}
+_TRANSLATED = str.maketrans(_SPELLED)
+
+
+class Style(Struct, frozen=True):
+    """How the numbers of a column are written. `units` may stand beside a number, and multiply it."""
+
+    decimal: Literal[".", ","] = "."
+    thousands: Literal["", ".", ","] = ""  # spaces and apostrophes set thousands apart in any style
+    units: dict[str, float] = {}
+    clock: Clock | None = None
+    has_spans: bool = False  # such as 9h 56m, in seconds
+
+
+def legacy_style(mark: str, *, has_decimal_comma: bool) -> Style:
+    """Return the style of a column whose numbers carry this one mark: how models of 0.1.0 have it."""
+    decimal, thousands = (",", ".") if has_decimal_comma else (".", ",")
+    if mark == CLOCK:
+        return Style(clock="h:m")
+    return Style(decimal, thousands, {mark: 1.0} if mark else {})  # type: ignore[arg-type]
+
+
+def read(text: str, style: Style) -> float | None:
+    """Return the number in a stripped cell, times in seconds; None if it is none in this style."""
+    text = text.translate(_TRANSLATED)
+    if style.clock and (found := _compiled(CLOCKS).match(text)):
+        parts = found.groupdict()
+        two = (60.0, 1.0) if style.clock == "m:s" and parts["c"] is None else (3_600.0, 60.0)
+        whole = float(parts["d"] or 0) * 86_400.0 + float(parts["a"]) * two[0] + float(parts["b"]) * two[1]
+        whole = whole + float(parts["c"] or 0) + float("0" + (parts["f"] or ".0").replace(",", "."))
+        return -whole if parts["sign"] else whole
+    if style.has_spans and text and (found := _compiled(SPAN).match(text)):
+        return sum(float(found[key] or 0.0) * seconds for key, _, seconds in SPAN_UNITS)
+    found = _compiled(_pattern(style.decimal, style.thousands)).match(text)
+    if found is None or bool(found["open"]) != bool(found["close"]):
+        return None
+    scale = _scale(found["before"], style) * _scale(found["after"], style)
+    digits = _plain(found["digits"], style) + (found["exp"] or "")
+    if scale != scale or _is_padded(digits):  # noqa: PLR0124 - a unit that the style has not
+        return None
+    is_negative = bool(found["open"]) or "-" in {found["sign"], found["inner"]}
+    return float(digits) * (-scale if is_negative else scale)
+
+
+def read_all(texts: "pl.Series", style: Style) -> NDArray[np.float64]:
+    """Return what `read` does for each of the texts; NaN for those that are none."""
+    import polars as pl
+
+    texts = normal(texts)
+    values = read_numbers(texts, style)
+    if style.has_spans:
+        spans = texts.str.extract_groups(SPAN).struct.unnest()
+        is_span = (texts.str.len_bytes() > 0) & ~pl.Series(
+            spans.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        )
+        total = sum(
+            (np.nan_to_num(_floats(spans[key])) * seconds for key, _, seconds in SPAN_UNITS), np.zeros(len(texts))
+        )
+        values = np.where(is_span.fill_null(value=False).to_numpy(), total, values)
+    if style.clock:
+        values = np.where(np.isnan(clock := _read_clocks(texts, style)), values, clock)
+    return values
+
+
+def unit_key(unit: str) -> str:
+    """Return one spelling for a unit: `Months.` is `month`."""
+    key = unit.rstrip(".").lower()
+    return key.removesuffix("s") if len(key) > 3 else key
+
+
+def _scale(unit: str | None, style: Style) -> float:
+    if not unit:
+        return 1.0
+    if unit in style.units:
+        return style.units[unit]
+    key = unit_key(unit)
+    return next((scale for known, scale in style.units.items() if unit_key(known) == key), float("nan"))
+
+
+def frame(digits: str) -> str:
+    """Return the pattern of a number whose digits and marks match `digits`, with all that may stand around."""
+    return (
+        rf"^(?P<open>\()? *(?P<sign>[+-])? *(?P<before>{CURRENCY})? *(?P<inner>-)? *(?P<digits>{digits})"
+        rf"(?P<exp>[eE][+-]?[0-9]{{1,3}})? *(?P<after>{CURRENCY}|{_UNIT})? *(?P<close>\))?$"
+    )
+
+
+@lru_cache(maxsize=16)
+def _pattern(decimal: str, thousands: str) -> str:
+    point, groups = re.escape(decimal), re.escape(thousands)
+    fraction = rf"(?:{point}[0-9]*)?"
+    forms = [rf"[0-9]{{1,3}}(?:[{groups}' ][0-9]{{3}})+{fraction}", rf"[0-9]+{fraction}", rf"{point}[0-9]+"]
+    if thousands == ",":
+        forms.insert(1, rf"[0-9]{{1,2}}(?:,[0-9]{{2}})+,[0-9]{{3}}{fraction}")  # lakh and crore
+    return frame("|".join(forms))
+
+
+_compiled = lru_cache(maxsize=32)(re.compile)
+
+
+def _plain(digits: str, style: Style) -> str:
+    digits = re.sub(r"[ ']", "", digits)
+    return (digits.replace(style.thousands, "") if style.thousands else digits).replace(style.decimal, ".")
+
+
+def _is_padded(digits: str) -> bool:
+    return len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()
+
+
+def normal(texts: "pl.Series") -> "pl.Series":
+    """Return texts with the minus signs, spaces and apostrophes of a keyboard."""
+    if not texts.str.contains("[\u2212\u2013\u00a0\u202f\u2009\u2007\u2019]").any():
+        return texts
+    return texts.str.replace_many(list(_SPELLED), list(_SPELLED.values()))
+
+
+def read_numbers(texts: "pl.Series", style: Style) -> NDArray[np.float64]:
+    """Return the numbers in normal texts, but for clocks and spans; NaN for those that are none."""
+    import polars as pl
+
+    parts = texts.str.extract_groups(_pattern(style.decimal, style.thousands)).struct.unnest()
+    digits = parts["digits"].str.replace_all("[ ']", "")
+    if style.thousands:
+        digits = digits.str.replace_all(style.thousands, "", literal=True)
+    digits = digits.str.replace(style.decimal, ".", literal=True)
+    values = _floats(digits + parts["exp"].fill_null(""))
+    is_wrong = (parts["open"].is_null() != parts["close"].is_null()) | digits.str.contains("^0[0-9]").fill_null(
+        value=False
+    )
+    for part in (parts["before"], parts["after"]):
+        scales = {unit: _scale(unit, style) for unit in part.unique().drop_nulls().to_list()}
+        if scales:
+            values = values * part.replace_strict(scales, default=1.0, return_dtype=pl.Float64).to_numpy()
+    is_negative = (
+        parts["open"].is_not_null()
+        | (parts["sign"] == "-").fill_null(value=False)
+        | (parts["inner"] == "-").fill_null(value=False)
+    )
+    values = np.where(is_negative.to_numpy(), -values, values)
+    return np.where(is_wrong.to_numpy(), np.nan, values)
+
+
+def _read_clocks(texts: "pl.Series", style: Style) -> NDArray[np.float64]:
+    parts = texts.str.extract_groups(CLOCKS).struct.unnest()
+    a, b, c = (_floats(parts[key]) for key in "abc")
+    first, second = (
+        np.where(np.isnan(c) & (style.clock == "m:s"), 60.0, 3_600.0),
+        np.where(np.isnan(c) & (style.clock == "m:s"), 1.0, 60.0),
+    )
+    fraction = _floats("0" + parts["f"].str.replace(",", ".", literal=True))
+    whole = (
+        np.nan_to_num(_floats(parts["d"])) * 86_400.0
+        + a * first
+        + b * second
+        + np.nan_to_num(c)
+        + np.nan_to_num(fraction)
+    )
+    return np.where(parts["sign"].is_not_null().to_numpy(), -whole, whole)
+
+
+def _floats(texts: "pl.Series") -> NDArray[np.float64]:
+    import polars as pl
+
+    found: NDArray[np.float64] = texts.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+    return found
