@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("traind", "torch", "numpy", "lightning", "skorch", "scikit-learn", "aiohttp", "duckdb", "pandas")
+PACKAGES = ("traind", "torch", "numpy", "lightning", "skorch", "scikit-learn", "aiohttp", "polars", "pandas")
 Repeats = dict[str, list[float]]
 _began = time.perf_counter()
 

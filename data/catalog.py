@@ -2,7 +2,7 @@
 
 A version is whole or absent: it is made beside its place and renamed into it, then named in the data set's list of
 versions, newest first. What a crash leaves in between is swept at the next start. Synchronous; imports neither numpy
-nor duckdb: the server calls it, in a thread.
+nor polars: the server calls it, in a thread.
 """
 
 import logging

@@ -207,7 +207,11 @@ def _jsonl_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
         names.update(dict.fromkeys(row))
     rows = objects(path, form)
     while some := list(islice(rows, size)):
-        yield Batch({name.strip(): [row.get(name) for _, row in some] for name in names}, [line for line, _ in some], may_lack=True)
+        yield Batch(
+            {name.strip(): [row.get(name) for _, row in some] for name in names},
+            [line for line, _ in some],
+            may_lack=True,
+        )
 
 
 def _csv_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:

@@ -132,7 +132,7 @@ def _prepare_file(source: Source, request: Request, threads: int) -> Prepared:
     if not source.path.exists():
         raise BadTable(f"there is no file {str(source.path)!r}")
     source.check()
-    from traind.data.columns.infer_schema import plan
+    from traind.data.columns.infer_schema import infer_schema
     from traind.data.columns.loading import load_columns
     from traind.data.columns.profile import profile
     from traind.data.reading.raw_table import read_table
@@ -141,7 +141,7 @@ def _prepare_file(source: Source, request: Request, threads: int) -> Prepared:
     raw = read_table(source.path, form, threads)
     as_text = _as_text(request)
     profiles = profile(raw, as_text.__contains__, threads)
-    schema = plan(profiles, request, form.options)
+    schema = infer_schema(profiles, request, form.options)
     by = request.validation.column
     columns = load_columns(raw, [c for c in schema.columns if _is_loaded(c) or c.name == by], profiles)
     del profiles

@@ -19,7 +19,7 @@ _MANY_NUMBERS = 100  # up to which they might be
 _MANY_LABELS = 1_000
 
 
-def plan(profiles: dict[str, Profile], request: Request, options: Options) -> Schema:
+def infer_schema(profiles: dict[str, Profile], request: Request, options: Options) -> Schema:
     """Return the schema, or raise `BadTable` where the table cannot serve the request."""
     names = list(profiles)
     _check_names(names, request)

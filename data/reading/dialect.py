@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traind.data.errors import BadCell, BadTable
+from traind.data.limits import COLUMNS, LINE_CHARS
 from traind.data.reading.formats import Format, open_text
 
 if TYPE_CHECKING:
     from _csv import Reader
 
-MAX_COLUMNS = 10_000
-MAX_LINE = 4_000_000  # characters; a longer line is no table's
+MAX_COLUMNS, MAX_LINE = COLUMNS, LINE_CHARS
 _SAMPLE = 1_000_000  # characters looked at
 _SAMPLE_LINES = 100  # lines looked at, where they are long
 _SAMPLE_RECORDS = 200  # that tell the delimiter

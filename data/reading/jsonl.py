@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from traind.data.errors import BadCell, BadTable
+from traind.data.limits import CELLS_A_BYTE, LEAST_CELLS
 from traind.data.reading.dialect import MAX_LINE, check_names
 from traind.data.reading.formats import Format, open_bytes
 from traind.data.table.cell_text import text_of
@@ -19,8 +20,13 @@ LISTED = 100  # bad lines named in one error
 def keys_of(path: Path, form: Format) -> list[str]:
     """Return the keys of all objects in the order of their first appearance; raise `BadTable` where none are."""
     names: dict[str, None] = {}
+    n_rows = 0
     for _, row in objects(path, form):
         names.update(dict.fromkeys(row))
+        n_rows += 1
+    if n_rows * len(names) > max(LEAST_CELLS, CELLS_A_BYTE * path.stat().st_size):
+        message = f"the table has {n_rows:,} rows of {len(names):,} keys, nearly all of them absent"
+        raise BadTable(message, hint="write the keys that all rows share")
     if not names:
         raise BadTable("the file holds no rows", hint="one JSON object a line is expected")
     check_names([name.strip() for name in names], None)

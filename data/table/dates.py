@@ -13,6 +13,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from traind.data.limits import VALUE_CHARS
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -21,19 +23,19 @@ Order = Literal["dmy", "mdy"]
 ZONES = {"z": 0.0, "utc": 0.0, "gmt": 0.0, "wet": 0.0, "west": 1.0, "bst": 1.0, "cet": 1.0, "cest": 2.0, "eet": 2.0}
 ZONES |= {"eest": 3.0, "msk": 3.0, "ist": 5.5, "jst": 9.0, "aest": 10.0, "aedt": 11.0, "est": -5.0, "edt": -4.0}
 ZONES |= {"cst": -6.0, "cdt": -5.0, "mst": -7.0, "mdt": -6.0, "pst": -8.0, "pdt": -7.0}
-_ZERO = r"^0{1,4}[-/.]0{1,2}[-/.]0{1,4}(?:[T ]00:00(?::00)?(?:\.0+)?)?$"  # what databases write for none
+_ZERO = r"^0{1,4}[-/.]0{1,2}[-/.]0{1,4}(?:[T ]00:00(?::00)?(?:\.0{1,9})?)?$"  # what databases write for none
 ZERO = re.compile(_ZERO)
 _TIME = (
-    r"(?:(?:T|,? +)(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?P<f>[.,][0-9]{1,9})?)?"
+    r"(?:(?:T|,? {1,3})(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?P<f>[.,][0-9]{1,9})?)?"
     r" ?(?P<p>[AaPp]\.?[Mm]\.?)?"
-    rf" ?(?P<z>[+-][0-9]{{2}}:?[0-9]{{2}}|[+-][0-9]{{2}}|(?i:{'|'.join(ZONES)}))?(?: ?\([A-Za-z ]+\))?)?$"
+    rf" ?(?P<z>[+-][0-9]{{2}}:?[0-9]{{2}}|[+-][0-9]{{2}}|(?i:{'|'.join(ZONES)}))?(?: ?\([A-Za-z ]{1, 30}\))?)?$"
 )
 _NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
     r"(?P<b>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
     r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 )
-_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? +)?"
+_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? {1,3})?"
 _PATTERNS = {
     "2014-10-13": r"^(?P<Y>[0-9]{4})(?P<s>[-/.])(?P<m>[0-9]{1,2})(?P<t>[-/.])(?P<d>[0-9]{1,2})" + _TIME,
     "20141013": (
@@ -43,9 +45,11 @@ _PATTERNS = {
     "13 Oct 2014": (
         rf"(?i)^{_WEEKDAY}(?P<d>[0-9]{{1,2}})(?:st|nd|rd|th|\.)?[ -]{_MONTH},?[ -](?P<Y>[0-9]{{4}}|[0-9]{{2}}){_TIME}"
     ),
-    "Oct 13, 2014": (rf"(?i)^{_WEEKDAY}{_MONTH} +(?P<d>[0-9]{{1,2}})(?:st|nd|rd|th)?,? +(?P<Y>[0-9]{{4}}){_TIME}"),
+    "Oct 13, 2014": (
+        rf"(?i)^{_WEEKDAY}{_MONTH} {{1,3}}(?P<d>[0-9]{{1,2}})(?:st|nd|rd|th)?,? {{1,3}}(?P<Y>[0-9]{{4}}){_TIME}"
+    ),
     "Mon Oct 13 06:00:00 2014": (
-        rf"(?i)^{_WEEKDAY}{_MONTH} +(?P<d>[0-9]{{1,2}}) (?P<H>[0-9]{{2}}):(?P<M>[0-9]{{2}}):(?P<S>[0-9]{{2}})"
+        rf"(?i)^{_WEEKDAY}{_MONTH} {{1,3}}(?P<d>[0-9]{{1,2}}) (?P<H>[0-9]{{2}}):(?P<M>[0-9]{{2}}):(?P<S>[0-9]{{2}})"
         rf"(?: (?P<z>{'|'.join(ZONES)}))? (?P<Y>[0-9]{{4}})$"
     ),
     "2014-10": r"^(?P<Y>[0-9]{4})-(?P<m>[0-9]{2})$",
@@ -68,11 +72,15 @@ class Dates(Struct, frozen=True):
 
 def way_of(text: str) -> str | None:
     """Return an example of the way the date in a stripped cell is written, None if it is no date."""
+    if len(text) > VALUE_CHARS:
+        return None
     return next((way for way, pattern in _COMPILED.items() if pattern.match(text)), None)
 
 
 def seconds_of(text: str, order: Order) -> float | None:
     """Return the time in a stripped cell as seconds since 1970, NaN for a zero date, None if it is none."""
+    if len(text) > VALUE_CHARS:
+        return None
     for pattern in _COMPILED.values():
         if found := pattern.match(text):
             seconds = _seconds(found.groupdict(), order)
@@ -115,7 +123,8 @@ def _parts(texts: "pl.Series", counts: NDArray[Any], least: float) -> "dict[str,
     """Return the parts of the dates by the way they are written; None where fewer cells than `least` have any."""
     import polars as pl
 
-    left, found, matched = texts, {}, 0.0
+    left = pl.select(pl.when(texts.str.len_chars() <= VALUE_CHARS).then(texts)).to_series()
+    found, matched = {}, 0.0
     for way, pattern in _PATTERNS.items():
         parts = left.str.extract_groups(pattern).struct.unnest()
         if not (is_this := parts["Y"].is_not_null()).any():

@@ -12,6 +12,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from traind.data.limits import VALUE_CHARS
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -22,10 +24,10 @@ CURRENCY = (
     r"TRY|RUB|KRW|SGD|HKD|Rs\.?|kr\.?|zł|Kč|Fr\.?|TL)"
 )
 _UNIT = r"(?:%|‰|[A-Za-z°µμ][A-Za-z°µμ/²³]{0,14}\.?)"
-ANY_DIGITS = r"(?:[0-9][0-9.,' ]*|[.,][0-9]+)"
+ANY_DIGITS = r"(?:[0-9][0-9.,' ]{0,40}|[.,][0-9]{1,40})"
 CLOCKS = (
-    r"^(?P<sign>-)?(?:(?P<d>[0-9]{1,6}) ?d(?:ays?)?,? +)?"
-    r"(?P<a>[0-9]{1,6}):(?P<b>[0-5][0-9])(?::(?P<c>[0-5][0-9]))?(?P<f>[.,][0-9]+)?$"
+    r"^(?P<sign>-)?(?:(?P<d>[0-9]{1,6}) ?d(?:ays?)?,? {1,3})?"
+    r"(?P<a>[0-9]{1,6}):(?P<b>[0-5][0-9])(?::(?P<c>[0-5][0-9]))?(?P<f>[.,][0-9]{1,12})?$"
 )
 SPAN_UNITS = (
     ("w", r"w(?:eeks?|ks?)?", 604_800.0),
@@ -34,7 +36,11 @@ SPAN_UNITS = (
     ("m", r"m(?:in(?:ute)?s?)?", 60.0),
     ("s", r"s(?:ec(?:ond)?s?)?", 1.0),
 )
-SPAN = "(?i)^" + "".join(rf"(?:(?P<{key}>[0-9]+(?:\.[0-9]+)?) ?{unit}\.?,? ?)?" for key, unit, _ in SPAN_UNITS) + "$"
+SPAN = (
+    "(?i)^"
+    + "".join(rf"(?:(?P<{key}>[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?) ?{unit}\.?,? ?)?" for key, unit, _ in SPAN_UNITS)
+    + "$"
+)
 _SPELLED = {"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "\u2019": "'"}
 _TRANSLATED = str.maketrans(_SPELLED)
 
@@ -59,6 +65,8 @@ def legacy_style(mark: str, *, has_decimal_comma: bool) -> Style:
 
 def read(text: str, style: Style) -> float | None:
     """Return the number in a stripped cell, times in seconds; None if it is none in this style."""
+    if len(text) > VALUE_CHARS:
+        return None
     text = text.translate(_TRANSLATED)
     if style.clock and (found := _compiled(CLOCKS).match(text)):
         parts = found.groupdict()
@@ -117,18 +125,23 @@ def _scale(unit: str | None, style: Style) -> float:
 def frame(digits: str) -> str:
     """Return the pattern of a number whose digits and marks match `digits`, with all that may stand around."""
     return (
-        rf"^(?P<open>\()? *(?P<sign>[+-])? *(?P<before>{CURRENCY})? *(?P<inner>-)? *(?P<digits>{digits})"
-        rf"(?P<exp>[eE][+-]?[0-9]{{1,3}})? *(?P<after>{CURRENCY}|{_UNIT})? *(?P<close>\))?$"
+        rf"^(?P<open>\()? {{0,3}}(?P<sign>[+-])? {{0,3}}(?P<before>{CURRENCY})? {{0,3}}(?P<inner>-)? {{0,3}}"
+        rf"(?P<digits>{digits})(?P<exp>[eE][+-]?[0-9]{{1,3}})? {{0,3}}"
+        rf"(?P<after>{CURRENCY}|{_UNIT})? {{0,3}}(?P<close>\))?$"
     )
 
 
 @lru_cache(maxsize=16)
 def _pattern(decimal: str, thousands: str) -> str:
     point, groups = re.escape(decimal), re.escape(thousands)
-    fraction = rf"(?:{point}[0-9]*)?"
-    forms = [rf"[0-9]{{1,3}}(?:[{groups}' ][0-9]{{3}})+{fraction}", rf"[0-9]+{fraction}", rf"{point}[0-9]+"]
+    fraction = rf"(?:{point}[0-9]{{0,40}})?"
+    forms = [
+        rf"[0-9]{{1,3}}(?:[{groups}' ][0-9]{{3}}){{1,12}}{fraction}",
+        rf"[0-9]{{1,40}}{fraction}",
+        rf"{point}[0-9]{{1,40}}",
+    ]
     if thousands == ",":
-        forms.insert(1, rf"[0-9]{{1,2}}(?:,[0-9]{{2}})+,[0-9]{{3}}{fraction}")  # lakh and crore
+        forms.insert(1, rf"[0-9]{{1,2}}(?:,[0-9]{{2}}){{1,12}},[0-9]{{3}}{fraction}")  # lakh and crore
     return frame("|".join(forms))
 
 
@@ -145,7 +158,10 @@ def _is_padded(digits: str) -> bool:
 
 
 def normal(texts: "pl.Series") -> "pl.Series":
-    """Return texts with the minus signs, spaces and apostrophes of a keyboard."""
+    """Return texts with the minus signs, spaces and apostrophes of a keyboard; null where they are too long."""
+    import polars as pl
+
+    texts = pl.select(pl.when(texts.str.len_chars() <= VALUE_CHARS).then(texts)).to_series()
     if not texts.str.contains("[\u2212\u2013\u00a0\u202f\u2009\u2007\u2019]").any():
         return texts
     return texts.str.replace_many(list(_SPELLED), list(_SPELLED.values()))

@@ -34,7 +34,7 @@ def itself(pool: Any) -> dict[str, Any]:
         ],
         "log handlers": len(logging.getLogger().handlers),
         "threads": sorted(thread.name for thread in threading.enumerate() if not thread.daemon),
-        "heavy modules": sorted({"torch", "numpy", "duckdb"} & set(sys.modules)),
+        "heavy modules": sorted({"torch", "numpy", "polars"} & set(sys.modules)),
         "path": sys.path,
     }
 

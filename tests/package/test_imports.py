@@ -11,7 +11,7 @@ import pytest
 
 ROOMS = ("data", "trainer", "service")
 LIGHT = {"traind.trainer.contract"}  # what service may import of trainer
-HEAVY = {"torch", "duckdb", "numpy"}
+HEAVY = {"torch", "polars", "numpy"}
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -101,7 +101,7 @@ def test_quick_commands_load_no_http_framework(arguments: str) -> None:
         "from traind.service.cli.entry import run\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
         f"    run({arguments})\n"
-        "print(*({'aiohttp', 'torch', 'numpy', 'duckdb', 'prometheus_client', 'sqlite3'} & set(sys.modules)))"
+        "print(*({'aiohttp', 'torch', 'numpy', 'polars', 'prometheus_client', 'sqlite3'} & set(sys.modules)))"
     )
     assert run_python(code) == "\n"
 

@@ -26,7 +26,7 @@ from msgspec import Meta, Struct
 
 import traind
 from traind.data.table.dates import seconds_of, way_of
-from traind.data.table.units import mark_of, marked_number
+from traind.data.table.numbers import legacy_style, read
 
 TINY = 30  # characters, which take no time at all unless each doubles it
 LOOK = 4_000  # characters, for which a square is 16,000,000 steps
@@ -283,7 +283,7 @@ def test_a_pattern_takes_time_by_the_length_of_a_text(patterns: list[Found]) -> 
 )
 def test_what_cells_mean_takes_time_by_their_length(text: str) -> None:
     """Whichever engine reads them, a cell's own functions stay cheap for every repeated part of a text."""
-    readers = (way_of, lambda t: seconds_of(t, "dmy"), lambda t: marked_number(t, "$"), lambda t: mark_of([t]))
+    readers = (way_of, lambda t: seconds_of(t, "dmy"), lambda t: read(t, legacy_style("$", has_decimal_comma=False)))
     for place, reader in itertools.product(range(len(text)), readers):
 
         def make(length: int, place: int = place) -> str:

@@ -164,7 +164,7 @@ def loaded_before(job: Job) -> None:
     job.emit(
         Log(
             message=" ".join(
-                sorted({"torch", "duckdb", "numpy", "torch.fx", "traind.trainer.run.attempt"} & set(sys.modules))
+                sorted({"torch", "polars", "numpy", "torch.fx", "traind.trainer.run.attempt"} & set(sys.modules))
             )
         )
     )

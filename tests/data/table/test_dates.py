@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traind.data.table.dates import Order, all_seconds, find_dates, order_of, seconds_of, way_of
@@ -105,6 +105,7 @@ DATE_LIKE = st.one_of(
 
 
 @given(texts=st.lists(DATE_LIKE, min_size=1, max_size=20), order=st.sampled_from(["dmy", "mdy"]))
+@settings(deadline=None)
 def test_one_cell_and_a_series_are_read_alike(texts: list[str], order: Order) -> None:
     texts = [text.strip() for text in texts]
     seconds, is_zero = all_seconds(pl.Series(texts), order)

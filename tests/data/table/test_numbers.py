@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traind.data.errors import BadTable
@@ -123,6 +123,7 @@ def test_what_the_cells_leave_open_is_said() -> None:
     ),
     style=st.sampled_from(STYLES),
 )
+@settings(deadline=None)
 def test_one_cell_and_a_series_are_read_alike(texts: list[str], style: Style) -> None:
     texts = [text.strip() for text in texts]
     for text, found in zip(texts, read_all(pl.Series(texts), style).tolist(), strict=True):

@@ -208,7 +208,7 @@ async def test_everything_heavy_is_loaded_before_the_job_is(workers: Any, fork_s
     """F9: a failing preload would be silent; the fork server has the one thread that survives a fork."""
     worker, _ = await workers.done("loaded_before")
     (log,) = [event for event in workers.said[worker] if isinstance(event, Log)]
-    assert log.message == "duckdb numpy torch torch.fx traind.trainer.run.attempt"
+    assert log.message == "numpy torch torch.fx traind.trainer.run.attempt"
     assert "Threads:\t1\n" in Path(f"/proc/{fork_server.pid}/status").read_text()
 
 
