@@ -34,8 +34,8 @@ def split(request: Split, n_rows: int, labels: NDArray[np.int64] | None, by: Cel
     if kind == "auto":
         kind = "random" if labels is None else "stratified"
     if kind == "stratified" and labels is not None:
-        place = _spread(labels, rng)
-    elif kind == "time":
+        return _with_every_class(_cut(_spread(labels, rng), request), labels)
+    if kind == "time":
         place = _by_time(_required(by, request))
     elif kind == "group":
         place = _by_group(_required(by, request), request, rng)
@@ -62,6 +62,19 @@ def _cut(place: NDArray[np.float64], request: Split) -> Parts:
                 hint="give more rows, or other fractions",
             )
     return parts
+
+
+def _with_every_class(parts: Parts, labels: NDArray[np.int64]) -> Parts:
+    """Return the parts with a row of each class for validation, where training keeps one, too."""
+    here, there = (
+        np.bincount(labels[rows], minlength=int(labels.max()) + 1) for rows in (parts.train, parts.validation)
+    )
+    wanted = np.flatnonzero((there == 0) & (here > 1))
+    if not len(wanted):
+        return parts
+    moved = np.array([parts.train[labels[parts.train] == label][-1] for label in wanted])
+    validation = np.sort(np.concatenate([parts.validation, moved]))
+    return Parts(np.setdiff1d(parts.train, moved), validation, parts.test)
 
 
 def _ranks(order: NDArray[Any]) -> NDArray[np.float64]:

@@ -166,58 +166,57 @@ def _ints(texts: "pl.Series") -> NDArray[np.int64]:
 
 def _all_seconds(parts: "pl.DataFrame", order: Order) -> NDArray[np.float64]:
     """Return the seconds of each date in parts, NaN where there is none."""
+    days, is_day = _days(parts, order)
+    clock, is_clock = _clock(parts)
+    return np.where(is_day & is_clock, days * 86_400.0 + clock, np.nan)
+
+
+def _days(parts: "pl.DataFrame", order: Order) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the days since 1970, and which of them are any."""
     import polars as pl
 
     names = set(parts.columns)
     year = _ints(parts["Y"])
-    year = np.where(
-        (parts["Y"].str.len_bytes() == 2).fill_null(value=False).to_numpy(),
-        year + np.where(year >= 70, 1900, 2000),
-        year,
-    )
-    ones = np.ones(len(year), np.int64)
-    day, month = (_ints(parts[key]) if key in names else ones for key in "dm")
+    is_short = (parts["Y"].str.len_bytes() == 2).fill_null(value=False).to_numpy()
+    year = np.where(is_short, year + np.where(year >= 70, 1900, 2000), year)
+    day, month = (_ints(parts[key]) if key in names else np.ones(len(year), np.int64) for key in "dm")
     if "x" in names:
-        keys = "xy" if order == "dmy" else "yx"
-        day, month = _ints(parts[keys[0]]), _ints(parts[keys[1]])
+        day, month = (_ints(parts[key]) for key in ("xy" if order == "dmy" else "yx"))
     if "b" in names:
         places = {name: i for i, name in enumerate(_NAMES, 1)}
-        month = (
-            parts["b"]
-            .str.slice(0, 3)
-            .str.to_lowercase()
-            .replace_strict(places, default=-1, return_dtype=pl.Int64)
-            .fill_null(-1)
-            .to_numpy()
-        )
-    ok = (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1)
-    ok &= day <= _DAYS[np.clip(month, 1, 12) - 1]
-    ok &= ~((month == 2) & (day == 29) & ((year % 4 != 0) | ((year % 100 == 0) & (year % 400 != 0))))
+        named = parts["b"].str.slice(0, 3).str.to_lowercase()
+        month = named.replace_strict(places, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy()
+    is_day = (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1)
+    is_day &= day <= _DAYS[np.clip(month, 1, 12) - 1]
+    is_day &= ~((month == 2) & (day == 29) & ((year % 4 != 0) | ((year % 100 == 0) & (year % 400 != 0))))
     if "t" in names:
-        ok &= (parts["s"] == parts["t"]).fill_null(value=False).to_numpy()
-    months = np.where(ok, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
-    seconds = (months.astype("datetime64[D]").astype(np.int64) + np.where(ok, day, 1) - 1) * 86_400.0
-    hour, minute, second = (np.maximum(_ints(parts[key]), 0) if key in names else ones * 0 for key in "HMS")
+        is_day &= (parts["s"] == parts["t"]).fill_null(value=False).to_numpy()
+    months = np.where(is_day, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
+    return months.astype("datetime64[D]").astype(np.int64) + np.where(is_day, day, 1) - 1, is_day
+
+
+def _clock(parts: "pl.DataFrame") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the seconds since midnight UTC, and which of them are any; 0 where no clock stands."""
+    import polars as pl
+
+    names = set(parts.columns)
+    none = np.zeros(len(parts), np.int64)
+    hour, minute, second = (np.maximum(_ints(parts[key]), 0) if key in names else none for key in "HMS")
+    is_clock = (hour < 24) & (minute < 60) & (second < 60)
     if "p" in names:
         half = parts["p"].str.slice(0, 1).str.to_lowercase()
         has_half, is_late = half.is_not_null().to_numpy(), (half == "p").fill_null(value=False).to_numpy()
-        ok &= ~has_half | ((hour >= 1) & (hour <= 12))
+        is_clock &= ~has_half | ((hour >= 1) & (hour <= 12))
         hour = np.where(has_half, hour % 12 + 12 * is_late, hour)
-    ok &= (hour < 24) & (minute < 60) & (second < 60)
-    seconds = seconds + hour * 3_600.0 + minute * 60.0 + second
+    seconds = hour * 3_600.0 + minute * 60.0 + second
     if "f" in names:
-        seconds = (
-            seconds
-            + ("0" + parts["f"].str.replace(",", ".", literal=True)).cast(pl.Float64).fill_null(0.0).to_numpy()
-        )
-    if "z" in names:
-        offsets: dict[str, float] = {zone: _offset(zone) for zone in parts["z"].unique().drop_nulls().to_list()}
-        if offsets:
-            seconds = (
-                seconds
-                - parts["z"].replace_strict(offsets, default=0.0, return_dtype=pl.Float64).fill_null(0.0).to_numpy()
-            )
-    return np.where(ok, seconds, np.nan)
+        fractions = ("0" + parts["f"].str.replace(",", ".", literal=True)).cast(pl.Float64)
+        seconds = seconds + fractions.fill_null(0.0).to_numpy()
+    if "z" in names and (zones := parts["z"].unique().drop_nulls().to_list()):
+        offsets = {zone: _offset(zone) for zone in zones}
+        ahead = parts["z"].replace_strict(offsets, default=0.0, return_dtype=pl.Float64)
+        seconds = seconds - ahead.fill_null(0.0).to_numpy()
+    return np.asarray(seconds, np.float64), is_clock
 
 
 def _seconds(parts: dict[str, str | None], order: Order) -> float | None:

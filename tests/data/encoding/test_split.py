@@ -57,6 +57,14 @@ def test_each_class_is_spread_evenly(counts: list[int], seed: int) -> None:
         assert abs(in_training - 0.8 * count) < 2 + len(counts) / 2
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_class_of_two_rows_is_trained_on_and_validated(seed: int) -> None:
+    labels = np.array([0] * 1_990 + [1] * 8 + [2] * 2)
+    found = parts("auto", len(labels), labels, seed=seed)
+    assert {*labels[found.train]} == {*labels[found.validation]} == {0, 1, 2}
+    assert together(found) == list(range(len(labels)))
+
+
 def test_time_keeps_the_newest_rows_for_last() -> None:
     time = np.array([5.0, 1.0, np.nan, 4.0, 2.0, 3.0, 9.0, 8.0, 7.0, 6.0])
     found = parts("time", 10, by=time, test_fraction=0.2)
