@@ -5,6 +5,7 @@ registered: a table that cannot be read never gets a name. Reads no table itself
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import secrets
@@ -105,6 +106,22 @@ class Datasets:
             size_bytes=version.size_bytes,
         )
         return file, len(names)
+
+    @contextlib.asynccontextmanager
+    async def borrowed(self, source: Source, format: str | None) -> AsyncIterator[tuple[Path, str | None]]:  # noqa: A002
+        """Give a table that is not registered as a file, with what its format may be; it is gone afterwards."""
+        if format is not None:
+            parse_format(format)
+        temporary = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        try:
+            _, hint = await self._receive(source, temporary, format)
+            yield temporary, hint
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    async def version(self, name: str) -> Version:
+        """Return the newest version of a data set; raises `DatasetNotFound`."""
+        return await asyncio.to_thread(self._catalog.get, name)
 
     async def _receive(self, source: Source, target: Path, format: str | None) -> tuple[str, str | None]:  # noqa: A002
         """Write the source to `target`; return its sha256 and what its format may be."""

@@ -8,6 +8,8 @@ ServiceError
 |- NotWaiting         job_not_waiting    the job runs or is over, and the change is for one that waits
 |- NotResumable       not_resumable      there is nothing to go on from
 |- IdTaken            job_id_taken       that job id belongs to a job with another spec
+|- NotBetter          not_better         the alias stays: the new model is not better; both scores are in `details`
+|- AliasNotFound      alias_not_found    no alias has that name
 |- ModelNotReady      model_not_ready    the job has no model yet
 |- CursorAhead        cursor_ahead       `after` is beyond the job's newest event
 |- SlowWatcher        slow_watcher       the watcher did not keep up; come back with the cursor
@@ -80,6 +82,18 @@ class IdTaken(ServiceError):
     """That job id belongs to a job with another spec."""
 
     code = "job_id_taken"
+
+
+class NotBetter(ServiceError):
+    """The alias stays: the new model is not better; both scores are in `details`."""
+
+    code = "not_better"
+
+
+class AliasNotFound(ServiceError):
+    """No alias has that name."""
+
+    code = "alias_not_found"
 
 
 class ModelNotReady(ServiceError):

@@ -13,12 +13,17 @@ from typing import Any
 
 import msgspec
 
+from traind.service.datasets import Datasets, Source
 from traind.service.engine.engine import Engine
-from traind.service.errors import JobNotFound, ModelNotReady
+from traind.service.errors import AliasNotFound, JobNotFound, ModelNotReady, NotBetter
+from traind.service.jobs.job import Job
 from traind.service.processes.side import LOADED_S, SideWorker
-from traind.service.results import Prediction
+from traind.service.results import Alias, AliasMove, AliasSet, Comparison, IfBetter, Prediction, Score
 from traind.service.settings import Layout, Settings
 from traind.service.threads import in_thread
+from traind.service.validation.explain import Problem
+from traind.service.validation.validate import parse, refusal
+from traind.trainer.contract.metrics import is_higher_better
 
 Rows = Iterable[Mapping[str, Any]]
 QUICK_S = 60.0  # what a side worker may take to predict
@@ -33,6 +38,7 @@ class Models:
     layout: Layout
     engine: Engine
     side: SideWorker
+    _datasets: Datasets
 
     def _check_open(self) -> None:
         """Raise `NotRunning` where the service is not started."""
@@ -63,11 +69,15 @@ class Models:
         return body
 
     async def _prediction_of(self, model: str) -> dict[str, Any]:
-        """Return what the side worker has to know of a model, or raise `JobNotFound`, `ModelNotReady`."""
-        request: dict[str, Any] = {"model_path": os.fspath(await self.model_path(model, or_best=True))}
-        trainer = (await self.engine.job(await self._job_of(model))).spec.trainer
-        if trainer != "tabular":
-            request["trainer"] = self.settings.all_trainers().get(trainer)
+        """Return what the side worker has to know of a model, or raise `JobNotFound`, `ModelNotReady`.
+
+        An alias is looked up once: whatever it means a moment later, one answer is of one model.
+        """
+        self._check_open()
+        job = await self.engine.job(await self._job_of(model))
+        request: dict[str, Any] = {"model_path": os.fspath(self._file_of(job, or_best=True)), "job_id": job.job_id}
+        if job.spec.trainer != "tabular":
+            request["trainer"] = self.settings.all_trainers().get(job.spec.trainer)
         return request
 
     async def model_path(self, model: str, *, or_best: bool = False) -> Path:
@@ -76,7 +86,9 @@ class Models:
         With `or_best`, the newest checkpoint of a job that has no model yet will do.
         """
         self._check_open()
-        job = await self.engine.job(await self._job_of(model))
+        return self._file_of(await self.engine.job(await self._job_of(model)), or_best=or_best)
+
+    def _file_of(self, job: Job, *, or_best: bool) -> Path:
         made = job.model or (job.checkpoint if or_best else None)
         if made is not None and (path := self.layout.root / made).exists():
             return path
@@ -102,11 +114,106 @@ class Models:
             raise
         return Path(answer["path"])
 
-    async def set_alias(self, name: str, job_id: str | None) -> None:
-        """Point a name at a job's model (None: at nothing); raises `JobNotFound`, `ModelNotReady`."""
-        if job_id is not None:
-            await self.model_path(job_id)
-        await self.engine.journal.store.set_alias(name, job_id)
+    async def evaluate(
+        self,
+        model: str,
+        source: Source | None = None,
+        *,
+        dataset: str | None = None,
+        format: str | None = None,  # noqa: A002 - the public word for it
+    ) -> Score:
+        """Return how good a job's (or alias's) model is on a labelled table: `source`, or a registered `dataset`.
+
+        Raises `DatasetNotFound`, and `BadTable` for a table without the target or with cells that cannot be read.
+        """
+        if (source is None) == (dataset is None):
+            raise refusal([Problem("dataset", "or a table must be given, and not both")])
+        request = await self._prediction_of(model)
+        if dataset is not None:
+            version = await self._datasets.version(dataset)
+            return await self._score(request, version.path, version.format)
+        assert source is not None
+        async with self._datasets.borrowed(source, format) as (path, hint):
+            return await self._score(request, path, hint)
+
+    async def _score(self, request: dict[str, Any], path: Path, form: str | None) -> Score:
+        table = {"path": os.fspath(path), "format": form}
+        function = "traind.trainer.model.scoring:evaluate_request"
+        answer = await self.side.call(function, {**request, **table}, SLOW_S, LOADED_S, lane="evaluate")
+        return msgspec.convert({**answer, "job_id": request["job_id"]}, Score)
+
+    async def predict_table(self, model: str, source: Source, format: str | None = None) -> Path:  # noqa: A002
+        """Return a CSV file of a table's columns with the predictions, in a folder of its own, as `export` does."""
+        request = await self._prediction_of(model)
+        out_dir = await asyncio.to_thread(tempfile.mkdtemp, "", "predict-", self.layout.side_dir)
+        function = "traind.trainer.model.scoring:predict_table_request"
+        try:
+            async with self._datasets.borrowed(source, format) as (path, hint):
+                table = {"path": os.fspath(path), "format": hint, "out_dir": out_dir}
+                answer = await self.side.call(function, {**request, **table}, SLOW_S, LOADED_S, lane="evaluate")
+        except BaseException:
+            await in_thread(shutil.rmtree, out_dir, True)
+            raise
+        return Path(answer["path"])
+
+    async def set_alias(
+        self, name: str, job_id: str | None, if_better: IfBetter | Mapping[str, Any] | None = None
+    ) -> AliasSet | None:
+        """Point a name at a job's model (None: at nothing), with `if_better` only if it is better.
+
+        Both models are scored on the same version of the table, and the name moves only from the job that was scored.
+        Raises `InvalidName`, `JobNotFound`, `ModelNotReady`, `NotBetter` with both scores.
+        """
+        self._check_open()
+        store = self.engine.journal.store
+        if job_id is None:
+            await store.set_alias(name, None)
+            return None
+        await self.model_path(job_id)
+        job_id = await self._job_of(job_id)
+        if if_better is None:
+            await store.set_alias(name, job_id)
+            return AliasSet(name, job_id)
+        condition = parse(if_better, IfBetter) if isinstance(if_better, Mapping) else if_better
+        while True:
+            before = (await store.aliases()).get(name, (None, 0.0))[0]
+            if before == job_id:
+                return AliasSet(name, job_id, is_moved=False)
+            compared = await self._compare(job_id, before, condition)
+            check_better(name, compared, condition)
+            reason = msgspec.json.encode(compared).decode()
+            if await store.set_alias(name, job_id, reason, expected=(before,)):
+                return AliasSet(name, job_id, comparison=compared)
+
+    async def _compare(self, job_id: str, before: str | None, condition: IfBetter) -> Comparison:
+        """Score a model, and the one that an alias means if it is there, on the newest version of a data set."""
+        version = await self._datasets.version(condition.dataset)
+
+        async def score(of_job: str) -> float | None:
+            scored = await self._score(await self._prediction_of(of_job), version.path, version.format)
+            if condition.metric not in scored.metrics:
+                known = ", ".join(scored.metrics)
+                raise refusal([Problem("if_better.metric", f"is no metric of {scored.task}; there are: {known}")])
+            return scored.metrics[condition.metric]
+
+        challenger = await score(job_id)
+        head = (condition.dataset, version.digest, condition.metric, job_id, challenger)
+        try:
+            return Comparison(*head) if before is None else Comparison(*head, before, await score(before))
+        except (JobNotFound, ModelNotReady):
+            return Comparison(*head)
+
+    async def alias(self, name: str) -> Alias:
+        """Return an alias with its history; raises `AliasNotFound`."""
+        self._check_open()
+        moves = await self.engine.journal.store.alias_moves(name)
+        if not moves:
+            raise AliasNotFound(f"There is no alias {name!r}.")
+        history = [
+            AliasMove(job_id, ts, None if reason is None else msgspec.json.decode(reason, type=Comparison))
+            for job_id, ts, reason in moves
+        ]
+        return Alias(name, history[-1].job_id, history)
 
     async def aliases(self) -> dict[str, dict[str, Any]]:
         """Return each alias with the job it points at and since when."""
@@ -123,3 +230,25 @@ class Models:
             if model not in aliases:
                 raise
             return aliases[model][0]
+
+
+def check_better(name: str, compared: Comparison, condition: IfBetter) -> None:
+    """Raise `NotBetter` where the challenger does not win; without a champion any score wins."""
+    if compared.before_job_id is None and compared.score is not None:
+        return
+    if compared.score is not None and compared.before is not None:
+        gain = compared.score - compared.before
+        gain = gain if is_higher_better(condition.metric) else -gain
+        if gain > 0.0 and gain >= condition.by:
+            return
+    scores = {compared.job_id: compared.score, compared.before_job_id: compared.before}
+    told = {job_id: "not defined" if score is None else f"{score:.6g}" for job_id, score in scores.items() if job_id}
+    raise NotBetter(
+        f"{name} stays: on {condition.dataset}, {condition.metric} is "
+        + " and ".join(f"{score} of {job_id}" for job_id, score in told.items())
+        + (f"; the new one must be better by {condition.by:g}." if condition.by else "."),
+        details=[
+            {"loc": "if_better", "msg": f"{condition.metric} {text}", "job_id": job_id, "score": scores[job_id]}
+            for job_id, text in told.items()
+        ],
+    )

@@ -1,10 +1,13 @@
 """What the service answers beside jobs and events. The service, HTTP and the client share these."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from traind.service.jobs.job import Job
+from traind.trainer.contract.spec import DatasetName
+
+Metric = Annotated[str, Meta(pattern=r"^(rmse|mae|r2|accuracy|f1|auc|log_loss)\Z")]
 
 
 class JobPage(Struct, frozen=True):
@@ -26,6 +29,105 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
 
     predictions: list[Any]
     probabilities: list[dict[str, float]] | None = None
+    job_id: str | None = None
+    """Job whose model predicted all of them; of an alias the one it meant then."""
+
+
+class LeftOut(Struct, frozen=True):
+    """Rows of a table that could not be evaluated."""
+
+    reason: str
+    """Why, in words."""
+    rows: int
+    """How many."""
+
+
+class Score(Struct, frozen=True, omit_defaults=True):
+    """How good a model is on a labelled table."""
+
+    job_id: str
+    """Job whose model it is; of an alias the one it meant then."""
+    task: str
+    """regression, binary or multiclass."""
+    target: str
+    """Column that was predicted."""
+    rows: int
+    """Rows that were evaluated."""
+    left_out: list[LeftOut]
+    """Rows that were not, by reason."""
+    metrics: dict[str, float | None]
+    """Metrics by name; null: not defined on these rows."""
+    baseline: dict[str, float | None]
+    """Those of predicting the mean of this table's target, or its shares of each class, for every row."""
+    confusion: dict[str, Any] | None = None
+    """Of classes: `labels`, and `counts[actual][predicted]`."""
+    residuals: dict[str, float] | None = None
+    """Of numbers: quantiles of prediction minus target."""
+
+
+class IfBetter(Struct, frozen=True, forbid_unknown_fields=True):
+    """The condition of a promotion: the new model is better than the alias's on a table that both are scored on."""
+
+    dataset: DatasetName
+    """Registered data set with the target, best of rows that neither was trained on."""
+    metric: Metric
+    """Metric of the task: rmse, mae, r2, or accuracy, f1, auc, log_loss; the better direction is known."""
+    by: Annotated[float, Meta(ge=0.0, le=1e12)] = 0.0
+    """How much better it must be at least, in the metric's unit; 0: better at all."""
+
+
+class Comparison(Struct, frozen=True):
+    """Two models scored on one table."""
+
+    dataset: str
+    """Name of the data set."""
+    digest: str
+    """Its version: sha256 of its bytes, hex."""
+    metric: str
+    """What was compared."""
+    job_id: str
+    """Job of the new model, the challenger."""
+    score: float | None
+    """What its model scored."""
+    before_job_id: str | None = None
+    """Job that the alias meant before, the champion; null: none with a model."""
+    before: float | None = None
+    """What that one's model scored."""
+
+
+class AliasMove(Struct, frozen=True, omit_defaults=True):
+    """One move of an alias."""
+
+    job_id: str | None
+    """Job that it meant from then on; null: nothing."""
+    at: float
+    """When, in seconds since 1970 (UTC)."""
+    comparison: Comparison | None = None
+    """The scores it moved by; null: without a condition."""
+
+
+class Alias(Struct, frozen=True):
+    """An alias and where it has pointed."""
+
+    name: str
+    """The alias."""
+    job_id: str | None
+    """Job that it means now; null: nothing."""
+    history: list[AliasMove]
+    """Its moves, oldest first."""
+
+
+class AliasSet(Struct, frozen=True, omit_defaults=True):
+    """What setting an alias did."""
+
+    name: str
+    """The alias."""
+    job_id: str
+    """Job that it means now."""
+    is_moved: bool = True
+    """False: it meant that job before."""
+    comparison: Comparison | None = None
+    """The scores it was decided by."""
 
 
 class Dataset(Struct, frozen=True):

@@ -4,9 +4,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from msgspec import to_builtins
 
 from traind.service.cli.entry import Failed, about
 from traind.service.cli.flags import Json
@@ -39,6 +40,48 @@ def predict(
         print_json({"out": str(out), "rows": rows})
     else:
         print(f"{out}  {rows:,} rows")
+
+
+def evaluate(
+    model: Annotated[str, Parameter(help="a model file, or the id of the job that made it, or an alias")],
+    file: Annotated[Path | None, Parameter(help="a table that has the target; none: --dataset")] = None,
+    *,
+    dataset: Annotated[str | None, Parameter(help="a data set that is registered at the server")] = None,
+    as_json: Json = False,
+    root: Root = Path(),
+    server: Server = None,
+) -> None:
+    """Say how good a finished model is on a labelled table."""
+    from traind.service.cli.show import print_json, print_score
+
+    if (file is None) == (dataset is None):
+        raise Failed("Give a file, or --dataset NAME with --server, and not both.")
+    if file is not None and not file.is_file():
+        raise Failed(f"{file} is not a file.")
+    if dataset is not None:
+        from traind.service.client.synchronous import SyncClient
+
+        if server is None:
+            raise Failed("A registered data set is at a server.", hint="Add --server http://127.0.0.1:3001")
+        score = to_builtins(SyncClient(server).evaluate(model, dataset=dataset))
+    else:
+        assert file is not None
+        score = _evaluated(model, file, root, server)
+    (print_json if as_json else print_score)(score)
+
+
+def _evaluated(model: str, file: Path, root: Path, server: str | None) -> dict[str, Any]:
+    """Return what `Model.evaluate` says here, or the server where it has the model."""
+    if server is not None and not _is_file(model):
+        from traind.service.client.synchronous import SyncClient
+
+        found: dict[str, Any] = to_builtins(SyncClient(server).evaluate(model, file))
+        return found
+    from traind import load_model
+    from traind.trainer.model.scoring import evaluate_file
+
+    with _model_file(model, root, None) as path, about(file):
+        return evaluate_file(load_model(path), file)
 
 
 def export(

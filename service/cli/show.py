@@ -231,6 +231,16 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     print_table(["", *shown], rows)
 
 
+def print_score(score: dict[str, Any]) -> None:
+    """Print how good a model is on a table, beside the baseline, and what was left out."""
+    print(f"{score['rows']:,} rows, target {plain(score['target'])}")
+    for left in score["left_out"]:
+        print(f"{left['rows']:,} rows left out: {plain(left['reason'])}")
+    metrics, baseline = score["metrics"], score["baseline"]
+    rows = [[name, number(value), number(baseline.get(name))] for name, value in metrics.items() if value is not None]
+    print_table(["", "model", "baseline"], rows)
+
+
 def print_table(heads: list[str], rows: Iterable[Iterable[Any]]) -> None:
     """Print columns that stand under each other."""
     lines = [[plain(str(cell)) for cell in row] for row in (heads, *rows)]

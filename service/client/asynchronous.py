@@ -15,7 +15,7 @@ from traind.service.client.errors import Away
 from traind.service.client.transfers import OnProgress, Source, upload_of
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
-from traind.service.results import Dataset, EventPage, JobPage, Prediction
+from traind.service.results import Alias, AliasSet, Dataset, EventPage, IfBetter, JobPage, Prediction, Score
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -182,9 +182,34 @@ class Client:
         """Remove a data set that no unfinished job uses."""
         await self._connection.send(calls.delete_dataset(name))
 
-    async def set_alias(self, name: str, job_id: str | None) -> None:
-        """Point a name at a job's model (None: at nothing)."""
-        await self._connection.send(calls.set_alias(name, job_id))
+    async def evaluate(
+        self,
+        model: str,
+        source: Source | None = None,
+        *,
+        dataset: str | None = None,
+        format: str | None = None,  # noqa: A002
+    ) -> Score:
+        """Return how good a job's (or alias's) model is on a labelled table: `source`, or a registered `dataset`."""
+        if (source is None) == (dataset is None):
+            raise TypeError("Give a table or the name of a data set, and not both.")
+        if source is None:
+            return await self._connection.send(calls.evaluate(model, str(dataset)))
+        upload = upload_of(source, format)
+        return await self._connection.upload(calls.evaluate_table(model, upload.format), upload, None)
+
+    async def set_alias(
+        self, name: str, job_id: str | None, if_better: IfBetter | Mapping[str, Any] | None = None
+    ) -> AliasSet | None:
+        """Point a name at a job's model (None: at nothing), with `if_better` only if better (else `NotBetter`)."""
+        if job_id is None:
+            await self._connection.send(calls.remove_alias(name))
+            return None
+        return await self._connection.send(calls.set_alias(name, job_id, if_better))
+
+    async def alias(self, name: str) -> Alias:
+        """Return an alias with its history."""
+        return await self._connection.send(calls.alias(name))
 
     async def aliases(self) -> dict[str, dict[str, Any]]:
         """Return each alias with the job it points at and since when."""

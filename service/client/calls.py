@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
-from traind.service.results import Dataset, EventPage, JobPage, Prediction
+from traind.service.results import Alias, AliasSet, Dataset, EventPage, IfBetter, JobPage, Prediction, Score
 from traind.trainer.contract.events import Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -63,6 +63,14 @@ class _EventsBody(Struct):
 
 class _LogsBody(Struct):
     logs: str
+
+
+class _ScoreBody(Struct):
+    score: Score
+
+
+class _AliasBody(Struct):
+    alias: Alias
 
 
 class _DatasetBody(Struct):
@@ -197,12 +205,43 @@ def delete_dataset(name: str) -> Call[None]:
     return Call("DELETE", f"/api/datasets/{_quoted(name)}", _nothing)
 
 
-def set_alias(name: str, job_id: str | None) -> Call[None]:
-    """Point a name at a job's model, or at nothing."""
-    path = f"/api/models/aliases/{_quoted(name)}"
-    if job_id is None:
-        return Call("DELETE", path, _nothing)
-    return Call("PUT", path, _nothing, body=_encoder.encode({"job_id": job_id}))
+def evaluate(model: str, dataset: str) -> Call[Score]:
+    """Score a model on a registered data set."""
+    return Call("POST", _evaluate_path(model), _score, body=_encoder.encode({"dataset": dataset}))
+
+
+def evaluate_table(model: str, kind: str | None) -> Call[Score]:
+    """Score a model on a table whose bytes are sent beside this."""
+    query: dict[str, object] = {"format": kind} if kind else {}
+    return Call("POST", _evaluate_path(model), _score, query=query)
+
+
+def _evaluate_path(model: str) -> str:
+    return f"/api/models/{_quoted(model)}/evaluate"
+
+
+def _score(body: bytes) -> Score:
+    return _decode(body, _ScoreBody).score
+
+
+def set_alias(name: str, job_id: str, if_better: IfBetter | Mapping[str, Any] | None) -> Call[AliasSet]:
+    """Point a name at a job's model, or only if it is better."""
+    body = {"job_id": job_id} | ({} if if_better is None else {"if_better": if_better})
+    return Call("PUT", _alias_path(name), lambda answer: _decode(answer, AliasSet), body=_encoder.encode(body))
+
+
+def remove_alias(name: str) -> Call[None]:
+    """Point a name at nothing."""
+    return Call("DELETE", _alias_path(name), _nothing)
+
+
+def alias(name: str) -> Call[Alias]:
+    """Ask for an alias with its history."""
+    return Call("GET", _alias_path(name), lambda body: _decode(body, _AliasBody).alias)
+
+
+def _alias_path(name: str) -> str:
+    return f"/api/models/aliases/{_quoted(name)}"
 
 
 def aliases() -> Call[dict[str, dict[str, Any]]]:

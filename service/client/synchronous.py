@@ -14,7 +14,7 @@ from traind.service.client.errors import Away
 from traind.service.client.transfers import OnProgress, Row, upload_of
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
-from traind.service.results import Dataset, EventPage, JobPage, Prediction
+from traind.service.results import Alias, AliasSet, Dataset, EventPage, IfBetter, JobPage, Prediction, Score
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -163,9 +163,34 @@ class SyncClient:
         """Remove a data set that no unfinished job uses."""
         self._connection.send(calls.delete_dataset(name))
 
-    def set_alias(self, name: str, job_id: str | None) -> None:
-        """Point a name at a job's model (None: at nothing)."""
-        self._connection.send(calls.set_alias(name, job_id))
+    def evaluate(
+        self,
+        model: str,
+        source: str | os.PathLike[str] | bytes | Iterable[Row] | None = None,
+        *,
+        dataset: str | None = None,
+        format: str | None = None,  # noqa: A002
+    ) -> Score:
+        """Return how good a job's (or alias's) model is on a labelled table: `source`, or a registered `dataset`."""
+        if (source is None) == (dataset is None):
+            raise TypeError("Give a table or the name of a data set, and not both.")
+        if source is None:
+            return self._connection.send(calls.evaluate(model, str(dataset)))
+        upload = upload_of(source, format)
+        return self._connection.upload(calls.evaluate_table(model, upload.format), upload, None)
+
+    def set_alias(
+        self, name: str, job_id: str | None, if_better: IfBetter | Mapping[str, Any] | None = None
+    ) -> AliasSet | None:
+        """Point a name at a job's model (None: at nothing), with `if_better` only if better (else `NotBetter`)."""
+        if job_id is None:
+            self._connection.send(calls.remove_alias(name))
+            return None
+        return self._connection.send(calls.set_alias(name, job_id, if_better))
+
+    def alias(self, name: str) -> Alias:
+        """Return an alias with its history."""
+        return self._connection.send(calls.alias(name))
 
     def aliases(self) -> dict[str, dict[str, Any]]:
         """Return each alias with the job it points at and since when."""

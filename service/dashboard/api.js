@@ -106,12 +106,30 @@ export const jobPath = (jobId) => `api/train/jobs/${encodeURIComponent(jobId)}`;
 export const modelPath = (jobId, rest = "") => `api/models/${encodeURIComponent(jobId)}${rest}`;
 export const datasetPath = (name, rest = "") => `api/datasets/${encodeURIComponent(name)}${rest}`;
 
-/** Save what a GET answers as a file. It goes through memory, so that a token goes along and an error is shown here. */
-export async function download(path, query, filename) {
-  const blob = await call("GET", path, { query, accept: "blob" });
+export const aliasPath = (name) => `api/models/aliases/${encodeURIComponent(name)}`;
+
+/** Send a table as it is; returns the answer, or saves it as the file `filename`. */
+export async function sendTable(path, file, filename) {
+  const answered = await authorized(async () => {
+    const format = /\.(csv|tsv|jsonl|parquet)(\.gz)?$/i.exec(file.name)?.[0].slice(1).toLowerCase();
+    const headers = { ...credentials(), "Content-Type": "application/octet-stream" };
+    const response = await fetch(address(path, { format }), { method: "POST", headers, body: file, cache: "no-store" });
+    if (!response.ok) throw errorIn(await response.text(), response.status);
+    return filename ? response.blob() : response.json();
+  });
+  if (filename) save(answered, filename);
+  return answered;
+}
+
+function save(blob, filename) {
   const link = document.createElement("a");
   link.download = filename;
   link.href = URL.createObjectURL(blob);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** Save what a GET answers as a file. It goes through memory, so that a token goes along and an error is shown here. */
+export async function download(path, query, filename) {
+  save(await call("GET", path, { query, accept: "blob" }), filename);
 }

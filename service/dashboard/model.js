@@ -5,6 +5,7 @@ import { report } from "./dialog.js";
 import { button, fill, h, scrolling } from "./dom.js";
 import { count, share, title, value } from "./format.js";
 import { icon } from "./icons.js";
+import { aliasPanel, tablesPanel } from "./judge.js";
 import { predictPanel } from "./predict.js";
 
 const UP = new Set(["r2", "accuracy", "f1", "auc"]); // metrics of which more is better
@@ -19,6 +20,7 @@ export function showModel(root, job, onRow) {
     root,
     h("section.panel.model-scores", {}, h("div.panel-head", {}, h("h2", {}, "The model"), downloads(job, isTabular)), scoreTable(job.metrics ?? {}, job.report?.schema?.labels)),
     isTabular && predictPanel(job, onRow),
+    isTabular && h("div.panels", {}, tablesPanel(job), aliasPanel(job)),
     importancePanel(job.report),
     h("div.panels", {}, confusionPanel(job.report) ?? residualPanel(job.report), warningsPanel(job.report)),
   );

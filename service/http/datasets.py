@@ -1,5 +1,6 @@
 """The calls about data sets: upload, list, look, preview, delete."""
 
+from collections.abc import AsyncIterator
 from typing import Final
 
 from aiohttp import web
@@ -41,18 +42,22 @@ FORMATS: Final = {  # that a content type tells; None leaves it to ?format= or t
 
 async def put(request: web.Request) -> web.Response:
     """Register the raw body under a name; a new version where the name is taken."""
+    body, wanted = read_table(request)
+    putting = request.app[SERVICE].put_dataset(request.match_info["name"], body, wanted)
+    return answer(DatasetAnswer(dataset=await while_connected(request, putting)))
+
+
+def read_table(request: web.Request) -> tuple[AsyncIterator[bytes], str | None]:
+    """Return the raw body, that nothing is read of yet, and the format that is said of it."""
     query = read_query(request, UploadQuery)
     if request.content_type not in FORMATS:
         message = f"{request.content_type[:100]} is no table: the raw file is taken as the body."
         raise UnsupportedMedia(message, hint="With curl: -T file.csv, and -H 'Content-Type: text/csv' if you like.")
     if not request.body_exists:
         raise BadTable("the file is empty", hint="send the file's bytes as the body; with curl: -T file.csv")
-    service = request.app[SERVICE]
-    limit = service.settings.max_upload_bytes
+    limit = request.app[SERVICE].settings.max_upload_bytes
     wanted = _format(request, None if query.format is UNSET else query.format)
-    body = stream_body(request, limit=limit, error=_too_large(limit))
-    putting = service.put_dataset(request.match_info["name"], body, wanted)
-    return answer(DatasetAnswer(dataset=await while_connected(request, putting)))
+    return stream_body(request, limit=limit, error=_too_large(limit)), wanted
 
 
 def _format(request: web.Request, asked: str | None) -> str | None:

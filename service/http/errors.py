@@ -177,6 +177,8 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     service.NotResumable: HTTPStatus.CONFLICT,
     service.IdTaken: HTTPStatus.CONFLICT,
     service.NotWaiting: HTTPStatus.CONFLICT,
+    service.NotBetter: HTTPStatus.CONFLICT,
+    service.AliasNotFound: HTTPStatus.NOT_FOUND,
     service.ModelNotReady: HTTPStatus.CONFLICT,
     service.CursorAhead: HTTPStatus.CONFLICT,
     service.SlowWatcher: HTTPStatus.SERVICE_UNAVAILABLE,

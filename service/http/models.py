@@ -13,19 +13,26 @@ from traind.service.errors import ModelNotReady
 from traind.service.http.bodies import check, no_body, read_as, read_body, read_query
 from traind.service.http.callers import while_connected
 from traind.service.http.context import KILOBYTE, LIMITS, SERVICE
+from traind.service.http.datasets import FORMATS, read_table
 from traind.service.http.errors import InvalidJson
 from traind.service.http.schemas import (
+    AliasAnswer,
+    AliasHistoryAnswer,
     AliasPath,
     AliasRequest,
     Deleted,
+    EvaluateRequest,
     ExportQuery,
+    NoQuery,
     PredictRequest,
+    ScoreAnswer,
     answer,
     facts,
 )
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import MALFORMED, parse, reason, refusal
 
+TABLES = frozenset(kind for kind, form in FORMATS.items() if form) | {"application/octet-stream"}
 NAMED_BYTES = 64 * KILOBYTE  # in bodies up to this size all that is wrong is named
 
 
@@ -35,8 +42,17 @@ async def download(request: web.Request) -> web.StreamResponse:
     return _send(path, f"{path.stem}.pt")
 
 
-async def predict(request: web.Request) -> web.Response:
-    """Answer one prediction a row. Cells and predictions, which may be many, are left to the side worker."""
+async def predict(request: web.Request) -> web.StreamResponse:
+    """Answer one prediction a row, as JSON, or of a raw table as the body a CSV file.
+
+    Cells and predictions, which may be many, are left to the side worker.
+    """
+    if _is_table(request):
+        table, form = read_table(request)
+        path = await while_connected(
+            request, request.app[SERVICE].predict_table(request.match_info["job_id"], table, form)
+        )
+        return _send(path, f"{request.match_info['job_id']}-predictions.csv", FileOnce, "text/csv")
     body = await read_body(request, limit=request.app[LIMITS].predict_bytes)
     if len(body) <= NAMED_BYTES:
         check(body, PredictRequest)
@@ -82,12 +98,22 @@ class FileOnce(web.FileResponse):
             await asyncio.to_thread(shutil.rmtree, self._path.parent, ignore_errors=True)
 
 
-def _send(path: Path, name: str, kind: type[web.FileResponse] = web.FileResponse) -> web.FileResponse:
+def _is_table(request: web.Request) -> bool:
+    """Whether the body is said to be a table: such content types no form of another site can send."""
+    return request.content_type in TABLES and bool(request.headers.get(hdrs.CONTENT_TYPE))
+
+
+def _send(
+    path: Path,
+    name: str,
+    kind: type[web.FileResponse] = web.FileResponse,
+    content_type: str = "application/octet-stream",
+) -> web.FileResponse:
     """Return a response that sends a file of ours; a link that somebody planted there is not followed."""
     if path.is_symlink():
         raise ModelNotReady("The model's file is a link, and is not sent.")
     disposition = f'attachment; filename="{name}"'
-    headers = {hdrs.CONTENT_TYPE: "application/octet-stream", hdrs.CONTENT_DISPOSITION: disposition}
+    headers = {hdrs.CONTENT_TYPE: content_type, hdrs.CONTENT_DISPOSITION: disposition}
     return kind(path, headers=headers)
 
 
@@ -99,9 +125,29 @@ async def aliases(request: web.Request) -> web.Response:
 async def put_alias(request: web.Request) -> web.Response:
     """Let an alias mean a job's model from now on."""
     wanted = await read_as(request, AliasRequest)
-    name = _alias(request)
-    await request.app[SERVICE].set_alias(name, wanted.job_id)
-    return facts({"name": name, "job_id": wanted.job_id})
+    setting = request.app[SERVICE].set_alias(_alias(request), wanted.job_id, wanted.if_better)
+    made = await while_connected(request, setting)
+    assert made is not None
+    compared = UNSET if made.comparison is None else made.comparison
+    return answer(AliasAnswer(name=made.name, job_id=made.job_id, is_moved=made.is_moved, comparison=compared))
+
+
+async def alias(request: web.Request) -> web.Response:
+    """Answer an alias with its history."""
+    return answer(AliasHistoryAnswer(alias=await request.app[SERVICE].alias(_alias(request))))
+
+
+async def evaluate(request: web.Request) -> web.Response:
+    """Score a model on a registered data set that a JSON body names, or on the raw table that is the body."""
+    service, model = request.app[SERVICE], request.match_info["job_id"]
+    if _is_table(request):
+        table, form = read_table(request)
+        scoring = service.evaluate(model, table, format=form)
+    else:
+        read_query(request, NoQuery)
+        wanted = await read_as(request, EvaluateRequest)
+        scoring = service.evaluate(model, dataset=wanted.dataset)
+    return answer(ScoreAnswer(score=await while_connected(request, scoring)))
 
 
 async def delete_alias(request: web.Request) -> web.Response:

@@ -175,10 +175,8 @@ def _describe(one: Operation, schemas: dict[str, Any], components: dict[str, Any
             content["example"] = one.example
         described["requestBody"] = {"required": True, "content": {JSON: content}}
     if one.upload:
-        described["requestBody"] = {
-            "required": True,
-            "content": {kind: {"schema": TABLE} for kind in one.upload},
-        }
+        body = described.setdefault("requestBody", {"required": True, "content": {}})
+        body["content"] |= {kind: {"schema": TABLE} for kind in one.upload}
     if one.is_open:
         described["security"] = [{}]
     for status, links in LINKS.get(described["operationId"], {}).items():

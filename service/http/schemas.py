@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Listing, Named, OfDataset, OfStudy, OfTrainer, Sort, Tag
-from traind.service.results import Dataset
+from traind.service.results import Alias, Comparison, Dataset, IfBetter, Score
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import ColumnName, DatasetName, TrainSpec
 
@@ -201,6 +201,8 @@ class LogsAnswer(Answer, frozen=True, kw_only=True):
 class PredictionAnswer(Answer, frozen=True, kw_only=True):
     """One prediction a row; for classes the probability of each label too."""
 
+    job_id: str
+    """Job whose model predicted all of them; of an alias the one it meant then."""
     predictions: list[Any]
     probabilities: list[dict[str, float]] | UnsetType = UNSET
 
@@ -277,9 +279,19 @@ class AliasRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The job that an alias shall mean."""
 
     job_id: AnyJobId
+    """Job with a finished model, or another alias of one."""
+    if_better: IfBetter | None = None
+    """Move only if the job's model scores better than the alias's; null: in any case."""
 
 
-class Alias(Struct, frozen=True):
+class EvaluateRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The registered table that a model is scored on."""
+
+    dataset: DatasetName
+    """Name of a registered data set that has the target."""
+
+
+class AliasNow(Struct, frozen=True):
     """The job that an alias means, and since when (seconds since 1970)."""
 
     job_id: str
@@ -289,14 +301,28 @@ class Alias(Struct, frozen=True):
 class AliasesAnswer(Answer, frozen=True, kw_only=True):
     """Every alias."""
 
-    aliases: dict[str, Alias]
+    aliases: dict[str, AliasNow]
 
 
 class AliasAnswer(Answer, frozen=True, kw_only=True):
-    """What an alias means now."""
+    """What an alias means now, and the scores that decided it."""
 
     name: str
     job_id: str
+    is_moved: bool = True
+    comparison: Comparison | UnsetType = UNSET
+
+
+class AliasHistoryAnswer(Answer, frozen=True, kw_only=True):
+    """An alias and its moves, oldest first."""
+
+    alias: Alias
+
+
+class ScoreAnswer(Answer, frozen=True, kw_only=True):
+    """How good a model is on a labelled table."""
+
+    score: Score
 
 
 class SlotsInUse(Struct, frozen=True):

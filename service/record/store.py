@@ -213,18 +213,24 @@ class Store:
         sql = "SELECT job_id, attempt, identity, cursor FROM workers"
         return [Leftover(*row) for row in await self._run(self._database.rows, sql, ())]
 
-    async def set_alias(self, name: str, job_id: str | None) -> None:
-        """Point a name at a job's model, or at nothing; the move is recorded."""
-        await self._run(self._set_alias, name, job_id)
+    async def set_alias(
+        self, name: str, job_id: str | None, reason: str | None = None, expected: tuple[str | None] | None = None
+    ) -> bool:
+        """Point a name at a job's model, or at nothing; the move and its reason are recorded.
+
+        Returns False, with nothing changed, where it does not point at the `expected` job any more.
+        """
+        return await self._run(self._set_alias, name, job_id, reason, expected)
 
     async def aliases(self) -> dict[str, tuple[str, float]]:
         """Return each alias with its job and since when it points there."""
         rows = await self._run(self._database.rows, "SELECT name, job_id, since FROM aliases ORDER BY name", ())
         return {name: (job_id, since) for name, job_id, since in rows}
 
-    async def alias_moves(self, name: str) -> list[tuple[str | None, float]]:
-        """Return every move of an alias, oldest first, as `(job_id, ts)`."""
-        sql = "SELECT job_id, ts FROM alias_moves WHERE name = ? ORDER BY rowid"
+    async def alias_moves(self, name: str) -> list[tuple[str | None, float, str | None]]:
+        """Return every move of an alias, oldest first, as `(job_id, ts, reason)`."""
+        sql = """SELECT job_id, ts, comparison FROM alias_moves LEFT JOIN alias_reasons USING (name, ts)
+            WHERE name = ? ORDER BY alias_moves.rowid"""
         return await self._run(self._database.rows, sql, (name,))
 
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -232,14 +238,22 @@ class Store:
         with failing_as_ours(self.path):
             return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
-    def _set_alias(self, name: str, job_id: str | None) -> None:
+    def _set_alias(
+        self, name: str, job_id: str | None, reason: str | None, expected: tuple[str | None] | None
+    ) -> bool:
         now = time.time()
         with self._database.transaction(is_synced=True) as db:
+            found = db.execute("SELECT job_id FROM aliases WHERE name = ?", (name,)).fetchone() or (None,)
+            if expected is not None and found != expected:
+                return False
             if job_id is None:
                 db.execute("DELETE FROM aliases WHERE name = ?", (name,))
             else:
                 db.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", (name, job_id, now))
             db.execute("INSERT INTO alias_moves VALUES (?, ?, ?)", (name, job_id, now))
+            if reason is not None:
+                db.execute("INSERT INTO alias_reasons VALUES (?, ?, ?)", (name, now, reason))
+            return True
 
     def _commit(self, changes: Sequence[Change], is_synced: bool) -> None:
         with self._database.transaction(is_synced=is_synced) as db:

@@ -11,11 +11,12 @@ from traind.service.errors import RootTooNew
 from traind.service.jobs.job import TERMINAL
 from traind.service.record import index
 
-FORMAT = 5  # `user_version` of the database: the root's format
+FORMAT = 6  # `user_version` of the database: the root's format
 FATE = ("jobs", "workers")
 SALVAGED = {  # tables with what stands nowhere else, and their columns
     "aliases": "name, job_id, since",
     "alias_moves": "name, job_id, ts",
+    "alias_reasons": "name, ts, comparison",
     "workers": "job_id, attempt, identity",
 }
 _TERMINAL_SQL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
@@ -33,6 +34,11 @@ _RECORDS = """CREATE TABLE records (
     number INTEGER PRIMARY KEY REFERENCES jobs (number) ON DELETE CASCADE,
     record BLOB NOT NULL,
     crc INTEGER
+)"""
+_REASONS = """CREATE TABLE alias_reasons (
+    name TEXT NOT NULL,
+    ts REAL NOT NULL,
+    comparison TEXT NOT NULL
 )"""
 _TABLES = (
     _JOBS.format(name="jobs"),
@@ -62,6 +68,7 @@ _TABLES = (
     job_id TEXT,
     ts REAL NOT NULL
 )""",
+    _REASONS,
     *index.TABLES,
 )
 _UPGRADES = {  # from a format to the next
@@ -79,6 +86,7 @@ _UPGRADES = {  # from a format to the next
     ),
     3: (*index.TABLES, *index.FILL),
     4: ("ALTER TABLE workers ADD COLUMN cursor INTEGER NOT NULL DEFAULT 0",),
+    5: (_REASONS,),
 }
 
 

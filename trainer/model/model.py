@@ -88,9 +88,15 @@ class Model:
         """Return the same for a table that has been read."""
         return forward(self.network, self.recipe, self.encoder.encode(table))
 
-    def predict_file(self, file: str | Path, out: str | Path) -> int:
+    def predict_file(self, file: str | Path, out: str | Path, form: str | None = None) -> int:
         """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
-        return predict_file(self._predict_batch, self.labels, Path(file), Path(out))
+        return predict_file(self._predict_batch, self.labels, Path(file), Path(out), form)
+
+    def evaluate(self, file: str | Path) -> dict[str, Any]:
+        """Return how good it is on a labelled table: `metrics`, `baseline`, `rows`, `left_out` and a closer look."""
+        from traind.trainer.model.scoring import evaluate_file
+
+        return evaluate_file(self, file)
 
     def export(self, format: str, out: str | Path) -> None:  # noqa: A002 - the public word for it
         """Write it as `onnx` or `safetensors`, compared with the original first. Raises `ExportFailed`."""
@@ -159,9 +165,9 @@ class CustomModel:
             ) from error
         return _predicted(found, len(rows))
 
-    def predict_file(self, file: str | Path, out: str | Path) -> int:
+    def predict_file(self, file: str | Path, out: str | Path, form: str | None = None) -> int:
         """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
-        return predict_file(lambda batch: self.predict(batch.columns), (), Path(file), Path(out))
+        return predict_file(lambda batch: self.predict(batch.columns), (), Path(file), Path(out), form)
 
     def export(self, format: str, out: str | Path) -> None:  # noqa: A002 - the public word for it
         """Write it as `onnx` or `safetensors`, compared with the original first. Raises `ExportFailed`."""
@@ -242,17 +248,22 @@ def predict_request(request: dict[str, Any]) -> dict[str, Any]:
 
     `trainer` is the `module:function` of a trainer that is not the built-in one.
     """
+    model = loaded(request)
+    data = request["columns"] if "columns" in request else request["rows"]
+    prediction = model.predict(data)
+    answer: dict[str, Any] = {"job_id": request.get("job_id"), "predictions": list(prediction)}
+    if prediction.probabilities is not None:
+        answer["probabilities"] = prediction.probabilities
+    return answer
+
+
+def loaded(request: dict[str, Any]) -> Model | CustomModel:
+    """Return the model that a request of the side worker names; a few stay loaded."""
     path = Path(request["model_path"])
     if not path.exists():  # a running job replaces its checkpoints
         path = max(path.parent.glob("checkpoint-*.pt"), default=path)
     stat = path.stat()
-    model = _loaded(path, stat.st_mtime_ns, stat.st_size, request.get("trainer"))
-    data = request["columns"] if "columns" in request else request["rows"]
-    prediction = model.predict(data)
-    answer: dict[str, Any] = {"predictions": list(prediction)}
-    if prediction.probabilities is not None:
-        answer["probabilities"] = prediction.probabilities
-    return answer
+    return _loaded(path, stat.st_mtime_ns, stat.st_size, request.get("trainer"))
 
 
 def predict_json_request(request: dict[str, Any]) -> dict[str, Any]:

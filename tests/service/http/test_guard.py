@@ -15,7 +15,7 @@ from traind.service.http.tokens import parse_tokens
 TOKEN = "s3cret-canary-token"
 OPEN = {"/", "", "/docs", "/docs.css", "/health", "/api/health"}
 FILLED = {"job_id": "no-such-job", "name": "no-such-name"}
-BODIES = {"POST": "{}", "PUT": "a,b\n1,2\n", "DELETE": None, "GET": None}
+BODIES = {"POST": "{}", "PATCH": "{}", "PUT": "a,b\n1,2\n", "DELETE": None, "GET": None}
 FOREIGN_HOSTS = ("evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0")
 FOREIGN_ORIGINS = ("https://evil.example", "http://localhost:1", "null", "file://", "http://127.0.0.1", "garbage")
 UPGRADE = {
@@ -53,7 +53,7 @@ def bearer(token=TOKEN):
 
 def sent(method, **headers):
     """Return the options of a request that is well formed but for what `headers` say."""
-    kind = {"POST": "application/json", "PUT": "text/csv"}.get(method)
+    kind = {"POST": "application/json", "PATCH": "application/json", "PUT": "text/csv"}.get(method)
     shown = {name.replace("_", "-"): value for name, value in headers.items()}
     return {"data": BODIES[method], "headers": ({"Content-Type": kind} if kind else {}) | shown}
 
@@ -159,7 +159,7 @@ async def test_pages_of_an_allowed_origin_may_ask_and_read(guarded):
 )
 async def test_json_routes_take_nothing_else(guarded, content_type):
     for method, path, filled in routes(guarded):
-        if method != "POST" and (method, path) != ("PUT", "/api/models/aliases/{name}"):
+        if method not in {"POST", "PATCH"} and (method, path) != ("PUT", "/api/models/aliases/{name}"):
             continue
         headers = {**bearer(), "Content-Type": content_type}
         answered = await guarded(method, filled, data="{}", headers=headers)

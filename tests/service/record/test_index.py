@@ -126,7 +126,10 @@ async def test_a_root_without_the_tables_gets_them_filled(tmp_path: Path) -> Non
 
 def as_of_format_3(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as db:
-        db.executescript("DROP TABLE labels; DROP TABLE scores; PRAGMA user_version = 3;")
+        db.executescript(
+            "DROP TABLE labels; DROP TABLE scores; DROP TABLE alias_reasons;"
+            "ALTER TABLE workers DROP COLUMN cursor; PRAGMA user_version = 3;"
+        )
 
 
 async def _pages(store: Store, listing: Listing, size: int) -> list[str]:

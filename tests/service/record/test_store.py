@@ -91,7 +91,7 @@ async def test_moves_of_an_alias_are_recorded(store: Store) -> None:
     assert {name: to for name, (to, _) in (await store.aliases()).items()} == {"live": "b"}
     await store.set_alias("live", None)
     assert await store.aliases() == {}
-    assert [to for to, _ in await store.alias_moves("live")] == ["a", "b", None]
+    assert [to for to, *_ in await store.alias_moves("live")] == ["a", "b", None]
 
 
 async def test_a_damaged_database_is_set_aside_and_an_empty_one_made(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ async def test_aliases_are_taken_out_of_a_damaged_database(tmp_path: Path) -> No
     store = await opened(path)
     assert store.is_new
     assert {name: to for name, (to, _) in (await store.aliases()).items()} == {"live": "b"}
-    assert [to for to, _ in await store.alias_moves("live")] == ["a", "b"]
+    assert [to for to, *_ in await store.alias_moves("live")] == ["a", "b"]
     await store.close()
 
 
@@ -130,7 +130,8 @@ async def test_a_root_of_a_newer_traind_is_refused(tmp_path: Path) -> None:
         await Store.open(path)
 
 
-_FOURTH = "ALTER TABLE workers DROP COLUMN cursor; PRAGMA user_version = 4;"
+_FIFTH = "DROP TABLE alias_reasons; PRAGMA user_version = 5;"
+_FOURTH = f"{_FIFTH} ALTER TABLE workers DROP COLUMN cursor; PRAGMA user_version = 4;"
 _THIRD = f"{_FOURTH} DROP TABLE labels; DROP TABLE scores; PRAGMA user_version = 3;"
 _SECOND = f"""{_THIRD} ALTER TABLE jobs ADD COLUMN record BLOB; ALTER TABLE jobs ADD COLUMN crc INTEGER;
     UPDATE jobs SET (record, crc) = (SELECT record, crc FROM records WHERE records.number = jobs.number);
@@ -138,7 +139,7 @@ _SECOND = f"""{_THIRD} ALTER TABLE jobs ADD COLUMN record BLOB; ALTER TABLE jobs
 _FIRST = "ALTER TABLE jobs DROP COLUMN crc; ALTER TABLE events DROP COLUMN crc; PRAGMA user_version = 1;"
 
 
-@pytest.mark.parametrize("older", [_FOURTH, _THIRD, _SECOND, _SECOND + _FIRST])
+@pytest.mark.parametrize("older", [_FIFTH, _FOURTH, _THIRD, _SECOND, _SECOND + _FIRST])
 async def test_a_root_of_an_older_traind_is_brought_up_and_reads_as_it_was(tmp_path: Path, older: str) -> None:
     path = tmp_path / "traind.db"
     store = await opened(path)
