@@ -47,9 +47,9 @@ def train(run: Run[Options]) -> None:
     options = run.options
     text = Path(options.text).read_text(encoding="utf-8")
     characters = sorted(set(text))
-    codes = torch.tensor([characters.index(character) for character in text])
+    codes = torch.tensor([characters.index(character) for character in text], device=run.device)
     kept = len(codes) // 10  # the end, for validation
-    model = Model(len(characters), options.width)
+    model = Model(len(characters), options.width).to(run.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr)
     if state := run.restore():  # last before the first step: it puts the random streams back too
         model.load_state_dict(state["model"])
@@ -70,7 +70,7 @@ def train(run: Run[Options]) -> None:
             break
     if run.wants_model:
         metrics = {"validation": {"bits_per_character": bits(model, codes[-kept:])}}
-        run.log(write(model, characters, options.sample))
+        run.log(write(model.cpu(), characters, options.sample))
         run.finish({"weights": model.state_dict(), "characters": characters}, metrics=metrics)
 
 

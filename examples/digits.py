@@ -26,9 +26,9 @@ class Options(Struct, forbid_unknown_fields=True):
 
 
 def train(run: Run[Options]) -> None:
-    images, labels = read()
+    images, labels = (tensor.to(run.device) for tensor in read())
     kept = len(images) // 5  # for validation
-    model = build(run.spec.seed)
+    model = build(run.spec.seed).to(run.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=run.options.lr)
     if state := run.restore():
         model.load_state_dict(state["model"])

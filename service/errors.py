@@ -20,6 +20,7 @@ ServiceError
 |- StoreFailed        store_failed       the database could not be written
 |- PredictionFailed   invalid_rows       rows do not fit the model; each bad row is in `details`
 |- SideWorkerFailed   side_worker_failed the process that predicts and previews died or took too long
+|- NoSuchDevice       no_such_device     no GPU of that name is there for jobs
 |- Forbidden          forbidden          the host's `authorize` said no
 |- SideWorkerBusy     side_worker_busy   too many calls of this kind wait
 `- NotRunning         not_running        the service is not started, or is closing
@@ -160,6 +161,12 @@ class SideWorkerBusy(ServiceError):
     """Too many calls of this kind wait, of yours or of all."""
 
     code = "side_worker_busy"
+
+
+class NoSuchDevice(ServiceError):
+    """No GPU of that name is there for jobs."""
+
+    code = "no_such_device"
 
 
 class Forbidden(ServiceError):

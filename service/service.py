@@ -21,6 +21,7 @@ from traind.service.datasets import Datasets, Source
 from traind.service.engine.edits import Edit
 from traind.service.engine.engine import Engine
 from traind.service.errors import InvalidSpec, NotRunning, RootBusy
+from traind.service.executor.devices import find_devices
 from traind.service.executor.local import LocalExecutor
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters, Listing
@@ -56,6 +57,7 @@ class TrainingService(Models):
             self._server,
             count=self.settings.slot_count,
             memory_bytes=self.settings.worker_memory_bytes or None,
+            find_devices=lambda: find_devices(self.settings.devices),
         )
         self.engine = Engine(self.settings, self.layout, executor)
         self.side: SideWorker

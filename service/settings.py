@@ -36,6 +36,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Folder that holds everything."""
     slots: Annotated[int, Meta(ge=1, le=1024)] | None = None
     """Jobs that train at once; null: one for each core."""
+    devices: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda:[0-9]{1,2}(, ?cuda:[0-9]{1,2})*)\Z")] = "auto"
+    """GPUs that jobs may have, one job each: auto (all), cpu (none), or a list such as cuda:0,cuda:1."""
     trainers: dict[str, str] = {}
     """Trainers of your own, as {"name": "package.module:function"}."""
     grace_s: Seconds = 30.0

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from traind.data.files import rename_durably
+from traind.service.engine.needs import need_of
 from traind.service.errors import DiskLow, StoreFailed
 from traind.service.executor.base import Ended, Executor, Frame, Inbox, Need, Worker
 from traind.service.jobs.job import ACTIVE, TERMINAL, Job
@@ -123,7 +124,7 @@ class Attempts:
 
     def why_waits(self, job: Job) -> str | None:
         """Return why a queued job will never start as things stand; None for one that only has to wait."""
-        wait = self._executor.why(_need(job))
+        wait = self._executor.why(need_of(job, self._executor))
         return wait.message if wait is not None and wait.is_hopeless else None
 
     def adopt(self, job: Job, worker: Worker) -> None:
@@ -138,7 +139,7 @@ class Attempts:
             await self._wake.wait()
             self._wake.clear()
             while not self.is_closing and (job := self._next()) is not None:
-                need = _need(job)
+                need = need_of(job, self._executor)
                 worker = await self._executor.take(need)  # until a job has a worker it waits in line
                 if worker is None:
                     break
@@ -178,14 +179,14 @@ class Attempts:
     def _next(self) -> Job | None:
         """Return the first job in line if there is room for it; one that has to wait for room is not overtaken."""
         for job in self._waiting():
-            wait = self._executor.why(_need(job))
+            wait = self._executor.why(need_of(job, self._executor))
             if wait is None or not wait.is_hopeless:
                 return job if wait is None else None
         return None
 
     def _first_of(self, need: Need) -> Job | None:
         """Return the first job in line of this need: while its worker came, another one may have."""
-        return next((job for job in self._waiting() if _need(job) == need), None)
+        return next((job for job in self._waiting() if need_of(job, self._executor) == need), None)
 
     def _waiting(self) -> Iterator[Job]:
         return (job for job in self.queue() if job.job_id not in self.running)
@@ -357,10 +358,6 @@ class Attempts:
             for other in attempt_dirs(folder):
                 if attempt_number(other) < attempt_number(kept) and not is_pinned(other):
                     shutil.rmtree(other, ignore_errors=True)
-
-
-def _need(job: Job) -> Need:
-    return Need(threads=job.spec.threads, device=job.spec.device)
 
 
 def _parts(frames: Iterable[Frame]) -> list[list[Frame]]:

@@ -15,6 +15,7 @@ import msgspec
 
 from traind.service.engine.attempts import Attempts
 from traind.service.engine.edits import Edit, edited
+from traind.service.engine.needs import need_of
 from traind.service.engine.watchdog import Watchdog
 from traind.service.errors import (
     CursorAhead,
@@ -22,6 +23,7 @@ from traind.service.errors import (
     JobFinished,
     JobNotFinished,
     JobNotFound,
+    NoSuchDevice,
     NotResumable,
     NotRunning,
     QueueFull,
@@ -125,7 +127,8 @@ class Engine:
     async def submit(self, spec: TrainSpec, dataset: DatasetFile | None, job_id: str | None = None) -> Job:
         """Write a job down and queue it. With a `job_id`, the same id and spec again give the same job.
 
-        Raises `IdTaken` for the same id with another spec, `QueueFull`, `DiskLow`, `StoreFailed`.
+        Raises `IdTaken` for the same id with another spec, `NoSuchDevice`, `QueueFull`, `DiskLow`,
+        `StoreFailed`.
         """
         self._check_open()
         self.watchdog.check_disk()
@@ -144,10 +147,16 @@ class Engine:
                 dataset=dataset,
                 epochs=None if spec.epochs == "auto" else spec.epochs,
             )
+            self._check_device(job)
             job = await self.journal.record(job, State(status=Status.QUEUED))
         self.attempts.wake()
         await self.journal.status_files.settled()  # who is told of the job finds its status file
         return job
+
+    def _check_device(self, job: Job) -> None:
+        wait = self.executor.why(need_of(job, self.executor))
+        if wait is not None and wait.is_final:
+            raise NoSuchDevice(wait.message, details=[{"loc": "device", "msg": wait.message}])
 
     async def submitted_before(self, job_id: str, spec: TrainSpec) -> Job | None:
         """Return the job of that id, if there is one; raises `IdTaken` where it was submitted with another spec."""

@@ -31,6 +31,7 @@ class Wait(Struct, frozen=True):
 
     message: str  # a sentence for the job's owner
     is_hopeless: bool = False  # no worker that there is could ever take it: other jobs are not held up by it
+    is_final: bool = False  # and none ever will while this server runs: the job is not accepted
 
 
 class Beat(NamedTuple):

@@ -7,14 +7,16 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from traind.service.executor import devices
 from traind.service.executor.base import Frame, Inbox, Leftover, Need, Wait, Worker
+from traind.service.executor.devices import Device
 from traind.service.executor.local_worker import LocalWorker
 from traind.service.processes.fork_server import BootFailed, ForkServer
 from traind.service.processes.identity import Identity, kill_leftover
@@ -37,6 +39,7 @@ class LocalExecutor:
         count: int,
         run: str = "traind.trainer.run.attempt:run",
         memory_bytes: int | None = None,
+        find_devices: Callable[[], Sequence[Device]] = tuple,
     ) -> None:
         """Make the executor; `start` starts workers.
 
@@ -45,9 +48,12 @@ class LocalExecutor:
             count: slots: how many jobs of one thread run at once; as many workers are kept, ready or at work.
             run: `module:function` that carries out an assignment in the worker.
             memory_bytes: what one job may allocate; None: no limit.
+            find_devices: returns the GPUs for jobs, one job each, beside those on the slots; called at the start.
         """
-        self.total = count
         self.lost = {"starting": 0, "waiting": 0}
+        self._count = count
+        self._find_devices = find_devices
+        self._devices: Sequence[Device] = ()
         self._server = server
         self._run = run
         self._memory_bytes = memory_bytes
@@ -74,21 +80,39 @@ class LocalExecutor:
         return bool(self._ahead)
 
     @property
+    def total(self) -> int:
+        """How many slots there are: each GPU is one more."""
+        return self._count + len(self._devices)
+
+    @property
     def busy(self) -> int:
         """How many slots are in use."""
+        return self._busy_threads + len(self._taken)
+
+    @property
+    def _busy_threads(self) -> int:
         return sum(worker.threads for worker in self._busy)
 
+    @property
+    def _taken(self) -> list[Device]:
+        return [worker.device for worker in self._busy if worker.device is not None]
+
     async def start(self, inbox: Inbox, on_change: Callable[[], None]) -> None:
-        """Start the first workers; returns at once."""
+        """Look for GPUs and start the first workers; raises `NoSuchDevice`."""
+        self._devices = await in_thread(self._find_devices)
         self._inbox, self._on_change = inbox, on_change
         self._refill()
 
     def why(self, need: Need) -> Wait | None:
         """Return why a job of this need has to wait; None: there is room."""
-        free, wanted = self.total - self.busy, self._slots(need)
+        if need.device.startswith("cuda"):
+            return devices.why(need, self._devices, self._taken)
+        if devices.pick(need, self._devices, self._taken) is not None:
+            return None
+        free, wanted = self._count - self._busy_threads, min(need.threads, self._count)
         if wanted <= free:
             return None
-        return Wait(f"It takes {wanted} of {self.total} slots; {free} are free.")
+        return Wait(f"It takes {wanted} of {self._count} slots; {free} are free.")
 
     async def take(self, need: Need) -> LocalWorker:
         """Return a fresh worker, once one is ready. Never fails for want of a process: `problem` says for what."""
@@ -100,7 +124,8 @@ class LocalExecutor:
                 worker = self._ahead.popleft()
         finally:
             self._waiting -= 1
-        worker.threads = self._slots(need)
+        worker.device = devices.pick(need, self._devices, self._taken)
+        worker.threads = min(need.threads, self._count) if worker.device is None else 0
         self._busy.add(worker)
         return worker
 
@@ -119,7 +144,8 @@ class LocalExecutor:
         """Hand a worker that was taken its job; what it says arrives in the inbox."""
         assert isinstance(worker, LocalWorker)
         worker.attempt_dir = Path(assignment.place.attempt_dir)
-        self._spawn(self._relay(worker, assignment), f"relay {worker.pid}")
+        place = devices.placed(assignment.place, worker.device, self._devices)
+        self._spawn(self._relay(worker, Assignment(assignment.spec, place)), f"relay {worker.pid}")
         self._refill()
 
     async def adopt(self, leftover: Leftover, attempt_dir: Path) -> None:
@@ -148,9 +174,6 @@ class LocalExecutor:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-
-    def _slots(self, need: Need) -> int:
-        return min(need.threads, self.total)
 
     def _refill(self) -> None:
         """Start as many workers ahead as are missing; one at least, lest the next job wait for it."""
@@ -210,10 +233,13 @@ class LocalExecutor:
             worker.kill()
             raise
         finally:
+            if worker.device is not None:  # the next job needs the GPU's memory: its process must be gone
+                await worker.retire()
             self._busy.discard(worker)
             self._on_change()
             self._refill()
-            await worker.retire()
+            if worker.device is None:
+                await worker.retire()
 
     async def _hand_over(self, worker: LocalWorker, assignment: Assignment) -> None:
         """Write the assignment, however often that takes, unless the worker is gone."""

@@ -16,6 +16,7 @@ from typing import Any, Self
 import msgspec
 
 from traind.service.executor.base import Beat, Ended
+from traind.service.executor.devices import Device
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import Identity
 from traind.service.processes.worker_process import WorkerProcess
@@ -38,6 +39,7 @@ class LocalWorker:
         self.process = process
         self.attempt_dir = Path()  # of its job
         self.threads = 0  # slots that are taken for the job
+        self.device: Device | None = None  # the GPU that the job was given
         self._pipe = pipe
         self._control = control
 

@@ -174,6 +174,7 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     service.JobNotFound: HTTPStatus.NOT_FOUND,
     service.JobFinished: HTTPStatus.CONFLICT,
     service.JobNotFinished: HTTPStatus.CONFLICT,
+    service.NoSuchDevice: HTTPStatus.UNPROCESSABLE_ENTITY,
     service.NotResumable: HTTPStatus.CONFLICT,
     service.IdTaken: HTTPStatus.CONFLICT,
     service.NotWaiting: HTTPStatus.CONFLICT,

@@ -21,7 +21,7 @@ TEXT: Final = "text/plain"
 Errors = tuple[type[Exception], ...]
 SIDE: Final = (service.SideWorkerFailed, service.SideWorkerBusy)
 PREDICT: Final = (service.JobNotFound, service.ModelNotReady, *SIDE, trainer.ModelDamaged)
-ACCEPT: Final = (service.QueueFull, service.DiskLow, service.StoreFailed)
+ACCEPT: Final = (service.NoSuchDevice, service.QueueFull, service.DiskLow, service.StoreFailed)
 
 
 class Header(NamedTuple):

@@ -116,6 +116,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Why it failed; null in every other state."""
     resumed_from_step: int | None = None
     """Step that the newest attempt went on from; null at a first start."""
+    device: str | None = None
+    """What the job computes on: cpu, or the GPU by its maker's name; null until it runs."""
     bit_exact: bool | None = None
     """False where it went on under other versions, device or threads, so not bit for bit."""
     model: str | None = None
@@ -230,7 +232,7 @@ def _entered(job: Job, event: State) -> dict[str, Any]:
         "entered_at": ts,
         "timings": _timings(job, event) | event.timings,
     }
-    for field in ("attempt", "pid", "node", "total_steps", "resumed_from_step", "bit_exact", "epochs"):
+    for field in ("attempt", "pid", "node", "total_steps", "resumed_from_step", "device", "bit_exact", "epochs"):
         if (value := getattr(event, field)) is not None:
             changes[field] = value
     if status not in ACTIVE:

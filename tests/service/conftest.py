@@ -40,11 +40,11 @@ class Rig:
         """Start the first workers."""
         await self.slots.start(self.inbox, lambda: None)
 
-    async def job(self, do: str, **options: Any) -> Worker:
+    async def job(self, do: str, device: str = "auto", **options: Any) -> Worker:
         """Start a job; return its worker."""
         attempt_dir = self.folder / f"attempt-{len(self.workers) + 1}"
         spec = TrainSpec(options={"do": do, **options})
-        worker = await self.slots.take(Need())
+        worker = await self.slots.take(Need(device=device))
         self.slots.begin(worker, Assignment(spec, Place(job_id="job", attempt=1, attempt_dir=str(attempt_dir))))
         self.workers.append(worker)
         return worker

@@ -43,6 +43,12 @@ def nothing(job: Job) -> None:
     pass
 
 
+def say_devices(job: Job) -> None:
+    job.emit(Log(message=os.environ.get("CUDA_VISIBLE_DEVICES", "as it was")))
+    while job.control.verb == Verb.NONE:
+        time.sleep(0.01)
+
+
 def print_and_raise(job: Job) -> None:
     sys.stdout.write("about to fail")
     raise ValueError("on purpose")

@@ -86,6 +86,8 @@ class State(Event, frozen=True, kw_only=True, omit_defaults=True, tag="state"):
     """Gradient steps planned over all epochs; null where they are not known."""
     resumed_from_step: int | None = None
     """Step that the attempt goes on from; null at a first start."""
+    device: str | None = None
+    """What the job computes on: cpu, or the GPU by its maker's name."""
     bit_exact: bool | None = None
     """False where the attempt goes on under other versions, device or threads, so not bit for bit."""
     epochs: int | None = None

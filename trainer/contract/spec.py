@@ -198,6 +198,12 @@ class Place(Struct, frozen=True, kw_only=True):
     """Seconds that earlier attempts were running; counts towards max_seconds."""
     finish: bool = False
     """Whether to take no step and make the model from the newest checkpoint."""
+    device: str | None = None
+    """Device that the job was given, as torch names it: cpu or cuda; null: the job looks for itself."""
+    device_name: str | None = None
+    """The GPU by its maker's name; null on a CPU."""
+    visible_devices: str | None = None
+    """What CUDA_VISIBLE_DEVICES is set to before torch looks: the job's own GPU, or nothing; null: as it was."""
 
 
 class Assignment(Struct, frozen=True):

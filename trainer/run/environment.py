@@ -12,9 +12,9 @@ import torch
 from traind.trainer.contract.spec import Place, TrainSpec
 
 
-def environment(spec: TrainSpec) -> dict[str, Any]:
+def environment(spec: TrainSpec, place: Place) -> dict[str, Any]:
     """Return what must be the same for a job to go on bit for bit."""
-    return {**versions(), "device": device_of(spec), "threads": spec.threads}
+    return {**versions(), "device": place.device_name or device_of(spec, place), "threads": spec.threads}
 
 
 @cache
@@ -29,8 +29,10 @@ def versions() -> dict[str, str]:
     }
 
 
-def device_of(spec: TrainSpec) -> str:
-    """Return the device to train on: the first GPU where `auto` finds one."""
+def device_of(spec: TrainSpec, place: Place) -> str:
+    """Return the device to train on: the one that was given, or the first GPU where `auto` finds one."""
+    if place.device is not None:
+        return place.device
     if spec.device != "auto":
         return spec.device
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -35,7 +35,7 @@ from traind.trainer.run.border import (
     taken,
 )
 from traind.trainer.run.checkpoints import Checkpoints
-from traind.trainer.run.environment import data_digest, differences, environment, versions
+from traind.trainer.run.environment import data_digest, device_of, differences, environment, versions
 from traind.trainer.run.outcome import TIMED_OUT, EmitFailed, StopReason
 from traind.trainer.run.progress import Loss, Meter, Pace, finite
 from traind.trainer.run.rng import random_state, restore_random_state, seed_all
@@ -83,6 +83,11 @@ class Run(Generic[Options]):
         return self.place.dataset
 
     @property
+    def device(self) -> str:
+        """The device to compute on, as torch names it: `cpu`, or `cuda`, which is the job's own GPU."""
+        return device_of(self.spec, self.place)
+
+    @property
     def folder(self) -> Path:
         """Where the trainer may write files of its own; they are kept as long as the attempt."""
         return Path(self.place.attempt_dir)
@@ -111,7 +116,7 @@ class Run(Generic[Options]):
                 hint="Submit a new job for the new data, or put the file back as it was.",
             )
         self._resumed = {"resumed_from_step": content["step"]}
-        unlike = differences(content["environment"], environment(self.spec))
+        unlike = differences(content["environment"], environment(self.spec, self.place))
         if content.get("code", self.code) != self.code:
             unlike.append("the trainer's code was changed")
         if unlike:
@@ -129,7 +134,8 @@ class Run(Generic[Options]):
         self._total = total = None if total is None else taken(whole, total, "start(total=...)")
         epochs = None if epochs is None else taken(whole, epochs, "start(epochs=...)")
         resumed = self._resumed if self.step else {}
-        about = {"attempt": self.place.attempt, "timings": self._timings, **resumed}
+        device = self.place.device_name or self.device
+        about = {"attempt": self.place.attempt, "timings": self._timings, "device": device, **resumed}
         self.emit(State(status=Status.RUNNING, total_steps=total, epochs=epochs, **about))
 
     @contextmanager
@@ -224,7 +230,7 @@ class Run(Generic[Options]):
                 "step": self.step,
                 "epoch": self.epoch,
                 "data": data_digest(self.spec, self.place),
-                "environment": environment(self.spec),
+                "environment": environment(self.spec, self.place),
                 "code": self.code,
                 "random": random_state(),
                 "state": taken(for_checkpoint, state, "save(state)"),

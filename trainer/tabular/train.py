@@ -22,7 +22,6 @@ from traind.trainer.model.model import Model, forward
 from traind.trainer.network.network import build_members
 from traind.trainer.network.objective import loss_function, training_target
 from traind.trainer.network.recipe import Recipe, choose, facts_of
-from traind.trainer.run.environment import device_of
 from traind.trainer.run.run import Run
 from traind.trainer.step.eager import TrainingRows
 from traind.trainer.step.flat_optimizer import Optimizer
@@ -122,7 +121,7 @@ def recorded(run: Run[Any], saved: dict[str, Any] | None) -> Recipe | None:
 
 def build_step(run: Run[Any], prepared: Prepared, recipe: Recipe) -> tuple[Step, dict[str, Any]]:
     """Return the gradient step of the network, or of all members, and all of a model but its weights."""
-    device = torch.device(device_of(run.spec))
+    device = torch.device(run.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SpecError("There is no GPU on this machine.", field="device", hint='Use "auto" or "cpu".')
     others = others_of(run, prepared, recipe)

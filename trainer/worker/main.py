@@ -26,7 +26,7 @@ import msgspec
 from traind.data.errors import DataError
 from traind.trainer.contract.control import SharedControl, Verb
 from traind.trainer.contract.errors import TrainerError
-from traind.trainer.contract.spec import Assignment
+from traind.trainer.contract.spec import Assignment, Place
 from traind.trainer.worker.outbox import Outbox
 from traind.trainer.worker.output import redirected
 
@@ -43,6 +43,7 @@ class _Seat:
     outbox: Outbox
     control: SharedControl
     run: Callable[..., Any]
+    memory_bytes: int | None
 
 
 _decode = msgspec.json.Decoder(Assignment).decode  # made in the fork server: it takes a millisecond
@@ -63,12 +64,10 @@ def initialise(
     """
     global _seat  # noqa: PLW0603 - the pool calls functions; this is where the process keeps its one seat
     _settle(control)
-    _seat = _Seat(Outbox(os.dup(pipe.fileno())), control, pkgutil.resolve_name(run))
+    _seat = _Seat(Outbox(os.dup(pipe.fileno())), control, pkgutil.resolve_name(run), memory_bytes)
     pipe.close()
     if (boot := sys.modules.get("traind.trainer.worker.boot")) is not None:  # torch is loaded
         boot.warm()
-    if memory_bytes is not None:
-        _limit_memory(memory_bytes)
 
 
 def initialise_side(memory_bytes: int | None = None) -> None:
@@ -87,6 +86,7 @@ def work(assignment_path: str) -> dict[str, Any]:
         with redirected(attempt_dir / "output.log"), _stacks_on_demand(attempt_dir / "stacks.txt"):
             try:
                 assignment = _decode(Path(assignment_path).read_bytes())
+                _take_device(assignment.place, _seat.memory_bytes)
                 _seat.run(assignment.spec, _seat.outbox.emit, place=assignment.place, control=_seat.control)
             except BaseException:
                 traceback.print_exc()
@@ -144,6 +144,14 @@ def _leave_with_server(control: SharedControl | None) -> None:
         while _busy.is_set() and time.monotonic() < deadline:
             time.sleep(0.02)
     os.killpg(os.getpgrp(), signal.SIGKILL)  # what the job started goes too
+
+
+def _take_device(place: Place, memory_bytes: int | None) -> None:
+    """Show the job its own GPU and no other; bound its memory where it has none: CUDA maps more than it uses."""
+    if place.visible_devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = place.visible_devices
+    if memory_bytes is not None and not place.visible_devices:
+        _limit_memory(memory_bytes)
 
 
 def _limit_memory(memory_bytes: int) -> None:
