@@ -218,7 +218,7 @@ def _text(facts: Profile, found: list[Reading], *, is_target: bool) -> _Choice:
         return _Choice("categorical", evidence)
     if _are_identifiers(facts):
         return _Choice("text", evidence + ": names of rows", "identifier")
-    return _Choice("text", evidence, "text is not used")
+    return _Choice("text", f"{evidence}, read by their words and letters")
 
 
 def is_free_text(facts: Profile) -> bool:

@@ -8,6 +8,7 @@ from traind.data.table.schema import Column, Remark, Task
 NEARLY = 0.999  # share of one value from which a column is nearly constant
 MANY = 1_000  # distinct values of a category from which it is remarked on
 MANY_CLASSES = 20  # distinct whole numbers of a target from which few would call them classes
+ONE_WORD = 0.9  # share of cells of one word from which a column of text is one of codes
 _IMBALANCE = 0.05  # share of the rarest class below which it is remarked on
 
 _ASKED_FOR = {"as set by the request", "not among the requested features", "names the groups of the split"}
@@ -33,11 +34,8 @@ def _remarks(column: Column, facts: Profile) -> list[Remark]:
     if column.role == "ignored":
         code = "mixed" if is_mixed(column) else _CODES.get(column.role_reason, column.kind)
         return [] if column.undecided else [Remark(code, left_out, name)]
-    if column.words:
-        return [Remark("words", f"{name!r}: {column.evidence}: each word is a feature of its own", name)]
-    if is_mixed(column):
-        what = "dates" if column.evidence.endswith("dates") else "numbers"
-        return [Remark("mixed", f"{name!r} mixes {what} and text, and is read as text: {column.evidence}", name)]
+    if column.words or column.kind == "text" or is_mixed(column):
+        return _of_words(column, facts)
     if column.kind == "categorical" and column.distinct > MANY:
         return [Remark("high_cardinality", f"{name!r} has {column.distinct:,} distinct values", name)]
     if column.kind == "numeric" and facts.infinite:
@@ -46,6 +44,20 @@ def _remarks(column: Column, facts: Profile) -> list[Remark]:
         text, n = facts.levels[0]
         return [Remark("nearly_constant", f"{name!r} is {text!r} in {n / facts.n_rows:.2%} of the rows", name)]
     return _open(column)
+
+
+def _of_words(column: Column, facts: Profile) -> list[Remark]:
+    name = column.name
+    if column.words:
+        return [Remark("words", f"{name!r}: {column.evidence}: each word is a feature of its own", name)]
+    if is_mixed(column):
+        what = "dates" if "of them dates" in column.evidence else "numbers"
+        return [Remark("mixed", f"{name!r} mixes {what} and text, and is read as text: {column.evidence}", name)]
+    texts = [text for text, _ in facts.levels]
+    if sum(" " not in text for text in texts) > ONE_WORD * len(texts):
+        what = "its cells are one word each: read as codes, by their prefix, length and letters"
+        return [Remark("text", f"{name!r}: {what}", name)]
+    return []
 
 
 def _open(column: Column) -> list[Remark]:
@@ -64,7 +76,8 @@ def _open(column: Column) -> list[Remark]:
 
 def is_mixed(column: Column) -> bool:
     """Tell whether a column is read as text though most of its cells are like numbers or dates."""
-    return column.kind in {"categorical", "text"} and column.evidence.endswith(("of them numbers", "of them dates"))
+    is_like = "of them numbers" in column.evidence or "of them dates" in column.evidence
+    return column.kind in {"categorical", "text"} and is_like
 
 
 def remarks_on_target(facts: Profile, column: Column, task: Task, labels: tuple[str, ...]) -> list[Remark]:

@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Struct, convert, to_builtins
 from numpy.typing import NDArray
 
+from traind.data.encoding.text import TextRule, fit_text
 from traind.data.table.arrays import Cells, Codes, Mixed, Numbers, Table, take
 from traind.data.table.cell_text import boolean_of, canonical_number, number_of
 from traind.data.table.schema import Column, Schema
@@ -47,6 +48,14 @@ class Feature(Struct, frozen=True):
         return self.column if self.part == "value" else f"{self.column}: {self.word or self.part}"
 
 
+class Bag(Struct, frozen=True):
+    """The categorical columns from `start` on, `width` of them, which hold the tokens of one text, 0 for none."""
+
+    start: int
+    width: int
+    size: int  # indices there are, 0 among them
+
+
 class Vocabulary(Struct, frozen=True):
     """One categorical column of the encoded table: `levels[i]` has the index `i + 2`, the most frequent first."""
 
@@ -67,7 +76,7 @@ class Encoded:
     """Arrays of one part of the data; they may be memory-mapped, read-only."""
 
     numeric: NDArray[np.float32]  # (rows, numeric features)
-    categorical: NDArray[np.int64]  # (rows, categorical columns)
+    categorical: NDArray[np.int64]  # (rows, categorical columns, then those of the bags)
     target: NDArray[Any]  # (rows,) float64 as in the file, or int64 class index; -1 where none of the classes
 
     def __len__(self) -> int:
@@ -82,6 +91,13 @@ class Encoder(Struct, frozen=True):
     vocabularies: tuple[Vocabulary, ...]
     target: str
     labels: tuple[str, ...] = ()  # of classes; empty: the target is a number
+    texts: tuple[TextRule, ...] = ()
+
+    @property
+    def bags(self) -> tuple[Bag, ...]:
+        """Return which categorical columns hold the tokens of each text."""
+        starts = np.cumsum([len(self.vocabularies), *(rule.width for rule in self.texts)]).tolist()
+        return tuple(Bag(at, one.width, len(one.tokens) + 1) for at, one in zip(starts, self.texts, strict=False))
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -102,8 +118,11 @@ class Encoder(Struct, frozen=True):
         """Return these rows of the table, or all, as arrays; without the target column it is NaN or -1 throughout."""
         n_rows = table.n_rows if rows is None else len(rows)
         numeric = np.empty((n_rows, len(self.features)), np.float32)
-        categorical = np.empty((n_rows, len(self.vocabularies)), np.int64)
+        n_categorical = len(self.vocabularies) + sum(bag.width for bag in self.bags)
+        categorical = np.empty((n_rows, n_categorical), np.int64)
         lookups = [_lookup(table.columns[one.column], one) for one in self.vocabularies]
+
+        tokens = [np.vstack([_places(table, rule), np.zeros((1, rule.width), np.int32)]) for rule in self.texts]
 
         def fill(start: int) -> None:
             block = slice(start, start + _BLOCK)
@@ -112,6 +131,9 @@ class Encoder(Struct, frozen=True):
                 numeric[block, i] = _numbers(take(table.columns[feature.column], chosen), feature)
             for i, (vocabulary, lookup) in enumerate(zip(self.vocabularies, lookups, strict=True)):
                 categorical[block, i] = lookup[_codes_in(table, vocabulary.column)[chosen]]
+            for rule, bag, places in zip(self.texts, self.bags, tokens, strict=True):
+                codes = _codes_in(table, rule.column)[chosen]
+                categorical[block, bag.start : bag.start + bag.width] = places[codes]
 
         mapped(fill, range(0, n_rows, _BLOCK), threads)
         target = self.encode_target(table)
@@ -127,20 +149,27 @@ class Encoder(Struct, frozen=True):
     def places(self, column: str) -> tuple[list[int], list[int]]:
         """Return which numeric and which categorical columns of the encoded table come from this column."""
         numeric = [i for i, feature in enumerate(self.features) if feature.column == column]
-        return numeric, [i for i, vocabulary in enumerate(self.vocabularies) if vocabulary.column == column]
+        categorical = [i for i, vocabulary in enumerate(self.vocabularies) if vocabulary.column == column]
+        for rule, bag in zip(self.texts, self.bags, strict=True):
+            categorical += range(bag.start, bag.start + bag.width) if rule.column == column else ()
+        return numeric, categorical
 
 
 def fit(schema: Schema, table: Table, rows: NDArray[np.int64] | None = None, threads: int = 1) -> Encoder:
     """Return the encoder fitted on these rows of the table, or on all: those that train."""
 
-    def fit_column(column: Column) -> Vocabulary | list[Feature]:
+    def fit_column(column: Column) -> Vocabulary | list[Feature] | TextRule | None:
         cells = table.columns[column.name] if rows is None else take(table.columns[column.name], rows)
+        if column.kind == "text":
+            assert isinstance(cells, Codes)
+            return fit_text(column.name, cells)
         return _fit_vocabulary(column, cells) if isinstance(cells, Codes) else _fit_numbers(column, cells)
 
     fitted = mapped(fit_column, schema.features(), threads if table.n_rows > _BLOCK else 1)
-    features = [feature for one in fitted if not isinstance(one, Vocabulary) for feature in one]
-    vocabularies = [one for one in fitted if isinstance(one, Vocabulary)]
-    return Encoder(schema.features(), tuple(features), tuple(vocabularies), schema.target, schema.labels)
+    features = tuple(feature for one in fitted if isinstance(one, list) for feature in one)
+    vocabularies = tuple(one for one in fitted if isinstance(one, Vocabulary))
+    texts = tuple(one for one in fitted if isinstance(one, TextRule))
+    return Encoder(schema.features(), features, vocabularies, schema.target, schema.labels, texts)
 
 
 def class_indices(cells: Cells, labels: Sequence[str]) -> NDArray[np.int64]:
@@ -210,6 +239,12 @@ def quantiles(ordered: NDArray[Any], shares: NDArray[np.float64]) -> NDArray[Any
     step = right - left
     found: NDArray[Any] = np.where(share < 0.5, left + step * share, right - step * (1.0 - share))
     return found
+
+
+def _places(table: Table, rule: TextRule) -> NDArray[np.int32]:
+    cells = table.columns[rule.column]
+    assert isinstance(cells, Codes)
+    return rule.places(cells.levels)
 
 
 def _codes_in(table: Table, column: str) -> NDArray[np.int32]:

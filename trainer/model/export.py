@@ -2,7 +2,8 @@
 
 ONNX: one input a column, by its name: float64 (rows,) for numbers and times (seconds since 1970, UTC), NaN where
 missing; text (rows,) in the spelling of the vocabulary, empty where missing; of numbers with words among them the
-words, by the column's name and `: word`. All preprocessing is in the graph.
+words, by the column's name and `: word`; of free text the places of its tokens, int64 (rows, width), as
+`texts` in the metadata says. All preprocessing is in the graph.
 Safetensors: the weights, and in the file's metadata under `traind` a JSON object with all the rest.
 Called by name from the service's side worker, and by models themselves.
 """
@@ -114,15 +115,25 @@ def trial_table(model: Model) -> Table:
     return table_from([{name: row[name] for name in names} for row in rows], model.encoder)
 
 
+def _tensor(model: Model, table: Table, encoded: NDArray[np.int64], name: str) -> NDArray[Any]:
+    """Return what the graph takes for a column: numbers, the places of levels (rows,), or of tokens (rows, width)."""
+    if not isinstance(table.columns[name], Codes):
+        return table.numbers(name)
+    _, places = model.encoder.places(name)
+    return encoded[:, places].copy() if name in token_widths(model) else encoded[:, places[0]].copy()
+
+
+def token_widths(model: Model) -> dict[str, int]:
+    """Return how many tokens each column of free text has, by name."""
+    return {rule.column: rule.width for rule in model.encoder.texts}
+
+
 def _traced(model: Model) -> bytes:
     """Return the whole model as ONNX with inputs `in_<number>`, text as indices."""
     whole, file = Whole(model), BytesIO()
     table = trial_table(model)
-    encoded = iter(model.encoder.encode(table).categorical.T)
-    cells = [
-        torch.from_numpy(next(encoded).copy() if isinstance(table.columns[name], Codes) else table.numbers(name))
-        for name in whole.columns
-    ]
+    encoded = model.encoder.encode(table).categorical
+    cells = [torch.from_numpy(_tensor(model, table, encoded, name)) for name in whole.columns]
     cells += [torch.from_numpy(word_places(table, name, words)) for name, words in whole.words.items()]
     names = [f"in_{place}" for place in range(len(cells))]
     with warnings.catch_warnings():
@@ -153,11 +164,12 @@ def _name_inputs(model: Model, proto: Any) -> None:
     from onnx import TensorProto, helper
 
     vocabularies = {vocabulary.column: vocabulary for vocabulary in model.encoder.vocabularies}
-    inputs, nodes = [], []
+    widths, inputs, nodes = token_widths(model), [], []
     for place, column in enumerate(model.encoder.columns):
         inner, vocabulary = f"{PREFIX}in_{place}", vocabularies.get(column.name)
-        kind = TensorProto.DOUBLE if vocabulary is None else TensorProto.STRING
-        inputs.append(helper.make_tensor_value_info(column.name, kind, ["rows"]))
+        width = widths.get(column.name)
+        kind = TensorProto.INT64 if width else TensorProto.DOUBLE if vocabulary is None else TensorProto.STRING
+        inputs.append(helper.make_tensor_value_info(column.name, kind, ["rows", width] if width else ["rows"]))
         if vocabulary is None:
             nodes.append(helper.make_node("Identity", [column.name], [inner]))
         else:
@@ -216,16 +228,14 @@ def _run(data: bytes, model: Model, table: Table, outputs: list[str]) -> list[An
     """Return what the ONNX model gives for the table."""
     import onnxruntime
 
-    indices = iter(model.encoder.encode(table).categorical.T)
-    vocabularies = iter(model.encoder.vocabularies)
+    encoded = model.encoder.encode(table).categorical
+    vocabularies = {one.column: one for one in model.encoder.vocabularies}
     fed: dict[str, NDArray[Any]] = {}
     for column in model.encoder.columns:
-        cells = table.columns[column.name]
-        if isinstance(cells, Codes):
-            texts = np.array(["", UNSEEN_TEXT, *next(vocabularies).levels], dtype=object)
-            fed[column.name] = texts[next(indices)]
-        else:
-            fed[column.name] = table.numbers(column.name)
+        fed[column.name] = _tensor(model, table, encoded, column.name)
+        if column.name in vocabularies:
+            texts = np.array(["", UNSEEN_TEXT, *vocabularies[column.name].levels], dtype=object)
+            fed[column.name] = texts[fed[column.name]]
         if column.words:
             words = np.array(["", *column.words], dtype=object)
             fed[f"{column.name}: word"] = words[word_places(table, column.name, column.words)]
@@ -249,4 +259,5 @@ def _described(model: Model) -> dict[str, Any]:
         "labels": model.labels,
         "columns": [{"name": column.name, "kind": column.kind} for column in model.encoder.columns],
         "metrics": model.metrics,
+        "texts": msgspec.to_builtins(model.encoder.texts),
     }

@@ -31,6 +31,7 @@ class Whole(nn.Module):
         self.features = model.encoder.features
         self.words = {column.name: column.words for column in model.encoder.columns if column.words}
         self.texts = [vocabulary.column for vocabulary in model.encoder.vocabularies]
+        self.bags = [rule.column for rule in model.encoder.texts]
 
     def forward(self, *cells: Tensor) -> Tensor:
         """Return (rows,) float64 values, or (rows, classes) probabilities."""
@@ -41,6 +42,7 @@ class Whole(nn.Module):
         texts = [by_name[name] for name in self.texts]
         encoded = torch.stack(numbers, dim=1) if numbers else cells[0].new_zeros((rows, 0), dtype=torch.float32)
         indices = torch.stack(texts, dim=1) if texts else cells[0].new_zeros((rows, 0), dtype=torch.int64)
+        indices = torch.cat([indices, *(by_name[name] for name in self.bags)], dim=1) if self.bags else indices
         return predictions(self.recipe, self.network(encoded, indices))
 
     def _numeric(self, cells: dict[str, Tensor], words: dict[str, Tensor], feature: Feature) -> Tensor:

@@ -20,10 +20,12 @@ from rtdl_num_embeddings import PeriodicEmbeddings
 from tabm import EnsembleView, LinearBatchEnsemble, LinearEnsemble
 from torch import Tensor, nn
 
+from traind.data.encoding.encoder import Bag
 from traind.trainer.network.piecewise import PiecewiseLinear, fit_edges
 from traind.trainer.network.recipe import Recipe
 
 ONE_HOT_LEVELS = 100  # categories with more levels, missing and unseen included, are embedded
+TEXT_WIDTH = 32  # dimensions of a token's vector, and of a text
 EMBEDDING_STD = 0.1  # of a new category's vector: as small as what a layer's weights begin with
 
 
@@ -48,6 +50,7 @@ class Architecture(Struct, frozen=True):
     embedding_dim: int = 16
     edges: tuple[int, ...] = ()  # bin edges of each numeric feature; fewer than 3: the number is taken as it is
     dropout: float = 0.0
+    bags: tuple[Bag, ...] = ()  # the categorical columns beyond those of `cardinalities`: tokens of texts
     members: int = 1  # networks of this shape whose outputs are averaged
 
 
@@ -110,10 +113,10 @@ def build(recipe: Recipe, cardinalities: tuple[int, ...], train: Table, seed: in
 
 
 def build_members(
-    recipe: Recipe, cardinalities: tuple[int, ...], train: Table, seeds: Sequence[int]
+    recipe: Recipe, cardinalities: tuple[int, ...], train: Table, seeds: Sequence[int], bags: tuple[Bag, ...] = ()
 ) -> list[Network]:
     """Return a new network for each seed, all with the same bins."""
-    architecture, bins = design(recipe, cardinalities, train)
+    architecture, bins = design(recipe, cardinalities, train, bags)
     networks = []
     for seed in seeds:
         with torch.random.fork_rng(devices=()):
@@ -122,7 +125,9 @@ def build_members(
     return networks
 
 
-def design(recipe: Recipe, cardinalities: tuple[int, ...], train: Table) -> tuple[Architecture, list[Tensor]]:
+def design(
+    recipe: Recipe, cardinalities: tuple[int, ...], train: Table, bags: tuple[Bag, ...] = ()
+) -> tuple[Architecture, list[Tensor]]:
     """Return the architecture of one network for `recipe`, and its bins fitted on `train`."""
     shape = recipe.network
     numeric = int(train.numeric.shape[1])
@@ -138,6 +143,7 @@ def design(recipe: Recipe, cardinalities: tuple[int, ...], train: Table) -> tupl
         embedding_dim=shape.embedding_dim,
         edges=tuple(len(edges) for edges in bins),
         dropout=shape.dropout,
+        bags=bags,
     )
     return architecture, bins
 
@@ -238,6 +244,30 @@ class _EmbeddedCategories(_Columns):
         return torch.cat([table(column) for table, column in zip(self.tables, levels.unbind(1), strict=True)], dim=1)
 
 
+class _Text(_Columns):
+    """The tokens of one text, a learned vector each, summed over the root of how many there are."""
+
+    takes = 2
+
+    def __init__(self, bag: Bag) -> None:
+        super().__init__()
+        self.bag = bag
+        self.widths = [TEXT_WIDTH]
+        self.table = nn.Embedding(bag.size, TEXT_WIDTH, padding_idx=0)
+        nn.init.normal_(self.table.weight, std=EMBEDDING_STD)
+        with torch.no_grad():
+            self.table.weight[0] = 0.0
+
+    def prepare(self, numeric: Tensor, categorical: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
+        tokens = categorical.narrow(1, self.bag.start, self.bag.width)
+        count = (tokens > 0).sum(dim=1, keepdim=True).clamp(min=1)
+        return tokens, count.to(torch.float32).rsqrt()
+
+    def forward(self, tokens: Tensor, share: Tensor) -> Tensor:
+        summed: Tensor = self.table(tokens).sum(dim=1)
+        return summed * share
+
+
 class _Perceptron(nn.Sequential):
     """Linear, ReLU, dropout where there is any, ... Linear: nothing else, as a plain loop would have it."""
 
@@ -301,6 +331,7 @@ def _columns(architecture: Architecture, bins: list[Tensor] | None) -> list[_Col
         encoders.append(_OneHot(few, cardinalities))
     if many:
         encoders.append(_EmbeddedCategories(many, cardinalities))
+    encoders += [_Text(bag) for bag in architecture.bags]
     return encoders
 
 

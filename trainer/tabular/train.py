@@ -132,7 +132,10 @@ def build_step(run: Run[Any], prepared: Prepared, recipe: Recipe) -> tuple[Step,
     tensors = [tensor_of(numeric), tensor_of(categorical), training_target(recipe, target)]
     seeds = [run.spec.seed, *(member.seed for member in others)]
     sizes = [recipe.batch_size, *(member.batch_size for member in others)]
-    networks = [one.to(device) for one in build_members(recipe, prepared.cardinalities, prepared.train, seeds)]
+    networks = [
+        one.to(device)
+        for one in build_members(recipe, prepared.cardinalities, prepared.train, seeds, prepared.encoder.bags)
+    ]
     rows = TrainingRows.of(networks[0], [tensor.to(device) for tensor in tensors])
     steps = [
         make_step(network, loss_function(recipe), rows, optimizer_of(recipe), batch_size=size, seed=seed)
