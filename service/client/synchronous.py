@@ -1,29 +1,71 @@
-"""`SyncClient`: a running server for notebooks and scripts without asyncio."""
+"""`SyncClient`: a running server for notebooks and scripts without asyncio: `Client` on a thread of its own."""
 
+import asyncio
 import os
-import time
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Final, TypeVar, Unpack
 
-from traind.service.client import calls
-from traind.service.client.blocking import BlockingConnection
+from traind.service.client.asynchronous import Client
 from traind.service.client.calls import Rows
-from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
-from traind.service.client.errors import Away
-from traind.service.client.transfers import OnProgress, Row, upload_of
+from traind.service.client.transfers import OnProgress, Row
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
 from traind.service.results import Alias, AliasSet, Dataset, EventPage, IfBetter, JobPage, Prediction, Score
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
+T = TypeVar("T")
+CLOSE_S: Final = 2.0  # what closing connections may take when the program ends
+
+
+class _LoopThread:
+    """An event loop on a daemon thread, and the client that is open on it; both of one process."""
+
+    def __init__(self, client: Client) -> None:
+        self.pid = os.getpid()  # a forked child has neither thread nor loop
+        self.client = client
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="traind-client", daemon=True)
+        self._thread.start()
+        self.wait(client.__aenter__())
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work on the loop and return its result; what interrupts the waiting cancels the work."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Close the client and end the thread, once nobody uses them any more."""
+        if self.pid != os.getpid() or not self._thread.is_alive():
+            return
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop)
+        if threading.current_thread() is threading.main_thread():
+            self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    async def _close(self) -> None:
+        await self.client.__aexit__(None, None, None)
+        self._loop.stop()
+
 
 class SyncClient:
-    """A running server, with the verbs of `Client` as plain calls. It holds no connection: there is nothing to close.
+    """A running server, with the verbs of `Client` as plain calls. There is nothing to close.
 
+    The first call starts a thread with an event loop; it ends with the program, or when the client is let go of.
     A server that has answered may be away for `patience_s`; `timeout_s` is the longest silence within an answer.
-    The token is taken from TRAIND_TOKEN where none is given.
+    The token is taken from TRAIND_TOKEN where none is given. Several threads may use one client.
     """
 
     def __init__(
@@ -34,8 +76,10 @@ class SyncClient:
         timeout_s: float = 120.0,
         patience_s: float = 90.0,
     ) -> None:
-        token = token or os.environ.get("TRAIND_TOKEN")
-        self._connection = BlockingConnection(base_url, token, timeout_s, patience_s)
+        self._address = (base_url, token)
+        self._waits = {"timeout_s": timeout_s, "patience_s": patience_s}
+        self._starting = threading.Lock()
+        self._thread: _LoopThread | None = None
 
     def submit(
         self, spec: TrainSpec | Mapping[str, Any] | None = None, *, job_id: str | None = None, **fields: Any
@@ -44,15 +88,15 @@ class SyncClient:
 
         Under an id of one's own the same submit again is the same job.
         """
-        return self.status(self._connection.send(calls.submit(fields if spec is None else spec, job_id)))
+        return self._wait(self._opened().submit(spec, job_id=job_id, **fields))
 
     def dry_run(self, spec: TrainSpec | Mapping[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
         """Tell what a job would do: schema, warnings, parameters, memory, seconds."""
-        return self._connection.send(calls.dry_run(fields if spec is None else spec))
+        return self._wait(self._opened().dry_run(spec, **fields))
 
     def status(self, job_id: str) -> Job:
         """Return one job."""
-        return self._connection.send(calls.status(job_id))
+        return self._wait(self._opened().status(job_id))
 
     def jobs(
         self,
@@ -62,78 +106,70 @@ class SyncClient:
         **filters: Unpack[Filters],
     ) -> JobPage:
         """Return a page of jobs, newest first unless `sort` says otherwise; `filters` as `TrainingService.jobs`."""
-        return self._connection.send(calls.jobs(status, limit, after, filters))
+        return self._wait(self._opened().jobs(status, limit, after, **filters))
 
     def events(self, job_id: str, after: int = 0, limit: int = 1000) -> EventPage:
         """Return a page of a job's events."""
-        return self._connection.send(calls.events(job_id, after, limit))
+        return self._wait(self._opened().events(job_id, after, limit))
 
     def watch(self, job_id: str, after: int = 0) -> Iterator[AnyEvent]:
         """Yield a job's events, each `seq` once and in order, until the job has ended; as `Client.watch`."""
-        cursor = Cursor(job_id, after)
-        absence = self._connection.patience.begin()
-        while not cursor.is_over:
-            try:
-                with self._connection.response(cursor.call(), silence_s=STREAM_SILENCE_S) as response:
-                    absence.answered()
-                    cursor.opened(response.status)
-                    while chunk := response.read1():
-                        yield from cursor.feed(chunk)
-                    cursor.closed()
-            except Away as away:
-                time.sleep(absence.delay(away, is_repeatable=True))
+        stream = self._opened().watch(job_id, after)
+        try:
+            while (event := self._wait(_next_of(stream))) is not None:
+                yield event
+        finally:
+            self._wait(stream.aclose())
 
     def wait(self, job_id: str) -> Job:
         """Return the job once it has ended."""
-        for _event in self.watch(job_id, after=self.status(job_id).seq):
-            pass
-        return self.status(job_id)
+        return self._wait(self._opened().wait(job_id))
 
     def stop(self, job_id: str) -> Job:
         """End a job and keep the best model so far."""
-        return self.status(self._connection.send(calls.verb("stop", job_id)))
+        return self._wait(self._opened().stop(job_id))
 
     def pause(self, job_id: str) -> Job:
         """Let a job write its checkpoint and give its slot back."""
-        return self.status(self._connection.send(calls.verb("pause", job_id)))
+        return self._wait(self._opened().pause(job_id))
 
     def cancel(self, job_id: str) -> Job:
         """End a job and keep nothing but its record."""
-        return self.status(self._connection.send(calls.verb("cancel", job_id)))
+        return self._wait(self._opened().cancel(job_id))
 
     def resume(self, job_id: str, epochs: int | None = None) -> Job:
         """Let a paused, stopped, failed or (with more epochs) completed job go on."""
-        return self.status(self._connection.send(calls.verb("resume", job_id, epochs)))
+        return self._wait(self._opened().resume(job_id, epochs))
 
     def edit(self, job_id: str, **changes: Any) -> Job:
         """Change `name`, `tags` or `notes` of a job, or its `priority` while it waits; what is left out stays."""
-        return self._connection.send(calls.edit(job_id, changes))
+        return self._wait(self._opened().edit(job_id, **changes))
 
     def delete(self, job_id: str) -> None:
         """Remove a finished job with its files."""
-        self._connection.send(calls.delete(job_id))
+        self._wait(self._opened().delete(job_id))
 
     def logs(self, job_id: str, limit_bytes: int = 65_536) -> str:
         """Return the end of what a job wrote."""
-        return self._connection.send(calls.logs(job_id, limit_bytes))
+        return self._wait(self._opened().logs(job_id, limit_bytes))
 
     def curve(self, job_id: str, points: int = 800) -> dict[str, Any]:
         """Return a job's curves, rewound at resumed attempts and thinned to about `points` a series."""
-        return self._connection.send(calls.curve(job_id, points))
+        return self._wait(self._opened().curve(job_id, points))
 
     def predict(
         self, model: str, rows: Rows | None = None, *, columns: Mapping[str, list[Any]] | None = None
     ) -> Prediction:
         """Predict with a job's model, or an alias's: one prediction a row."""
-        return self._connection.send(calls.predict(model, rows, columns))
+        return self._wait(self._opened().predict(model, rows, columns=columns))
 
     def model_path(self, model: str, *, to: str | os.PathLike[str] | None = None) -> Path:
         """Download a finished model and return where it lies: `to`, or `<model>.pt`. `traind.load_model` reads it."""
-        return self._connection.download(calls.model(model), Path(to or f"{model}.pt"))
+        return self._wait(self._opened().model_path(model, to=to))
 
     def export(self, model: str, format: str, *, to: str | os.PathLike[str] | None = None) -> Path:  # noqa: A002
         """Download a verified `onnx` or `safetensors` export of a model and return where it lies."""
-        return self._connection.download(calls.export(model, format), Path(to or f"{model}.{format}"))
+        return self._wait(self._opened().export(model, format, to=to))
 
     def put_dataset(
         self,
@@ -144,24 +180,25 @@ class SyncClient:
         told: OnProgress | None = None,
     ) -> Dataset:
         """Register a data set from a path, bytes or rows; `told(sent_bytes, size_bytes)` follows the upload."""
-        upload = upload_of(source, format)
-        return self._connection.upload(calls.put_dataset(name, upload.format), upload, told)
+        if isinstance(source, AsyncIterable):
+            raise TypeError("An asynchronous source needs `Client`; `SyncClient` takes a path, bytes or rows.")
+        return self._wait(self._opened().put_dataset(name, source, format, told=told))
 
     def datasets(self) -> list[Dataset]:
         """Return every registered data set."""
-        return self._connection.send(calls.datasets())
+        return self._wait(self._opened().datasets())
 
     def dataset(self, name: str) -> Dataset:
         """Return one data set."""
-        return self._connection.send(calls.dataset(name))
+        return self._wait(self._opened().dataset(name))
 
     def preview(self, name: str, rows: int = 20) -> dict[str, Any]:
         """Return the first rows of a data set, its columns and their summary."""
-        return self._connection.send(calls.preview(name, rows))
+        return self._wait(self._opened().preview(name, rows))
 
     def delete_dataset(self, name: str) -> None:
         """Remove a data set that no unfinished job uses."""
-        self._connection.send(calls.delete_dataset(name))
+        self._wait(self._opened().delete_dataset(name))
 
     def evaluate(
         self,
@@ -172,30 +209,39 @@ class SyncClient:
         format: str | None = None,  # noqa: A002
     ) -> Score:
         """Return how good a job's (or alias's) model is on a labelled table: `source`, or a registered `dataset`."""
-        if (source is None) == (dataset is None):
-            raise TypeError("Give a table or the name of a data set, and not both.")
-        if source is None:
-            return self._connection.send(calls.evaluate(model, str(dataset)))
-        upload = upload_of(source, format)
-        return self._connection.upload(calls.evaluate_table(model, upload.format), upload, None)
+        return self._wait(self._opened().evaluate(model, source, dataset=dataset, format=format))
 
     def set_alias(
         self, name: str, job_id: str | None, if_better: IfBetter | Mapping[str, Any] | None = None
     ) -> AliasSet | None:
         """Point a name at a job's model (None: at nothing), with `if_better` only if better (else `NotBetter`)."""
-        if job_id is None:
-            self._connection.send(calls.remove_alias(name))
-            return None
-        return self._connection.send(calls.set_alias(name, job_id, if_better))
+        return self._wait(self._opened().set_alias(name, job_id, if_better))
 
     def alias(self, name: str) -> Alias:
         """Return an alias with its history."""
-        return self._connection.send(calls.alias(name))
+        return self._wait(self._opened().alias(name))
 
     def aliases(self) -> dict[str, dict[str, Any]]:
         """Return each alias with the job it points at and since when."""
-        return self._connection.send(calls.aliases())
+        return self._wait(self._opened().aliases())
 
     def health(self) -> dict[str, Any]:
         """Return how the server is: version, slots, queue, uptime."""
-        return self._connection.send(calls.health())
+        return self._wait(self._opened().health())
+
+    def _opened(self) -> Client:
+        """Return the client on the loop, which the first call starts, in each process anew."""
+        with self._starting:
+            if self._thread is None or self._thread.pid != os.getpid():
+                self._thread = _LoopThread(Client(*self._address, **self._waits))
+                weakref.finalize(self, self._thread.close)
+            return self._thread.client
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        assert self._thread is not None  # `_opened` made the work
+        return self._thread.wait(work)
+
+
+async def _next_of(stream: AsyncGenerator[AnyEvent]) -> AnyEvent | None:
+    """Return the next event; None after the last."""
+    return await anext(stream, None)
