@@ -24,6 +24,21 @@ class EventPage(Struct, frozen=True):
     last_seq: int
 
 
+class Figures(Struct, frozen=True):
+    """What `/metrics` shows beside the health of the service."""
+
+    jobs: dict[str, int]
+    """Jobs on record by state."""
+    samples_per_s: float
+    """Training rows a second of all running jobs together."""
+    thinned: int
+    """Progress events that those who watch all jobs were not sent, since the start."""
+    dropped: int
+    """Watchers that did not read and were cut off, since the start."""
+    lost_workers: dict[str, int]
+    """Workers that died before they had a job, by what they did then, since the start."""
+
+
 class Prediction(Struct, frozen=True, omit_defaults=True):
     """One prediction a row, labels as they stood in the file; `probabilities` by label, for classes only."""
 

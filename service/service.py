@@ -9,12 +9,11 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import IO, Any, Self, Unpack
+from typing import IO, TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
-from aiohttp import web
 
 from traind.service.curves import curve
 from traind.service.datasets import Datasets, Source
@@ -23,23 +22,27 @@ from traind.service.engine.engine import Engine
 from traind.service.errors import InvalidSpec, NotRunning, RootBusy
 from traind.service.executor.devices import find_devices
 from traind.service.executor.local import LocalExecutor
-from traind.service.jobs.job import Job
+from traind.service.jobs.job import ACTIVE, Job
 from traind.service.jobs.listing import Filters, Listing
 from traind.service.logs import read_logs
 from traind.service.models import QUICK_S, SLOW_S, Models
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.side import SideWorker
-from traind.service.results import Dataset, EventPage, JobPage
+from traind.service.results import Dataset, EventPage, Figures, JobPage
 from traind.service.settings import Layout, Settings, cache_dir
 from traind.service.threads import in_thread
 from traind.service.validation.explain import Problem
 from traind.service.validation.memory_budget import check_memory
-from traind.service.validation.validate import parse, parse_spec, refusal
+from traind.service.validation.validate import Checked, parse, parse_spec, refusal
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
+if TYPE_CHECKING:  # without the HTTP adapter the service loads no aiohttp
+    from aiohttp import web
+
+    from traind.service.http.guard import Authorize
+
 LOG = logging.getLogger(__name__)
-Authorize = Callable[[web.Request], bool | Awaitable[bool]]
 
 
 class TrainingService(Models):
@@ -109,7 +112,7 @@ class TrainingService(Models):
             lock.close()
 
     async def submit(
-        self, spec: TrainSpec | Mapping[str, Any] | None = None, *, job_id: str | None = None, **fields: Any
+        self, spec: TrainSpec | Checked | Mapping[str, Any] | None = None, *, job_id: str | None = None, **fields: Any
     ) -> Job:
         """Accept a job: from here on it is not lost.
 
@@ -125,7 +128,9 @@ class TrainingService(Models):
         check_memory(checked, columns, self.settings.memory_budget_bytes)
         return await self.engine.submit(checked, dataset, job_id)
 
-    async def dry_run(self, spec: TrainSpec | Mapping[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    async def dry_run(
+        self, spec: TrainSpec | Checked | Mapping[str, Any] | None = None, **fields: Any
+    ) -> dict[str, Any]:
         """Tell what a job would do: schema with evidence, warnings, parameters, memory, seconds. Takes no slot."""
         self._check_open()
         checked = parse_spec(fields if spec is None else spec)
@@ -138,10 +143,10 @@ class TrainingService(Models):
             "dataset": msgspec.to_builtins(located),
             "cache_dir": cache_dir(located) if located else None,
         }
-        told: dict[str, Any] = await self.side.call(
+        answer: dict[str, Any] = await self.side.call(
             "traind.trainer.tabular.dry_run:estimate_request", request, SLOW_S
         )
-        return told
+        return answer
 
     async def status(self, job_id: str) -> Job:
         """Return a job as it is now; raises `JobNotFound`."""
@@ -279,14 +284,34 @@ class TrainingService(Models):
             "problems": problems,
         }
 
+    @property
+    def observers(self) -> list[Callable[[Job, AnyEvent], None]]:
+        """Functions that are called with each committed event and the job after it."""
+        return self.engine.journal.observers
+
+    def active(self) -> list[Job]:
+        """Return the jobs that a worker has."""
+        return [job for job in self.engine.journal.live.values() if job.status in ACTIVE]
+
+    def queue(self) -> dict[str, Any]:
+        """Return who waits and how many slots are busy, as those who watch all jobs are told it."""
+        return self.engine.queue_notice()
+
+    async def figures(self) -> Figures:
+        """Return what is counted beside `health`, for `/metrics`."""
+        feed = self.engine.feed
+        running = sum(job.samples_per_s or 0.0 for job in self.active() if job.status is Status.RUNNING)
+        jobs = await self.engine.journal.store.counts()
+        return Figures(jobs, running, feed.thinned, feed.dropped, dict(self.engine.executor.lost))
+
     def web_app(
         self,
         *,
         hosts: Iterable[str] | None = (),
         origins: Iterable[str] = (),
-        authorize: Authorize | None = None,
+        authorize: "Authorize | None" = None,
         **options: Any,
-    ) -> web.Application:
+    ) -> "web.Application":
         """Return an aiohttp app to add under any prefix; it starts and closes the service with its host.
 
         Args:

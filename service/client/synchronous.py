@@ -5,6 +5,7 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, Unpack
 
@@ -76,8 +77,7 @@ class SyncClient:
         timeout_s: float = 120.0,
         patience_s: float = 90.0,
     ) -> None:
-        self._address = (base_url, token)
-        self._waits = {"timeout_s": timeout_s, "patience_s": patience_s}
+        self._make = partial(Client, base_url, token, timeout_s=timeout_s, patience_s=patience_s)
         self._starting = threading.Lock()
         self._thread: _LoopThread | None = None
 
@@ -233,7 +233,7 @@ class SyncClient:
         """Return the client on the loop, which the first call starts, in each process anew."""
         with self._starting:
             if self._thread is None or self._thread.pid != os.getpid():
-                self._thread = _LoopThread(Client(*self._address, **self._waits))
+                self._thread = _LoopThread(self._make())
                 weakref.finalize(self, self._thread.close)
             return self._thread.client
 

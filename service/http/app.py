@@ -81,7 +81,7 @@ def _add_signals(app: web.Application, policy: Policy) -> None:
         is_ours = not service.is_open
         if is_ours:
             await service.__aenter__()
-        observers = service.engine.journal.observers
+        observers = service.observers
         observers.append(telemetry.observe)
         lag = asyncio.create_task(telemetry.measure_lag(), name="traind-lag")
         yield

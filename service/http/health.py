@@ -9,6 +9,7 @@ from traind.service.http.context import SERVICE, STREAMS, TELEMETRY, VERSION
 from traind.service.http.errors import NotReady
 from traind.service.http.schemas import HealthAnswer, SlotsInUse, answer
 from traind.service.http.telemetry import Telemetry
+from traind.service.results import Figures
 from traind.service.service import TrainingService
 from traind.trainer.contract.events import Status
 
@@ -30,24 +31,23 @@ async def health(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     """Answer the figures of this service."""
     service, telemetry = request.app[SERVICE], request.app[TELEMETRY]
-    _gather(service, telemetry, await service.engine.journal.store.counts())
+    _gather(service, telemetry, await service.figures())
     telemetry.streams.set(len(request.app[STREAMS]))
     return web.Response(body=generate_latest(telemetry.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
-def _gather(service: TrainingService, telemetry: Telemetry, counts: dict[str, int]) -> None:
+def _gather(service: TrainingService, telemetry: Telemetry, figures: Figures) -> None:
     """Set the figures that say what is true now, rather than what was counted on the way."""
-    engine, state = service.engine, service.health()
+    state = service.health()
     for status in Status:
-        telemetry.jobs.labels(status.value).set(counts.get(status.value, 0))
+        telemetry.jobs.labels(status.value).set(figures.jobs.get(status.value, 0))
     telemetry.slots.set(state["slots"]["total"])
     telemetry.busy.set(state["slots"]["busy"])
     telemetry.watchers.set(state["watchers"])
     telemetry.disk.set(shutil.disk_usage(service.layout.root).free)
-    running = [job for job in engine.journal.live.values() if job.status is Status.RUNNING]
-    telemetry.rate.set(sum(job.samples_per_s or 0.0 for job in running))
-    dropped = {"worker": telemetry.coalesced, "overview": engine.feed.thinned, "slow_watcher": engine.feed.dropped}
+    telemetry.rate.set(figures.samples_per_s)
+    dropped = {"worker": telemetry.coalesced, "overview": figures.thinned, "slow_watcher": figures.dropped}
     telemetry.totals.tell("traind_points_dropped", _DROPPED, dropped, "at")
     telemetry.totals.tell(
-        "traind_slot_restarts", _RESTARTS, {"training": telemetry.deaths, **engine.executor.lost}, "while"
+        "traind_slot_restarts", _RESTARTS, {"training": telemetry.deaths, **figures.lost_workers}, "while"
     )

@@ -6,7 +6,7 @@ Messages of the websocket, encoded; made of what the service says. Called by `ht
 import msgspec
 
 from traind.service.http.context import VERSION
-from traind.service.jobs.job import ACTIVE, summary
+from traind.service.jobs.job import summary
 from traind.service.service import TrainingService
 
 FIRST_JOBS = 200
@@ -18,8 +18,8 @@ async def snapshot(service: TrainingService) -> bytes:
     """Return the server, the queue, the newest jobs and all that a worker has; `next` is where the others begin."""
     page = await service.jobs(limit=FIRST_JOBS)
     shown = {job.job_id for job in page.jobs}
-    active = [job for job in service.engine.journal.live.values() if job.status in ACTIVE and job.job_id not in shown]
-    queue = service.engine.queue_notice()
+    active = [job for job in service.active() if job.job_id not in shown]
+    queue = service.queue()
     return _encode(
         {
             "type": "snapshot",

@@ -32,15 +32,14 @@ from traind.service.http.schemas import (
 from traind.service.jobs.job import Job
 from traind.service.processes.lane import CLIENT
 from traind.service.service import TrainingService
-from traind.service.validation.validate import parse, parse_spec
+from traind.service.validation.validate import check_request
 
 
 async def create(request: web.Request) -> web.Response:
     """Accept a job, or with `dry_run=true` say what it would do."""
     query = read_query(request, TrainQuery)
     value = await read_json(request)
-    wanted = parse(value, SubmitRequest, what="The spec")
-    spec = parse_spec({name: field for name, field in value.items() if name != "job_id"})
+    wanted, spec = check_request(value, SubmitRequest)
     service = request.app[SERVICE]
     if query.dry_run:
         return facts(await while_connected(request, service.dry_run(spec)))

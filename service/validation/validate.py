@@ -6,6 +6,7 @@ the HTTP handlers, the engine and the CLI. Knows no HTTP.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,17 +17,34 @@ from traind.trainer.contract.metrics import monitors
 from traind.trainer.contract.spec import TrainSpec
 
 T = TypeVar("T")
+S = TypeVar("S", bound=TrainSpec)
 
 MAX_DEPTH = 32  # of lists and objects in each other; only `options` can have any at all
 MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def parse_spec(source: bytes | str | Mapping[str, Any] | TrainSpec) -> TrainSpec:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A spec that `check_request` has validated: nobody needs to do it again."""
+
+    spec: TrainSpec
+
+
+def check_request(value: Any, type_: type[S]) -> tuple[S, Checked]:
+    """Return decoded JSON as a request that holds a spec among other fields, and its spec; raises as `parse_spec`."""
+    request = _without_conflicts(parse(value, type_, what="The spec"))
+    fields = {name: getattr(request, name) for name in TrainSpec.__struct_fields__}
+    return request, Checked(TrainSpec(**fields))
+
+
+def parse_spec(source: bytes | str | Mapping[str, Any] | TrainSpec | Checked) -> TrainSpec:
     """Return the spec, or raise `InvalidSpec` with every problem in `details`.
 
     Takes JSON, a mapping, or a `TrainSpec` made by its constructor, which does not check. What is returned is as it
     will be read back from disk: in `options` a tuple is a list, NaN is null.
     """
+    if isinstance(source, Checked):
+        return source.spec
     value: Any = source
     if isinstance(source, bytes | str):
         try:
@@ -35,7 +53,11 @@ def parse_spec(source: bytes | str | Mapping[str, Any] | TrainSpec) -> TrainSpec
             raise InvalidSpec(f"The spec is not valid JSON: {reason(error)}.") from None
     elif isinstance(source, TrainSpec):
         value = _to_builtins(source)
-    spec = _as_stored(parse(value, TrainSpec, what="The spec"))
+    return _without_conflicts(_as_stored(parse(value, TrainSpec, what="The spec")))
+
+
+def _without_conflicts(spec: S) -> S:
+    """Return the spec, or raise `InvalidSpec` for fields that contradict each other."""
     found = list(_conflicts(spec))
     if found:
         raise refusal(found, "The spec")

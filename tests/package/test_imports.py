@@ -71,6 +71,17 @@ def test_no_file_uses_the_bare_names(room: str) -> None:
         assert not {name.split(".")[0] for name in imports_of(path)} & set(ROOMS), path
 
 
+def test_only_the_http_adapter_and_the_clients_load_aiohttp() -> None:
+    loaded = run_python("import sys, traind.service.service; print(*sys.modules)").split()
+    assert "aiohttp" not in loaded
+
+
+def test_http_calls_the_service_and_nothing_below_it() -> None:
+    for path in (REPOSITORY / "service/http").rglob("*.py"):
+        reached = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+        assert not reached & {"engine", "journal", "store"}, path
+
+
 def test_an_import_against_the_direction_would_be_seen(tmp_path: Path) -> None:
     path = tmp_path / "wrong.py"
     path.write_text("def f():\n    from traind.service.engine import engine\n    import traind.trainer.run.attempt\n")
@@ -93,17 +104,25 @@ def test_the_server_side_loads_nothing_heavy(statement: str) -> None:
     assert not set(ROOMS) & set(loaded), "a bare name makes different classes"
 
 
-@pytest.mark.parametrize("arguments", ["['--help']", "['status', 'j', '--server', 'http://127.0.0.1:9']"])
-def test_quick_commands_load_no_http_framework(arguments: str) -> None:
-    """What keeps `traind --help` and `traind status` under 300 ms."""
+SERVER_ONLY = ("torch", "numpy", "polars", "prometheus_client", "sqlite3", "traind.service.service")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["--help"], ("aiohttp", *SERVER_ONLY)),
+        (["status", "j", "--server", "http://127.0.0.1:9"], SERVER_ONLY),
+    ],
+)
+def test_quick_commands_load_no_more_than_they_use(arguments: list[str], unwanted: tuple[str, ...]) -> None:
     code = (
         "import contextlib, io, sys\n"
         "from traind.service.cli.entry import run\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
         f"    run({arguments})\n"
-        "print(*({'aiohttp', 'torch', 'numpy', 'polars', 'prometheus_client', 'sqlite3'} & set(sys.modules)))"
+        "print(*sys.modules)"
     )
-    assert run_python(code) == "\n"
+    assert not set(unwanted) & set(run_python(code).split())
 
 
 def test_importing_starts_nothing() -> None:
