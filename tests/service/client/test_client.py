@@ -45,6 +45,7 @@ def test_the_clients_have_the_services_verbs() -> None:
         "watch_items",
         "watch_all",
         "predict_json",
+        "predict_table",
         "active",
         "queue",
         "figures",
