@@ -5,11 +5,13 @@ versions, newest first. What a crash leaves in between is swept at the next star
 nor polars: the server calls it, in a thread.
 """
 
+import contextlib
 import logging
 import re
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +44,20 @@ class _Meta(Struct, frozen=True):
     size_bytes: int
     created_at: float
     summary: dict[str, Any] = {}
+
+
+class _ListedSummary(Struct, frozen=True):
+    n_rows: int = 0
+    columns: list[msgspec.Raw] = []  # counted, and not looked at
+    warnings: list[msgspec.Raw] = []
+
+
+class _ListedMeta(Struct, frozen=True):
+    format: str
+    file: str
+    size_bytes: int
+    created_at: float
+    summary: _ListedSummary = _ListedSummary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +135,37 @@ class Catalog:
             write_atomically(self._root / name / _VERSIONS, msgspec.json.encode(versions))
         return self.get(name)
 
-    def list(self) -> list[Version]:
-        """Return the newest version of every data set, by name."""
-        found = []
-        for folder in self._folders():
-            try:
-                found.append(self.get(folder.name))
-            except DatasetNotFound:
-                continue  # deleted meanwhile
-        return sorted(found, key=lambda version: version.name)
+    def list(self, limit: int = 1_000, after: str | None = None) -> list[Version]:
+        """Return the newest version of up to `limit` data sets, by name, those after a name where it is given.
+
+        Their summaries are in short: numbers of rows, columns and warnings.
+        """
+        found: list[Version] = []
+        for name in sorted(folder.name for folder in self._folders()):
+            if after is not None and name <= after:
+                continue
+            if len(found) >= limit:
+                break
+            with contextlib.suppress(DatasetNotFound):  # deleted meanwhile
+                found.append(self._get(name, None, _read_short))
+        return found
+
+    def count(self) -> int:
+        """Return how many data sets there are."""
+        return len(self._folders())
+
+    def has(self, name: str) -> bool:
+        """Tell whether a data set of that name is there."""
+        return bool(self._versions(name))
 
     def get(self, name: str, digest: str | None = None) -> Version:
         """Return a version of the data set, by default the newest; raises `DatasetNotFound`."""
+        return self._get(name, digest, self._read)
+
+    def _get(self, name: str, digest: str | None, read: Callable[[Path], _Meta | None]) -> Version:
         versions = self._versions(name) if NAME.match(name) else ()
         wanted = digest or next(iter(versions), None)
-        meta = self._read(self._root / name / wanted) if wanted in versions else None
+        meta = read(self._root / name / wanted) if wanted in versions else None
         if wanted is None or meta is None:
             hint = "GET /api/datasets and `traind datasets list` show what there is"
             raise DatasetNotFound(f"no data set is called {name[:100]!r}", hint=hint)
@@ -194,3 +226,14 @@ class Catalog:
             return msgspec.json.decode((place / _META).read_bytes(), type=_Meta)
         except (OSError, ValueError):  # no JSON, or not even text
             return None
+
+
+def _read_short(place: Path) -> _Meta | None:
+    """Return a version's record without what is known of each column."""
+    try:
+        whole = msgspec.json.decode((place / _META).read_bytes(), type=_ListedMeta)
+    except (OSError, ValueError):  # no JSON, or not even text
+        return None
+    told = whole.summary
+    counts = {"n_rows": told.n_rows, "n_columns": len(told.columns), "n_warnings": len(told.warnings)}
+    return _Meta(whole.format, whole.file, whole.size_bytes, whole.created_at, counts)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.json import encode
 from numpy.typing import NDArray
 
 from traind.data.columns.infer_schema import decided
@@ -16,6 +17,7 @@ from traind.data.columns.loading import cells_of, load_columns
 from traind.data.columns.profile import Profile, profile
 from traind.data.columns.warnings import remarks_on
 from traind.data.errors import BadTable
+from traind.data.limits import CELL_SHOWN, PAGE_BYTES, clipped, how_many_fit
 from traind.data.predict_input import first_rows
 from traind.data.reading.formats import Format, detect, parse_format
 from traind.data.reading.raw_table import RawTable, read_table
@@ -63,7 +65,19 @@ def describe(path: Path, form: Format) -> dict[str, Any]:
 def preview(path: Path, form: Format, rows: int) -> dict[str, Any]:
     """Return the names of the columns and the first rows, cells as they stand in the file."""
     names, found = first_rows(path, form, rows)
-    return {"columns": [{"name": name} for name in names], "rows": found}
+    return fitting(names, found)
+
+
+def fitting(names: list[str], rows: list[list[Any]]) -> dict[str, Any]:
+    """Return a preview no larger than an answer should be: long cells are cut, columns and rows left out."""
+    columns = [{"name": name} for name in names]
+    width = how_many_fit((len(encode(column)) for column in columns), PAGE_BYTES // 4)
+    cut = [[clipped(cell, CELL_SHOWN) if isinstance(cell, str) else cell for cell in row[:width]] for row in rows]
+    height = how_many_fit((len(encode(row)) for row in cut), PAGE_BYTES)
+    shown: dict[str, Any] = {"columns": columns[:width], "rows": cut[:height]}
+    if width < len(names) or height < len(rows):
+        shown |= {"columns_left_out": len(names) - width, "rows_left_out": len(rows) - height}
+    return shown
 
 
 def _summary(column: Column, facts: Profile, sample: Numbers | None) -> dict[str, Any]:

@@ -4,6 +4,8 @@ Whoever takes something in checks it against these; whoever shows something cuts
 a file costs is then bounded by its size. `docs/limits.md` lists them.
 """
 
+from collections.abc import Iterable
+
 MEGABYTE = 1024 * 1024
 
 # Taken in
@@ -28,3 +30,14 @@ CELL_SHOWN = 200  # characters of a cell in a preview or an error
 def clipped(text: str, limit: int = NAME_SHOWN) -> str:
     """Return the text, cut to `limit` characters with `...` behind where it is longer."""
     return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def how_many_fit(sizes: Iterable[int], limit: int = PAGE_BYTES) -> int:
+    """Return how many of the first ones are together at most `limit`, and one at least where there is any."""
+    total = count = 0
+    for size in sizes:
+        total += size
+        if count and total > limit:
+            break
+        count += 1
+    return count

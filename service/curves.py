@@ -5,12 +5,17 @@ called by the service.
 """
 
 import asyncio
+from itertools import islice
 from typing import Any
 
 from traind.service.engine.engine import Engine
 from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress, State, decode_event
 
 PAGE = 5_000
+MOST_POINTS, LEAST_POINTS = 16_000, 10  # of all curves together, and of one: an answer stays below a megabyte
+MOST_SERIES = 500
+MOST_EPOCHS = 2_000
+MOST_ATTEMPTS = 1_000
 Points = list[tuple[int, float | None]]
 
 
@@ -51,13 +56,14 @@ class Curves:
     def thinned(self, points: int) -> dict[str, Any]:
         """Return the series as `{"step": [...], "value": [...]}`, and the epochs."""
         series = {}
-        for name, values in self.series.items():
+        points = max(LEAST_POINTS, min(points, MOST_POINTS // max(1, len(self.series))))
+        for name, values in islice(self.series.items(), MOST_SERIES):
             kept = _thin(values, points)
             series[name] = {"step": [step for step, _ in kept], "value": [value for _, value in kept]}
-        stride = max(1, len(self.epochs) // points)
+        stride = max(1, len(self.epochs) // min(points, MOST_EPOCHS))
         best = [epoch for epoch in self.epochs if epoch["is_best"]][-1:]
         epochs = [epoch for epoch in self.epochs[::-stride][::-1] if epoch not in best] + best
-        return {"series": series, "epochs": sorted(epochs, key=_step), "attempts": self.attempts}
+        return {"series": series, "epochs": sorted(epochs, key=_step), "attempts": self.attempts[-MOST_ATTEMPTS:]}
 
     def _put(self, name: str, step: int, value: float | None, *, is_kept: bool = False) -> None:
         if value is not None or is_kept:

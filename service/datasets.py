@@ -6,10 +6,12 @@ registered: a table that cannot be read never gets a name. Reads no table itself
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,21 @@ import msgspec
 from traind.data.catalog import Catalog, Version
 from traind.data.errors import DatasetTooLarge
 from traind.data.files import TEMPORARY_PREFIX
+from traind.data.limits import clipped, how_many_fit
 from traind.data.reading.formats import parse_format
-from traind.service.errors import InvalidSpec
+from traind.service.errors import DiskLow, TooMany
 from traind.service.processes.side import SideWorker
 from traind.service.record.feed import Feed
-from traind.service.results import Dataset
+from traind.service.results import Dataset, DatasetPage
 from traind.service.settings import Layout, Settings
+from traind.service.validation.explain import LISTED, Problem
+from traind.service.validation.memory_budget import Known
+from traind.service.validation.validate import refusal
 from traind.trainer.contract.spec import DatasetFile, Synthetic, TrainSpec
 
 Row = Mapping[str, Any]
 Source = str | os.PathLike[str] | bytes | AsyncIterable[bytes] | AsyncIterable[Row] | Iterable[Row]
+VERSIONS_SHOWN = 100  # of one data set, newest first
 CHUNK_BYTES = 1 << 20
 DESCRIBE_S = 600.0
 
@@ -39,8 +46,9 @@ class Datasets:
     def __init__(self, layout: Layout, settings: Settings, side: SideWorker, feed: Feed) -> None:
         self._catalog = Catalog(layout.datasets_dir)
         self._folder = layout.datasets_dir
-        self._relative = layout.relative
-        self._limit = settings.max_upload_bytes
+        self._layout = layout
+        self._settings = settings
+        self._coming: dict[Path, int] = {}  # bytes that uploads have said they will still send
         self._side = side
         self._feed = feed
 
@@ -48,27 +56,39 @@ class Datasets:
         """Make the folder and sweep what interrupted uploads left."""
         await asyncio.to_thread(self._catalog.open)
 
-    async def put(self, name: str, source: Source, format: str | None) -> Dataset:  # noqa: A002 - the public word
-        """Register a table; raises `InvalidName`, `DatasetTooLarge`, `BadTable`."""
+    async def put(
+        self,
+        name: str,
+        source: Source,
+        format: str | None,  # noqa: A002 - the public word
+        size_bytes: int | None,
+    ) -> Dataset:
+        """Register a table; raises `InvalidName`, `DatasetTooLarge`, `BadTable`, `DiskLow`, `TooMany`."""
         self._catalog.check_name(name)
+        await asyncio.to_thread(self._check_count, name)
         if format is not None:
             parse_format(format)
         temporary = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
-            digest, hint = await self._receive(source, temporary, format)
+            with self._expecting(temporary, _size(source, size_bytes)), _full_disk():
+                digest, hint = await self._receive(source, temporary, format)
             request = {"path": os.fspath(temporary), "format": hint}
             summary = await self._side.call("traind.data.describe:describe_request", request, DESCRIBE_S)
-            version = await asyncio.to_thread(
-                self._catalog.register, temporary, name, digest, summary.pop("format"), summary
-            )
+            with _full_disk():
+                version = await asyncio.to_thread(
+                    self._catalog.register, temporary, name, digest, summary.pop("format"), summary
+                )
         finally:
             temporary.unlink(missing_ok=True)
         self._feed.notify_all({"type": "dataset", "name": name, "action": "put"})
         return _shown(version)
 
-    async def list(self) -> list[Dataset]:
-        """Return every data set, by name."""
-        return [_shown(version) for version in await asyncio.to_thread(self._catalog.list)]
+    async def list(self, limit: int, after: str | None) -> DatasetPage:
+        """Return up to `limit` data sets by name, in short, those after a name where it is given."""
+        found = await asyncio.to_thread(self._catalog.list, limit + 1, after)
+        page = [_shown(version) for version in found[:limit]]
+        page = page[: how_many_fit(len(msgspec.json.encode(one)) for one in page)]
+        return DatasetPage(page, page[-1].name if len(found) > len(page) else None)
 
     async def get(self, name: str) -> Dataset:
         """Return one data set; raises `DatasetNotFound`."""
@@ -86,26 +106,51 @@ class Datasets:
         await asyncio.to_thread(self._catalog.delete, name, in_use)
         self._feed.notify_all({"type": "dataset", "name": name, "action": "deleted"})
 
-    async def resolve(self, spec: TrainSpec) -> tuple[DatasetFile | None, int]:
-        """Return the version a spec means now and how many columns it has, those that the spec names checked.
+    async def resolve(self, spec: TrainSpec) -> tuple[DatasetFile | None, Known]:
+        """Return the version a spec means now and what is known of it, the columns that the spec names checked.
 
         Raises `DatasetNotFound`, and `InvalidSpec` naming every column that is not there.
         """
         if spec.dataset is None:
             made = spec.synthetic or Synthetic()
             _check_columns(spec, [*(f"x{place}" for place in range(1, made.columns + 1)), "target"])
-            return None, made.columns
+            return None, Known(made.rows)
         version = await asyncio.to_thread(self._catalog.get, spec.dataset)
-        names = [column["name"] for column in version.summary.get("columns", [])]
-        _check_columns(spec, names)
+        known = Known(version.summary.get("n_rows", 0), version.summary.get("columns", []))
+        _check_columns(spec, known.names)
         file = DatasetFile(
             name=version.name,
             digest=version.digest,
-            path=self._relative(version.path),
+            path=self._layout.relative(version.path),
             format=version.format,
             size_bytes=version.size_bytes,
         )
-        return file, len(names)
+        return file, known
+
+    def _check_count(self, name: str) -> None:
+        limit = self._settings.max_datasets
+        if self._catalog.count() >= limit and not self._catalog.has(name):
+            hint = "Delete some; --max-datasets sets the limit."
+            raise TooMany(f"There are {limit} data sets already.", hint=hint)
+
+    def _check_room(self, more_bytes: int) -> None:
+        """Raise `DiskLow` where so many bytes more, and those that other uploads will send, reach the floor."""
+        free, floor = self._layout.free_bytes(), self._settings.disk_floor_bytes
+        if free - more_bytes < floor:
+            raise DiskLow(
+                f"{free // 2**20} MiB are free, and traind keeps {floor // 2**20} MiB: the data set does not fit.",
+                hint="Free some disk space, or delete data sets and finished jobs.",
+            )
+
+    @contextlib.contextmanager
+    def _expecting(self, target: Path, size_bytes: int) -> Iterator[None]:
+        """Keep room for an upload of that size, or raise `DiskLow`."""
+        self._check_room(size_bytes + sum(self._coming.values()))
+        self._coming[target] = size_bytes
+        try:
+            yield
+        finally:
+            del self._coming[target]
 
     @contextlib.asynccontextmanager
     async def borrowed(self, source: Source, format: str | None) -> AsyncIterator[tuple[Path, str | None]]:  # noqa: A002
@@ -114,7 +159,8 @@ class Datasets:
             parse_format(format)
         temporary = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
-            _, hint = await self._receive(source, temporary, format)
+            with self._expecting(temporary, _size(source, None)), _full_disk():
+                _, hint = await self._receive(source, temporary, format)
             yield temporary, hint
         finally:
             temporary.unlink(missing_ok=True)
@@ -128,16 +174,39 @@ class Datasets:
         digest = hashlib.sha256()
         size = 0
         hint = format or _hint(source)
+        limit = self._settings.max_upload_bytes
         async with aiofiles.open(target, "wb") as file:
             async for chunk in _chunks(source):
                 size += len(chunk)
-                if size > self._limit:
-                    raise DatasetTooLarge(f"The data set is larger than the limit of {self._limit} bytes.")
+                if size > limit:
+                    raise DatasetTooLarge(f"The data set is larger than the limit of {limit} bytes.")
+                self._coming[target] = max(0, self._coming[target] - len(chunk))
+                self._check_room(len(chunk))
                 digest.update(chunk)
                 await file.write(chunk)
             await file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
         return digest.hexdigest(), hint
+
+
+def _size(source: Source, said_bytes: int | None) -> int:
+    """Return how large a source is, as far as that is known beforehand."""
+    if isinstance(source, bytes):
+        return len(source)
+    if isinstance(source, str | os.PathLike) and os.path.isfile(source):  # noqa: PTH113 - as it was given
+        return os.path.getsize(source)  # noqa: PTH202
+    return said_bytes or 0
+
+
+@contextlib.contextmanager
+def _full_disk() -> Iterator[None]:
+    """Raise `DiskLow` where the disk, or this user's part of it, is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskLow("The disk is full: the data set does not fit.", hint="Free some disk space.") from error
 
 
 def _hint(source: Source) -> str | None:
@@ -167,29 +236,28 @@ async def _chunks(source: Source) -> AsyncIterator[bytes]:
 
 def _check_columns(spec: TrainSpec, names: list[str]) -> None:
     """Raise `InvalidSpec` naming every column that the spec names and the table does not have."""
-    if spec.trainer == "tabular" and (details := _missing(spec, names)):
-        what = f"the data set {spec.dataset!r}" if spec.dataset else "synthetic data"
-        sentence = "; ".join(f"{problem['loc']}: {problem['msg']}" for problem in details)
-        raise InvalidSpec(f"The spec does not fit {what}: {sentence}.", details=details)
-
-
-def _missing(spec: TrainSpec, names: list[str]) -> list[dict[str, Any]]:
-    """Return every column that the spec names and the table does not have."""
-    asked: list[tuple[str, str]] = []
-    if spec.target is not None:
-        asked.append(("target", spec.target))
-    asked += [(f"features.{place}", name) for place, name in enumerate(spec.features or ())]
-    asked += [(f"ignore.{place}", name) for place, name in enumerate(spec.ignore)]
-    asked += [(f"columns.{name}", name) for name in spec.columns]
-    if spec.validation.column is not None:
-        asked.append(("validation.column", spec.validation.column))
+    if spec.trainer != "tabular":
+        return
     known = set(names)
-    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    return [
-        {"loc": loc, "msg": f"there is no column {name!r}; the columns are: {shown}"}
-        for loc, name in asked
-        if name not in known
-    ]
+    missing = list(islice((one for one in _named(spec) if one[1] not in known), LISTED + 1))
+    if missing:
+        what = f"the data set {spec.dataset!r}" if spec.dataset else "synthetic data"
+        shown = ", ".join(map(clipped, names[:20])) + (", ..." if len(names) > 20 else "")
+        found = [Problem(clipped(loc), f"there is no column {clipped(name)!r}") for loc, name in missing]
+        error = refusal(found, f"The spec, for {what},")
+        error.hint = f"The columns are: {shown}."
+        raise error
+
+
+def _named(spec: TrainSpec) -> Iterator[tuple[str, str]]:
+    """Yield every column that the spec names, with the field that names it."""
+    if spec.target is not None:
+        yield "target", spec.target
+    yield from ((f"features.{place}", name) for place, name in enumerate(spec.features or ()))
+    yield from ((f"ignore.{place}", name) for place, name in enumerate(spec.ignore))
+    yield from ((f"columns.{name}", name) for name in spec.columns)
+    if spec.validation.column is not None:
+        yield "validation.column", spec.validation.column
 
 
 def _shown(version: Version) -> Dataset:
@@ -199,6 +267,6 @@ def _shown(version: Version) -> Dataset:
         format=version.format,
         size_bytes=version.size_bytes,
         created_at=version.created_at,
-        versions=list(version.versions),
+        versions=list(version.versions[:VERSIONS_SHOWN]),
         summary=version.summary,
     )

@@ -14,6 +14,7 @@ ServiceError
 |- CursorAhead        cursor_ahead       `after` is beyond the job's newest event
 |- SlowWatcher        slow_watcher       the watcher did not keep up; come back with the cursor
 |- QueueFull          queue_full         too many jobs wait
+|- TooMany            too_many           there are as many data sets, aliases or exports as there may be
 |- DiskLow            disk_full          less space is left than the floor
 |- RootBusy           root_busy          another server holds the root
 |- RootTooNew         root_too_new       the root was written by a newer traind
@@ -29,6 +30,7 @@ ServiceError
 from typing import Any
 
 from traind.data import errors as data
+from traind.data.limits import DETAILS, DETAILS_CHARS, MESSAGE_CHARS, clipped
 
 
 class ServiceError(Exception):
@@ -121,6 +123,12 @@ class QueueFull(ServiceError):
     code = "queue_full"
 
 
+class TooMany(ServiceError):
+    """There are as many data sets, aliases or exports as there may be."""
+
+    code = "too_many"
+
+
 class DiskLow(ServiceError):
     """Less space is left than the floor."""
 
@@ -182,15 +190,31 @@ class NotRunning(ServiceError):
 
 
 def described(error: Exception) -> dict[str, Any]:
-    """Return an error as every transport says it: code, message, hint, details; both texts as sentences."""
+    """Return an error as every transport says it: code, message, hint, details; both texts as sentences.
+
+    What it names may be anybody's and of any length: it is cut, and so are the details' number and texts.
+    """
     message, hint = str(error), getattr(error, "hint", None)
-    details = list(getattr(error, "details", ()))
+    details = list(getattr(error, "details", ()))[:DETAILS]
     field = getattr(error, "field", None)
     if field is not None:
         details.append({"loc": field, "msg": message})
-    for cell in getattr(error, "cells", ()):
+    for cell in getattr(error, "cells", ())[: DETAILS - len(details)]:
         place = {"line": cell.line, "column": cell.column, "value": cell.value}
         details.append({"loc": cell.column or "", "msg": cell.message, **place})
     if isinstance(error, data.DataError):
         message, hint = data.sentence(message), data.sentence(hint) if hint else None
-    return {"code": getattr(error, "code", "internal_error"), "message": message, "hint": hint, "details": details}
+    told: dict[str, Any] = {
+        "code": getattr(error, "code", "internal_error"),
+        "message": clipped(message, MESSAGE_CHARS),
+    }
+    return told | {
+        "hint": clipped(hint, MESSAGE_CHARS) if hint else hint,
+        "details": [_short(one) for one in details],
+    }
+
+
+def _short(detail: dict[str, Any]) -> dict[str, Any]:
+    """Return one problem with its texts cut to what can be read."""
+    limit = DETAILS_CHARS // DETAILS
+    return {name: clipped(value, limit) if isinstance(value, str) else value for name, value in detail.items()}

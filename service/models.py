@@ -4,6 +4,7 @@ Reads no model itself: what needs torch is done by the side worker.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ import msgspec
 
 from traind.service.datasets import Datasets, Source
 from traind.service.engine.engine import Engine
-from traind.service.errors import AliasNotFound, JobNotFound, ModelNotReady, NotBetter
+from traind.service.errors import AliasNotFound, IdTaken, JobNotFound, ModelNotReady, NotBetter, TooMany
 from traind.service.jobs.job import Job
 from traind.service.processes.side import LOADED_S, SideWorker
 from traind.service.results import Alias, AliasMove, AliasSet, Comparison, IfBetter, Prediction, Score
@@ -171,8 +172,11 @@ class Models:
             return None
         await self.model_path(job_id)
         job_id = await self._job_of(job_id)
+        await self._check_alias(name)
         if if_better is None:
-            await store.set_alias(name, job_id)
+            async with self.engine.journal.turn:
+                await self._check_alias(name)
+                await store.set_alias(name, job_id)
             return AliasSet(name, job_id)
         condition = parse(if_better, IfBetter) if isinstance(if_better, Mapping) else if_better
         while True:
@@ -182,7 +186,10 @@ class Models:
             compared = await self._compare(job_id, before, condition)
             check_better(name, compared, condition)
             reason = msgspec.json.encode(compared).decode()
-            if await store.set_alias(name, job_id, reason, expected=(before,)):
+            async with self.engine.journal.turn:
+                await self._check_alias(name)
+                is_moved = await store.set_alias(name, job_id, reason, expected=(before,))
+            if is_moved:
                 return AliasSet(name, job_id, comparison=compared)
 
     async def _compare(self, job_id: str, before: str | None, condition: IfBetter) -> Comparison:
@@ -214,6 +221,17 @@ class Models:
             for job_id, ts, reason in moves
         ]
         return Alias(name, history[-1].job_id, history)
+
+    async def _check_alias(self, name: str) -> None:
+        """Raise `IdTaken` where a name is a job's id, and `TooMany` where there are as many as there may be."""
+        with contextlib.suppress(JobNotFound):
+            await self.engine.journal.job(name)
+            raise IdTaken(f"{name!r} is the id of a job.", hint="Choose another name.")
+        known = await self.engine.journal.store.aliases()
+        if name not in known and len(known) >= self.settings.max_aliases:
+            raise TooMany(
+                f"There are {len(known)} aliases already.", hint="Delete some; --max-aliases sets the limit."
+            )
 
     async def aliases(self) -> dict[str, dict[str, Any]]:
         """Return each alias with the job it points at and since when."""

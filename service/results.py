@@ -39,6 +39,13 @@ class Figures(Struct, frozen=True):
     """Workers that died before they had a job, by what they did then, since the start."""
 
 
+class DatasetPage(Struct, frozen=True):
+    """Data sets by name, their summaries in short; `next` is the `after` of the next page, None on the last one."""
+
+    datasets: list["Dataset"]
+    next: str | None = None
+
+
 class Prediction(Struct, frozen=True, omit_defaults=True):
     """One prediction a row, labels as they stood in the file; `probabilities` by label, for classes only."""
 

@@ -28,8 +28,8 @@ from traind.service.logs import read_logs
 from traind.service.models import QUICK_S, SLOW_S, Models
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.side import SideWorker
-from traind.service.results import Dataset, EventPage, Figures, JobPage
-from traind.service.settings import Layout, Settings, cache_dir
+from traind.service.results import Dataset, DatasetPage, EventPage, Figures, JobPage
+from traind.service.settings import PRIVATE_UMASK, Layout, Settings, cache_dir
 from traind.service.threads import in_thread
 from traind.service.validation.explain import Problem
 from traind.service.validation.memory_budget import check_memory
@@ -55,11 +55,11 @@ class TrainingService(Models):
     def __init__(self, root: str | os.PathLike[str] = ".", **settings: Any) -> None:
         self.settings = Settings.check(root=root, **settings)
         self.layout = Layout(self.settings.root)
-        self._server = ForkServer()
+        self._server = ForkServer(umask=PRIVATE_UMASK if self.settings.private_root else -1)
         executor = LocalExecutor(
             self._server,
             count=self.settings.slot_count,
-            memory_bytes=self.settings.worker_memory_bytes or None,
+            memory_bytes=self.settings.worker_limit_bytes,
             find_devices=lambda: find_devices(self.settings.devices),
         )
         self.engine = Engine(self.settings, self.layout, executor)
@@ -74,12 +74,21 @@ class TrainingService(Models):
         """Whether the service is started and not yet closed."""
         return self._lock is not None
 
+    def keep_files_private(self) -> None:
+        """Have this process make all its files for its user alone, where the root is private: for a process of ours.
+
+        A host program keeps its own umask; the root's folders are closed to others even then.
+        """
+        if self.settings.private_root:
+            os.umask(PRIVATE_UMASK)
+
     async def __aenter__(self) -> Self:
         """Lock the root, settle what the last service left, start the workers."""
+        self.layout.make(is_private=self.settings.private_root)
         lock = _lock(self.layout)
         try:
             await in_thread(self._server.start)
-            self.side = SideWorker(self._server, self.layout.side_dir)
+            self.side = SideWorker(self._server, self.layout.side_dir, memory_bytes=self.settings.worker_limit_bytes)
             await self.side.start()
             self._datasets = Datasets(self.layout, self.settings, self.side, self.engine.feed)
             await self._datasets.open()
@@ -121,11 +130,11 @@ class TrainingService(Models):
         """
         self._check_open()
         checked = parse_spec(fields if spec is None else spec)
-        if job_id is not None and (known := await self.engine.submitted_before(job_id, checked)) is not None:
-            return known
+        if job_id is not None and (job := await self.engine.submitted_before(job_id, checked)) is not None:
+            return job
         await self._check_trainer(checked)
-        dataset, columns = await self._datasets.resolve(checked)
-        check_memory(checked, columns, self.settings.memory_budget_bytes)
+        dataset, known = await self._datasets.resolve(checked)
+        check_memory(checked, known, self.settings.memory_budget_bytes)
         return await self.engine.submit(checked, dataset, job_id)
 
     async def dry_run(
@@ -135,8 +144,8 @@ class TrainingService(Models):
         self._check_open()
         checked = parse_spec(fields if spec is None else spec)
         await self._check_trainer(checked)
-        dataset, columns = await self._datasets.resolve(checked)
-        check_memory(checked, columns, self.settings.memory_budget_bytes)
+        dataset, known = await self._datasets.resolve(checked)
+        check_memory(checked, known, self.settings.memory_budget_bytes)
         located = self.layout.located(dataset) if dataset else None
         request = {
             "spec": msgspec.to_builtins(checked),
@@ -241,18 +250,27 @@ class TrainingService(Models):
         self._check_open()
         return await curve(self.engine, job_id, points)
 
-    async def put_dataset(self, name: str, source: Source, format: str | None = None) -> Dataset:  # noqa: A002
+    async def put_dataset(
+        self,
+        name: str,
+        source: Source,
+        format: str | None = None,  # noqa: A002 - the public word for it
+        *,
+        size_bytes: int | None = None,
+    ) -> Dataset:
         """Register a table under a name: a path, bytes, an async iterator of bytes, or rows (mappings).
 
-        Putting it again makes a new version. Raises `InvalidName`, `DatasetTooLarge`, `BadTable` naming the cells.
+        Putting it again makes a new version. `size_bytes` is the size of a stream where it is known: one that does
+        not fit on the disk is refused before it begins. Raises `InvalidName`, `DatasetTooLarge`, `DiskLow`,
+        `TooMany`, `BadTable` naming the cells.
         """
         self._check_open()
-        return await self._datasets.put(name, source, format)
+        return await self._datasets.put(name, source, format, size_bytes)
 
-    async def datasets(self) -> list[Dataset]:
-        """Return every registered data set, by name."""
+    async def datasets(self, limit: int = 1_000, after: str | None = None) -> DatasetPage:
+        """Return data sets by name, in short: what is known of their columns is in `dataset`."""
         self._check_open()
-        return await self._datasets.list()
+        return await self._datasets.list(limit, after)
 
     async def dataset(self, name: str) -> Dataset:
         """Return a data set with its schema and warnings; raises `DatasetNotFound`."""
@@ -274,7 +292,12 @@ class TrainingService(Models):
         """Return slots busy and total, queue length, uptime and what is wrong now."""
         self._check_open()
         attempts, executor = self.engine.attempts, self.engine.executor
-        problems = [problem for problem in (attempts.problem, executor.problem) if problem is not None]
+        problems = [] if attempts.problem is None else [attempts.problem]
+        if executor.problem is not None:
+            is_long = "\n" in executor.problem  # what a process wrote, which is in the log
+            problems.append("No worker can be started; the log says why." if is_long else executor.problem)
+        if (free := self.layout.free_bytes()) < self.settings.disk_floor_bytes:
+            problems.append(f"{free // 2**20} MiB of disk space are free: jobs pause, and uploads are refused.")
         return {
             "slots": {"busy": executor.busy, "total": executor.total},
             "queued": len(attempts.queue()),
@@ -343,7 +366,6 @@ class TrainingService(Models):
 
 def _lock(layout: Layout) -> IO[bytes]:
     """Take the root for this process; the lock goes with the returned file. Raises `RootBusy`."""
-    layout.artifacts_dir.mkdir(parents=True, exist_ok=True)
     file = layout.lock_path.open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,6 +3,7 @@
 `traind serve --slots 4`, `TRAIND_SLOTS=4` and `TrainingService(slots=4)` are the same setting.
 """
 
+import logging
 import os
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -13,7 +14,10 @@ from msgspec import Meta, Struct
 
 from traind.trainer.contract.spec import DatasetFile
 
+LOG = logging.getLogger(__name__)
 GIGABYTE = 1024**3
+LEAST_WORKER_BYTES = GIGABYTE  # a worker's default limit: its libraries alone take some
+PRIVATE_UMASK = 0o077  # of the processes that write to a private root
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Bytes = Annotated[int, Meta(ge=0)]
@@ -27,6 +31,16 @@ def processors() -> int:
     except (OSError, ValueError):
         return cores
     return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def machine_memory_bytes() -> int:
+    """Return how much memory this process may have: the machine's, or the cgroup's where that is less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return machine
+    return min(machine, int(limit)) if limit.isdigit() else machine
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,12 +66,22 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Jobs that may wait; further ones are refused."""
     max_upload_bytes: Bytes = 10 * GIGABYTE
     """Largest data set, in bytes."""
-    worker_memory_bytes: Bytes = 0
-    """Address space of one worker, in bytes; 0: no limit."""
+    worker_memory_bytes: Bytes | None = None
+    """Memory that one worker may allocate, in bytes; null: twice the budget, at most the machine's; 0: no limit."""
     memory_budget_bytes: Bytes = 8 * GIGABYTE
     """Largest estimated memory of one job, in bytes; 0: no limit."""
     disk_floor_bytes: Bytes = 64 * 1024**2
     """Free space, in bytes, below which jobs pause."""
+    private_root: bool = True
+    """Whether other users of the machine are kept out of the root: folders 0700, files 0600."""
+    max_datasets: Count = 1_000
+    """Data sets that may be registered."""
+    max_aliases: Count = 1_000
+    """Aliases that may be set."""
+    max_exports: Count = 16
+    """Exports that may be made or fetched at once."""
+    max_watchers: Count = 4_000
+    """Websockets and event streams that may be open at once; one client may have half of them."""
     keep_checkpoints: Count = 2
     """Checkpoints kept of a job, beside its best and its pinned ones."""
     keep_finished: Count | None = None
@@ -78,6 +102,19 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return installed | self.trainers
 
     @property
+    def worker_limit_bytes(self) -> int | None:
+        """What one worker may allocate, in bytes; None: no limit.
+
+        By default twice the budget of its job, since an estimate is one, and never more than the machine has. On a
+        machine with a GPU there is none: its driver maps more than it uses.
+        """
+        if self.worker_memory_bytes is not None:
+            return self.worker_memory_bytes or None
+        if not self.memory_budget_bytes or Path("/dev/nvidiactl").exists():
+            return None
+        return min(max(2 * self.memory_budget_bytes, LEAST_WORKER_BYTES), machine_memory_bytes())
+
+    @property
     def slot_count(self) -> int:
         """How many jobs train at once."""
         return self.slots or processors()
@@ -96,6 +133,27 @@ class Layout:
         self.datasets_dir = self.artifacts_dir / "datasets"
         self.side_dir = self.artifacts_dir / "side"
         self.models_dir = self.root / "models"
+
+    def make(self, *, is_private: bool) -> None:
+        """Make the root and what stands in it; where it is private, keep others out of what was there before too.
+
+        The root itself is made 0700 where it is not there; a folder that somebody else made, such as the current
+        one, stays as it is.
+        """
+        mode = 0o700 if is_private else 0o777
+        self.root.mkdir(mode=mode, parents=True, exist_ok=True)
+        for folder in (self.artifacts_dir, self.models_dir):
+            folder.mkdir(mode=mode, exist_ok=True)
+            if is_private and folder.stat().st_mode & PRIVATE_UMASK:
+                try:
+                    folder.chmod(mode)
+                except PermissionError:
+                    LOG.warning("other users of this machine can read %s, which is not this user's", folder)
+
+    def free_bytes(self) -> int:
+        """Return the free space where the root is, in bytes."""
+        disk = os.statvfs(self.root)
+        return disk.f_bavail * disk.f_frsize
 
     def job_dir(self, job_id: str) -> Path:
         """Return the folder of a job's attempts."""

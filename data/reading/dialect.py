@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traind.data.errors import BadCell, BadTable
-from traind.data.limits import COLUMNS, LINE_CHARS
+from traind.data.limits import COLUMNS, HEADER_CHARS, LINE_CHARS, NAME_CHARS, clipped
 from traind.data.reading.formats import Format, open_text
 
 if TYPE_CHECKING:
@@ -158,6 +158,12 @@ def check_names(names: list[str], line: int | None) -> None:
     """Raise `BadTable` where two columns share a name, or there are too many."""
     if len(names) > MAX_COLUMNS:
         raise BadTable(f"the table has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read")
+    long = next((place for place, name in enumerate(names) if len(name) > NAME_CHARS), None)
+    if long is not None:
+        said = f"has a name of {len(names[long]):,} characters: {clipped(names[long])!r}"
+        raise BadTable(f"column {long + 1} {said}; at most {NAME_CHARS:,} can be read")
+    if sum(map(len, names)) > HEADER_CHARS:
+        raise BadTable(f"the names of the columns have more than {HEADER_CHARS:,} characters together")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         places = [i for i, name in enumerate(names, 1) if name == twice[0]]

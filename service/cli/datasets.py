@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from traind.service.cli.entry import about
 from traind.service.cli.flags import Json, Remote
+from traind.service.plain_text import plain
 
 ANYWHERE = Remote()
 OnProgress = Callable[[int, int | None], None]
@@ -103,7 +104,7 @@ def print_summary(summary: dict[str, Any]) -> None:
     columns = [(column["name"], column.get("kind", ""), _because(column)) for column in summary["columns"]]
     print_table(["column", "kind", "because"], columns)
     for warning in summary.get("warnings", ()):
-        print(f"warning: {warning['message'] if isinstance(warning, dict) else warning}")
+        print(plain(f"warning: {warning['message'] if isinstance(warning, dict) else warning}"))
 
 
 def _because(column: dict[str, Any]) -> str:

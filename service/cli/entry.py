@@ -8,7 +8,6 @@
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import Any
 
 from traind.data.errors import DataError
 from traind.service.errors import ServiceError, described
+from traind.service.plain_text import plain_lines
 from traind.trainer.contract.errors import TrainerError
 
 OK, REFUSED, MISUSED, INTERRUPTED = 0, 1, 2, 130
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Failed(Exception):
@@ -96,13 +95,8 @@ def _say(message: str, *, hint: str | None = None, details: Sequence[str] = (), 
     """Write an error to standard error and return the exit code."""
     with contextlib.suppress(BrokenPipeError):
         for line in (f"traind: {message}", *(f"  {detail}" for detail in details), *((f"  {hint}",) if hint else ())):
-            print(plain(line), file=sys.stderr)
+            print(plain_lines(line), file=sys.stderr)
     return code
-
-
-def plain(text: str) -> str:
-    """Return a text without what a terminal would obey: names and messages are anybody's."""
-    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def _usage(arguments: list[str]) -> str:

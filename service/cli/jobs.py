@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from traind.service.cli.entry import Failed
 from traind.service.cli.flags import JobId, Json, Remote
+from traind.service.plain_text import plain_lines
 
 if TYPE_CHECKING:
     from traind.service.jobs.job import Job
@@ -188,7 +189,7 @@ def logs(
 
         print_json({"job_id": job_id, "logs": written})
     else:
-        print(written, end="")
+        print(plain_lines(written), end="")
 
 
 def _show_asked(job: "Job", *, as_json: bool) -> None:

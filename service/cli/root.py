@@ -5,8 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from traind.service.cli.entry import Failed, plain
+from traind.service.cli.entry import Failed
 from traind.service.cli.flags import Json
+from traind.service.plain_text import plain
 
 Root = Annotated[Path, Parameter(env_var="TRAIND_ROOT", help="the folder that holds everything")]
 HERE = Path()

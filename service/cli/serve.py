@@ -104,8 +104,10 @@ def serve(
         hosts=door.allow_host,
         origins=door.allow_origin,
     )
+    service = TrainingService(**_said(settings))
+    service.keep_files_private()
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-        runner.run(_serve(TrainingService(**_said(settings)), opened))
+        runner.run(_serve(service, opened))
 
 
 def _said(flags: Any) -> dict[str, Any]:

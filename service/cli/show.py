@@ -9,8 +9,8 @@ from typing import Any, Protocol, Self
 import msgspec
 from msgspec import UNSET
 
-from traind.service.cli.entry import plain
 from traind.service.jobs.job import TERMINAL, Job
+from traind.service.plain_text import plain, plain_lines
 from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
@@ -213,7 +213,7 @@ def print_failure(error: Failure) -> None:
     print(f"{error.code}: {plain(error.message)}")
     for text in (error.hint, error.output):
         if text:
-            print(plain(text))
+            print(plain_lines(text))
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from traind.service.cli.entry import INTERRUPTED, Failed, about
 from traind.service.cli.flags import Json
 from traind.service.cli.spec import SpecFlags, typed_values
+from traind.service.plain_text import plain
 
 if TYPE_CHECKING:
     from traind.service.client.asynchronous import Client
@@ -74,7 +75,9 @@ async def _train(call: TrainCall, root: Path) -> None:
 
     _leave_on_terminate()
     try:
-        async with TrainingService(root=root) as service:
+        made = TrainingService(root=root)
+        made.keep_files_private()
+        async with made as service:
             await _carry_out(service, call)
     except asyncio.CancelledError:
         again = f" The same command with --job-id {call.job_id} goes on." if call.job_id else ""
@@ -189,7 +192,7 @@ async def _show_plan(service: "TrainingService | Client", spec: dict[str, Any], 
         return
     for name, value in plan.items():
         if isinstance(value, str | int | float):
-            print(f"{name}  {value}")
+            print(plain(f"{name}  {value}"))
     schema = plan.get("schema")
     if schema:
         print_summary(schema | {"warnings": plan.get("warnings", schema.get("warnings", ()))})

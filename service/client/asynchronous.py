@@ -167,8 +167,13 @@ class Client:
         return await self._connection.upload(calls.put_dataset(name, upload.format), upload, told)
 
     async def datasets(self) -> list[Dataset]:
-        """Return every registered data set."""
-        return await self._connection.send(calls.datasets())
+        """Return every registered data set, in short: `dataset` tells what is known of its columns."""
+        page = await self._connection.send(calls.datasets(None))
+        found = page.datasets
+        while page.next is not None:
+            page = await self._connection.send(calls.datasets(page.next))
+            found += page.datasets
+        return found
 
     async def dataset(self, name: str) -> Dataset:
         """Return one data set."""

@@ -12,7 +12,17 @@ from msgspec import Struct
 
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
-from traind.service.results import Alias, AliasSet, Dataset, EventPage, IfBetter, JobPage, Prediction, Score
+from traind.service.results import (
+    Alias,
+    AliasSet,
+    Dataset,
+    DatasetPage,
+    EventPage,
+    IfBetter,
+    JobPage,
+    Prediction,
+    Score,
+)
 from traind.trainer.contract.events import Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -75,10 +85,6 @@ class _AliasBody(Struct):
 
 class _DatasetBody(Struct):
     dataset: Dataset
-
-
-class _DatasetsBody(Struct):
-    datasets: list[Dataset]
 
 
 def submit(spec: TrainSpec | Mapping[str, Any], job_id: str | None) -> Call[str]:
@@ -185,9 +191,10 @@ def put_dataset(name: str, kind: str | None) -> Call[Dataset]:
     return Call("PUT", f"/api/datasets/{_quoted(name)}", _dataset, query=query)
 
 
-def datasets() -> Call[list[Dataset]]:
-    """Ask for every registered data set."""
-    return Call("GET", "/api/datasets", lambda body: _decode(body, _DatasetsBody).datasets)
+def datasets(after: str | None) -> Call[DatasetPage]:
+    """Ask for a page of the registered data sets."""
+    query: dict[str, object] = {} if after is None else {"after": after}
+    return Call("GET", "/api/datasets", lambda body: _decode(body, DatasetPage), query=query)
 
 
 def dataset(name: str) -> Call[Dataset]:

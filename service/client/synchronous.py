@@ -185,7 +185,7 @@ class SyncClient:
         return self._wait(self._opened().put_dataset(name, source, format, told=told))
 
     def datasets(self) -> list[Dataset]:
-        """Return every registered data set."""
+        """Return every registered data set, in short: `dataset` tells what is known of its columns."""
         return self._wait(self._opened().datasets())
 
     def dataset(self, name: str) -> Dataset:

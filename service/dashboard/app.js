@@ -26,14 +26,22 @@ function received(message) {
   store.receive(message);
   if (message.next) stream.askOlder(message.next); // search and counts cover all jobs, those of long ago too
   if (message.type !== "snapshot") return;
+  setRole(message.server.role ?? "operator");
   if (before && store.server?.started_at !== before) say(document.getElementById("said"), "The server was started again.");
+}
+
+/** Show what one may do: all that changes something is hidden from a viewer. */
+function setRole(role) {
+  if (document.documentElement.dataset.role === role) return;
+  document.documentElement.dataset.role = role;
+  if (route().view === "new") show();
 }
 
 /** Return {view, id, query} of an address such as #/job/J or #/new?dataset=D. */
 function route() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [view, id = ""] = path.split("/");
-  return { view: view in ROUTES ? view : "jobs", id: decode(id), query: new URLSearchParams(query) };
+  return { view: Object.hasOwn(ROUTES, view) ? view : "jobs", id: decode(id), query: new URLSearchParams(query) };
 }
 
 function decode(text) {
@@ -49,6 +57,10 @@ let turn = 0;
 
 async function show() {
   const { view, id, query } = route();
+  if (view === "new" && document.documentElement.dataset.role === "viewer") {
+    location.hash = "#/jobs";
+    return;
+  }
   const mine = (turn += 1);
   const open = await ROUTES[view]();
   if (mine !== turn) return;

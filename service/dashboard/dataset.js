@@ -67,7 +67,7 @@ class DatasetView {
         "header.job-head",
         {},
         h("div.job-title", {}, h("p.crumbs", {}, h("a", { href: "#/datasets" }, "Data sets"), " / ", h("span.mono", { title: dataset.digest }, dataset.digest.slice(0, 12))), h("h1", {}, this.name), h("p.muted", {}, facts.join(" · "))),
-        h("div.job-verbs", {}, this.train, button([icon("trash"), "Delete"], () => this.#delete())),
+        h("div.job-verbs", { "data-needs": "operator" }, this.train, button([icon("trash"), "Delete"], () => this.#delete())),
       ),
       this.#warnings(),
       h("section.panel", {}, h("div.panel-head", {}, h("h2", {}, "Columns"), this.changes, columns.length > 12 && h("div.search", {}, icon("search"), search)), scrolling("Columns", table)),

@@ -31,9 +31,9 @@ export function showDatasets(root, { stream }) {
 }
 
 function card({ name, size_bytes: size, created_at: created, format, summary }) {
-  const columns = summary?.columns?.length;
+  const columns = summary?.n_columns;
   const facts = [summary?.n_rows !== undefined && `${count(summary.n_rows)} rows`, columns && `${count(columns)} columns`, bytes(size)].filter(Boolean);
-  const warnings = summary?.warnings?.length ?? 0;
+  const warnings = summary?.n_warnings ?? 0;
   return h(
     "li.dataset-card",
     {},

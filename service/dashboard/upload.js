@@ -55,7 +55,7 @@ export function dropZone(onDone, { isSmall = false } = {}) {
     h("span.drop-title", {}, "Drop a table here, or ", h("span.link", {}, "choose a file")),
     h("span.muted", {}, "CSV, TSV, JSON lines or Parquet; gzip is fine"),
   );
-  const zone = h("div.drop-zone", {}, input, label, state);
+  const zone = h("div.drop-zone", { "data-needs": "operator" }, input, label, state);
   const takeAll = async (files) => {
     for (const file of files) await takeOne(file, state, onDone);
   };

@@ -34,6 +34,7 @@ export function verbButton(verb, find, { iconOnly = false, kind = "" } = {}) {
     made.setAttribute("aria-label", `${label} ${nameOf(find())}`);
   }
   made.dataset.verb = verb;
+  made.dataset.needs = "operator";
   return made;
 }
 

@@ -135,6 +135,8 @@ class Engine:
         async with self.journal.turn:
             if job_id is not None and (known := await self.submitted_before(job_id, spec)) is not None:
                 return known
+            if job_id is not None and job_id in await self.journal.store.aliases():
+                raise IdTaken(f"{job_id!r} is an alias.", hint="Choose another job_id.")
             if len(self.journal.live) - len(self.attempts.running) >= self.settings.max_queued:
                 raise QueueFull(f"{self.settings.max_queued} jobs wait already.", hint="Try again later.")
             now = self.journal.clock.now()

@@ -6,7 +6,6 @@ there is room, and removes finished jobs that are no longer to be kept.
 
 import asyncio
 import logging
-import os
 import shutil
 import time
 
@@ -50,8 +49,7 @@ class Watchdog:
 
     def free_bytes(self) -> int:
         """Return the free space where the root is."""
-        disk = os.statvfs(self._layout.root)
-        return disk.f_bavail * disk.f_frsize
+        return self._layout.free_bytes()
 
     def check_disk(self) -> None:
         """Raise `DiskLow` where less space is left than the floor."""

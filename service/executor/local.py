@@ -29,6 +29,9 @@ BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 CLOSE_S = 2.0
 
 
+LOG = logging.getLogger(__name__)
+
+
 class LocalExecutor:
     """Workers ahead of need and workers at work."""
 
@@ -205,6 +208,8 @@ class LocalExecutor:
                 worker = await LocalWorker.start(self._server, self._run, self._memory_bytes)
             except BootFailed as error:
                 self.lost["starting"] += 1
+                if self._boot_problem is None:
+                    LOG.error("no worker can be started: %s", error)  # noqa: TRY400 - its words, not our traceback
                 self._boot_problem = str(error)
             else:
                 self._boot_problem = None

@@ -7,10 +7,22 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from traind.service.http import docs, openapi
 from traind.service.http.bodies import expect_later
-from traind.service.http.context import ENCODED, LIMITS, SERVICE, STREAMS, TELEMETRY, Encoded, Limits, Streams
+from traind.service.http.context import (
+    ENCODED,
+    EXPORTS,
+    LIMITS,
+    SERVICE,
+    STREAMS,
+    TELEMETRY,
+    Encoded,
+    Exports,
+    Limits,
+    Streams,
+)
 from traind.service.http.errors import answer_errors
 from traind.service.http.guard import (
     LOOPBACK_NAMES,
@@ -60,17 +72,32 @@ def build_app(
     assets = {f"/page/{name}": show(asset) for name, asset in load_assets().items()}
     entries = {"/": assets.pop("/page/index.html"), "": add_slash, **docs.make_pages(OPERATIONS)}
     open_handlers = [*entries.values(), *assets.values(), *(one.handler for one in OPERATIONS if one.is_open)]
-    openings = Openings(without_token=frozenset(open_handlers), from_links=frozenset(entries.values()))
+    document = openapi.make_handler(OPERATIONS)
+    openings = Openings(
+        without_token=frozenset(open_handlers),
+        from_links=frozenset(entries.values()),
+        for_viewers=_for_viewers() | {document},
+    )
     telemetry = Telemetry()
     app = web.Application(middlewares=(make_follower(telemetry), answer_errors, make_guard(policy, openings)))
     app[SERVICE], app[LIMITS], app[ENCODED] = service, limits, Encoded()
-    app[STREAMS], app[TELEMETRY] = Streams(limits.streams), telemetry
-    for path, handler in {**entries, **assets, openapi.PATH: openapi.make_handler(OPERATIONS)}.items():
+    app[STREAMS], app[TELEMETRY] = Streams(service.settings.max_watchers), telemetry
+    app[EXPORTS] = Exports(service.settings.max_exports)
+    for path, handler in {**entries, **assets, openapi.PATH: document}.items():
         app.router.add_route("GET", path, handler, expect_handler=expect_later)
     for operation in OPERATIONS:
         app.router.add_route(operation.method, operation.path, operation.handler, expect_handler=expect_later)
     _add_signals(app, policy)
     return app
+
+
+def _for_viewers() -> frozenset[Handler]:
+    """Return the handlers of what a viewer's token may do: what reads, and what predicts."""
+    return frozenset(
+        one.handler
+        for one in OPERATIONS
+        if (one.method == "GET" if one.is_for_viewers is None else one.is_for_viewers)
+    )
 
 
 def _add_signals(app: web.Application, policy: Policy) -> None:

@@ -7,13 +7,15 @@ says so, and as soon as it passes the limit where it does not.
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
 
 from traind.data.errors import DatasetTooLarge
+from traind.data.limits import DETAILS, clipped
 from traind.service.http.context import LIMITS
 from traind.service.http.errors import BadRequest, BodyTooLarge, BodyTooSlow, InvalidJson, UnsupportedMedia
 from traind.service.validation.validate import MALFORMED, parse, reason
@@ -53,7 +55,7 @@ def decode(body: bytes) -> Any:
         told, details = _why(body, error)
     hint = None if body.strip() else "Send an object such as {}."
     refused = InvalidJson(f"The body is not valid JSON: {told}.", hint=hint)
-    refused.details = details[:100]
+    refused.details = details
     raise refused
 
 
@@ -78,19 +80,22 @@ def _not_finite(text: str) -> list[str]:
     """Return where a text that is JSON but for them has NaN, infinities or endless numbers: others write those."""
     try:
         value = json.loads(text, parse_int=float)
+        return sorted(islice(_endless(value, ""), DETAILS))
     except (ValueError, RecursionError):
         return []
-    found: list[str] = []
-    waiting: list[tuple[str, Any]] = [("", value)]
-    while waiting:
-        loc, inner = waiting.pop()
-        if isinstance(inner, float) and not math.isfinite(inner):
-            found.append(loc or "the body")
-        elif isinstance(inner, dict):
-            waiting += [(f"{loc}.{name}".lstrip("."), part) for name, part in inner.items()]
-        elif isinstance(inner, list):
-            waiting += [(f"{loc}.{place}".lstrip("."), part) for place, part in enumerate(inner)]
-    return sorted(found)
+
+
+def _endless(value: Any, loc: str) -> Iterator[str]:
+    """Yield the places of numbers that are not finite; names in them are cut."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield loc or "the body"
+        return
+    if not isinstance(value, dict | list):
+        return
+    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(inner, float | dict | list):
+            yield from _endless(inner, f"{loc}.{clipped(str(name))}".lstrip("."))
 
 
 async def read_body(request: web.Request, *, limit: int | None = None) -> bytes:

@@ -1,13 +1,14 @@
 """What every handler of one app can reach: the service, the limits, the open streams. Typed keys, no globals."""
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from traind import __version__
+from traind.service.errors import TooMany
 from traind.service.http.errors import TooManyStreams
 from traind.service.http.telemetry import Telemetry
 from traind.service.jobs.job import Job
@@ -29,32 +30,62 @@ class Limits:
     send_s: float = 10.0  # for one message to leave; a client that does not read is dropped then
     outbox: int = 64  # messages that wait for one websocket
     subscriptions: int = 32  # job streams on one websocket
-    streams: int = 4_000  # websockets and event streams of one app
 
 
 class Streams:
-    """The websockets and event streams that are open, so that shutdown can end them and a cap can hold."""
+    """The websockets and event streams that are open, so that shutdown can end them and a cap can hold.
+
+    One client may have half of them.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._by_client: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def admit(self) -> None:
-        """Count the current handler's task as a stream, or raise `TooManyStreams`."""
-        if len(self._tasks) >= self._limit:
-            raise TooManyStreams(f"{self._limit} streams are open already.", hint="Close some, or try later.")
+    def admit(self, client: str) -> None:
+        """Count the current handler's task as a stream of that client, or raise `TooManyStreams`."""
+        mine = self._by_client[client]
+        if len(self._tasks) >= self._limit or mine >= max(1, self._limit // 2):
+            whose = f"{mine} streams of yours" if len(self._tasks) < self._limit else f"{self._limit} streams"
+            raise TooManyStreams(f"{whose} are open already.", hint="Close some, or try later.")
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = client
+        self._by_client[client] += 1
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        client = self._tasks.pop(task)
+        self._by_client[client] -= 1
+        if not self._by_client[client]:
+            del self._by_client[client]
 
     def end(self) -> None:
         """Cancel every open stream."""
         for task in tuple(self._tasks):
             task.cancel()
+
+
+class Exports:
+    """How many exports are made or fetched: each is a file on the disk until it is sent."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._count = 0
+
+    def take(self) -> None:
+        """Count one more, or raise `TooMany`."""
+        if self._count >= self._limit:
+            raise TooMany(f"{self._count} exports are made or fetched now.", hint="Try again when one is done.")
+        self._count += 1
+
+    def give_back(self) -> None:
+        """Count one less: it is sent, or was never made."""
+        self._count -= 1
 
 
 class Encoded:
@@ -78,6 +109,7 @@ class Encoded:
 
 SERVICE = web.AppKey("traind_service", TrainingService)
 LIMITS = web.AppKey("traind_limits", Limits)
+EXPORTS = web.AppKey("traind_exports", Exports)
 STREAMS = web.AppKey("traind_streams", Streams)
 TELEMETRY = web.AppKey("traind_telemetry", Telemetry)
 ENCODED = web.AppKey("traind_encoded", Encoded)

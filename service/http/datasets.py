@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from aiohttp import web
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from traind.data.errors import BadTable, DatasetTooLarge
+from traind.data.limits import PAGE_BYTES, how_many_fit
 from traind.data.reading.formats import parse_format
 from traind.service.http.bodies import no_body, read_query, stream_body
 from traind.service.http.callers import while_connected
@@ -14,13 +15,17 @@ from traind.service.http.context import SERVICE
 from traind.service.http.errors import UnsupportedMedia
 from traind.service.http.schemas import (
     DatasetAnswer,
+    DatasetQuery,
     DatasetsAnswer,
+    DatasetsQuery,
     Deleted,
     PreviewQuery,
     UploadQuery,
     answer,
+    encode,
     facts,
 )
+from traind.service.results import Dataset
 
 FORMATS: Final = {  # that a content type tells; None leaves it to ?format= or the content
     "text/csv": "csv",
@@ -43,8 +48,9 @@ FORMATS: Final = {  # that a content type tells; None leaves it to ?format= or t
 async def put(request: web.Request) -> web.Response:
     """Register the raw body under a name; a new version where the name is taken."""
     body, wanted = read_table(request)
-    putting = request.app[SERVICE].put_dataset(request.match_info["name"], body, wanted)
-    return answer(DatasetAnswer(dataset=await while_connected(request, putting)))
+    name, size_bytes = request.match_info["name"], request.content_length
+    putting = request.app[SERVICE].put_dataset(name, body, wanted, size_bytes=size_bytes)
+    return answer(DatasetAnswer(dataset=_fitting(await while_connected(request, putting))))
 
 
 def read_table(request: web.Request) -> tuple[AsyncIterator[bytes], str | None]:
@@ -77,13 +83,30 @@ def _too_large(limit: int) -> DatasetTooLarge:
 
 
 async def list_all(request: web.Request) -> web.Response:
-    """Answer every data set."""
-    return answer(DatasetsAnswer(datasets=await request.app[SERVICE].datasets()))
+    """Answer a page of data sets, in short."""
+    query = read_query(request, DatasetsQuery)
+    page = await request.app[SERVICE].datasets(query.limit, None if query.after is UNSET else query.after)
+    return answer(DatasetsAnswer(datasets=page.datasets, next=page.next))
 
 
 async def get(request: web.Request) -> web.Response:
-    """Answer one data set."""
-    return answer(DatasetAnswer(dataset=await request.app[SERVICE].dataset(request.match_info["name"])))
+    """Answer one data set; of very many columns as many as fit, and how many come behind them."""
+    query = read_query(request, DatasetQuery)
+    found = await request.app[SERVICE].dataset(request.match_info["name"])
+    return answer(DatasetAnswer(dataset=_fitting(found, query.columns_after)))
+
+
+def _fitting(dataset: Dataset, first: int = 0) -> Dataset:
+    """Return the data set with no more columns than an answer should have."""
+    columns, warnings = dataset.summary.get("columns", []), dataset.summary.get("warnings", [])
+    shown = columns[first:]
+    shown = shown[: how_many_fit(len(encode(column)) for column in shown)]
+    said = warnings[: how_many_fit((len(encode(warning)) for warning in warnings), PAGE_BYTES // 2)]
+    left = len(columns) - first - len(shown)
+    if not first and not left and len(said) == len(warnings):
+        return dataset
+    counts = {"n_columns": len(columns), "columns_left_out": max(0, left), "n_warnings": len(warnings)}
+    return structs.replace(dataset, summary=dataset.summary | counts | {"columns": shown, "warnings": said})
 
 
 async def preview(request: web.Request) -> web.Response:

@@ -184,6 +184,7 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     service.CursorAhead: HTTPStatus.CONFLICT,
     service.SlowWatcher: HTTPStatus.SERVICE_UNAVAILABLE,
     service.QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
+    service.TooMany: HTTPStatus.TOO_MANY_REQUESTS,
     service.DiskLow: HTTPStatus.INSUFFICIENT_STORAGE,
     service.StoreFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     service.PredictionFailed: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 
 from traind.service.errors import ServiceError
 from traind.service.http.bodies import read_query
+from traind.service.http.callers import client_of
 from traind.service.http.context import LIMITS, SERVICE, STREAMS
 from traind.service.http.schemas import EventsQuery
 from traind.service.jobs.job import TERMINAL
@@ -46,7 +47,7 @@ async def _stream(request: web.Request, job_id: str, after: int) -> web.StreamRe
     job = (await service.events(job_id, after, 1), await service.status(job_id))[1]
     if job.status in TERMINAL and job.seq == after:
         return web.Response(status=204)
-    request.app[STREAMS].admit()
+    request.app[STREAMS].admit(client_of(request))
     response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: STREAM, "X-Accel-Buffering": "no"})
     response.force_close()
     await response.prepare(request)

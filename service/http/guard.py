@@ -29,7 +29,7 @@ from traind.service.http.errors import (
     Unauthorized,
     UnsupportedMedia,
 )
-from traind.service.http.telemetry import CALLER
+from traind.service.http.telemetry import CALLER, ROLE
 from traind.service.http.tokens import FailedAttempts, Tokens
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import refusal
@@ -67,6 +67,7 @@ class Openings:
 
     without_token: frozenset[Handler]  # the page, its assets, liveness
     from_links: frozenset[Handler]  # what a link on another site may open
+    for_viewers: frozenset[Handler] = frozenset()  # what a viewer's token may do: read and predict
 
 
 def make_hosts(names: Iterable[str]) -> frozenset[str]:
@@ -110,16 +111,27 @@ def make_guard(policy: Policy, openings: Openings) -> Middleware:
                 _check_link(request, openings)
             if hdrs.ACCESS_CONTROL_REQUEST_METHOD in headers and request.method == hdrs.METH_OPTIONS:
                 return web.Response(status=204, headers=_PREFLIGHT)
-        if hdrs.CONTENT_ENCODING in headers:
-            raise UnsupportedMedia("Compressed bodies are not taken.", hint="Send it without Content-Encoding.")
+        if hdrs.CONTENT_ENCODING in headers or hdrs.TRANSFER_ENCODING in headers:
+            _check_encoding(request)
         if tokens is not None and handler not in openings.without_token:
             caller = attempts.trusted.get(headers.get(hdrs.AUTHORIZATION, ""))
-            CALLER.set(caller or _authenticate(request, tokens, attempts))
+            caller = caller or _authenticate(request, tokens, attempts)
+            CALLER.set(caller)
+            if caller in tokens.viewers:
+                _check_viewer(request, handler, openings)
         if authorize is not None:
             await _ask_host(request, authorize)
         return await handler(request)
 
     return guard
+
+
+def _check_encoding(request: web.Request) -> None:
+    """Refuse a body that is compressed, or sent other than whole or chunked: it would be read as what it is not."""
+    if hdrs.CONTENT_ENCODING in request.headers:
+        raise UnsupportedMedia("Compressed bodies are not taken.", hint="Send it without Content-Encoding.")
+    if [one.strip().lower() for one in request.headers.getall(hdrs.TRANSFER_ENCODING)] != ["chunked"]:
+        raise BadRequest("Transfer-Encoding is chunked here, and nothing else.", headers={hdrs.CONNECTION: "close"})
 
 
 def _check_host(request: web.Request, allowed: frozenset[str]) -> None:
@@ -216,6 +228,15 @@ def _authenticate(request: web.Request, tokens: Tokens, attempts: FailedAttempts
         raise _unauthorized("That token is not one of this server's.")
     attempts.succeeded(address, header, name)
     return name
+
+
+def _check_viewer(request: web.Request, handler: Handler, openings: Openings) -> None:
+    """Refuse what changes something; a path that does not exist is answered so."""
+    ROLE.set("viewer")
+    if handler not in openings.for_viewers and request.match_info.http_exception is None:
+        raise Forbidden(
+            "A viewer's token reads and predicts; this changes something.", hint="Use an operator's token."
+        )
 
 
 def _unauthorized(said: str) -> Unauthorized:

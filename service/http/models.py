@@ -2,17 +2,19 @@
 
 import asyncio
 import shutil
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from msgspec import UNSET, UnsetType
 
-from traind.service.errors import ModelNotReady
+from traind.service.errors import ModelNotReady, ServiceError
 from traind.service.http.bodies import check, no_body, read_as, read_body, read_query
 from traind.service.http.callers import while_connected
-from traind.service.http.context import KILOBYTE, LIMITS, SERVICE
+from traind.service.http.context import EXPORTS, KILOBYTE, LIMITS, SERVICE
 from traind.service.http.datasets import FORMATS, read_table
 from traind.service.http.errors import InvalidJson
 from traind.service.http.schemas import (
@@ -29,10 +31,12 @@ from traind.service.http.schemas import (
     answer,
     facts,
 )
+from traind.service.threads import in_thread
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import MALFORMED, parse, reason, refusal
 
 TABLES = frozenset(kind for kind, form in FORMATS.items() if form) | {"application/octet-stream"}
+ANY_BYTES = "application/octet-stream"
 NAMED_BYTES = 64 * KILOBYTE  # in bodies up to this size all that is wrong is named
 
 
@@ -49,14 +53,15 @@ async def predict(request: web.Request) -> web.StreamResponse:
     """
     if _is_table(request):
         table, form = read_table(request)
-        path = await while_connected(
-            request, request.app[SERVICE].predict_table(request.match_info["job_id"], table, form)
-        )
-        return _send(path, f"{request.match_info['job_id']}-predictions.csv", FileOnce, "text/csv")
+        job_id = request.match_info["job_id"]
+        making = request.app[SERVICE].predict_table(job_id, table, form)
+        return await _made(request, making, f"{job_id}-predictions.csv", "text/csv")
     body = await read_body(request, limit=request.app[LIMITS].predict_bytes)
     if len(body) <= NAMED_BYTES:
         check(body, PredictRequest)
-    parts = _parts(body)
+        parts = _parts(body)
+    else:
+        parts = await in_thread(_parts, body)
     if (parts.rows is UNSET) == (parts.columns is UNSET):
         raise refusal([Problem("rows", "or columns must be given, and not both")])
     data = {name: bytes(part) for name in ("rows", "columns") if (part := getattr(parts, name)) is not UNSET}
@@ -83,18 +88,41 @@ def _parts(body: bytes) -> _Parts:
 async def export(request: web.Request) -> web.StreamResponse:
     """Make an export and send it; the file is gone afterwards."""
     query = read_query(request, ExportQuery)
-    path = await while_connected(request, request.app[SERVICE].export(request.match_info["job_id"], query.format))
-    return _send(path, path.name, FileOnce)
+    making = request.app[SERVICE].export(request.match_info["job_id"], query.format)
+    return await _made(request, making)
+
+
+async def _made(
+    request: web.Request, making: Coroutine[Any, Any, Path], name: str | None = None, content_type: str = ANY_BYTES
+) -> web.FileResponse:
+    """Return a response that sends a file which is made now; there are only so many at once."""
+    exports = request.app[EXPORTS]
+    try:
+        exports.take()
+    except ServiceError:
+        making.close()
+        raise
+    try:
+        path = await while_connected(request, making)
+        sent = FileOnce(path, headers=_headers(name or path.name, content_type))
+    except BaseException:
+        exports.give_back()
+        raise
+    sent.done = exports.give_back
+    return sent
 
 
 class FileOnce(web.FileResponse):
-    """Sends a file and removes the folder that was made for it."""
+    """Sends a file and removes the folder that was made for it, then calls `done`."""
+
+    done: Callable[[], None]
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send it; it is gone then, sent or not."""
         try:
             return await super().prepare(request)
         finally:
+            self.done()
             await asyncio.to_thread(shutil.rmtree, self._path.parent, ignore_errors=True)
 
 
@@ -103,18 +131,17 @@ def _is_table(request: web.Request) -> bool:
     return request.content_type in TABLES and bool(request.headers.get(hdrs.CONTENT_TYPE))
 
 
-def _send(
-    path: Path,
-    name: str,
-    kind: type[web.FileResponse] = web.FileResponse,
-    content_type: str = "application/octet-stream",
-) -> web.FileResponse:
+def _send(path: Path, name: str) -> web.FileResponse:
     """Return a response that sends a file of ours; a link that somebody planted there is not followed."""
     if path.is_symlink():
         raise ModelNotReady("The model's file is a link, and is not sent.")
+    return web.FileResponse(path, headers=_headers(name))
+
+
+def _headers(name: str, content_type: str = ANY_BYTES) -> dict[str, str]:
+    """Return the headers of a file to be saved under that name."""
     disposition = f'attachment; filename="{name}"'
-    headers = {hdrs.CONTENT_TYPE: content_type, hdrs.CONTENT_DISPOSITION: disposition}
-    return kind(path, headers=headers)
+    return {hdrs.CONTENT_TYPE: content_type, hdrs.CONTENT_DISPOSITION: disposition}
 
 
 async def aliases(request: web.Request) -> web.Response:

@@ -51,6 +51,7 @@ class Operation:
     headers: dict[str, Header] = field(default_factory=dict)  # that the call reads
     example: Any = None
     is_open: bool = False  # asks for no token
+    is_for_viewers: bool | None = None  # whether a viewer's token may do it; None: where it is a GET
     is_websocket: bool = False
 
 
@@ -265,6 +266,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="POST",
         path="/api/models/{job_id}/predict",
         handler=models.predict,
+        is_for_viewers=True,
         summary="One prediction a row; of a raw table as the body, the table with its predictions as CSV",
         group="models",
         query=schemas.UploadQuery,
@@ -315,8 +317,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="GET",
         path="/api/datasets",
         handler=datasets.list_all,
-        summary="Every data set",
+        summary="Data sets by name, in short",
         group="data sets",
+        query=schemas.DatasetsQuery,
         answer=schemas.DatasetsAnswer,
     ),
     Operation(
@@ -336,6 +339,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=datasets.get,
         summary="One data set",
         group="data sets",
+        query=schemas.DatasetQuery,
         answer=schemas.DatasetAnswer,
         errors=(data.DatasetNotFound,),
     ),

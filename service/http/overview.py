@@ -6,6 +6,7 @@ Messages of the websocket, encoded; made of what the service says. Called by `ht
 import msgspec
 
 from traind.service.http.context import VERSION
+from traind.service.http.telemetry import ROLE
 from traind.service.jobs.job import summary
 from traind.service.service import TrainingService
 
@@ -23,7 +24,12 @@ async def snapshot(service: TrainingService) -> bytes:
     return _encode(
         {
             "type": "snapshot",
-            "server": {"version": VERSION, "started_at": service.started_at, "slots": queue["slots"]},
+            "server": {
+                "version": VERSION,
+                "role": ROLE.get(),
+                "started_at": service.started_at,
+                "slots": queue["slots"],
+            },
             "queue": queue,
             "jobs": [summary(job) for job in [*page.jobs, *active]],
             "next": page.next,

@@ -140,6 +140,19 @@ class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     format: FileFormat | UnsetType = UNSET
 
 
+class DatasetsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which page of data sets."""
+
+    limit: Annotated[int, Meta(ge=1, le=1_000, description="data sets in the answer, at most")] = 1_000
+    after: Annotated[DatasetName, Meta(description="`next` of the page before")] | UnsetType = UNSET
+
+
+class DatasetQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """From which column on."""
+
+    columns_after: Annotated[int, Meta(ge=0, le=100_000, description="leave out so many columns")] = 0
+
+
 class PreviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """How many rows to show."""
 
@@ -264,9 +277,10 @@ class DatasetAnswer(Answer, frozen=True, kw_only=True):
 
 
 class DatasetsAnswer(Answer, frozen=True, kw_only=True):
-    """Every data set, by name."""
+    """Data sets by name, in short; `next` is the `after` of the next page."""
 
     datasets: list[Dataset]
+    next: str | None
 
 
 class AliasPath(Struct, frozen=True):

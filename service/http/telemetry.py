@@ -22,10 +22,12 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 
 from traind.service.jobs.job import Job
+from traind.service.plain_text import plain, plain_lines
 from traind.trainer.contract.events import AnyEvent, Progress, State, Status
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("traind_request_id", default=None)
 JOB_ID: ContextVar[str | None] = ContextVar("traind_job_id", default=None)
+ROLE: ContextVar[str] = ContextVar("traind_role", default="operator")  # of the caller's token
 CALLER: ContextVar[str | None] = ContextVar("traind_caller", default=None)  # the name of the token that came along
 LAG_EVERY_S = 0.05
 _WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200)
@@ -192,10 +194,12 @@ class PlainFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
-        message = "".join(char if char.isprintable() else repr(char)[1:-1] for char in record.getMessage())
+        message = plain(record.getMessage())
         ids = [value for name in ("job_id", "request_id") if (value := getattr(record, name, None))]
-        line = " ".join([f"{moment} {record.levelname.lower():<8}{message}", *(f"[{one}]" for one in ids)])
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = " ".join(
+            [f"{moment} {record.levelname.lower():<8}{message}", *(f"[{plain(str(one))}]" for one in ids)]
+        )
+        return f"{line}\n{plain_lines(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 def configure_logging(

@@ -13,8 +13,9 @@ import re
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from pathlib import Path
+from typing import Literal
 
 from traind.service.http.errors import BadTokens
 
@@ -24,11 +25,16 @@ _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 _TOKEN = re.compile(r"[!-~]{1,512}")
 
 
-class Tokens:
-    """The tokens of one server, by digest."""
+Role = Literal["viewer", "operator"]
+ROLES: tuple[Role, ...] = ("viewer", "operator")
 
-    def __init__(self, by_name: dict[str, str]) -> None:
+
+class Tokens:
+    """The tokens of one server, by digest. `viewers` are the names whose tokens read and predict only."""
+
+    def __init__(self, by_name: dict[str, str], viewers: Iterable[str] = ()) -> None:
         self._names = {_digest(token.encode()): name for name, token in by_name.items()}
+        self.viewers = frozenset(viewers)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -47,8 +53,13 @@ def _digest(token: bytes) -> bytes:
 
 
 def parse_tokens(text: str, source: str) -> Tokens:
-    """Return the tokens of a text: `name:token` or `token` a line, `#` for comments. Raises `BadTokens`."""
+    """Return the tokens of a text: `name:token:role`, `name:token` or `token` a line, `#` for comments.
+
+    The role is `viewer` or `operator`, which is the default; anything else behind a colon belongs to the token.
+    Raises `BadTokens`.
+    """
     by_name: dict[str, str] = {}
+    viewers: set[str] = set()
     for number, line in enumerate(text.splitlines(), 1):
         entry = line.strip()
         if not entry or entry.startswith("#"):
@@ -56,14 +67,18 @@ def parse_tokens(text: str, source: str) -> Tokens:
         name, colon, token = entry.partition(":")
         if not colon:
             name, token = f"token-{number}", entry
+        rest, _, role = token.rpartition(":")
+        if rest and role in ROLES:
+            token = rest
+            viewers.update({name} if role == "viewer" else ())
         if not _NAME.fullmatch(name) or not _TOKEN.fullmatch(token):
-            raise BadTokens(f"{source}: line {number} is not `token` or `name:token`.")
+            raise BadTokens(f"{source}: line {number} is not `token`, `name:token` or `name:token:role`.")
         if name in by_name:
             raise BadTokens(f"{source}: line {number} gives a second token to {name}.")
         by_name[name] = token
     if not by_name:
         raise BadTokens(f"{source} holds no token.", hint="One `name:token` or `token` a line.")
-    return Tokens(by_name)
+    return Tokens(by_name, viewers)
 
 
 def load_tokens(file: Path | None, environ: MutableMapping[str, str]) -> Tokens | None:

@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import UNSET
 
+from traind.data.limits import ANSWER_BYTES
 from traind.service.engine.edits import Edit
 from traind.service.http.bodies import no_body, read_as, read_json, read_query
 from traind.service.http.callers import client_of, while_connected
@@ -115,7 +116,10 @@ async def logs(request: web.Request) -> web.Response:
     """Answer the end of what a job's process wrote."""
     query = read_query(request, LogsQuery)
     text = await request.app[SERVICE].logs(query.job_id, query.limit_bytes)
-    return answer(LogsAnswer(job_id=query.job_id, logs=text))
+    body = encode(LogsAnswer(job_id=query.job_id, logs=text))
+    if len(body) > ANSWER_BYTES:  # written as JSON, some characters take six
+        body = encode(LogsAnswer(job_id=query.job_id, logs=text[-(ANSWER_BYTES // 7) :]))
+    return web.Response(body=body, content_type="application/json")
 
 
 async def curve(request: web.Request) -> web.Response:

@@ -19,9 +19,11 @@ from msgspec import UNSET, Meta, Struct
 from traind.service.errors import NotRunning, ServiceError, SlowWatcher, described
 from traind.service.http import overview
 from traind.service.http.bodies import decode, read_query
+from traind.service.http.callers import client_of
 from traind.service.http.context import LIMITS, SERVICE, STREAMS
 from traind.service.http.errors import BadRequest, TooManyStreams
 from traind.service.http.guard import SUBPROTOCOL
+from traind.service.http.masked_frames import MaskedWebSocket
 from traind.service.http.schemas import AnyJobId, SocketQuery
 from traind.service.validation.validate import parse
 
@@ -48,7 +50,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
     query = read_query(request, SocketQuery)
     if query.job_id is not UNSET:
         await request.app[SERVICE].events(query.job_id, query.after, 1)
-    ws = web.WebSocketResponse(
+    ws = MaskedWebSocket(
         heartbeat=HEARTBEAT_S,
         compress=False,
         max_msg_size=LARGEST_MESSAGE_BYTES,
@@ -59,7 +61,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
     if not ws.can_prepare(request).ok:
         hint = "Use a websocket client, or GET api/train/events."
         raise BadRequest("This path speaks the websocket protocol.", hint=hint)
-    request.app[STREAMS].admit()
+    request.app[STREAMS].admit(client_of(request))
     await ws.prepare(request)
     _bound_buffers(request)
     await Connection(ws, request).serve(query)

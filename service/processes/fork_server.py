@@ -34,7 +34,7 @@ from multiprocessing import (
 )
 from typing import IO, Any, ClassVar
 
-from traind.service.processes.fork_server_main import boot_dir, host_prefix, sweep_boot_dirs
+from traind.service.processes.fork_server_main import host_prefix, sweep_boot_dirs
 
 EXIT_STATUS_S = 1.0  # the fork server reports a child's exit status sooner, unless it is gone itself
 LOG_TAIL_BYTES = 4_000
@@ -58,8 +58,11 @@ class Named:
 class ForkServer:
     """One fork server process: started when first needed, again when it died, and gone when the host is."""
 
-    def __init__(self, boot: str = "traind.trainer.worker.boot:boot") -> None:
+    def __init__(self, boot: str = "traind.trainer.worker.boot:boot", umask: int = -1) -> None:
+        """Make it; `start` starts it. `umask` is its own and its workers'; -1: the host's."""
         self._boot = boot
+        self._umask = umask
+        self._boot_dir: str | None = None  # where it writes while it boots
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._address: int | None = None  # the listening socket, by an O_PATH descriptor: it has no name any more
@@ -135,10 +138,11 @@ class ForkServer:
             self._address = os.open(path, os.O_PATH)
             os.close(place)
             alive_r, self._alive = os.pipe()
+            self._boot_dir = tempfile.mkdtemp(prefix=host_prefix())
             code = (
                 f"import sys; sys.path[:] = {_sys_path()!r}; "
                 "from traind.service.processes.fork_server_main import serve; "
-                f"serve({listener.fileno()}, {alive_r}, {self._boot!r})"
+                f"serve({listener.fileno()}, {alive_r}, {self._boot!r}, {self._boot_dir!r})"
             )
             flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
             try:
@@ -149,6 +153,7 @@ class ForkServer:
                     stderr=self._log,
                     pass_fds=(listener.fileno(), alive_r),
                     start_new_session=True,
+                    umask=self._umask,
                 )
             finally:
                 os.close(alive_r)
@@ -157,13 +162,14 @@ class ForkServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            shutil.rmtree(boot_dir(self._process.pid), ignore_errors=True)
+        if self._boot_dir is not None:
+            shutil.rmtree(self._boot_dir, ignore_errors=True)
         for fd in (self._address, self._alive):
             if fd is not None:
                 os.close(fd)
         if self._log is not None:
             self._log.close()
-        self._process = self._address = self._alive = self._log = None
+        self._process = self._address = self._alive = self._log = self._boot_dir = None
 
 
 def _sys_path() -> list[str]:

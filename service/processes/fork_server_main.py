@@ -21,12 +21,15 @@ from traind.service.processes.identity import kill_group
 
 ORPHANS_S = 4.3  # what workers have to leave by themselves when the host is gone: a checkpoint, and some more
 BOOT_WRITES = 20  # more files than a boot writes while its folder is being removed
-BOOT_DIR = "traind-boot-"  # in the folder for temporary files, followed by the fork server's pid
+BOOT_DIR = "traind-boot-"  # in the folder for temporary files, followed by the host's pid
 
 
-def serve(listener: int, alive: int, boot: str) -> None:
-    """Be the fork server: boot, then fork a child for each request until the host is gone, and the children too."""
-    folder = boot_dir(os.getpid())
+def serve(listener: int, alive: int, boot: str, boot_dir: str) -> None:
+    """Be the fork server: boot, then fork a child for each request until the host is gone, and the children too.
+
+    `boot_dir` is an empty folder of this user's, which the boot may write to; it is removed.
+    """
+    folder = Path(boot_dir)
     with _temporary_files_in(folder), _leaving_with_the_host(alive, folder):
         pkgutil.resolve_name(boot)()
     with contextlib.suppress(SystemExit):  # the host is gone; in a child this is never reached
@@ -60,7 +63,6 @@ def _leaving_with_the_host(alive: int, folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _temporary_files_in(folder: Path) -> Iterator[None]:
     """Have what the boot writes in a folder by which it is found, whoever is killed meanwhile."""
-    folder.mkdir(mode=0o700)
     tempfile.tempdir = os.fspath(folder)
     try:
         yield
@@ -69,19 +71,17 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def boot_dir(pid: int) -> Path:
-    """Return where the fork server with that pid writes while it boots."""
-    return Path(tempfile.gettempdir()) / f"{BOOT_DIR}{pid}"
-
-
 def host_prefix() -> str:
     """Return how the folders begin that this process writes while it starts fork servers."""
     return f"{BOOT_DIR}{os.getpid()}-"
 
 
 def sweep_boot_dirs() -> None:
-    """Remove the folders of hosts and fork servers that were killed: their names begin with a pid."""
+    """Remove what this user's hosts that were killed left: the folders' names begin with a pid."""
     for folder in Path(tempfile.gettempdir()).glob(f"{BOOT_DIR}*"):
+        with contextlib.suppress(OSError):
+            if folder.lstat().st_uid != os.geteuid():
+                continue
         if not Path("/proc", folder.name.removeprefix(BOOT_DIR).partition("-")[0]).exists():
             shutil.rmtree(folder, ignore_errors=True)
 

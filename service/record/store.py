@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 import msgspec
 
+from traind.data.limits import PAGE_BYTES, how_many_fit
 from traind.service.errors import DiskLow, StoreFailed
 from traind.service.executor.base import Leftover
 from traind.service.jobs.job import TERMINAL, Job
@@ -166,13 +167,17 @@ class Store:
     ) -> tuple[list[Job], int | str | None]:
         """Return up to `limit` jobs, and the cursor of the next page (None: there is none).
 
+        A page ends early where its jobs, their reports left out, are larger than an answer should be.
         Raises `ValueError` for a cursor of another order.
         """
         place = None if after is None else index.parse_cursor(listing, after)
         sql, args = index.page_query(list(statuses), listing, limit + 1, place)
         rows = await self._run(self._database.rows, sql, args)
-        jobs = _readable([row[2:] for row in rows[:limit]])
-        return jobs, index.cursor_of(listing, *rows[limit - 1][:2]) if len(rows) > limit else None
+        whole = rows[:limit]
+        if sum(len(record or b"") for *_, record, _ in whole) > PAGE_BYTES:
+            whole = whole[: how_many_fit(map(_listed_bytes, whole))]
+        jobs = _readable([row[2:] for row in whole])
+        return jobs, index.cursor_of(listing, *whole[-1][:2]) if len(rows) > len(whole) else None
 
     async def counts(self) -> dict[str, int]:
         """Return how many jobs there are in each state."""
@@ -181,11 +186,12 @@ class Store:
     async def events(self, job_id: str, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Return up to `limit` events with `seq` above `after`, in order, as `(seq, encoded event)`.
 
-        A damaged one is replaced by a word about it.
+        They are fewer where they are large. A damaged one is replaced by a word about it.
         """
         sql = """SELECT seq, body, crc FROM events WHERE number = (SELECT number FROM jobs WHERE job_id = ?)
             AND seq > ? ORDER BY seq LIMIT ?"""
         rows = await self._run(self._database.rows, sql, (job_id, after, limit))
+        rows = rows[: how_many_fit(len(body) for _, body, _ in rows)]
         return [(seq, body if is_whole(body, crc) else _damaged_event(job_id, seq)) for seq, body, crc in rows]
 
     async def delete(self, job_id: str) -> None:
@@ -299,6 +305,12 @@ def _bring_over(changes: Sequence[Change], forgotten: Iterable[str], db: sqlite3
     written = "DELETE FROM events WHERE number = (SELECT number FROM jobs WHERE job_id = ?)"
     db.executemany(written, [(change.job.job_id,) for change in changes])
     _write(changes, db)
+
+
+def _listed_bytes(row: tuple[Any, ...]) -> int:
+    """Return how large a row's job is in a list."""
+    job = readable(*row[2:])
+    return 0 if job is None else len(_encoder.encode(msgspec.structs.replace(job, report={})))
 
 
 def _readable(rows: Iterable[tuple[Any, ...]]) -> list[Job]:

@@ -1,28 +1,51 @@
 """Refuses a job that cannot fit, in microseconds and without a process.
 
-A lower bound of what the spec alone makes certain: weights with their optimizer, and the batches' activations. What
-the table adds is known in the worker, which has a limit of its own. Called at submit.
+The estimate is that of the dry run (`trainer.contract.memory`), from what the spec and the summary of its table say.
+Called at submit.
 """
 
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, structs
 
 from traind.service.errors import InvalidSpec
-from traind.trainer.contract.spec import MlpModel, TabmModel, TrainSpec
+from traind.trainer.contract import memory
+from traind.trainer.contract.spec import BestModel, FastModel, LinearModel, MlpModel, Synthetic, TabmModel, TrainSpec
 
-NUMBER_BYTES = 4
-STATES = 5  # of each weight: itself, gradient, two moments, the best so far
-SYNTHETIC_ROWS, SYNTHETIC_COLUMNS = 20_000, 8
+MOST_LEVELS = 20_000  # of a category that are told apart
+FIRST_LEVELS = 2  # missing, and not seen in training
+TIME_PARTS = 5  # numbers that a time becomes
+AUTO_BATCH = 1_024  # the largest that the recipe chooses
+FEW_LEVELS = 2
+_MODELS = {
+    FastModel: memory.Shape(hidden=(128, 128), bins=64, dim=16),
+    BestModel: memory.Shape(heads=8),
+    LinearModel: memory.Shape(hidden=(), embedding="none"),
+}
 
 
-def check_memory(spec: TrainSpec, columns: int, limit_bytes: int) -> None:
+class Known(Struct, frozen=True):
+    """What is known of a job's table before it is read: the summary that was made when it was registered."""
+
+    n_rows: int
+    columns: Sequence[Mapping[str, Any]] = ()  # each with name, kind, missing, distinct, is_used
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names."""
+        return [column["name"] for column in self.columns]
+
+
+def check_memory(spec: TrainSpec, known: Known, limit_bytes: int) -> None:
     """Raise `InvalidSpec` where the spec needs more than `limit_bytes`, naming the field to change; 0: no limit."""
     if limit_bytes == 0 or spec.trainer != "tabular":
         return
-    needs = _needs(spec, columns)
+    needs = needs_of(spec, known)
     if sum(needs.values()) <= limit_bytes:
         return
     field = max(needs, key=lambda name: needs[name])
-    problem = f"needs at least {sum(needs.values()) / 2**30:.1f} GiB; a job may use {limit_bytes / 2**30:.1f} GiB"
+    problem = f"needs about {_gib(sum(needs.values()))} of memory; a job may use {_gib(limit_bytes)}"
     raise InvalidSpec(
         f"{field}: {problem}.",
         hint="Make it smaller, or raise the server's memory_budget_bytes.",
@@ -30,18 +53,66 @@ def check_memory(spec: TrainSpec, columns: int, limit_bytes: int) -> None:
     )
 
 
-def _needs(spec: TrainSpec, columns: int) -> dict[str, int]:
-    """Return the bytes that each field makes necessary."""
-    rows = SYNTHETIC_ROWS
+def needs_of(spec: TrainSpec, known: Known) -> dict[str, int]:
+    """Return the bytes that the job holds at once, by the field of the spec that makes them necessary."""
+    table, outputs = _table(spec, known)
+    shape = _shape(spec, outputs)
+    batch = spec.batch_size if isinstance(spec.batch_size, int) else AUTO_BATCH
+    units = memory.units(memory.widths(shape, table), shape.heads)
+    needs = memory.needs(table.bytes, memory.weights(shape, table), min(batch, table.rows), units)
+    model = "model.hidden" if isinstance(spec.model, MlpModel | TabmModel) else "model"
+    data = "dataset" if spec.dataset is not None else "synthetic.rows"
+    return {data: needs["dataset"], model: needs["model"], "batch_size": needs["batch_size"]}
+
+
+def _table(spec: TrainSpec, known: Known) -> tuple[memory.Table, int]:
+    """Return the training rows as they will be encoded, and how many outputs the target makes."""
+    share = max(0.0, 1.0 - spec.validation.fraction - spec.validation.test_fraction)
     if spec.dataset is None:
-        rows = spec.synthetic.rows if spec.synthetic else SYNTHETIC_ROWS
-        columns = spec.synthetic.columns if spec.synthetic else SYNTHETIC_COLUMNS
-    needs = {"synthetic.rows": 2 * rows * columns * NUMBER_BYTES}
-    if isinstance(spec.model, MlpModel | TabmModel):
-        widths = (columns, *spec.model.hidden, 1)
-        weights = sum(before * after for before, after in pairwise(widths))
-        heads = spec.model.k if isinstance(spec.model, TabmModel) else 1
-        batch = min(rows, spec.batch_size) if isinstance(spec.batch_size, int) else 1
-        needs["model.hidden"] = STATES * NUMBER_BYTES * weights
-        needs["batch_size"] = 2 * NUMBER_BYTES * batch * heads * sum(spec.model.hidden)
-    return needs
+        made = spec.synthetic or Synthetic()
+        return memory.Table(round(made.rows * share), made.columns), 1
+    target = spec.target or (known.names[-1] if known.columns else None)
+    numeric, cardinalities, outputs = 0, list[int](), 1
+    for column in known.columns:
+        kind = spec.columns.get(column["name"], column["kind"])
+        levels = min(int(column.get("distinct") or 0), MOST_LEVELS) + FIRST_LEVELS
+        if column["name"] == target:
+            outputs = levels - FIRST_LEVELS if _is_of_classes(spec, kind, levels - FIRST_LEVELS) else 1
+        elif not _is_used(spec, column):
+            continue
+        elif kind in ("categorical", "boolean"):
+            cardinalities.append(levels)
+        elif kind in ("numeric", "datetime"):
+            numeric += (TIME_PARTS if kind == "datetime" else 1) + bool(column.get("missing"))
+    return memory.Table(round(known.n_rows * share), numeric, tuple(cardinalities)), outputs
+
+
+def _is_used(spec: TrainSpec, column: Mapping[str, Any]) -> bool:
+    name = column["name"]
+    if spec.features is not None:
+        return name in spec.features
+    return name not in spec.ignore and (name in spec.columns or column.get("is_used", True))
+
+
+def _is_of_classes(spec: TrainSpec, kind: str, levels: int) -> bool:
+    """Tell whether a target has an output for each of its levels."""
+    if spec.task in ("regression", "binary") or levels <= FEW_LEVELS:
+        return False
+    return spec.task == "multiclass" or kind in ("categorical", "boolean")
+
+
+def _shape(spec: TrainSpec, outputs: int) -> memory.Shape:
+    """Return the network's size; without a data set it is the bare one, whose numbers are taken as they are."""
+    model = spec.model
+    if isinstance(model, MlpModel | TabmModel):
+        usual: memory.Embedding = "piecewise_linear" if spec.dataset is not None else "none"
+        embedding: memory.Embedding = usual if model.embedding == "auto" else model.embedding
+        heads = model.k if isinstance(model, TabmModel) else 1
+        return memory.Shape(hidden=model.hidden, heads=heads, embedding=embedding, outputs=outputs)
+    if spec.dataset is None:
+        return memory.Shape(hidden=(64, 64), embedding="none")
+    return structs.replace(_MODELS.get(type(model), memory.Shape()), outputs=outputs)
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.1f} GiB" if size_bytes >= 2**30 else f"{size_bytes / 2**20:.0f} MiB"

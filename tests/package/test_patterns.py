@@ -28,7 +28,7 @@ import traind
 from traind.data.table.dates import seconds_of, way_of
 from traind.data.table.numbers import legacy_style, read
 
-TINY = 30  # characters, which take no time at all unless each doubles it
+TINY = (16, 22, 28, 34, 40, 60, 100, 300)  # characters, which take no time unless each multiplies it
 LOOK = 4_000  # characters, for which a square is 16,000,000 steps
 FIRST, LAST = 1_000, 16_000  # characters; linear is 16 times, quadratic 256 times the time
 WORTH_S = 0.002  # for `LOOK` characters: what takes less is not judged
@@ -224,8 +224,9 @@ def seconds(call: Any, text: Any) -> float:
 
 def steepness(call: Any, make: Any) -> float:
     """Return the growth of the call's time between the two lengths, as a power; 0 where it takes none."""
-    if all(seconds(call, make(TINY)) > WORTH_S for _ in range(TRIES)):
-        return math.inf
+    for tiny in map(make, TINY):
+        if seconds(call, tiny) > WORTH_S and all(seconds(call, tiny) > WORTH_S for _ in range(TRIES)):
+            return math.inf
     text = make(LOOK)
     if any(seconds(call, text) < WORTH_S for _ in range(2)):
         return 0.0

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from traind.data.encoding.encoder import Encoded, Encoder
 from traind.data.errors import BadTable
+from traind.data.limits import ANSWER_BYTES, MEGABYTE
 from traind.data.predict_input import Batch, parse, table_from
 from traind.data.table.arrays import Table
 from traind.data.table.schema import Schema
@@ -32,6 +33,8 @@ from traind.trainer.source import last_line
 
 CHUNK_ROWS = 2_048  # in cache, and few calls
 MODELS_KEPT = 4
+NUMBER_BYTES = 26  # of a number in JSON, at most, with what stands around it
+ANSWER_FACTOR = 16  # of the request's size: what the answer may have, beyond what any answer may
 GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
 Rows = Sequence[Mapping[str, Any]]
 Columns = Mapping[str, Sequence[Any]]
@@ -231,8 +234,11 @@ def load_model(path: str | Path, trainer: plugins.Train | None = None) -> Model 
     Raises `ModelDamaged` where the file is not whole or not of ours, `NoModelYet` for an early checkpoint.
     """
     content = read_model(Path(path))
-    if content.get("trainer", "tabular") != "tabular":
-        return CustomModel(content, trainer or plugins.installed(content["trainer"]))
+    made_by = content.get("trainer", "tabular")
+    if not isinstance(made_by, str):
+        raise ModelDamaged(f"{Path(path).name} is not a whole model: it does not say which trainer made it.")
+    if made_by != "tabular":
+        return CustomModel(content, trainer or plugins.installed(made_by))
     try:
         model = Model(content)
         if "weights_digest" in content and weights_digest(content["weights"]) != content["weights_digest"]:
@@ -248,13 +254,7 @@ def predict_request(request: dict[str, Any]) -> dict[str, Any]:
 
     `trainer` is the `module:function` of a trainer that is not the built-in one.
     """
-    model = loaded(request)
-    data = request["columns"] if "columns" in request else request["rows"]
-    prediction = model.predict(data)
-    answer: dict[str, Any] = {"job_id": request.get("job_id"), "predictions": list(prediction)}
-    if prediction.probabilities is not None:
-        answer["probabilities"] = prediction.probabilities
-    return answer
+    return _answer(loaded(request), request)
 
 
 def loaded(request: dict[str, Any]) -> Model | CustomModel:
@@ -274,7 +274,31 @@ def predict_json_request(request: dict[str, Any]) -> dict[str, Any]:
         data = msgspec.json.decode(request[name], type=kind)
     except msgspec.ValidationError as error:
         raise BadTable(f"the {name} cannot be read: {error}") from None
-    return {"json": msgspec.json.encode(predict_request({**request, name: data}))}
+    rows = len(data) if name == "rows" else max(map(len, data.values()), default=0)
+    model = loaded(request)
+    if isinstance(model, Model):
+        _check_answer(model, rows, len(request[name]))
+    return {"json": msgspec.json.encode(_answer(model, {**request, name: data}))}
+
+
+def _answer(model: Model | CustomModel, request: dict[str, Any]) -> dict[str, Any]:
+    """Return what a model predicts of the request's rows or columns."""
+    prediction = model.predict(request["columns"] if "columns" in request else request["rows"])
+    answer: dict[str, Any] = {"job_id": request.get("job_id"), "predictions": list(prediction)}
+    if prediction.probabilities is not None:
+        answer["probabilities"] = prediction.probabilities
+    return answer
+
+
+def _check_answer(model: Model, rows: int, body_bytes: int) -> None:
+    """Raise `BadTable` where predictions would be longer than a usual answer and several times their request."""
+    row_bytes = NUMBER_BYTES + sum(len(label.encode()) + NUMBER_BYTES for label in model.labels)
+    most = max(ANSWER_BYTES, ANSWER_FACTOR * body_bytes)
+    if rows * row_bytes > most:
+        raise BadTable(
+            f"the answer to {rows:,} rows would have about {rows * row_bytes // MEGABYTE} MB",
+            hint=f"send {max(1, most // row_bytes):,} rows at once, at most",
+        )
 
 
 @lru_cache(maxsize=MODELS_KEPT)

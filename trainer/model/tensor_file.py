@@ -7,6 +7,8 @@ import errno
 import hashlib
 import io
 import re
+import struct
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,7 @@ def unpacked(data: bytes) -> dict[str, Any]:
     """Return what was packed. Raises `ValueError` where the bytes are not such a file."""
     if not data.startswith(b"PK"):  # torch reads older kinds too, which we never wrote
         raise ValueError("not a torch file")
+    _check_stored(data)
     try:
         content = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
     except MemoryError:
@@ -55,6 +58,19 @@ def unpacked(data: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):  # a foreign file
         raise ValueError(f"not a file of ours: it holds a {type(content).__name__}")  # noqa: TRY004
     return content
+
+
+def _check_stored(data: bytes) -> None:
+    """Raise `ValueError` where a file's parts are compressed, or more than the file: torch writes neither."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            parts = file.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        raise ValueError(f"not a whole torch file: {error}") from error
+    if any(part.compress_type != zipfile.ZIP_STORED or part.file_size != part.compress_size for part in parts):
+        raise ValueError("its parts are compressed, as those of a model never are")
+    if sum(part.file_size for part in parts) > len(data):
+        raise ValueError("its parts are larger than the file")
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -21,10 +21,10 @@ from tabm import EnsembleView, LinearBatchEnsemble, LinearEnsemble
 from torch import Tensor, nn
 
 from traind.data.encoding.encoder import Bag
+from traind.trainer.contract.memory import ONE_HOT_LEVELS, category_width
 from traind.trainer.network.piecewise import PiecewiseLinear, fit_edges
 from traind.trainer.network.recipe import Recipe
 
-ONE_HOT_LEVELS = 100  # categories with more levels, missing and unseen included, are embedded
 TEXT_WIDTH = 32  # dimensions of a token's vector, and of a text
 EMBEDDING_STD = 0.1  # of a new category's vector: as small as what a layer's weights begin with
 
@@ -230,7 +230,7 @@ class _EmbeddedCategories(_Columns):
         super().__init__()
         self.register_buffer("places", torch.tensor(places), persistent=False)
         self.places: Tensor
-        self.widths = [embedding_width(cardinalities[place]) for place in places]
+        self.widths = [category_width(cardinalities[place]) for place in places]
         pairs = zip(places, self.widths, strict=True)
         tables = [nn.Embedding(cardinalities[place], width) for place, width in pairs]
         for table in tables:
@@ -308,11 +308,6 @@ class _Ensemble(nn.Sequential):
                 layers.append(nn.Dropout(architecture.dropout))
             width = size
         super().__init__(*layers, LinearEnsemble(width, architecture.outputs, k=architecture.heads))
-
-
-def embedding_width(cardinality: int) -> int:
-    """Return the dimensions that a category of `cardinality` levels is embedded in."""
-    return 16 if cardinality < 1_000 else 32
 
 
 def _columns(architecture: Architecture, bins: list[Tensor] | None) -> list[_Columns]:

@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from traind.trainer.contract.memory import embedding_bins, embedding_dim
 from traind.trainer.contract.spec import (
     AutoModel,
     BestModel,
@@ -268,9 +269,9 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
 
 def _shape(size: "_Size", facts: Facts) -> Network:
     """Return the network for a table: fewer bins and dimensions where columns are many or rows are few."""
-    dim = 32 if facts.numeric <= 8 else 16 if facts.numeric <= 100 else 8
-    bins = min(size.bins, max(8, facts.rows // 40), max(16, 12_800 // max(1, facts.numeric)))
-    return Network(size.kind, size.hidden, size.heads, size.embedding, min(dim, size.embedding_dim), bins)
+    dim = embedding_dim(facts.numeric, size.embedding_dim)
+    bins = embedding_bins(facts.rows, facts.numeric, size.bins)
+    return Network(size.kind, size.hidden, size.heads, size.embedding, dim, bins)
 
 
 def _why_scale(facts: Facts) -> str:

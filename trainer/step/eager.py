@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from traind.trainer.contract.errors import CheckpointDamaged
+from traind.trainer.contract.memory import MAX_PREPARED_BYTES
 from traind.trainer.step.batches import Batches, Prepared
 from traind.trainer.step.flat_optimizer import Optimizer, Update, flatten, point_to
 from traind.trainer.step.running_loss import Losses
 
 QUICK = 10_000_000  # rows times weights
-MAX_PREPARED_BYTES = 1 << 29  # of a larger table, each batch is prepared as it comes
 
 
 @runtime_checkable

@@ -13,10 +13,11 @@ import msgspec
 import torch
 
 from traind.data.prepare import Prepared
+from traind.trainer.contract import memory
 from traind.trainer.contract.control import LocalControl
 from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
+from traind.trainer.network.recipe import Recipe
 from traind.trainer.run.run import Run
-from traind.trainer.step.eager import MAX_PREPARED_BYTES
 from traind.trainer.step.step import Step
 from traind.trainer.tabular.loop import TrainingPlan
 from traind.trainer.tabular.train import build_step, choose_recipe, plan_of, read, shown
@@ -24,10 +25,6 @@ from traind.trainer.tabular.train import build_step, choose_recipe, plan_of, rea
 TIMED_S = 1.0
 TIMED_STEPS = 200
 LEAST_STEPS = 20
-COPIES = 2  # of the training rows: as encoded, and as tensors
-PREPARED_COPIES = 4  # what is prepared of a number, at most
-STATES = 7  # numbers a parameter costs: itself, gradient, two moments, average, best, snapshot
-ACTIVATIONS = 4  # numbers a parameter's row of activations costs, forward and back
 
 
 def estimate_request(request: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +63,7 @@ def estimate(run: Run[Any]) -> dict[str, Any]:
         "epochs": plan.epochs,
         "steps": plan.epochs * plan.batches,
         "seconds": round(plan.epochs * plan.batches * step_s, 1),
-        "memory_bytes": _memory_bytes(prepared, parameters, plan.batch_size),
+        "memory_bytes": _memory_bytes(prepared, recipe, parameters, plan.batch_size),
     }
 
 
@@ -82,11 +79,17 @@ def _step_seconds(step: Step, plan: TrainingPlan) -> float:
     return statistics.median(took[-(len(took) // 3 + 1) :])
 
 
-def _memory_bytes(prepared: Prepared, parameters: int, batch_size: int) -> int:
-    """Return about what the job holds at once, beside the process itself."""
-    train = prepared.train
-    rows = train.numeric.nbytes + train.categorical.nbytes + train.target.nbytes
-    width = max(1, parameters // max(1, train.numeric.shape[1] + train.categorical.shape[1]))
-    kept = COPIES * rows + min(PREPARED_COPIES * rows, MAX_PREPARED_BYTES)
-    needed: int = kept + STATES * 4 * parameters + ACTIVATIONS * 4 * batch_size * min(width, 1_000_000)
-    return needed
+def _memory_bytes(prepared: Prepared, recipe: Recipe, parameters: int, batch_size: int) -> int:
+    """Return about what the job holds at once, beside the process itself: what the server's budget counts too."""
+    train, shape = prepared.train, recipe.network
+    table = memory.Table(len(train), int(train.numeric.shape[1]), prepared.encoder.cardinalities)
+    size = memory.Shape(
+        hidden=shape.hidden,
+        heads=shape.heads,
+        embedding=shape.embedding,
+        dim=shape.embedding_dim,
+        outputs=recipe.outputs,
+    )
+    held = train.numeric.nbytes + train.categorical.nbytes + train.target.nbytes
+    units = memory.units(memory.widths(size, table), size.heads)
+    return sum(memory.needs(held, parameters, batch_size, units).values())

@@ -1,7 +1,10 @@
 """Data sets over HTTP: streamed in, looked at, used, refused."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
+
+import pytest
 
 CSV = b"a,b,y\n" + b"".join(b"%d,%d,%d\n" % (row, row % 7, 3 * row) for row in range(200))
 
@@ -91,3 +94,67 @@ async def test_the_encoding_of_a_content_type_is_honoured_or_refused(call):
         answered = await call("PUT", "/api/datasets/cities", data=b"a,b\n1,2\n", headers={"Content-Type": kind})
         assert answered.status == status, kind
         assert answered.error["hint"]
+
+
+@pytest.fixture
+def narrow(tmp_path):
+    """Settings under which a megabyte is left above the floor, give or take what others write meanwhile."""
+    disk = os.statvfs(tmp_path)
+    return {"disk_floor_bytes": disk.f_bavail * disk.f_frsize - 64 * 2**20, "slots": 1}
+
+
+async def test_an_upload_that_does_not_fit_is_refused_before_its_body(calling_on, narrow, tmp_path):
+    async with calling_on(tmp_path, **narrow) as call:
+        assert (await call.get("/api/health")).json["problems"] == []
+        host, port = call.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"PUT /api/datasets/big HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
+        async with asyncio.timeout(30):
+            answered = await reader.read(4_096)
+        assert b" 507 " in answered
+        assert b"disk_full" in answered
+        writer.close()
+        assert list(call.service.layout.datasets_dir.iterdir()) == []
+
+
+async def test_an_upload_of_unknown_length_ends_where_the_floor_begins_and_leaves_nothing(
+    calling_on, narrow, tmp_path
+):
+    async def endless():
+        yield b"x,y\n"
+        for _ in range(2_000):
+            yield b"1,2\n" * 65_536
+
+    async with calling_on(tmp_path, **narrow) as call:
+        answered = await call("PUT", "/api/datasets/endless", data=endless())
+        assert (answered.status, answered.error["code"]) == (507, "disk_full")
+        assert int(answered.headers["Retry-After"]) > 0
+        assert list(call.service.layout.datasets_dir.iterdir()) == []
+
+
+async def test_a_disk_below_the_floor_is_no_readiness(calling_on, tmp_path):
+    async with calling_on(tmp_path, disk_floor_bytes=2**60, slots=1) as call:
+        ready = await call.get("/api/health?ready")
+        assert (ready.status, ready.error["code"]) == (503, "not_ready")
+        assert "disk space" in ready.error["message"]
+
+
+async def test_data_sets_and_aliases_are_as_many_as_the_settings_say(calling_on, tmp_path):
+    async with calling_on(tmp_path, max_datasets=1, max_aliases=1, slots=1) as call:
+        for name, status in (("one", 200), ("two", 429), ("one", 200)):
+            answered = await call("PUT", f"/api/datasets/{name}", data=b"x,y\n1,2\n3,4\n")
+            assert answered.status == status, answered.body
+        job_id = await call.trained()
+        for name, status in (("one", 200), ("two", 429), ("one", 200)):
+            answered = await call("PUT", f"/api/models/aliases/{name}", json={"job_id": job_id})
+            assert answered.status == status, answered.body
+            assert status == 200 or answered.error["code"] == "too_many"
+
+
+async def test_ids_and_aliases_are_one_namespace(call, done):
+    assert (await call("PUT", "/api/models/aliases/taken", json={"job_id": done})).status == 200
+    submitted = await call.post("/api/train", {"epochs": 1, "job_id": "taken"})
+    assert (submitted.status, submitted.error["code"]) == (409, "job_id_taken")
+    alias = await call("PUT", f"/api/models/aliases/{done}", json={"job_id": done})
+    assert (alias.status, alias.error["code"]) == (409, "job_id_taken")
+    assert (await call("DELETE", "/api/models/aliases/taken")).status == 200

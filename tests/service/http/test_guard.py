@@ -262,3 +262,15 @@ async def _known(call):
     sets = (await call.get("/api/datasets", headers=bearer())).json
     aliases = (await call.get("/api/models/aliases", headers=bearer())).json
     return [(job["job_id"], job["requested"], job["spec"]) for job in jobs], sets, aliases
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, chunked", "identity", "gzip", "chunked, identity"])
+async def test_a_body_is_sent_whole_or_chunked_and_in_no_other_way(call, coding):
+    host, port = call.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = "POST /api/train HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Transfer-Encoding: {coding}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n".encode())
+    async with asyncio.timeout(30):
+        answered = await reader.read(65_536)
+    assert answered.partition(b" ")[2].startswith(b"400 "), answered
+    writer.close()

@@ -114,3 +114,12 @@ def test_a_host_that_can_never_match_is_refused(name):
 def test_an_origin_that_can_never_match_is_refused(name):
     with pytest.raises(InvalidSpec, match="origins: must be such as"):
         make_origins([name])
+
+
+def test_a_role_stands_behind_the_token_and_any_other_word_belongs_to_it():
+    tokens = parse_tokens("ann:s3cret:viewer\nbob:s3cret2:operator\ncas:a:b\ndan::viewer", "here")
+    assert tokens.viewers == {"ann"}
+    found = [tokens.name_of(token) for token in (b"s3cret", b"s3cret2", b"a:b", b":viewer")]
+    assert found == ["ann", "bob", "cas", "dan"]
+    with pytest.raises(BadTokens):
+        parse_tokens("eve:two words:viewer", "here")

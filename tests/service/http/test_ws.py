@@ -149,7 +149,7 @@ async def test_a_job_socket_takes_no_subscriptions(call, endless):
 
 
 async def test_subscriptions_and_streams_are_capped(calling_on, tmp_path, limits_door):
-    async with calling_on(tmp_path, limits_door(subscriptions=2, streams=2), slots=1) as call:
+    async with calling_on(tmp_path, limits_door(subscriptions=2), slots=1, max_watchers=2) as call:
         jobs = [await call.train(epochs=100_000, patience=None) for _ in range(3)]
         async with call.socket("/api/train/ws") as ws:
             for job_id in jobs:

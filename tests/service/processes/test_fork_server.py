@@ -23,9 +23,9 @@ def test_a_fork_server_that_still_boots_leaves_with_its_host(tmp_path: Path) -> 
     host = subprocess.Popen([sys.executable, "-c", HOST], stdout=subprocess.PIPE, text=True, env=environment)
     assert host.stdout is not None
     with host.stdout:
-        pid = int(host.stdout.readline())
+        pid = int(host.stdout.readline())  # of the fork server
         pidfd = os.pidfd_open(pid)
-        while not list(tmp_path.glob(f"traind-boot-{pid}/*")):  # it rehearses; the test's timeout bounds it
+        while not list(tmp_path.glob(f"traind-boot-{host.pid}-*/*")):  # it rehearses; the test's timeout bounds it
             time.sleep(0.01)
     host.kill()
     host.wait()
@@ -48,5 +48,23 @@ def test_what_a_killed_fork_server_had_written_goes_with_the_next(tmp_path: Path
     with host.stdout:
         host.stdout.readline()
     assert (left.exists(), other.exists(), of_a_host.exists()) == (False, True, False)
+    host.kill()
+    host.wait()
+
+
+def test_a_folder_that_somebody_made_beforehand_keeps_no_fork_server_from_booting(tmp_path: Path) -> None:
+    """Names that a stranger can guess are taken; ours is made anew, for this user alone."""
+    beforehand = [tmp_path / f"traind-boot-{number}" for number in range(os.getpid(), os.getpid() + 500)]
+    for folder in beforehand:
+        folder.mkdir(mode=0o777)
+    host = subprocess.Popen(
+        [sys.executable, "-c", HOST], stdout=subprocess.PIPE, env=os.environ | {"TMPDIR": str(tmp_path)}
+    )
+    assert host.stdout is not None
+    with host.stdout:
+        host.stdout.readline()
+    while not (made := list(tmp_path.glob(f"traind-boot-{host.pid}-*/*"))):
+        time.sleep(0.01)
+    assert {path.parent.stat().st_mode & 0o777 for path in made} == {0o700}
     host.kill()
     host.wait()

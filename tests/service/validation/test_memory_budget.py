@@ -1,34 +1,76 @@
-"""What cannot fit is refused before anything is started."""
+"""What cannot fit is refused before anything is started, by the estimate that the dry run makes of the real table."""
 
+from pathlib import Path
+from typing import Any
+
+import msgspec
 import pytest
 
 from traind.service.errors import InvalidSpec
-from traind.service.validation.memory_budget import check_memory
+from traind.service.service import TrainingService
+from traind.service.validation.memory_budget import Known, check_memory, needs_of
 from traind.trainer.contract.spec import MlpModel, Synthetic, TabmModel, TrainSpec
 
 GIB = 2**30
+NUMBER = {"kind": "numeric", "distinct": 1_000_000, "missing": 0}
+LEVEL = {"kind": "categorical", "distinct": 20_000, "missing": 5}
+WIDE = Known(1_000_000, [{"name": f"x{i}", **NUMBER} for i in range(2_000)])
+LEVELS = Known(1_000_000, [{"name": f"c{i}", **LEVEL} for i in range(200)])
+HUGE = TabmModel(hidden=(4_096,), k=64)
 
 
 @pytest.mark.parametrize(
-    ("spec", "field"),
+    ("spec", "known", "field"),
     [
-        (TrainSpec(synthetic=Synthetic(rows=10_000_000, columns=1_000)), "synthetic.rows"),
-        (TrainSpec(model=MlpModel(hidden=(8_192,) * 16)), "model.hidden"),
-        (
-            TrainSpec(
-                model=TabmModel(hidden=(4_096,), k=64), batch_size=1_000_000, synthetic=Synthetic(rows=5_000_000)
-            ),
-            "batch_size",
-        ),
+        (TrainSpec(synthetic=Synthetic(rows=10_000_000, columns=1_000)), Known(0), "synthetic.rows"),
+        (TrainSpec(model=MlpModel(hidden=(8_192,) * 16)), Known(0), "model.hidden"),
+        (TrainSpec(model=HUGE, batch_size=1_000_000, synthetic=Synthetic(rows=5_000_000)), Known(0), "batch_size"),
+        (TrainSpec(dataset="wide", target="x0"), WIDE, "dataset"),
+        (TrainSpec(dataset="levels", target="c0"), LEVELS, "model"),
     ],
 )
-def test_a_spec_that_needs_more_than_there_is_names_the_field_to_change(spec: TrainSpec, field: str) -> None:
+def test_a_spec_that_needs_more_than_there_is_names_the_field_to_change(
+    spec: TrainSpec, known: Known, field: str
+) -> None:
     with pytest.raises(InvalidSpec) as refused:
-        check_memory(spec, 10, 4 * GIB)
+        check_memory(spec, known, 2 * GIB)
     assert [problem["loc"] for problem in refused.value.details] == [field]
-    check_memory(spec, 10, 0)
+    check_memory(spec, known, 0)
+
+
+def test_embeddings_of_numbers_and_of_categories_count() -> None:
+    spec = TrainSpec(dataset="d", target="x0", model=MlpModel(hidden=(8,), embedding="piecewise_linear"))
+    bare = TrainSpec(dataset="d", target="x0", model=MlpModel(hidden=(8,), embedding="none"))
+    numbers = Known(100_000, WIDE.columns[:100])
+    assert needs_of(spec, numbers)["model.hidden"] > 20 * needs_of(bare, numbers)["model.hidden"]
+    assert needs_of(bare, LEVELS)["model.hidden"] > 7 * 4 * 199 * 20_000 * 32
 
 
 def test_usual_specs_fit() -> None:
-    check_memory(TrainSpec(), 0, GIB)
-    check_memory(TrainSpec(dataset="houses", batch_size=4_096, model=TabmModel()), 1_000, GIB)
+    check_memory(TrainSpec(), Known(0), GIB)
+    known = Known(10_000, WIDE.columns[:200])
+    check_memory(TrainSpec(dataset="houses", batch_size=4_096, model=TabmModel()), known, GIB)
+
+
+MODELS: list[dict[str, Any]] = [
+    {},
+    {"model": {"kind": "best"}},
+    {"model": {"kind": "linear"}},
+    {"model": {"kind": "mlp", "hidden": [512, 512]}, "batch_size": 2_048},
+    {"model": {"kind": "mlp", "hidden": [1_024], "embedding": "periodic"}},
+    {"model": {"kind": "tabm", "hidden": [512, 512], "k": 32}, "batch_size": 1_024},
+]
+
+
+async def test_the_budget_knows_what_the_dry_run_knows(tmp_path: Path, houses: Path) -> None:
+    """For each kind of model the two estimates are about the same, and a budget far below it refuses the job."""
+    async with TrainingService(tmp_path, slots=1) as service:
+        dataset = await service.put_dataset("houses", houses)
+        known = Known(dataset.summary["n_rows"], dataset.summary["columns"])
+        for fields in MODELS:
+            spec = msgspec.convert({"dataset": "houses", "target": "price", **fields}, TrainSpec)
+            told = (await service.dry_run(spec))["memory_bytes"]
+            budgeted = sum(needs_of(spec, known).values())
+            assert told / 2 < budgeted < told * 2, (fields, told, budgeted)
+            with pytest.raises(InvalidSpec):
+                check_memory(spec, known, told // 3)

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import random
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from traind.trainer.contract.control import Verb
 from traind.trainer.contract.errors import ModelDamaged, NoModelYet
 from traind.trainer.contract.events import Epoch
 from traind.trainer.model.model import Model, forward, load_model, predict_request
-from traind.trainer.model.tensor_file import weights_digest
+from traind.trainer.model.tensor_file import packed, weights_digest
 from traind.trainer.tabular.train import request_of
 
 TARGETS = ("value", "flag", "kind")
@@ -247,3 +248,28 @@ def test_a_checkpoint_that_was_replaced_meanwhile_is_followed(new_job, table):
     job.attempt(Verb.LEAVE, 14)
     gone = job.attempts[0] / "checkpoint-000000.pt"
     assert predict_request({"model_path": str(gone), "rows": [ROW]})["predictions"][0] in ("yes", "no")
+
+
+def _deflated(data):
+    """Return a torch file with its parts compressed: a small file of much."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
+        for part in source.infolist():
+            target.writestr(part.filename, source.read(part.filename))
+    return out.getvalue()
+
+
+def test_a_model_whose_parts_are_compressed_is_refused_unread(tmp_path):
+    path = tmp_path / "bomb.pt"
+    path.write_bytes(_deflated(packed({"weights": torch.zeros(50_000_000)})))
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(ModelDamaged, match="compressed"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("trainer", [3, None, ["tabular"], {"a": 1}])
+def test_a_model_that_names_its_trainer_wrongly_is_damaged(tmp_path, trainer):
+    path = tmp_path / "odd.pt"
+    path.write_bytes(packed({"format": 1, "trainer": trainer}))
+    with pytest.raises(ModelDamaged):
+        load_model(path)

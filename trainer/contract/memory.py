@@ -1,0 +1,103 @@
+"""How much memory a job needs: one estimate, by the server before it accepts a job and by the dry run.
+
+The server knows a table by its summary and a network by its spec; the dry run has built both. The sum is the same.
+Imports no torch.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from msgspec import Struct
+
+Embedding = Literal["none", "piecewise_linear", "periodic"]
+NUMBER_BYTES = 4
+CODE_BYTES = 8  # of a category
+TABLE_COPIES = 2  # of the training rows: as encoded, and as tensors
+PREPARED_COPIES = 4  # what is prepared of a number, at most
+MAX_PREPARED_BYTES = 1 << 29  # of a larger table, each batch is prepared as it comes
+STATES = 7  # numbers a weight costs: itself, gradient, two moments, average, best, snapshot
+ACTIVATIONS = 4  # numbers that a unit costs for each row of a batch, forward and back
+ONE_HOT_LEVELS = 100  # categories with more levels are embedded
+MOST_BINS = 128
+FREQUENCIES = 48  # of a periodic embedding
+
+
+class Table(Struct, frozen=True):
+    """What a network and its memory follow from: the training rows as they are encoded."""
+
+    rows: int
+    numeric: int  # encoded numeric features
+    cardinalities: tuple[int, ...] = ()  # of the categorical columns, missing and unseen included
+
+    @property
+    def bytes(self) -> int:
+        """How large the encoded rows are, the target among them."""
+        return self.rows * (NUMBER_BYTES * self.numeric + CODE_BYTES * (len(self.cardinalities) + 1))
+
+
+class Shape(Struct, frozen=True):
+    """A network's size as its spec says it."""
+
+    hidden: tuple[int, ...] = (256, 256)
+    heads: int = 1
+    embedding: Embedding = "piecewise_linear"  # of its numbers
+    bins: int = MOST_BINS
+    dim: int = 32
+    outputs: int = 1
+
+
+def embedding_dim(numeric: int, most: int) -> int:
+    """Return the dimensions that each number is embedded in: fewer where there are many."""
+    return min(32 if numeric <= 8 else 16 if numeric <= 100 else 8, most)
+
+
+def embedding_bins(rows: int, numeric: int, most: int) -> int:
+    """Return the pieces of each number's embedding, at most: fewer where columns are many or rows are few."""
+    return min(most, max(8, rows // 40), max(16, 12_800 // max(1, numeric)))
+
+
+def category_width(cardinality: int) -> int:
+    """Return the dimensions of a category: one for each level where they are few, those of its vector else."""
+    if cardinality <= ONE_HOT_LEVELS:
+        return cardinality
+    return 16 if cardinality < 1_000 else 32
+
+
+def widths(shape: Shape, table: Table) -> tuple[int, ...]:
+    """Return the width of each layer's input and of the outputs."""
+    dim = 1 if shape.embedding == "none" else embedding_dim(table.numeric, shape.dim)
+    encoded = table.numeric * dim + sum(map(category_width, table.cardinalities))
+    return (encoded, *shape.hidden, shape.heads * shape.outputs)
+
+
+def weights(shape: Shape, table: Table) -> int:
+    """Return how many weights the network has, embeddings counted, every piece of them in use."""
+    sizes = widths(shape, table)
+    count = sum(before * after + after for before, after in pairwise(sizes))
+    if shape.heads > 1:  # each head has scales of its own, in and out
+        count += shape.heads * sum(before + 2 * after for before, after in pairwise(sizes[:-1]))
+    dim = embedding_dim(table.numeric, shape.dim)
+    if shape.embedding == "piecewise_linear":
+        count += table.numeric * dim * (2 + embedding_bins(table.rows, table.numeric, shape.bins))
+    elif shape.embedding == "periodic":
+        count += table.numeric * (FREQUENCIES + dim * (2 * FREQUENCIES + 1))
+    return count + sum(size * category_width(size) for size in table.cardinalities if size > ONE_HOT_LEVELS)
+
+
+def needs(table_bytes: int, weight_count: int, batch_size: int, units: int) -> dict[str, int]:
+    """Return the bytes that a job holds at once beside the process itself, by what makes them necessary.
+
+    `units` is how many numbers one row becomes on its way through the network, all heads counted.
+    """
+    return {
+        "dataset": TABLE_COPIES * table_bytes + min(PREPARED_COPIES * table_bytes, MAX_PREPARED_BYTES),
+        "model": STATES * NUMBER_BYTES * weight_count,
+        "batch_size": ACTIVATIONS * NUMBER_BYTES * batch_size * units,
+    }
+
+
+def units(sizes: Sequence[int], heads: int) -> int:
+    """Return how many numbers a row becomes in layers of these widths."""
+    first, *others = sizes
+    return first + heads * sum(others)
