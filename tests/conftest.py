@@ -15,11 +15,30 @@ import pytest
 
 GONE_S = 15.0  # for the processes of a server that has ended; the promise is 5 s, the machine may be busy
 
+MAY_BE_SKIPPED = {"the real data sets are not here", "the cases are not here", "transformers is not installed"}
+_skipped: dict[str, str] = {}
+
 
 def pytest_configure() -> None:
     """Let the programs under test hear Ctrl-C: a shell has what it starts in the background ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note why a test was skipped: `.ci/run` has all that tests need, so there a skip is a failure."""
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        _skipped[report.nodeid] = report.longrepr[2].removeprefix("Skipped: ")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where a test was skipped that should not be, if the environment says so."""
+    unwanted = {test: why for test, why in _skipped.items() if why not in MAY_BE_SKIPPED}
+    if os.environ.get("TRAIND_NO_SKIPS") and unwanted and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        for test, why in unwanted.items():
+            sys.stderr.write(f"\nskipped, which is a failure here: {test}: {why}\n")
 
 
 @pytest.fixture(scope="session")
