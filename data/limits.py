@@ -1,7 +1,7 @@
 """What may be how large: the limits of names, cells and lists, stated once. Imports nothing of ours.
 
 Whoever takes something in checks it against these; whoever shows something cuts it with `clipped`. What a request or
-a file costs is then bounded by its size. `docs/limits.md` lists them.
+a file costs is then bounded by its size. docs/api.md says what callers see of them.
 """
 
 from collections.abc import Iterable
