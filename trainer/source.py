@@ -9,7 +9,7 @@ import hashlib
 import importlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +28,7 @@ class Source:
 
     stamps: dict[Path, tuple[int, int]]  # of each file: when it was changed (ns), its size in bytes
     digest: str  # sha256 over names and contents, hex
+    module: str = ""  # its name
 
     def is_stale(self) -> bool:
         """Whether a file was changed since it was imported."""
@@ -75,6 +76,13 @@ def is_stale(reference: str) -> bool:
     return reference in _known and _known[reference].is_stale()
 
 
+def note_loaded(reference: str) -> None:
+    """Take note of what else the trainer's project has imported meanwhile, so that changes to it are seen too."""
+    if (known := _known.get(reference)) is not None and (module := sys.modules.get(known.module)) is not None:
+        now = _source(module)
+        _known[reference] = replace(known, stamps=now.stamps | known.stamps)
+
+
 def _module(name: str) -> ModuleType:
     """Import a module by its name, or by its file: then its folder is searched first, as when it is run."""
     if not name.endswith(".py"):
@@ -113,7 +121,7 @@ def _source(module: ModuleType) -> Source:
     for name, path in sorted(own.items()):
         digest.update(f"{name} {path.stat().st_size}\n".encode())
         digest.update(path.read_bytes())
-    return Source({path: _stamp(path) for path in own.values()}, digest.hexdigest())
+    return Source({path: _stamp(path) for path in own.values()}, digest.hexdigest(), module.__name__)
 
 
 def _is_installed(path: Path) -> bool:

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing import (
     connection,
@@ -35,6 +36,7 @@ from multiprocessing import (
 from typing import IO, Any, ClassVar
 
 from traind.service.processes.fork_server_main import host_prefix, sweep_boot_dirs
+from traind.trainer.contract.process_tree import children, kill_tree
 
 EXIT_STATUS_S = 1.0  # the fork server reports a child's exit status sooner, unless it is gone itself
 LOG_TAIL_BYTES = 4_000
@@ -69,6 +71,8 @@ class ForkServer:
         self._alive: int | None = None  # the server leaves when every copy of this pipe end is closed: ours alone
         self._log: IO[bytes] | None = None
         self._is_stopped = True
+        self._forking = threading.Lock()  # held from asking for a child until its pid is known
+        self._forked: set[int] = set()
 
     @property
     def pid(self) -> int | None:
@@ -109,6 +113,24 @@ class ForkServer:
         finally:
             _close(data_r, status_w, null)
         return status_r, data_w
+
+    def forking(self) -> AbstractContextManager[Any]:
+        """Return the turn in which one child is asked for, and its pid noted."""
+        return self._forking
+
+    def note_forked(self, pid: int) -> None:
+        """Take note of a child that was asked for."""
+        self._forked.add(pid)
+
+    def end_strangers(self) -> None:
+        """Kill what workers have left behind: orphans become the server's children, and it forked none of them."""
+        with self._forking:
+            if (pid := self.pid) is None:
+                return
+            found = set(children(pid))
+            self._forked &= found
+            for stranger in found - self._forked:
+                kill_tree(stranger)
 
     def output(self) -> str:
         """Return the last lines that the server and its newborn children wrote."""
@@ -203,6 +225,10 @@ class _Popen(popen_forkserver.Popen):
     def _launch(self, process_obj: "_Process") -> None:
         data = self._pickled(process_obj)
         server = process_obj.server
+        with server.forking():
+            self._fork(server, data)
+
+    def _fork(self, server: ForkServer, data: bytes) -> None:
         try:
             status, data_w = server.fork(self._fds)  # type: ignore[attr-defined]
         except OSError as error:
@@ -212,6 +238,7 @@ class _Popen(popen_forkserver.Popen):
             with open(data_w, "wb") as pipe:  # noqa: PTH123 - a descriptor
                 pipe.write(data)
             self.pid = forkserver.read_signed(status)
+            server.note_forked(self.pid)
             self.sentinel = os.pidfd_open(self.pid)
         except (OSError, EOFError) as error:
             _close(status, parent_w)

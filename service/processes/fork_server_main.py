@@ -13,11 +13,12 @@ import signal
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 
-from traind.service.processes.identity import kill_group
+from traind.trainer.contract.process_tree import adopt_orphans, children, kill_tree
 
 ORPHANS_S = 4.3  # what workers have to leave by themselves when the host is gone: a checkpoint, and some more
 BOOT_WRITES = 20  # more files than a boot writes while its folder is being removed
@@ -29,6 +30,8 @@ def serve(listener: int, alive: int, boot: str, boot_dir: str) -> None:
 
     `boot_dir` is an empty folder of this user's, which the boot may write to; it is removed.
     """
+    adopt_orphans()  # what a worker leaves behind becomes this process's child: found, ended and reaped
+    warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")
     folder = Path(boot_dir)
     with _temporary_files_in(folder), _leaving_with_the_host(alive, folder):
         pkgutil.resolve_name(boot)()
@@ -96,6 +99,5 @@ def _outlive_the_children() -> None:
                 if time.monotonic() >= deadline:
                     break
                 time.sleep(0.02)
-    for pid in map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()):
-        kill_group(pid)
-        os.kill(pid, signal.SIGKILL)  # one that is not its group's leader yet; a child stays until it is waited for
+    for pid in children(os.getpid()):
+        kill_tree(pid)  # in one go: what it started, too

@@ -143,11 +143,22 @@ class SideWorker:
             await in_thread(shutil.rmtree, folder, True)
 
     async def _run(self, processes: _Processes, call: Call, request_path: Path, answer_path: Path) -> dict[str, Any]:
+        """Have a process answer; one that has imported code which was changed since is replaced by another."""
+        answer = {"is_stale": True}
+        while answer.get("is_stale"):
+            answer = await self._run_once(processes, call, (call.function, str(request_path), str(answer_path)))
+        return answer
+
+    async def _run_once(self, processes: _Processes, call: Call, arguments: tuple[str, str, str]) -> dict[str, Any]:
         process = await self._process_of(processes)
         if self._is_closed:
             process.kill()
         try:
-            return await _answered(process, call, (call.function, str(request_path), str(answer_path)))
+            answer = await _answered(process, call, arguments)
+            if answer.get("is_stale"):
+                process.kill()
+                await asyncio.wait({process.gone})
+            return answer
         finally:
             processes.busy.discard(process)
             if process.gone.done() or self._is_closed:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import util
@@ -15,8 +16,9 @@ from multiprocessing.synchronize import SemLock
 from typing import Any, Self
 
 from traind.service.processes.fork_server import BootFailed, ForkServer, Named
-from traind.service.processes.identity import Identity, identify, kill_group
+from traind.service.processes.identity import Identity, identify, is_alive, kill_group
 from traind.service.threads import finish_from_thread, in_thread
+from traind.trainer.contract.process_tree import kill_tree
 
 SETTLE_S = 1.0  # a dead process's result is in the pipe by then, or never
 LEAVE_S = 5.0  # an idle process asked to leave is killed after that
@@ -25,9 +27,10 @@ LEAVE_S = 5.0  # an idle process asked to leave is killed after that
 class WorkerProcess:
     """A process that runs one call at a time; `gone` is done when it has died."""
 
-    def __init__(self, pool: ProcessPoolExecutor, identity: Identity, pidfd: int) -> None:
+    def __init__(self, server: ForkServer, pool: ProcessPoolExecutor, identity: Identity, pidfd: int) -> None:
         self.identity = identity
         self.was_killed = False  # by us
+        self._server = server
         self._pool: ProcessPoolExecutor | None = pool
         self._pidfd: int | None = pidfd
         self._process = next(iter((getattr(pool, "_processes", None) or {}).values()), None)
@@ -40,7 +43,7 @@ class WorkerProcess:
     async def start(cls, server: ForkServer, initialise: str, *initargs: Any, boot_s: float) -> Self:
         """Start a process that has run `initialise(*initargs)`, or raise `BootFailed`. Not to be cancelled."""
         pool, identity, pidfd = await in_thread(_boot, server, initialise, initargs, boot_s)
-        return cls(pool, identity, pidfd)
+        return cls(server, pool, identity, pidfd)
 
     async def call(self, function: str, *args: Any) -> dict[str, Any] | None:
         """Run `module:function` in the process and return its answer; None when the process died instead.
@@ -75,6 +78,8 @@ class WorkerProcess:
         """Kill it, and what it started."""
         if not self.gone.done():
             self.was_killed = True
+            if is_alive(self.identity):
+                kill_tree(self.identity.pid)
             self.signal(signal.SIGKILL)
 
     async def exit_code(self) -> int | None:
@@ -111,6 +116,7 @@ class WorkerProcess:
         assert self._pidfd is not None
         self._loop.remove_reader(self._pidfd)
         kill_group(self.identity.pid)
+        threading.Thread(target=self._server.end_strangers, name="traind-strangers", daemon=True).start()
         self.gone.set_result(None)
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib
+import multiprocessing
 import multiprocessing.connection
 import multiprocessing.shared_memory
 import os
@@ -155,6 +156,7 @@ def facts(job: Job) -> None:
 
     score = Path("/proc/self/oom_score_adj").read_text().strip()
     said = {
+        "start_method": multiprocessing.get_start_method(),
         "main": getattr(sys.modules["__main__"], "__file__", None) or "none",
         "session": os.getsid(0) == os.getpid(),
         "oom_score_adj": int(score),
@@ -164,6 +166,40 @@ def facts(job: Job) -> None:
         "cuda_initialised": torch.cuda.is_initialized(),
     }
     (job.attempt_dir / "facts.txt").write_text(repr(said))
+
+
+def daemon(job: Job, end: str) -> None:
+    """Start a process that leaves its parent and its session, say its pid, and end in the way named."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if (pid := os.fork()) > 0:
+            os.write(writer, str(pid).encode())
+            os._exit(0)
+        os.closerange(0, 1_000)
+        time.sleep(600)
+        os._exit(0)
+    job.emit(Log(message=os.read(reader, 20).decode()))
+    if end == "deaf":
+        time.sleep(600)
+    elif end == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def load_batches(job: Job) -> None:
+    """Read with workers of torch's, by functions that cannot be pickled, as any program may where it forks."""
+    import torch
+
+    data = torch.utils.data.DataLoader(
+        range(64), batch_size=8, num_workers=2, collate_fn=lambda items: sum(items) + 0
+    )
+    for _ in range(3):
+        job.emit(Log(message=str(sum(data))))
+
+
+def flood(job: Job, count: int) -> None:
+    for number in range(count):
+        job.emit(Log(message=f"line {number}"))
 
 
 def loaded_before(job: Job) -> None:

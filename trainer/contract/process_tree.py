@@ -13,6 +13,7 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 ROUNDS_S = 1.0  # processes that fork faster than they are ended are given up after that
+ROUNDS = 8  # in which all processes of a tree are found, though they start more
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -45,6 +46,20 @@ def cpu_s(pid: int) -> float:
     return sum(map(_cpu_s, [pid, *descendants(pid)]))
 
 
+def kill_tree(pid: int) -> None:
+    """Kill a process and all below it, in whatever session; it is held first, so that it starts no more of them."""
+    held: set[int] = set()
+    for _ in range(ROUNDS):
+        found = [one for one in (pid, *descendants(pid)) if one not in held]
+        if not found:
+            break
+        for one in found:
+            _signal(one, signal.SIGSTOP)
+        held.update(found)
+    for one in held:
+        _signal(one, signal.SIGKILL)
+
+
 def end_descendants(pid: int) -> int:
     """Kill all processes below one and wait until none runs; return how many there were. Blocks for a moment only."""
     ended: set[int] = set()
@@ -54,8 +69,7 @@ def end_descendants(pid: int) -> int:
         if not found:
             break
         for child in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(child, signal.SIGKILL)
+            _signal(child, signal.SIGKILL)
             ended.add(child)
         time.sleep(0.001)
     return len(ended)
@@ -64,6 +78,11 @@ def end_descendants(pid: int) -> int:
 def is_zombie(pid: int) -> bool:
     """Whether a process has ended and waits to be reaped, or is gone."""
     return _stat(pid)[:1] in ([b"Z"], [b"X"], [])
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 def _cpu_s(pid: int) -> float:

@@ -7,6 +7,7 @@ has loaded it (`boot`), and `run` does elsewhere. Called by name from `service/s
 
 import contextlib
 import faulthandler
+import multiprocessing
 import os
 import pkgutil
 import resource
@@ -26,7 +27,9 @@ import msgspec
 from traind.data.errors import DataError
 from traind.trainer.contract.control import SharedControl, Verb
 from traind.trainer.contract.errors import TrainerError
+from traind.trainer.contract.process_tree import adopt_orphans, end_descendants
 from traind.trainer.contract.spec import Assignment, Place
+from traind.trainer.source import is_stale, note_loaded
 from traind.trainer.worker.outbox import Outbox
 from traind.trainer.worker.output import redirected
 
@@ -95,6 +98,7 @@ def work(assignment_path: str) -> dict[str, Any]:
     except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too must not leave
         return {"ok": False, "error": _sentence(error)}
     finally:
+        end_descendants(os.getpid())
         _seat.outbox.drain()
         _busy.clear()
 
@@ -102,16 +106,22 @@ def work(assignment_path: str) -> dict[str, Any]:
 def answer(function: str, request_path: str, answer_path: str) -> dict[str, Any]:
     """Run `module:function` on the request file's content, and write the answer file.
 
-    Returns `{"ok": True}`; `{"ok": False}` when it refused with one of our errors, which is then in the file;
+    Returns `{"ok": True}`; with `"is_stale": True` where a trainer's code was changed since this process imported it:
+    another process must be asked. `{"ok": False}` when it refused with one of our errors, which is then in the file;
     `{"ok": False, "error": ...}` when it failed.
     """
     _busy.set()
     try:
         request = msgspec.msgpack.decode(Path(request_path).read_bytes())
+        trainer = request.get("trainer") if isinstance(request, dict) else None
+        if trainer is not None and is_stale(trainer):
+            return {"ok": True, "is_stale": True}
         try:
             content, is_ok = pkgutil.resolve_name(function)(request), True
         except (TrainerError, DataError) as error:
             content, is_ok = _described(error), False
+        if trainer is not None:
+            note_loaded(trainer)
         Path(answer_path).write_bytes(msgspec.msgpack.encode(content))
         return {"ok": is_ok}
     except BaseException as error:  # noqa: BLE001 - as in `work`
@@ -123,6 +133,8 @@ def answer(function: str, request_path: str, answer_path: str) -> dict[str, Any]
 def _settle(control: SharedControl | None, name: str = "traind-worker") -> None:
     """Let go of the terminal, the server's signals and its fate."""
     os.setsid()
+    adopt_orphans()
+    multiprocessing.set_start_method(None, force=True)  # a job's own processes start as they do in any program
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -143,7 +155,8 @@ def _leave_with_server(control: SharedControl | None) -> None:
         deadline = time.monotonic() + ORPHAN_S
         while _busy.is_set() and time.monotonic() < deadline:
             time.sleep(0.02)
-    os.killpg(os.getpgrp(), signal.SIGKILL)  # what the job started goes too
+    end_descendants(os.getpid())  # what the job started goes too, in sessions of its own as well
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _take_device(place: Place, memory_bytes: int | None) -> None:

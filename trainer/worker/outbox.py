@@ -8,14 +8,16 @@ import contextlib
 import os
 import select
 import threading
-from collections import deque
+import time
+from collections import Counter, deque
 
 import msgspec
 
 from traind.trainer.contract.events import AnyEvent, Log, Metric, Progress, encode_event
 
 HEADER_BYTES = 4  # the length of the event that follows, big endian
-WAITING_MAX = 10_000  # beyond that many, custom numbers and log lines are dropped
+WAITING_MAX = 10_000  # beyond that many, custom numbers and log lines are dropped, and counted
+LOG_LINES, NUMBERS = "lines of the log", "custom numbers"
 
 
 class Outbox:
@@ -27,6 +29,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._waiting: deque[bytes] = deque()
         self._newest: Progress | None = None  # comes after everything in `_waiting`
+        self._dropped: Counter[str] = Counter()  # lines and numbers, since that was last said
         self._writing = memoryview(b"")  # what is left of a frame that the pipe took in part
         self._flusher: threading.Thread | None = None
         os.register_at_fork(after_in_child=self._forked)
@@ -39,8 +42,11 @@ class Outbox:
             if isinstance(event, Progress):
                 self._newest = event if self._newest is None else merged(self._newest, event)
             elif len(self._waiting) < WAITING_MAX or not isinstance(event, Metric | Log):
+                self._push_dropped(event.ts)
                 self._push_newest()
                 self._waiting.append(framed(event))
+            else:
+                self._dropped[LOG_LINES if isinstance(event, Log) else NUMBERS] += 1
             if not self._flush() and self._flusher is None:
                 self._flusher = threading.Thread(target=self._keep_flushing, name="outbox", daemon=True)
                 self._flusher.start()
@@ -50,6 +56,14 @@ class Outbox:
         flusher = self._flusher
         if flusher is not None:
             flusher.join()
+
+    def _push_dropped(self, now: float) -> None:
+        """Say how much was dropped, where it was."""
+        if self._dropped and len(self._waiting) < WAITING_MAX:
+            what = " and ".join(f"{count:,} {name}" for name, count in self._dropped.items())
+            message = f"{what} were dropped here: they came faster than they could be kept."
+            self._waiting.append(framed(Log(message=message, level="warning", ts=now)))
+            self._dropped.clear()
 
     def _push_newest(self) -> None:
         if self._newest is not None:
@@ -61,6 +75,7 @@ class Outbox:
         while self._fd is not None:
             if not self._writing:
                 if not self._waiting:
+                    self._push_dropped(time.time())
                     self._push_newest()
                 if not self._waiting:
                     return True

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,46 @@ async def test_what_a_job_started_dies_with_it_and_cannot_speak_for_it(workers: 
     await until(lambda: not any(identify(pid) for pid in left))
 
 
+@pytest.mark.parametrize("end", ["return", "deaf", "kill"])
+async def test_what_left_the_jobs_session_dies_with_it_however_it_ends(end: str, workers: Any, until: Any) -> None:
+    worker = await workers.job("daemon", end=end)
+    daemon = int((await workers.until(worker, Log)).message)
+    if end == "deaf":
+        assert os.getsid(daemon) not in (os.getsid(worker.pid), os.getsid(0))
+        worker.kill()
+    await workers.end(worker)
+    await until(lambda: not identify(daemon))
+
+
+async def test_a_daemon_of_one_job_survives_the_end_of_another(rig: Any, until: Any) -> None:
+    workers = await rig(count=2)
+    first = await workers.job("daemon", end="deaf")
+    daemon = int((await workers.until(first, Log)).message)
+    second, _ = await workers.done("daemon", end="kill")
+    await second.process.gone
+    await workers.done("nothing")
+    assert identify(daemon)
+    first.kill()
+    await until(lambda: not identify(daemon))
+
+
+async def test_torchs_own_workers_start_as_in_any_program(workers: Any) -> None:
+    """F25: a lambda cannot be pickled, and need not be."""
+    worker, ended = await workers.done("load_batches")
+    assert ended == Ended("done")
+    assert {event.message for event in workers.said[worker] if isinstance(event, Log)} == {str(sum(range(64)))}
+
+
+async def test_of_a_burst_of_lines_each_is_kept_or_counted(workers: Any) -> None:
+    worker, ended = await workers.done("flood", count=30_000)
+    assert ended == Ended("done")
+    lines = [event.message for event in workers.said[worker] if isinstance(event, Log)]
+    kept = [line for line in lines if line.startswith("line ")]
+    dropped = [int(line.split()[0].replace(",", "")) for line in lines if "lines of the log were dropped" in line]
+    assert len(kept) + sum(dropped) == 30_000
+    assert kept[0] == "line 0"
+
+
 async def test_a_job_may_have_processes_and_shared_memory_of_its_own(workers: Any) -> None:
     worker, ended = await workers.done("own_processes")
     assert ended == Ended("done")
@@ -194,6 +235,7 @@ async def test_what_a_worker_is(workers: Any) -> None:
     worker, _ = await workers.done("facts")
     facts = ast.literal_eval((worker.attempt_dir / "facts.txt").read_text())
     assert facts == {
+        "start_method": "fork",  # Python's own default on Linux before 3.14, not the way in which workers start
         "main": "none",
         "session": True,
         "oom_score_adj": 800,

@@ -248,3 +248,32 @@ def test_both_trees_of_errors_are_tried() -> None:
     assert len(_leaves(TrainerError)) > 5
     assert {kind.__module__ for kind in _leaves(DataError)} >= {data_errors.__name__}
     assert trainer_errors.SpecError in _leaves(TrainerError)
+
+
+OLD = "def train(run): ...\ndef predict(model, rows): return ['old'] * len(rows)\n"
+
+
+async def test_code_that_was_changed_is_not_run_any_more(
+    side: SideWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trainer's code is imported once by a process; one that has the old code is replaced."""
+    import torch
+
+    from traind.trainer.model.tensor_file import write_model
+
+    module = tmp_path / "edited_trainer.py"
+    module.write_text(OLD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = tmp_path / "model.pt"
+    write_model(model, {"weights": {"w": torch.zeros(1)}}, {"trainer": "mine"})
+    request = {"model_path": str(model), "trainer": "edited_trainer:train", "rows": [{"x": 1}]}
+    predict, check = "traind.trainer.model.model:predict_request", "traind.trainer.plugins:check_request"
+    assert (await side.call(predict, request))["predictions"] == ["old"]
+    assert (await side.call(check, {"trainer": "edited_trainer:train", "options": {"a": 1}}))["options"] is None
+    options = (
+        "import dataclasses\nfrom traind import Run\n@dataclasses.dataclass\nclass Options:\n    width: int = 1\n"
+    )
+    module.write_text(options + OLD.replace("'old'", "'new'").replace("run)", "run: Run[Options])"))
+    assert (await side.call(predict, request))["predictions"] == ["new"]
+    with pytest.raises(SpecError, match="no option `a`"):
+        await side.call(check, {"trainer": "edited_trainer:train", "options": {"a": 1}})
