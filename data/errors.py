@@ -1,6 +1,7 @@
-"""Why a table cannot be used. Imports nothing; the service and the worker both read the codes.
+"""Why a table cannot be used, and the root of all of traind's errors. Imports nothing; all processes read the codes.
 
-DataError             code               what happened
+TraindError           the root: beside these ServiceError (service/errors.py) and TrainerError (trainer/contract)
+`- DataError          code               what happened
 |- DatasetNotFound    dataset_not_found  no data set is registered under that name
 |- DatasetInUse       dataset_in_use     a job that is not finished uses that version
 |- DatasetTooLarge    dataset_too_large  the upload passed the size limit
@@ -21,15 +22,24 @@ class BadCell:
     message: str
 
 
-class DataError(Exception):
+class TraindError(Exception):
+    """What traind refuses or fails at: catch this for all of it. `code` is stable, `hint` says what to do."""
+
+    code = "traind_error"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class DataError(TraindError):
     """A table cannot be used. The message is a sentence for the user, naming line and column where known."""
 
     code = "data_error"
 
     def __init__(self, message: str, *, hint: str | None = None, cells: tuple[BadCell, ...] = ()) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        super().__init__(message, hint=hint)
         self.cells = cells
 
 

@@ -33,15 +33,13 @@ from traind.data import errors as data
 from traind.data.limits import DETAILS, DETAILS_CHARS, MESSAGE_CHARS, clipped
 
 
-class ServiceError(Exception):
+class ServiceError(data.TraindError):
     """The service refuses. `details` lists every problem as `{"loc": field, "msg": sentence}`."""
 
     code = "service_error"
 
     def __init__(self, message: str, *, hint: str | None = None, details: list[dict[str, Any]] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        super().__init__(message, hint=hint)
         self.details = details or []
 
 

@@ -5,13 +5,12 @@ CLI's `train` and embedding programs all call this, and nothing below it. No HTT
 """
 
 import asyncio
-import fcntl
 import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
@@ -19,7 +18,7 @@ from traind.service.curves import curve
 from traind.service.datasets import Datasets, Source
 from traind.service.engine.edits import Edit
 from traind.service.engine.engine import Engine
-from traind.service.errors import InvalidSpec, NotRunning, RootBusy
+from traind.service.errors import InvalidSpec, NotRunning
 from traind.service.executor.devices import find_devices
 from traind.service.executor.local import LocalExecutor
 from traind.service.jobs.job import ACTIVE, Job
@@ -29,6 +28,7 @@ from traind.service.models import QUICK_S, SLOW_S, Models
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.side import SideWorker
 from traind.service.results import Dataset, DatasetPage, EventPage, Figures, JobPage
+from traind.service.root_lock import RootLock
 from traind.service.settings import PRIVATE_UMASK, Layout, Settings, cache_dir
 from traind.service.threads import in_thread
 from traind.service.validation.explain import Problem
@@ -65,7 +65,7 @@ class TrainingService(Models):
         self.engine = Engine(self.settings, self.layout, executor)
         self.side: SideWorker
         self._datasets: Datasets
-        self._lock: IO[bytes] | None = None
+        self._lock: RootLock | None = None
         self.started_at = 0.0  # seconds since 1970
         self._opened = 0.0  # by the monotonic clock
 
@@ -85,7 +85,7 @@ class TrainingService(Models):
     async def __aenter__(self) -> Self:
         """Lock the root, settle what the last service left, start the workers."""
         self.layout.make(is_private=self.settings.private_root)
-        lock = _lock(self.layout)
+        lock = await in_thread(RootLock.take, self.layout.lock_path)
         try:
             await in_thread(self._server.start)
             self.side = SideWorker(self._server, self.layout.side_dir, memory_bytes=self.settings.worker_limit_bytes)
@@ -96,7 +96,7 @@ class TrainingService(Models):
         except BaseException:
             await self.engine.close()
             await in_thread(self._server.stop)
-            lock.close()
+            lock.release()
             raise
         self._lock = lock
         self.started_at, self._opened = time.time(), time.monotonic()
@@ -118,7 +118,7 @@ class TrainingService(Models):
             await self.side.close()
         finally:
             await in_thread(self._server.stop)
-            lock.close()
+            lock.release()
 
     async def submit(
         self, spec: TrainSpec | Checked | Mapping[str, Any] | None = None, *, job_id: str | None = None, **fields: Any
@@ -362,17 +362,3 @@ class TrainingService(Models):
     def _check_open(self) -> None:
         if self._lock is None:
             raise NotRunning("The service is not running.", hint="Use `async with TrainingService(...)`.")
-
-
-def _lock(layout: Layout) -> IO[bytes]:
-    """Take the root for this process; the lock goes with the returned file. Raises `RootBusy`."""
-    file = layout.lock_path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise RootBusy(
-            f"Another traind holds the root {layout.root}.",
-            hint="Speak to it with --server (or `traind.Client`), or choose another root.",
-        ) from None
-    return file

@@ -129,6 +129,7 @@ class Layout:
         self.jobs_dir = self.artifacts_dir / "jobs"
         self.database_path = self.artifacts_dir / "traind.db"
         self.lock_path = self.artifacts_dir / "traind.lock"
+        self.identity_path = self.artifacts_dir / "root.json"
         self.checkpoints_dir = self.artifacts_dir / "checkpoints"
         self.datasets_dir = self.artifacts_dir / "datasets"
         self.side_dir = self.artifacts_dir / "side"

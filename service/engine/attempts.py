@@ -19,7 +19,7 @@ import msgspec
 from traind.data.files import rename_durably
 from traind.service.engine.needs import need_of
 from traind.service.errors import DiskLow, StoreFailed
-from traind.service.executor.base import Ended, Executor, Frame, Inbox, Need, Worker
+from traind.service.executor.base import Beat, Ended, Executor, Frame, Inbox, Need, Worker
 from traind.service.jobs.job import ACTIVE, TERMINAL, Job
 from traind.service.jobs.outcomes import after_loss, after_outcome
 from traind.service.record.journal import Journal
@@ -33,6 +33,7 @@ from traind.service.recovery.checkpoint_files import (
 from traind.service.settings import Layout, Settings, cache_dir
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import AnyEvent, Checkpoint, State, Status
+from traind.trainer.contract.liveness import Liveness
 from traind.trainer.contract.spec import Assignment, Place
 
 LOG = logging.getLogger(__name__)
@@ -52,8 +53,7 @@ class Attempt:
     pause_reason: str = "user"
     killed_for: str | None = None  # grace, hang, max_seconds, loading: why we killed it
     timer: asyncio.TimerHandle | None = None
-    beat: int = -1  # the worker's last heartbeat
-    beat_at: float = field(default_factory=time.monotonic)  # when that was first heard
+    life: Liveness = field(default_factory=lambda: Liveness(beat_at=time.monotonic()))
     over: asyncio.Event = field(default_factory=asyncio.Event)  # its worker is gone
 
     def ask(self, verb: Verb, grace_s: float) -> None:
@@ -70,14 +70,14 @@ class Attempt:
         self.disarm()
         self.timer = asyncio.get_running_loop().call_later(grace_s, self.kill, "grace")
 
-    def silent_s(self) -> float:
-        """Return for how long the heart has stood still, while it was heard; 0 without a worker."""
-        if self.worker is None:
-            return 0.0
-        count, heard_at = self.worker.beat()
-        if count != self.beat:
-            self.beat, self.beat_at = count, heard_at
-        return max(0.0, heard_at - self.beat_at)
+    async def look(self, hang_s: float) -> Beat:
+        """Listen to the worker's heart; where it is silent, look whether it works."""
+        assert self.worker is not None
+        beat = self.worker.beat()
+        self.life.saw_beat(beat.number, beat.heard_at)
+        if self.life.is_suspicious(beat.heard_at, hang_s):
+            self.life.saw_cpu(await self.worker.cpu_s(), beat.heard_at)
+        return beat
 
     def kill(self, why: str) -> None:
         """End the worker at once."""

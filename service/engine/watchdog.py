@@ -6,11 +6,13 @@ there is room, and removes finished jobs that are no longer to be kept.
 
 import asyncio
 import logging
+import math
 import shutil
 import time
 
 from traind.service.engine.attempts import Attempt, Attempts
 from traind.service.errors import DiskLow, ServiceError
+from traind.service.executor.base import Beat
 from traind.service.jobs.job import Job
 from traind.service.record.journal import Journal
 from traind.service.settings import Layout, Settings
@@ -19,8 +21,8 @@ from traind.trainer.contract.events import State, Status
 
 LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
+ROOM_SHARE = 1.1  # of the file that found no room: its folder and the record grow, too
 SWEEP_EVERY_S = 60.0
-HANG_STEPS = 20  # a step may take this many times the mean of those before
 
 
 class Watchdog:
@@ -71,13 +73,14 @@ class Watchdog:
             job = self._journal.live.get(attempt.job_id)
             if job is None or attempt.worker is None or attempt.killed_for is not None:
                 continue
-            if (why := self._overdue(job, attempt, attempt.silent_s())) is not None:
+            beat = await attempt.look(self._settings.hang_s)
+            if (why := self._overdue(job, attempt, beat)) is not None:
                 LOG.warning("job %s attempt %s is killed: %s", job.job_id, attempt.number, why)
                 if why == "hang":
                     await attempt.worker.stacks()
                 attempt.kill(why)
 
-    def _overdue(self, job: Job, attempt: Attempt, silent_s: float) -> str | None:
+    def _overdue(self, job: Job, attempt: Attempt, beat: Beat) -> str | None:
         """Return why an attempt is to be killed now, or None."""
         now = self._journal.clock.now()
         in_state_s = now - (job.entered_at or now)
@@ -86,8 +89,9 @@ class Watchdog:
         limit = job.spec.max_seconds
         if limit is not None and job.ran_s + in_state_s > limit + self._settings.grace_s:
             return "max_seconds"
-        mean_step_s = max(0.0, in_state_s - silent_s) / max(1, attempt.beat)
-        return "hang" if silent_s > max(self._settings.hang_s, HANG_STEPS * mean_step_s) else None
+        life = attempt.life
+        mean_step_s = max(0.0, in_state_s - life.silent_s(beat.heard_at)) / max(1, beat.number)
+        return "hang" if life.is_hung(beat.heard_at, self._settings.hang_s, mean_step_s, beat.phase) else None
 
     async def _look_at_disk(self) -> None:
         was_low, self._is_disk_low = self._is_disk_low, self.free_bytes() < self._settings.disk_floor_bytes
@@ -103,7 +107,13 @@ class Watchdog:
 
     async def _go_on(self) -> None:
         """Queue the jobs again that paused for want of disk space."""
-        for job_id in [job.job_id for job in self._journal.live.values() if job.reason == "disk_full"]:
+        room = self.free_bytes() - self._settings.disk_floor_bytes
+        for waiting in [job for job in self._journal.live.values() if job.reason == "disk_full"]:
+            job_id = waiting.job_id
+            needs = math.ceil(ROOM_SHARE * (waiting.needs_bytes or 0))
+            if needs > room:  # beside what others are let go on with
+                continue
+            room -= needs
             async with self._journal.turn:
                 job = self._journal.live.get(job_id)
                 if job is not None and job.status is Status.PAUSED and job.reason == "disk_full":

@@ -39,6 +39,7 @@ class Beat(NamedTuple):
 
     number: int  # moves with each step
     heard_at: float  # by `time.monotonic`; it stands still while the worker cannot be reached
+    phase: int = 0  # `control.Phase`: what the job does meanwhile
 
 
 class Ended(Struct, frozen=True):
@@ -91,6 +92,12 @@ class Worker(Protocol):
 
     def kill(self) -> None:
         """End the job at once, with all that it started; `Ended` follows."""
+
+    async def cpu_s(self) -> float | None:
+        """Return the processor time that the job and what it started have used, in seconds; None: nobody knows.
+
+        Asked of silent workers only.
+        """
 
     async def stacks(self) -> str:
         """Return where all of its threads are, for a person to read; empty where it does not answer."""

@@ -23,6 +23,7 @@ from traind.service.processes.worker_process import WorkerProcess
 from traind.service.threads import finish, in_thread
 from traind.trainer.contract.control import SharedControl, Verb
 from traind.trainer.contract.events import AnyEvent, decode_event
+from traind.trainer.contract.process_tree import cpu_s
 from traind.trainer.contract.spec import Assignment
 
 BOOT_S = 120.0  # the first boot imports torch, from a cold disk perhaps
@@ -77,7 +78,11 @@ class LocalWorker:
 
     def beat(self) -> Beat:
         """Return the heartbeat: it moves with each step."""
-        return Beat(int(self._control.beat), time.monotonic())
+        return Beat(int(self._control.beat), time.monotonic(), int(self._control.phase))
+
+    async def cpu_s(self) -> float | None:
+        """Return the processor time of the process and all below it."""
+        return float(await in_thread(cpu_s, self.pid))
 
     def committed(self, cursor: int) -> None:
         """Keep nothing: what was read of the pipe is gone from it."""

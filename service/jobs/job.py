@@ -72,6 +72,10 @@ class Job(Struct, frozen=True, kw_only=True):
     """Epochs planned: as chosen where the spec says auto, or as extended by resume."""
     attempt: int = 0
     """Number of the newest attempt, from 1; 0 before the first."""
+    needs_bytes: int | None = None
+    """Size in bytes of the file for which there was no room; null unless it is paused for want of that room."""
+    disk_pauses: int = 0
+    """Times in a row that there was no room for a file, without a checkpoint in between."""
     crashes: int = 0
     """Deaths of the worker process that the server did not cause, since the last resume."""
     seq: int = 0
@@ -199,7 +203,7 @@ def apply(job: Job, event: AnyEvent) -> Job:
         case Epoch():
             changes = _epoch_ended(event)
         case Checkpoint():
-            changes = {"checkpoint": event.path}
+            changes = {"checkpoint": event.path, "disk_pauses": 0}
         case ControlRequested():
             changes = _asked(job, event)
         case Edited():
@@ -225,7 +229,10 @@ _MESSAGES = {
 def _entered(job: Job, event: State) -> dict[str, Any]:
     """Return what entering a state changes."""
     status, ts = event.status, event.ts
+    is_pause_for_room = status is Status.PAUSED and event.needs_bytes is not None
     changes: dict[str, Any] = {
+        "needs_bytes": event.needs_bytes,
+        "disk_pauses": job.disk_pauses + is_pause_for_room if event.reason != "resumed" else 0,
         "status": status,
         "message": event.message or _MESSAGES[status],
         "reason": event.reason,

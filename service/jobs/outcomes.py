@@ -11,6 +11,11 @@ import msgspec
 from traind.service.executor.base import Ended
 from traind.service.jobs.job import Job
 from traind.trainer.contract.events import Failure, State, Status
+from traind.trainer.contract.liveness import REMEDY
+
+DISK_TRIES = 5  # in a row, for one file
+LOOK = "The log of the job may say more; `resume` tries again from the last checkpoint."
+LOADING_REMEDY = "Give loading more time with the setting loading_s, or call run.start() when it is over."
 
 
 class AttemptRequests(Protocol):
@@ -35,8 +40,18 @@ def after_outcome(job: Job, said: State, pause_reason: str) -> State:
             return _disk_full("Paused until there is disk space")
         return State(status=Status.QUEUED, reason="resumed")
     if said.status is Status.FAILED and said.error is not None and said.error.code == "disk_full":
-        return _disk_full(said.error.message)
+        return _disk_full_while_writing(job, said)
     return said
+
+
+def _disk_full_while_writing(job: Job, said: State) -> State:
+    """Return PAUSED until there is the room that was wanting; FAILED where that has happened too often in a row."""
+    assert said.error is not None
+    needs = next((detail["needed_bytes"] for detail in said.error.details if "needed_bytes" in detail), None)
+    if job.disk_pauses + 1 >= DISK_TRIES:
+        message = f"{said.error.message} It was tried {DISK_TRIES} times."
+        return msgspec.structs.replace(said, error=msgspec.structs.replace(said.error, message=message))
+    return State(status=Status.PAUSED, reason="disk_full", message=said.error.message, needs_bytes=needs or 0)
 
 
 def after_loss(job: Job, loss: Ended, requests: AttemptRequests, *, has_checkpoint: bool) -> State:
@@ -83,22 +98,22 @@ def _as_requested(job: Job, requests: AttemptRequests | None, *, has_checkpoint:
 def _crashed(job: Job, loss: Ended, killed_for: str | None) -> State:
     """Return QUEUED for another try, or FAILED when there were enough."""
     cause = {
-        "hang": "The worker made no step for too long and was killed",
+        "hang": "The job was silent for too long: no step, no report, no beat, and hardly any work; it was ended",
         "loading": "The worker took too long to load its data and was killed",
     }.get(killed_for or "", _sentence(loss.message))
     if job.crashes + 1 < job.spec.max_attempts:
         return State(status=Status.QUEUED, reason="worker_died", message=f"{cause}; trying again")
+    hint = REMEDY if killed_for == "hang" else LOADING_REMEDY if killed_for == "loading" else LOOK
     if job.spec.max_attempts == 1:
-        return _failed("worker_killed", f"{cause}.", loss)
-    return _failed("crash_loop", f"{cause}, {job.crashes + 1} times; giving up.", loss)
+        return _failed("worker_killed", f"{cause}.", loss, hint)
+    return _failed("crash_loop", f"{cause}, {job.crashes + 1} times; giving up.", loss, hint)
 
 
 def _sentence(message: str) -> str:
     return message[:1].upper() + message[1:].rstrip(".") if message else "The worker ended without a word"
 
 
-def _failed(code: str, message: str, loss: Ended) -> State:
-    hint = "The log of the job may say more; `resume` tries again from the last checkpoint."
+def _failed(code: str, message: str, loss: Ended, hint: str = LOOK) -> State:
     return State(
         status=Status.FAILED,
         message=message,

@@ -35,6 +35,7 @@ from multiprocessing import (
 )
 from typing import IO, Any, ClassVar
 
+from traind.service.processes.descriptors import close, hold
 from traind.service.processes.fork_server_main import host_prefix, sweep_boot_dirs
 from traind.trainer.contract.process_tree import children, kill_tree
 
@@ -102,13 +103,15 @@ class ForkServer:
         self._keep_running()
         status_r, status_w = os.pipe()
         data_r, data_w = os.pipe()
+        hold(data_w)  # the child takes the host for dead when every copy of it is closed
         null = os.open(os.devnull, os.O_RDONLY)  # what children need not hold: the server's life, the host's tracker
         try:
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(f"/proc/self/fd/{self._address}")
                 reduction.sendfds(client, [data_r, status_w, null, null, *fds])
         except BaseException:
-            _close(status_r, data_w)
+            close(data_w)
+            os.close(status_r)
             raise
         finally:
             _close(data_r, status_w, null)
@@ -157,9 +160,10 @@ class ForkServer:
             path = f"/proc/self/fd/{place}/s"  # its own may be longer than a socket's address
             listener.bind(path)
             listener.listen()
-            self._address = os.open(path, os.O_PATH)
+            self._address = hold(os.open(path, os.O_PATH))
             os.close(place)
-            alive_r, self._alive = os.pipe()
+            alive_r, alive = os.pipe()
+            self._alive = hold(alive)
             self._boot_dir = tempfile.mkdtemp(prefix=host_prefix())
             code = (
                 f"import sys; sys.path[:] = {_sys_path()!r}; "
@@ -188,7 +192,7 @@ class ForkServer:
             shutil.rmtree(self._boot_dir, ignore_errors=True)
         for fd in (self._address, self._alive):
             if fd is not None:
-                os.close(fd)
+                close(fd)
         if self._log is not None:
             self._log.close()
         self._process = self._address = self._alive = self._log = self._boot_dir = None
@@ -201,6 +205,11 @@ def _sys_path() -> list[str]:
 def _close(*fds: int) -> None:
     for fd in fds:
         os.close(fd)
+
+
+def _let_go(life_line: int, *fds: int) -> None:
+    close(life_line)
+    _close(*fds)
 
 
 def is_supported() -> bool:
@@ -233,19 +242,19 @@ class _Popen(popen_forkserver.Popen):
             status, data_w = server.fork(self._fds)  # type: ignore[attr-defined]
         except OSError as error:
             raise BootFailed(f"the fork server is gone ({error}): {server.output()}") from error
-        parent_w = os.dup(data_w)  # the child takes the host for dead when every copy of it is closed
         try:
-            with open(data_w, "wb") as pipe:  # noqa: PTH123 - a descriptor
-                pipe.write(data)
+            while data:
+                data = data[os.write(data_w, data) :]
             self.pid = forkserver.read_signed(status)
             server.note_forked(self.pid)
             self.sentinel = os.pidfd_open(self.pid)
         except (OSError, EOFError) as error:
-            _close(status, parent_w)
+            close(data_w)
+            os.close(status)
             raise BootFailed(f"the fork server started no process: {server.output()}") from error
         self._status = status
         self._reading = threading.Lock()  # the pool's thread asks, and so do we
-        self.finalizer = util.Finalize(self, _close, (parent_w, self.sentinel, status))
+        self.finalizer = util.Finalize(self, _let_go, (data_w, self.sentinel, status))
 
     def _pickled(self, process_obj: "_Process") -> bytes:
         """Return what the child reads: no main module, no start method, no arguments of the host's."""

@@ -21,6 +21,7 @@ from traind.service.record.database import is_damage
 from traind.service.record.journal import Journal
 from traind.service.recovery.checkpoint_files import last_checkpoint, unreported_checkpoint
 from traind.service.recovery.rebuild import refill
+from traind.service.recovery.root_identity import Root
 from traind.service.settings import Layout
 from traind.trainer.contract.events import Log
 
@@ -35,15 +36,20 @@ async def rescue(journal: Journal, layout: Layout, executor: Executor) -> list[t
     layout.models_dir.mkdir(parents=True, exist_ok=True)
     layout.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     await asyncio.to_thread(sweep_temporaries, layout.models_dir)
+    root = await asyncio.to_thread(Root, layout.root, layout.identity_path)
+    if (story := root.story()) is not None:
+        LOG.warning("%s", story)
     if journal.store.is_new:
         await rebuild(journal)
     try:
-        return await _take_over(journal, layout, executor)
+        adopted = await _take_over(journal, layout, executor if root.is_own else None)
     except StoreFailed as error:
         if not is_damage(error.__cause__):
             raise
         await rebuild(journal, error.message)  # damaged where a quick look did not see it
-        return await _take_over(journal, layout, executor)
+        adopted = await _take_over(journal, layout, executor if root.is_own else None)
+    await asyncio.to_thread(root.note)
+    return adopted
 
 
 async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
@@ -105,7 +111,8 @@ async def settle(journal: Journal, layout: Layout, jobs: Iterable[Job]) -> None:
                 journal.status_files.entered(job)
 
 
-async def _take_over(journal: Journal, layout: Layout, executor: Executor) -> list[tuple[Job, Worker]]:
+async def _take_over(journal: Journal, layout: Layout, executor: Executor | None) -> list[tuple[Job, Worker]]:
+    """Take up what the last server left; without an executor its workers are those of another root."""
     await mend(journal, await journal.store.damaged(of_all=journal.store.is_checked))
     unfinished = await journal.store.unfinished()
     journal.live |= {job.job_id: job for job in unfinished}
@@ -114,11 +121,12 @@ async def _take_over(journal: Journal, layout: Layout, executor: Executor) -> li
         job = journal.live.get(leftover.job_id)
         attempt_dir = layout.attempt_dir(leftover.job_id, leftover.attempt)
         is_at_work = job is not None and job.status in ACTIVE and job.attempt == leftover.attempt
-        if is_at_work and (worker := await executor.adopt(leftover, attempt_dir)) is not None:
-            adopted[leftover.job_id] = worker
-            continue
-        if await executor.end_leftover(leftover):
-            LOG.warning("a worker of job %s outlived its server and was killed", leftover.job_id)
+        if executor is not None:
+            if is_at_work and (worker := await executor.adopt(leftover, attempt_dir)) is not None:
+                adopted[leftover.job_id] = worker
+                continue
+            if await executor.end_leftover(leftover):
+                LOG.warning("a worker of job %s outlived its server and was killed", leftover.job_id)
         await journal.store.worker_ended(leftover.job_id, leftover.attempt)
     await settle(journal, layout, [job for job in unfinished if job.job_id not in adopted])
     return [(journal.live[job_id], worker) for job_id, worker in adopted.items()]

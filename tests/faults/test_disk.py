@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_harness import Calm, Server, workload
+from fault_harness import Calm, Server, Workload, workload
 from judge import judge, left_behind
 from tally import Case, Tally, seeds, side_by_side
 
+HERE = Path(__file__).parent
 MIB = 2**20
 SWEEP_KIB = [0, 4, 16, 32, 64, 100, 150, 200, 300, 500, 700, 1_000, 1_500, 2_000, 3_000]
 SYNCS = [1, 2, 3, 4, 6, 9, 12, 16, 20, 25]  # with the sweep of both floors, forty
@@ -48,6 +49,41 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield mount
     for path in mounted:
         subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_a_checkpoint_that_does_not_fit_waits_for_its_room_and_is_not_tried_without_it(
+    small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More is free than the floor, and less than the checkpoint needs."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
+    disk = small_disk(160 * MIB)
+    ballast = disk / "ballast"
+    ballast.write_bytes(b"\0" * 110 * MIB)
+    flags = ("--disk-floor-bytes", str(4 * MIB), "--trainers", '{"big": "big_checkpoints:train"}')
+    server = Server(disk / "root", *flags)
+    server.start()
+    assert server.wait_up(), server.tail()
+    work = Workload([{"trainer": "big", "options": {"mebibytes": 60}}])
+    work.submit(server, "d")
+    (job_id,) = work.accepted
+    while server.status(job_id)["status"] != "PAUSED":
+        time.sleep(0.05)
+    job = server.status(job_id)
+    assert (job["reason"], job["attempt"], job["disk_pauses"]) == ("disk_full", 1, 1)
+    assert job["needs_bytes"] > 60 * MIB
+    assert "60." in job["message"]
+    for _ in range(3):  # some room, and still too little: nothing is tried
+        os.truncate(ballast, ballast.stat().st_size - 4 * MIB)
+        looked_until = time.monotonic() + 1.5
+        while time.monotonic() < looked_until:
+            assert server.status(job_id)["attempt"] == 1
+            time.sleep(0.1)
+    ballast.unlink()
+    server.wait_over([job_id])
+    job = server.status(job_id)
+    assert (job["status"], job["attempt"], job["needs_bytes"], job["disk_pauses"]) == ("COMPLETED", 2, None, 0)
+    server.kill()
+    assert server.left_behind() == []
 
 
 def filled_and_freed(case: Case, disk: Path, digests: list[str], left_bytes: int, floor_bytes: int) -> None:

@@ -148,10 +148,14 @@ def test_every_public_name_is_there_and_listed() -> None:
         "print(*traind.__all__)"
     )
     assert run_python(code).split() == [
-        "AutoModel", "BestModel", "Checkpoint", "Client", "ControlRequested", "Epoch", "FastModel", "Job",
-        "LinearModel", "Log", "Metric", "MlpModel", "Progress", "Run", "ServiceError", "State", "Status",
-        "SyncClient", "Synthetic", "TabmModel", "TrainSpec", "TrainingService", "Validation", "__version__",
-        "load_model", "run_trainer",
+        "AutoModel", "BadTable", "BestModel", "Checkpoint", "Client", "ControlRequested", "CursorAhead",
+        "DataError", "DatasetInUse", "DatasetNotFound", "DatasetTooLarge", "DiskLow", "Epoch", "FastModel",
+        "Forbidden", "IdTaken", "InvalidName", "InvalidSpec", "Job", "JobFinished", "JobNotFinished",
+        "JobNotFound", "LinearModel", "Log", "Metric", "MlpModel", "ModelNotReady", "NotResumable",
+        "NotRunning", "NotWaiting", "PredictionFailed", "Progress", "QueueFull", "RootBusy", "RootTooNew",
+        "Run", "ServiceError", "SideWorkerBusy", "SideWorkerFailed", "SlowWatcher", "State", "Status",
+        "StoreFailed", "SyncClient", "Synthetic", "TabmModel", "TrainSpec", "TraindError", "TrainerError",
+        "TrainingService", "Validation", "__version__", "load_model", "run_trainer",
     ]  # fmt: skip
 
 

@@ -14,16 +14,13 @@ TrainerError            code              what happened
 `- UserCodeError        trainer_error     the trainer's own code raised
 """
 
+from traind.data.errors import TraindError
 
-class TrainerError(Exception):
+
+class TrainerError(TraindError):
     """A job cannot go on. The message is a sentence for the user; `hint` says what to do, where that is known."""
 
     code = "trainer_error"
-
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 class SpecError(TrainerError):
@@ -55,9 +52,13 @@ class TimedOut(TrainerError):
 
 
 class DiskFull(TrainerError):
-    """A checkpoint or model could not be written for want of space."""
+    """A checkpoint or model of `needed_bytes` could not be written for want of space."""
 
     code = "disk_full"
+
+    def __init__(self, message: str, *, hint: str | None = None, needed_bytes: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.needed_bytes = needed_bytes
 
 
 class DiskFailed(TrainerError):

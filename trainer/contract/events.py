@@ -92,6 +92,8 @@ class State(Event, frozen=True, kw_only=True, omit_defaults=True, tag="state"):
     """False where the attempt goes on under other versions, device or threads, so not bit for bit."""
     epochs: int | None = None
     """Epochs planned: as chosen where the spec says auto, or as extended by resume."""
+    needs_bytes: int | None = None
+    """Of PAUSED for disk_full: size in bytes of the file for which there was no room; null: not known."""
     error: Failure | None = None
     """Why the job failed; null in every other state."""
     result: Result | None = None

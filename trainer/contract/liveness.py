@@ -66,5 +66,5 @@ def silence(silent_s: float) -> str:
 
 REMEDY = (
     "Call run.beat() in long work between two steps, put validation into `with run.aside():`, or give silent jobs "
-    "more time with the setting hang_s (now {hang_s:g} s). stacks.txt beside the checkpoints tells where it stood."
+    "more time with the setting hang_s (--hang-s 600, say). stacks.txt beside the checkpoints tells where it stood."
 )

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import io
 import re
+import shutil
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -80,7 +81,12 @@ def write_file(path: Path, data: bytes) -> None:
     except OSError as error:
         told = f"{path.name} could not be written: {error.strerror or error}"
         if error.errno in _NO_SPACE:
-            raise DiskFull(told, hint="Make room on the disk; the job goes on from its last checkpoint.") from error
+            needed, free = len(data) / 2**20, shutil.disk_usage(path.parent).free / 2**20
+            raise DiskFull(
+                f"{told}: it has {needed:,.1f} MiB, and {free:,.1f} are free.",
+                hint="Make room on the disk; the job goes on from its last checkpoint.",
+                needed_bytes=len(data),
+            ) from error
         raise DiskFailed(told, hint="Check the disk, then resume the job.") from error
 
 

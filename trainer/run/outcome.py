@@ -8,7 +8,7 @@ import torch
 
 from traind.data.errors import DataError, sentence
 from traind.trainer.contract.control import Control, Verb
-from traind.trainer.contract.errors import SpecError, TrainerError, UserCodeError
+from traind.trainer.contract.errors import DiskFull, SpecError, TrainerError, UserCodeError
 from traind.trainer.contract.events import Failure, Result, State, Status
 from traind.trainer.contract.spec import Place, TrainSpec
 from traind.trainer.contract.values import text
@@ -102,6 +102,9 @@ def _failure_of(error: BaseException) -> Failure:
         case SpecError():
             details: list[dict[str, Any]] = [{"loc": error.field, "msg": error.message}] if error.field else []
             return Failure(code=error.code, message=error.message, hint=error.hint, details=details)
+        case DiskFull():
+            room: list[dict[str, Any]] = [{"loc": "disk", "msg": error.message, "needed_bytes": error.needed_bytes}]
+            return Failure(code=error.code, message=error.message, hint=error.hint, details=room)
         case UserCodeError():
             return Failure(code=error.code, message=error.message, hint=error.hint, output=_tail(error))
         case TrainerError():

@@ -34,9 +34,7 @@ def watched(run: Run[Any], hang_s: float) -> Iterator[None]:
                 seen.saw_cpu(cpu_s(os.getpid()), now)
             mean_step_s = max(0.0, seen.beat_at - started) / max(1, seen.beat)
             if seen.is_hung(now, hang_s, mean_step_s, run.control.phase):
-                run.log(
-                    f"{silence(seen.silent_s(now))}. A service would end it. {REMEDY.format(hang_s=hang_s)}", "error"
-                )
+                run.log(f"{silence(seen.silent_s(now))}. A service would end it. {REMEDY}", "error")
                 return
 
     watcher = threading.Thread(target=watch, name="traind-rehearsal", daemon=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pytest
 
 from traind.service.executor.base import Ended
-from traind.service.jobs.job import Job
-from traind.service.jobs.outcomes import after_loss, after_outcome, after_restart
-from traind.trainer.contract.events import Failure, State, Status
+from traind.service.jobs.job import Job, apply
+from traind.service.jobs.outcomes import DISK_TRIES, after_loss, after_outcome, after_restart
+from traind.trainer.contract.events import Checkpoint, Failure, State, Status
 from traind.trainer.contract.spec import TrainSpec
 
 LOSS = Ended("died", "the worker was killed by signal 9", output="last words")
@@ -130,3 +130,18 @@ def test_after_a_restart_a_recorded_verb_is_kept(
     requested: str | None, has_checkpoint: bool, expected: Status
 ) -> None:
     assert after_restart(job(requested), has_checkpoint=has_checkpoint).status is expected
+
+
+def test_a_file_without_room_is_waited_for_a_bounded_number_of_times():
+    one = Job(job_id="a", created_at=0.0, spec=TrainSpec(), status=Status.RUNNING, attempt=1)
+    full = Failure(code="disk_full", message="No room.", details=[{"loc": "disk", "needed_bytes": 5}])
+    states = []
+    for _ in range(DISK_TRIES):
+        states.append(after_outcome(one, State(status=Status.FAILED, error=full), "user"))
+        one = apply(one, states[-1])
+    assert [state.status for state in states] == [Status.PAUSED] * (DISK_TRIES - 1) + [Status.FAILED]
+    assert (states[0].reason, states[0].needs_bytes) == ("disk_full", 5)
+    assert states[-1].error is not None
+    assert f"tried {DISK_TRIES} times" in states[-1].error.message
+    saved = apply(one, Checkpoint(attempt=1, step=1, path="a.pt"))
+    assert saved.disk_pauses == 0

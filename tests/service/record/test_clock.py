@@ -9,6 +9,7 @@ from stores import opened
 from traind.service.engine.attempts import Attempt
 from traind.service.engine.watchdog import Watchdog
 from traind.service.errors import JobNotFound
+from traind.service.executor.base import Beat
 from traind.service.jobs.job import Job
 from traind.service.record.clock import Clock
 from traind.service.record.feed import Feed
@@ -111,13 +112,13 @@ async def test_limits_and_ages_count_the_time_that_passed(
         job = Job(job_id="runs", created_at=journal.clock.now(), spec=spec)
         job = await journal.record(job, State(status=Status.LOADING, attempt=1))
         machine.wall += jump_s
-        attempt = Attempt("runs", 1, beat=100)
-        assert watchdog._overdue(job, attempt, 0.0) is None
+        attempt, beat = Attempt("runs", 1), Beat(100, 0.0)
+        assert watchdog._overdue(job, attempt, beat) is None
         job = await journal.record(job, State(status=Status.RUNNING, attempt=1, ts=machine.wall))
         machine.wall += jump_s
-        assert watchdog._overdue(job, attempt, 0.0) is None
+        assert watchdog._overdue(job, attempt, beat) is None
         machine.pass_by(41.0)
-        assert watchdog._overdue(job, attempt, 0.0) == "max_seconds"
+        assert watchdog._overdue(job, attempt, beat) == "max_seconds"
     await watchdog._sweep()
     assert await journal.job("done") == done
     machine.pass_by(DAY_S)
