@@ -8,7 +8,7 @@ BENCH := .venv/.ready-to-compare
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format tables bench faults e2e wheel clean
+.PHONY: help demo run test check format tables bench faults cluster e2e wheel clean
 
 help: ## list these targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
@@ -39,6 +39,10 @@ bench: $(BENCH) ## what is measured, as tables; ONLY=name for one of them
 
 faults: $(DEV) ## the long fault runs, with their counts and seeds; SEEDS= replays some, ARGS= goes to pytest
 	$(BIN)/python -m pytest -m faults -s $(ARGS)
+
+cluster: $(DEV) ## jobs on a real Ray cluster of three nodes, started on this machine for it; ARGS= goes to pytest
+	$(PIP) --no-build-isolation --editable '.[ray]'
+	$(BIN)/python tests/cluster/with_cluster.py $(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
 
 e2e: $(DEV) ## the page in a real Chromium
 	$(BIN)/python -m pytest -m "" tests/e2e $(ARGS)

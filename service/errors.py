@@ -16,6 +16,7 @@ ServiceError
 |- QueueFull          queue_full         too many jobs wait
 |- TooMany            too_many           there are as many data sets, aliases or exports as there may be
 |- DiskLow            disk_full          less space is left than the floor
+|- ExecutorRefused    executor_refused   what is to run jobs is not there, or is not to be trusted
 |- RootBusy           root_busy          another server holds the root
 |- RootTooNew         root_too_new       the root was written by a newer traind
 |- StoreFailed        store_failed       the database could not be written
@@ -131,6 +132,12 @@ class DiskLow(ServiceError):
     """Less space is left than the floor."""
 
     code = "disk_full"
+
+
+class ExecutorRefused(ServiceError):
+    """Jobs cannot be run as the settings say: Ray is not installed, its cluster lets anyone in, or the like."""
+
+    code = "executor_refused"
 
 
 class RootBusy(ServiceError):

@@ -19,8 +19,7 @@ from traind.service.datasets import Datasets, Source
 from traind.service.engine.edits import Edit
 from traind.service.engine.engine import Engine
 from traind.service.errors import InvalidSpec, NotRunning
-from traind.service.executor.devices import find_devices
-from traind.service.executor.local import LocalExecutor
+from traind.service.executor.choice import executor_of
 from traind.service.jobs.job import ACTIVE, Job
 from traind.service.jobs.listing import Filters, Listing
 from traind.service.logs import read_logs
@@ -56,13 +55,7 @@ class TrainingService(Models):
         self.settings = Settings.check(root=root, **settings)
         self.layout = Layout(self.settings.root)
         self._server = ForkServer(umask=PRIVATE_UMASK if self.settings.private_root else -1)
-        executor = LocalExecutor(
-            self._server,
-            count=self.settings.slot_count,
-            memory_bytes=self.settings.worker_limit_bytes,
-            find_devices=lambda: find_devices(self.settings.devices),
-        )
-        self.engine = Engine(self.settings, self.layout, executor)
+        self.engine = Engine(self.settings, self.layout, executor_of(self.settings, self.layout.root, self._server))
         self.side: SideWorker
         self._datasets: Datasets
         self._lock: RootLock | None = None
@@ -95,6 +88,7 @@ class TrainingService(Models):
             await self.engine.open()
         except BaseException:
             await self.engine.close()
+            await self.engine.executor.close()
             await in_thread(self._server.stop)
             lock.release()
             raise
@@ -305,6 +299,7 @@ class TrainingService(Models):
             "uptime_s": round(time.monotonic() - self._opened, 3),
             "is_ready": not problems and (executor.is_ready or executor.busy > 0),
             "problems": problems,
+            "cluster": executor.cluster,
         }
 
     @property

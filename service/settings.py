@@ -7,7 +7,7 @@ import logging
 import os
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -52,6 +52,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Jobs that train at once; null: one for each core."""
     devices: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda:[0-9]{1,2}(, ?cuda:[0-9]{1,2})*)\Z")] = "auto"
     """GPUs that jobs may have, one job each: auto (all), cpu (none), or a list such as cuda:0,cuda:1."""
+    executor: Literal["local", "ray"] = "local"
+    """Who runs jobs: processes of this machine, or a Ray cluster."""
+    ray_address: str | None = None
+    """The head of the Ray cluster, as host:port."""
+    ray_insecure: bool = False
+    """Use a cluster beyond this machine that asks nobody for a token."""
+    ray_node_dir: str | None = None
+    """Folder in which the nodes keep files; null: their folder for temporary ones."""
+    ray_lease_s: Annotated[float, Meta(ge=3.0)] = 60.0
+    """Seconds without a word from the server after which a job on a cluster writes a checkpoint and leaves."""
     trainers: dict[str, str] = {}
     """Trainers of your own, as {"name": "package.module:function"}."""
     grace_s: Seconds = 30.0

@@ -263,6 +263,8 @@ class Attempts:
         attempt = self._by_worker.get(worker)
         if isinstance(event, Ended):
             await self._ended(attempt, event)
+            if cursor is not None:
+                worker.committed(cursor)
         elif attempt is not None and isinstance(event, State) and event.status in OUTCOMES:
             await self._outcome(attempt, event, cursor)
         else:

@@ -95,6 +95,7 @@ class Engine:
         await self.executor.start(inbox, self.attempts.wake)
         for job, worker in await rescue(self.journal, self.layout, self.executor):
             self.attempts.adopt(job, worker)
+        self.executor.recovered()
         for name, work in (
             ("dispatch", self.attempts.dispatch()),
             ("drain", self.attempts.drain()),

@@ -34,6 +34,34 @@ class Wait(Struct, frozen=True):
     is_final: bool = False  # and none ever will while this server runs: the job is not accepted
 
 
+class NodeInfo(Struct, frozen=True):
+    """One machine that jobs may run on."""
+
+    name: str
+    """Its host name and address."""
+    cores: float
+    """Cores in all."""
+    gpus: float
+    """GPUs in all."""
+    seats: int
+    """Slots of this service that are there now, idle ones included."""
+    busy: int
+    """Of these, those with a job."""
+
+
+class ClusterInfo(Struct, frozen=True):
+    """The machines behind an executor that has more than its own."""
+
+    is_joined: bool
+    """Whether the service is connected to the cluster now."""
+    gateway_starts: int
+    """How often the process that connects it was started."""
+    waiting_seats: int
+    """Slots that were asked for and that no node has room for yet."""
+    nodes: tuple[NodeInfo, ...]
+    """The machines that are alive."""
+
+
 class Beat(NamedTuple):
     """A worker's heartbeat as it was last heard."""
 
@@ -137,8 +165,15 @@ class Executor(Protocol):
     def lost(self) -> Mapping[str, int]:
         """How many workers died without a job, by what they did then."""
 
+    @property
+    def cluster(self) -> ClusterInfo | None:
+        """The machines it uses; None: this one alone."""
+
     async def start(self, inbox: Inbox, on_change: Callable[[], None]) -> None:
         """Begin to offer workers; `on_change` is called whenever there may be more room. Returns soon."""
+
+    def recovered(self) -> None:
+        """Take note that every leftover has been adopted or ended: what else was the last server's may go."""
 
     async def close(self) -> None:
         """End every worker that is left and release everything; twice is no error, and without `start` neither."""

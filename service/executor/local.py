@@ -100,11 +100,18 @@ class LocalExecutor:
     def _taken(self) -> list[Device]:
         return [worker.device for worker in self._busy if worker.device is not None]
 
+    @property
+    def cluster(self) -> None:
+        """This machine alone."""
+
     async def start(self, inbox: Inbox, on_change: Callable[[], None]) -> None:
         """Look for GPUs and start the first workers; raises `NoSuchDevice`."""
         self._devices = await in_thread(self._find_devices)
         self._inbox, self._on_change = inbox, on_change
         self._refill()
+
+    def recovered(self) -> None:
+        """Nothing is left that the record did not name."""
 
     def why(self, need: Need) -> Wait | None:
         """Return why a job of this need has to wait; None: there is room."""

@@ -24,7 +24,7 @@ async def health(request: web.Request) -> web.Response:
         problems = " ".join(state["problems"]) or "The workers are starting."
         raise NotReady(f"Not ready: {problems}")
     slots = SlotsInUse(state["slots"]["busy"], state["slots"]["total"])
-    parts = {name: state[name] for name in ("queued", "uptime_s", "is_ready", "problems")}
+    parts = {name: state[name] for name in ("queued", "uptime_s", "is_ready", "problems", "cluster")}
     return answer(HealthAnswer(version=VERSION, slots=slots, **parts))
 
 

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from traind.service.executor.base import ClusterInfo
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Listing, Named, OfDataset, OfStudy, OfTrainer, Sort, Tag
 from traind.service.results import Alias, Comparison, Dataset, IfBetter, Score
@@ -355,6 +356,8 @@ class HealthAnswer(Answer, frozen=True, kw_only=True):
     uptime_s: float
     is_ready: bool
     problems: list[str]
+    cluster: ClusterInfo | None = None
+    """The machines of a Ray cluster; null: this one alone."""
 
 
 class PreviewAnswer(Answer, frozen=True, kw_only=True):

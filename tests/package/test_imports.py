@@ -11,7 +11,7 @@ import pytest
 
 ROOMS = ("data", "trainer", "service")
 LIGHT = {"traind.trainer.contract"}  # what service may import of trainer
-HEAVY = {"torch", "polars", "numpy"}
+HEAVY = {"torch", "polars", "numpy", "ray"}
 REPOSITORY = Path(__file__).parents[2]
 
 

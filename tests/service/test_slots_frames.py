@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from traind.trainer.contract.events import AnyEvent, Epoch, Log, Progress, State, Status, decode_event
-from traind.trainer.worker.outbox import HEADER_BYTES, WAITING_MAX, Outbox, framed, merged
+from traind.trainer.contract.events import AnyEvent, Epoch, Log, Progress, State, Status, decode_event, merged
+from traind.trainer.worker.outbox import HEADER_BYTES, WAITING_MAX, Outbox, framed
 
 
 @pytest.fixture

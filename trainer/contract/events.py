@@ -233,3 +233,13 @@ def decode_event(data: bytes | str) -> AnyEvent:
     """Return the event in one JSON object, or raise `msgspec.ValidationError`."""
     event: AnyEvent = _decoder.decode(data)
     return event
+
+
+def merged(earlier: Progress, later: Progress) -> Progress:
+    """Return `later` with the loss of both: the mean over the steps since the event before `earlier`.
+
+    A progress event does not say how many steps it covers; both are taken to cover as many.
+    """
+    if later.diverged or earlier.diverged or earlier.loss is None or later.loss is None:
+        return msgspec.structs.replace(later, diverged=later.diverged or earlier.diverged)
+    return msgspec.structs.replace(later, loss=(earlier.loss + later.loss) / 2)

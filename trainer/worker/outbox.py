@@ -11,9 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 
-import msgspec
-
-from traind.trainer.contract.events import AnyEvent, Log, Metric, Progress, encode_event
+from traind.trainer.contract.events import AnyEvent, Log, Metric, Progress, encode_event, merged
 
 HEADER_BYTES = 4  # the length of the event that follows, big endian
 WAITING_MAX = 10_000  # beyond that many, custom numbers and log lines are dropped, and counted
@@ -113,13 +111,3 @@ def framed(event: AnyEvent) -> bytes:
     """Return the event as it goes through the pipe."""
     payload = encode_event(event)
     return len(payload).to_bytes(HEADER_BYTES) + payload
-
-
-def merged(earlier: Progress, later: Progress) -> Progress:
-    """Return `later` with the loss of both: the mean over the steps since the event before `earlier`.
-
-    A progress event does not say how many steps it covers; both are taken to cover as many.
-    """
-    if later.diverged or earlier.diverged or earlier.loss is None or later.loss is None:
-        return msgspec.structs.replace(later, diverged=later.diverged or earlier.diverged)
-    return msgspec.structs.replace(later, loss=(earlier.loss + later.loss) / 2)

@@ -19,7 +19,15 @@ HOMES = (
     "traind.service.http.errors",
 )
 LEAVES = [leaf for root in ROOTS for leaf in leaves(root) if leaf.__module__ in HOMES]
-AT_START = {"root_busy", "root_too_new", "port_in_use", "token_needed", "bad_tokens", "service_error"}
+AT_START = {
+    "executor_refused",
+    "root_busy",
+    "root_too_new",
+    "port_in_use",
+    "token_needed",
+    "bad_tokens",
+    "service_error",
+}
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.__name__)

@@ -1,0 +1,221 @@
+"""What the server and its gateway say to each other: msgpack structs in frames on a socket pair.
+
+The server sends `Call`s, each answered by one `Answer`; everything else comes from the gateway unasked. Imports
+no Ray: both sides of it, and the seats, share these names.
+"""
+
+import asyncio
+import hashlib
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+HEADER_BYTES = 4  # the length of the frame that follows, big endian
+LEASE_S = 60.0  # a seat that nobody has asked for this long has its job checkpoint and leave
+KEEP_S = 600.0  # and keeps what it has for this long after that
+GRACE_S = 30.0  # beyond the lease, until the server takes a silent seat for lost
+
+
+class SeatNeed(Struct, frozen=True):
+    """The resources that a seat holds for as long as it is there."""
+
+    cpus: int = 1
+    """Cores, one a thread of torch."""
+    gpus: int = 0
+    """GPUs."""
+    memory_bytes: int | None = None
+    """Memory that Ray sets aside; None: none."""
+
+
+class Node(Struct, frozen=True):
+    """One machine of the cluster, as Ray describes it."""
+
+    node_id: str
+    """Ray's name of the node."""
+    name: str
+    """Its host name and address."""
+    cpus: float
+    """Cores in all."""
+    gpus: float
+    """GPUs in all."""
+    memory_bytes: float
+    """Memory that Ray gives out, in all."""
+
+
+class Cluster(Struct, frozen=True, tag=True):
+    """The machines that are alive, and what all of them together have left."""
+
+    nodes: tuple[Node, ...] = ()
+    free_cpus: float = 0.0
+    """Cores that nobody holds."""
+    free_gpus: float = 0.0
+    """GPUs that nobody holds."""
+
+
+class Call(Struct, frozen=True, tag=True):
+    """Something the gateway shall do: a method of its, by name."""
+
+    number: int
+    method: str
+    arguments: dict[str, Any]
+
+
+class Answer(Struct, frozen=True, tag=True):
+    """What came of a call: its value, or why it failed."""
+
+    number: int
+    value: Any = None
+    error: str | None = None
+    is_silence: bool = False
+    """Nobody answered: it may have been done, or may be done yet."""
+
+
+class Connected(Struct, frozen=True, tag=True):
+    """The gateway has joined the cluster."""
+
+    ray: str
+    """Ray's version."""
+    python: str
+    """Python's version."""
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """The gateway could not join the cluster and ends; `message` says why, `is_final` that trying again is vain."""
+
+    message: str
+    is_final: bool = False
+
+
+class Trouble(Struct, frozen=True, tag=True):
+    """Something is wrong with the cluster; the next `Cluster` says that it is over."""
+
+    message: str
+
+
+class Heard(Struct, frozen=True, tag=True):
+    """A seat has answered; `beat` is its job's heartbeat."""
+
+    seat: str
+    beat: int
+
+
+class Told(Struct, frozen=True, tag=True):
+    """A seat's job said something; what it is about has been brought here. `event` is JSON."""
+
+    seat: str
+    job_id: str
+    attempt: int
+    cursor: int
+    event: bytes
+
+
+class Over(Struct, frozen=True, tag=True):
+    """A seat's job has ended; `ended` is an `executor.base.Ended` as plain values."""
+
+    seat: str
+    job_id: str
+    attempt: int
+    cursor: int
+    ended: dict[str, Any]
+
+
+class SeatLost(Struct, frozen=True, tag=True):
+    """A seat is gone, and its job with it. `is_out_of_memory`: Ray ended it to save its node."""
+
+    seat: str
+    message: str
+    is_out_of_memory: bool = False
+
+
+Message = Call | Answer | Connected | Refused | Cluster | Trouble | Heard | Told | Over | SeatLost
+
+
+class SeatConfig(Struct, frozen=True):
+    """What a seat is told when it is made."""
+
+    name: str
+    root: str
+    """Which service's: the name of its folder on the node."""
+    folder: str | None
+    """Where a node keeps files; None: its folder for temporary ones."""
+    worker_memory_bytes: int | None = None
+    """What one job may allocate; None: no limit."""
+    lease_s: float = LEASE_S
+    """Without a question for so many seconds the job leaves."""
+    keep_s: float = KEEP_S
+    """So many seconds later the seat goes too."""
+    gpus: int = 0
+    """GPUs that the seat holds."""
+    run: str = "traind.trainer.run.attempt:run"
+    """`module:function` that carries out a job."""
+    code: str | None = None
+    """Sha256 of the archive of own trainers; None: none is sent."""
+
+
+class GatewayConfig(Struct, frozen=True):
+    """What a gateway is told when it is started."""
+
+    address: str
+    """`host:port` of the cluster's head."""
+    namespace: str
+    """Which service's seats these are."""
+    is_insecure: bool = False
+    """Take a cluster that asks nobody for a token."""
+
+
+class Hello(Struct, frozen=True):
+    """What a seat says of itself, once it is ready."""
+
+    node_id: str
+    host: str
+    pid: int
+    free_bytes: int
+    """Room on the disk where it keeps files."""
+    versions: dict[str, str]
+    """Traind, python, torch: as installed on the node."""
+
+
+class Taken(Struct, frozen=True):
+    """What a seat answers to `take`."""
+
+    beat: int
+    events: list[tuple[int, bytes]] = []  # (cursor, JSON), in order
+    ended: dict[str, Any] | None = None  # once, after the last event
+    ended_at: int = 0  # the cursor of `ended`
+    output: bytes = b""  # what the job printed since the last time
+    output_from: int = 0  # where in the file that goes; 0 with content: the file is begun anew
+
+
+class Held(Struct, frozen=True):
+    """A checkpoint that a seat has set aside to be read."""
+
+    name: str
+    size_bytes: int
+    manifest: bytes  # what stands beside it, as it is; it says the sha256
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Message).decode
+
+
+def framed(message: Message) -> bytes:
+    """Return the message as it goes through the socket."""
+    body = _encode(message)
+    return len(body).to_bytes(HEADER_BYTES) + body
+
+
+async def read_message(reader: asyncio.StreamReader) -> Message:
+    """Return the next message. Raises `asyncio.IncompleteReadError` at the end."""
+    size = int.from_bytes(await reader.readexactly(HEADER_BYTES))
+    message: Message = _decode(await reader.readexactly(size))
+    return message
+
+
+def namespace_of(root: Path) -> str:
+    """Return the name under which the seats of a root's service are known: another one for a copy of the root."""
+    place = f"{socket.gethostname()}:{root.resolve()}:{os.getuid()}"
+    return f"traind-{hashlib.sha256(place.encode()).hexdigest()[:16]}"

@@ -1,0 +1,141 @@
+"""What one seat's job says, on its way to the server: taken by cursor, its files brought here first.
+
+One task takes, so that the heartbeat is known whatever else goes on; one passes on, in order. Runs in the gateway.
+"""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from traind.service.executor.ray.protocol import Heard, Held, Message, Over, SeatLost, Taken, Told
+from traind.service.executor.ray.seat_handle import SeatGone, SeatHandle, SeatRefused, SeatSilent
+from traind.service.executor.ray.transfer import NotWhole, append_output, mirror_checkpoints, pull
+from traind.service.threads import in_thread
+from traind.trainer.contract.events import AnyEvent, Checkpoint, State, decode_event, encode_event
+
+WAIT_S = 1.0  # a seat answers at least this often, with its heartbeat
+RETRY_S = 0.5
+AHEAD = 8  # answers taken while the files of the first are still under way
+TRIES = 5  # for a file that does not arrive whole
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Relay:
+    """One attempt on one seat, from a cursor on until its end or the seat's."""
+
+    def __init__(self, seat: SeatHandle, job: tuple[str, int], attempt_dir: Path, after: int, send: Send) -> None:
+        self.committed = after  # the server will not ask for these again
+        self._seat = seat
+        self._job = job
+        self._folder = attempt_dir
+        self._after = after
+        self._send = send
+        self._taken: asyncio.Queue[Taken] = asyncio.Queue(AHEAD)
+
+    async def run(self) -> None:
+        """Pass on everything, in order, and the end; or that the seat is gone."""
+        taking = asyncio.create_task(self._take(), name=f"traind-take {self._seat.name}")
+        passing = asyncio.create_task(self._pass_on(), name=f"traind-pass {self._seat.name}")
+        try:
+            await asyncio.wait({taking, passing}, return_when=asyncio.FIRST_EXCEPTION)
+            for task in (taking, passing):
+                if task.done() and (error := task.exception()) is not None:
+                    raise error
+        except SeatGone as gone:
+            await self._send(SeatLost(self._seat.name, str(gone), gone.is_out_of_memory))
+        except (SeatRefused, NotWhole) as error:
+            await self._send(SeatLost(self._seat.name, str(error)))
+        finally:
+            for task in (taking, passing):
+                task.cancel()
+
+    async def _take(self) -> None:
+        await self._patiently("rewind_output")
+        while True:
+            if self._taken.full():
+                await self._send(Heard(self._seat.name, await self._patiently("beat")))
+                await asyncio.sleep(RETRY_S)
+                continue
+            answer = await self._patiently("take", self._after, self.committed, WAIT_S)
+            taken = msgspec.msgpack.decode(answer, type=Taken)
+            await self._send(Heard(self._seat.name, taken.beat))
+            self._after = taken.events[-1][0] if taken.events else self._after
+            if taken.events or taken.output or taken.ended is not None:
+                await self._taken.put(taken)
+            if taken.ended is not None and not taken.output:
+                return
+
+    async def _pass_on(self) -> None:
+        while True:
+            taken = await self._taken.get()
+            if taken.output:
+                await self._persistently(
+                    in_thread, append_output, self._folder / "output.log", taken.output_from, taken.output
+                )
+            events = [(cursor, decode_event(body)) for cursor, body in taken.events]
+            if any(isinstance(event, Checkpoint) for _, event in events):
+                await self._persistently(self._bring_checkpoints)
+            for cursor, event in events:
+                here = await self._persistently(self._brought, event)
+                await self._send(Told(self._seat.name, *self._job, cursor, encode_event(here)))
+            if taken.ended is not None and not taken.output:
+                await self._persistently(self._bring_others)
+                await self._send(Over(self._seat.name, *self._job, taken.ended_at, taken.ended))
+                return
+
+    async def _bring_checkpoints(self) -> None:
+        held = msgspec.msgpack.decode(await self._patiently("hold"), type=list[Held])
+        await mirror_checkpoints(self._read, held, self._folder)
+        await self._patiently("release")
+
+    async def _bring_others(self) -> None:
+        """Bring what the job left beside checkpoints; the last of those may not have been told."""
+        await self._bring_checkpoints()
+        for name, size_bytes in await self._patiently("others"):
+            if not name.startswith("checkpoint-") and not (self._folder / name).exists() and name != "model.pt":
+                await pull(self._read, name, size_bytes, self._folder / name)
+
+    async def _brought(self, event: AnyEvent) -> AnyEvent:
+        """Return the event with paths of this machine, what it is about being here."""
+        if isinstance(event, Checkpoint):
+            return msgspec.structs.replace(event, path=str(self._folder / Path(event.path).name))
+        if isinstance(event, State) and event.result is not None and event.result.model_path is not None:
+            name = Path(event.result.model_path).name
+            size_bytes, digest = await self._patiently("digest", name)
+            await pull(self._read, name, size_bytes, self._folder / name, digest)
+            result = msgspec.structs.replace(event.result, model_path=str(self._folder / name))
+            return msgspec.structs.replace(event, result=result)
+        return event
+
+    async def _read(self, name: str, offset: int, size: int) -> bytes:
+        data: bytes = await self._patiently("read", name, offset, size)
+        return data
+
+    async def _patiently(self, method: str, *args: object) -> Any:
+        """Call a method about the job, again while the seat is silent: the server decides when it is lost."""
+        while True:
+            try:
+                return await self._seat.call(method, *self._job, *args)
+            except SeatSilent:
+                await asyncio.sleep(RETRY_S)
+                if method == "take":  # its answer may have been lost, and with it what the job printed
+                    with contextlib.suppress(SeatSilent):
+                        await self._seat.call("rewind_output", *self._job)
+
+    async def _persistently(self, work: Callable[..., Awaitable[Any]], *args: object) -> Any:
+        """Do something with our own disk, again and again while that has no room or the like."""
+        tries = 0
+        while True:
+            try:
+                return await functools.partial(work, *args)()
+            except OSError:
+                await asyncio.sleep(RETRY_S)
+            except NotWhole:
+                tries += 1
+                if tries == TRIES:
+                    raise

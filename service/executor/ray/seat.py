@@ -1,0 +1,335 @@
+"""A seat: one slot on a node of the cluster, where traind's own fork server and workers run unchanged.
+
+The gateway makes it as a detached, named actor of Ray, so that it outlives gateway and server. It serves one job
+after the other, each in a fresh process. Every method that is about a job names it with its attempt and is refused
+for any other: that is the fence. Without a question for as long as its lease it has its job checkpoint and leave,
+keeps what the job said and wrote for a while, and then goes.
+"""
+
+import asyncio
+import contextlib
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from traind.service.executor.base import Ended
+from traind.service.executor.local_worker import LocalWorker
+from traind.service.executor.ray.node_files import NodeFiles
+from traind.service.executor.ray.protocol import LEASE_S, Hello, SeatConfig, Taken
+from traind.service.executor.ray.tape import Tape
+from traind.service.processes.fork_server import BootFailed, ForkServer
+from traind.service.settings import cache_dir
+from traind.service.threads import in_thread
+from traind.trainer.contract.control import Verb
+from traind.trainer.contract.spec import Assignment, Place
+
+T = TypeVar("T")
+EARLIER = "earlier"  # the folder, beside the attempt's, with the checkpoint to go on from
+OUTPUT_BYTES = 262_144  # of what a job printed, with each answer
+LOOK_EVERY_S = 1.0
+LINGER_S = 0.02  # events that come soon after the first go with it
+
+
+class FencedOff(Exception):
+    """The seat has another job, or another attempt of it."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """The seat's one job: whose, by whom, and what it said."""
+
+    job_id: str
+    attempt: int
+    folder: Path
+    tape: Tape = field(default_factory=Tape)
+    worker: LocalWorker | None = None  # None: it has not begun
+    ended: Ended | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    output_at: int = 0  # how much of what it printed has been handed out
+
+    @property
+    def is_over(self) -> bool:
+        return self.ended is not None
+
+
+class Seat:
+    """The actor. All methods but `hello`, `ping` and those about shared content name a job and its attempt."""
+
+    def __init__(self, config: bytes) -> None:
+        self._config = msgspec.msgpack.decode(config, type=SeatConfig)
+        self._files = NodeFiles(self._config.root, self._config.name, self._config.folder)
+        self._server = ForkServer()
+        self._next: asyncio.Task[LocalWorker] | None = None  # the process for the next job
+        self._job: _Job | None = None
+        self._is_set_up = False
+        self._asked_at = time.monotonic()
+        self._lease: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def hello(self) -> bytes:
+        """Return what there is to know of the seat, once a process waits for its first job."""
+        import ray
+
+        self._asked()
+        if not self._is_set_up:
+            self._is_set_up = True
+            if self._config.code is not None:
+                sys.path.insert(0, str(await in_thread(self._files.unpack, self._config.code, "code.zip")))
+            await in_thread(self._files.sweep)
+            await in_thread(self._server.start)
+        await asyncio.shield(self._started_ahead())
+        self._asked()
+        if self._lease is None:
+            self._lease = asyncio.create_task(self._watch_lease(), name="traind-lease")
+        names = {"traind": version("traind"), "torch": version("torch"), "python": platform.python_version()}
+        free = self._files.free_bytes()
+        node_id = ray.get_runtime_context().get_node_id()
+        return msgspec.msgpack.encode(Hello(node_id, socket.gethostname(), os.getpid(), free, names))
+
+    async def ping(self) -> tuple[str, int] | None:
+        """Return whose job it has."""
+        self._asked()
+        return (self._job.job_id, self._job.attempt) if self._job is not None else None
+
+    async def has_shared(self, digest: str, name: str) -> bool:
+        """Tell whether the node has the content of that sha256."""
+        return await self._on_disk(self._files.has_shared, digest, name)
+
+    async def write_shared(self, digest: str, name: str, offset: int, data: bytes) -> None:
+        """Write a piece of it."""
+        await self._on_disk(self._files.write_shared, digest, name, offset, data)
+
+    async def seal_shared(self, digest: str, name: str) -> None:
+        """Have it count; raises `ValueError` where it is not what was meant."""
+        await self._on_disk(self._files.seal_shared, digest, name)
+
+    async def claim(self, job_id: str, attempt: int) -> bool:
+        """Make this the seat's job; tell whether it has begun already. Raises `FencedOff`."""
+        self._asked()
+        if self._job is None:
+            folder = await in_thread(self._files.open_attempt, job_id, attempt)
+            self._job = _Job(job_id, attempt, folder)
+        return self._of(job_id, attempt).worker is not None
+
+    async def write(self, job_id: str, attempt: int, name: str, offset: int, data: bytes) -> None:
+        """Write a piece of a file that the attempt goes on from."""
+        folder = self._of(job_id, attempt).folder.with_name(EARLIER)
+        await self._on_disk(self._files.write, folder, name, offset, data)
+
+    async def seal(self, job_id: str, attempt: int, name: str, digest: str) -> None:
+        """Have that file count; raises `ValueError` where it is not what was meant."""
+        folder = self._of(job_id, attempt).folder.with_name(EARLIER)
+        await self._on_disk(self._files.seal, folder, name, digest)
+
+    async def write_manifest(self, job_id: str, attempt: int, name: str, content: bytes) -> None:
+        """Write what makes the file that was sealed a checkpoint."""
+        folder = self._of(job_id, attempt).folder.with_name(EARLIER)
+        await self._on_disk((folder / Path(name).name).write_bytes, content)
+
+    async def begin(self, job_id: str, attempt: int, assignment: bytes) -> None:
+        """Start the job; the same again does nothing. What it needs has been written before."""
+        job = self._of(job_id, attempt)
+        if job.worker is not None:
+            return
+        given = msgspec.json.decode(assignment, type=Assignment)
+        worker = await asyncio.shield(self._started_ahead())
+        if self._job is not job or self._next is None or self._next.result() is not worker:  # asked twice at once
+            return
+        job.worker, self._next = worker, None
+        await worker.receive(Assignment(given.spec, self._place(given.place, job.folder)))
+        job.task = asyncio.create_task(self._relay(job, worker), name="traind-relay")
+
+    async def ask(self, job_id: str, attempt: int, verb: int) -> None:
+        """Tell the job a verb."""
+        if (worker := self._of(job_id, attempt).worker) is not None:
+            worker.ask(Verb(verb))
+
+    async def kill(self, job_id: str, attempt: int) -> None:
+        """End the job's process at once."""
+        if (worker := self._of(job_id, attempt).worker) is not None:
+            worker.kill()
+
+    async def stacks(self, job_id: str, attempt: int) -> str:
+        """Return where the job's threads are."""
+        worker = self._of(job_id, attempt).worker
+        return "" if worker is None else await worker.stacks()
+
+    async def take(self, job_id: str, attempt: int, after: int, committed: int, wait_s: float) -> bytes:
+        """Return the events after a cursor, as `Taken`, waiting for one; forget those that are committed."""
+        job = self._of(job_id, attempt)
+        job.tape.forget(committed)
+        if job.tape.last <= after and not job.is_over:
+            job.changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await job.changed.wait()
+                    await asyncio.sleep(LINGER_S)
+        self._asked()
+        events = job.tape.after(after, OUTPUT_BYTES)
+        last = events[-1][0] if events else after
+        is_all = last >= job.tape.last
+        ended = msgspec.to_builtins(job.ended) if job.ended is not None and is_all else None
+        start, output = await in_thread(_new_output, job)
+        beat = job.worker.beat().number if job.worker is not None else 0
+        return msgspec.msgpack.encode(Taken(beat, events, ended, job.tape.last + 1, output, start))
+
+    async def beat(self, job_id: str, attempt: int) -> int:
+        """Return the job's heartbeat."""
+        self._asked()
+        worker = self._of(job_id, attempt).worker
+        return 0 if worker is None else worker.beat().number
+
+    async def rewind_output(self, job_id: str, attempt: int) -> None:
+        """Hand what the job printed out anew, from the beginning: another gateway asks."""
+        self._of(job_id, attempt).output_at = 0
+
+    async def hold(self, job_id: str, attempt: int) -> bytes:
+        """Set the checkpoints aside as they are, and return them."""
+        held = await self._on_disk(self._files.hold, self._of(job_id, attempt).folder)
+        return msgspec.msgpack.encode(held)
+
+    async def release(self, job_id: str, attempt: int) -> None:
+        """Let go of what was set aside."""
+        await self._on_disk(self._files.release, self._of(job_id, attempt).folder)
+
+    async def others(self, job_id: str, attempt: int) -> list[tuple[str, int]]:
+        """Return the other files in the attempt's folder, with their sizes."""
+        return await self._on_disk(self._files.others, self._of(job_id, attempt).folder)
+
+    async def digest(self, job_id: str, attempt: int, name: str) -> tuple[int, str]:
+        """Return the size and sha256 of one of them."""
+        return await self._on_disk(self._files.digest, self._of(job_id, attempt).folder, name)
+
+    async def read(self, job_id: str, attempt: int, name: str, offset: int, size: int) -> bytes:
+        """Return a piece of a file."""
+        return await self._on_disk(self._files.read, self._of(job_id, attempt).folder, name, offset, size)
+
+    async def done(self, job_id: str, attempt: int) -> None:
+        """Forget the job, whose end has been committed; its process goes where it is still there."""
+        job = self._of(job_id, attempt)
+        self._job = None
+        await self._end(job)
+        await in_thread(self._files.clear)
+
+    async def quit(self) -> None:
+        """End the job's process and the fork server, which `ray.kill` would leave to themselves, and every file."""
+        self._asked()
+        job, self._job = self._job, None
+        if job is not None:
+            await self._end(job)
+        if self._next is not None:
+            with contextlib.suppress(BootFailed):
+                worker = await self._next
+                worker.kill()
+                await worker.retire()
+        await in_thread(self._server.stop)
+        await in_thread(self._files.close)
+
+    def _asked(self) -> None:
+        self._asked_at = time.monotonic()
+
+    def _of(self, job_id: str, attempt: int) -> _Job:
+        job = self._job
+        if job is None or (job.job_id, job.attempt) != (job_id, attempt):
+            has = "no job" if job is None else f"attempt {job.attempt} of {job.job_id}"
+            raise FencedOff(f"the seat has {has}, not attempt {attempt} of {job_id}")
+        return job
+
+    async def _on_disk(self, function: Callable[..., T], *args: Any) -> T:
+        self._asked()
+        result: T = await in_thread(function, *args)
+        return result
+
+    def _place(self, given: Place, folder: Path) -> Place:
+        """Return where the attempt reads and writes on this node."""
+        dataset = given.dataset
+        if dataset is not None:
+            here = self._files.shared_path(dataset.digest, Path(dataset.path).name)
+            dataset = msgspec.structs.replace(dataset, path=os.fspath(here))
+        earlier = folder.with_name(EARLIER)
+        return msgspec.structs.replace(
+            given,
+            attempt_dir=os.fspath(folder),
+            earlier_dirs=(os.fspath(earlier),) if given.earlier_dirs else (),
+            dataset=dataset,
+            device="cuda" if self._config.gpus else "cpu",
+            visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES") if self._config.gpus else "",  # as Ray set it
+            cache_dir=cache_dir(dataset) if dataset is not None and given.cache_dir is not None else None,
+        )
+
+    def _started_ahead(self) -> asyncio.Task[LocalWorker]:
+        """Return the start of the process for the next job, begun anew where it failed or the process died."""
+        task = self._next
+        if task is not None and task.done() and not task.cancelled():
+            has_failed = task.exception() is not None
+            if has_failed or task.result().process.gone.done():
+                if not has_failed:
+                    self._retire(task.result())
+                task = None
+        if task is None:
+            start = LocalWorker.start(self._server, self._config.run, self._config.worker_memory_bytes)
+            task = self._next = asyncio.create_task(start, name="traind-boot")
+        return task
+
+    async def _relay(self, job: _Job, worker: LocalWorker) -> None:
+        """Keep what the job says until it has ended."""
+        self._started_ahead()
+        async with contextlib.aclosing(worker.work()) as said:
+            async for event in said:
+                if isinstance(event, Ended):
+                    job.ended = event
+                else:
+                    job.tape.append(event)
+                job.changed.set()
+        await worker.retire()
+
+    async def _end(self, job: _Job) -> None:
+        if job.worker is not None and job.task is not None:
+            job.worker.kill()
+            await job.task
+
+    def _retire(self, worker: LocalWorker) -> None:
+        task = asyncio.create_task(worker.retire(), name="traind-retire")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _watch_lease(self) -> None:
+        """Act on the silence of the server: the job leaves first, and what it left is kept for a while."""
+        while True:
+            await asyncio.sleep(min(LOOK_EVERY_S, self._config.lease_s / 4))
+            silent_s = time.monotonic() - self._asked_at
+            job = self._job
+            if silent_s <= self._config.lease_s:
+                continue
+            if job is not None and job.worker is not None and not job.is_over:
+                job.worker.ask(Verb.LEAVE)
+            kept_s = self._config.lease_s + self._config.keep_s if job is not None else LEASE_S
+            if silent_s > kept_s:
+                await self.quit()
+                os._exit(0)
+
+
+def _new_output(job: _Job) -> tuple[int, bytes]:
+    """Return what the job printed since the last time, and from where in its output that is."""
+    try:
+        with (job.folder / "output.log").open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < job.output_at:  # its older half was dropped
+                job.output_at = 0
+            start = job.output_at
+            file.seek(start)
+            output = file.read(OUTPUT_BYTES)
+    except FileNotFoundError:
+        return 0, b""
+    job.output_at = start + len(output)
+    return start, output

@@ -1,0 +1,180 @@
+"""The seats that a server has on its cluster: made, found again, given back, and which nodes are avoided for a while.
+
+Knows no inbox and no events; owned by `executor`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from traind.service.executor.ray.link import CallFailed, GatewayGone, Link
+from traind.service.executor.ray.protocol import Hello, Node, SeatConfig, SeatNeed
+from traind.service.executor.ray.worker import RayWorker, Seat
+
+LOG = logging.getLogger(__name__)
+AVOIDED_S = 60.0  # a node that had no room on its disk, or could not be sent what a job needs
+FREE_BYTES = 64 * 1024 * 1024  # what a node must have free to be given a job
+
+
+class Seats:
+    """Every seat by its name."""
+
+    def __init__(self, link: Link, on_change: Callable[[], None]) -> None:
+        self.all: dict[str, Seat] = {}
+        self.lost: Counter[str] = Counter({"starting": 0, "waiting": 0})
+        self._link = link
+        self._on_change = on_change
+        self._config: SeatConfig
+        self._placed = asyncio.Condition()
+        self._avoided: dict[str, tuple[float, str]] = {}  # node -> until when, and why
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def configure(self, config: SeatConfig) -> None:
+        """Say what every seat is told when it is made, but for its name."""
+        self._config = config
+
+    def idle(self, wanted: SeatNeed) -> Seat | None:
+        """Return a seat of that kind that is nobody's."""
+        return next((seat for seat in self.all.values() if seat.is_idle and seat.need == wanted), None)
+
+    def waiting_s(self, wanted: SeatNeed) -> float:
+        """Return for how long a seat of that kind has been waiting for its node; 0 where none does."""
+        since = [seat.since for seat in self.all.values() if seat.node is None and seat.need == wanted]
+        return time.monotonic() - min(since) if since else 0.0
+
+    def worker(self, name: str) -> RayWorker | None:
+        """Return whose a seat is."""
+        seat = self.all.get(name)
+        return seat.worker if seat is not None else None
+
+    def avoided(self, node: Node) -> str | None:
+        """Return why a node is given no job now."""
+        until, reason = self._avoided.get(node.node_id, (0.0, ""))
+        return reason if time.monotonic() < until else None
+
+    def avoid(self, seat: Seat, reason: str) -> None:
+        """Give the node of a seat no job for a while."""
+        if seat.node_id is not None:
+            LOG.warning("the node %s is given no job for %g s: %s", seat.node, AVOIDED_S, reason)
+            self._avoided[seat.node_id] = (time.monotonic() + AVOIDED_S, f"{seat.node}: {reason}")
+            for other in list(self.all.values()):
+                if other.is_idle and other.node_id == seat.node_id:
+                    self.drop(other)
+
+    async def one(self, wanted: SeatNeed, total: int, within_s: float) -> Seat | None:
+        """Return an idle seat of that kind, made where there is none; None where the cluster places none in time.
+
+        Seats hold `total` cores at most: idle ones of other kinds make room.
+        """
+        if self.idle(wanted) is None and not any(s.node is None and s.need == wanted for s in self.all.values()):
+            held = sum(seat.need.cpus for seat in self.all.values())
+            for seat in [seat for seat in self.all.values() if seat.is_idle]:
+                if held + wanted.cpus > total:
+                    held -= seat.need.cpus
+                    self.drop(seat)
+            made = Seat(f"seat-{secrets.token_hex(6)}", wanted)
+            self.all[made.name] = made
+            self.spawn(self._open(made))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s), self._placed:
+                await self._placed.wait_for(lambda: self.idle(wanted) is not None)
+        return self.idle(wanted)
+
+    async def free(self, seat: Seat, worker: RayWorker) -> None:
+        """Have a seat forget its job, whose end is in the database; it is idle then."""
+        try:
+            await self._link.insist("done", seat=seat.name, job=worker.job)
+        except CallFailed:
+            self.drop(seat)
+        seat.worker, seat.since = None, time.monotonic()
+        await self._changed()
+
+    async def reconcile(self) -> None:
+        """End the seats of this service that it knows nothing of, and those that are gone are forgotten."""
+        for name in await self._link.call("find_seats"):
+            if name not in self.all:
+                self.spawn(self.quit(name))
+        for seat in list(self.all.values()):
+            if seat.is_idle:
+                self.spawn(self._look_for(seat))
+
+    def drop(self, seat: Seat) -> None:
+        """Give a seat up, wherever it is."""
+        self.all.pop(seat.name, None)
+        self.spawn(self.quit(seat.name))
+
+    async def quit(self, name: str) -> bool:
+        """End a seat with all that it started; return whether it could be reached."""
+        self.all.pop(name, None)
+        with contextlib.suppress(CallFailed, GatewayGone):
+            await self._link.call("quit_seat", seat=name)
+            return True
+        return False
+
+    async def close(self, within_s: float) -> None:
+        """End all seats."""
+        leaving = [asyncio.create_task(self.quit(name)) for name in list(self.all)]
+        if leaving and self._link.is_joined:
+            await asyncio.wait(leaving, timeout=within_s)
+        tasks: set[asyncio.Task[Any]] = {*leaving, *self._tasks}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Have something done, and say so where it breaks."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    async def _open(self, seat: Seat) -> None:
+        config = msgspec.structs.replace(self._config, name=seat.name, gpus=seat.need.gpus)
+        elsewhere = next((node for node in self._link.cluster.nodes if self._could_take(node, seat.need)), None)
+        try:
+            answer = await self._link.insist(
+                "open_seat",
+                seat=seat.name,
+                need=msgspec.to_builtins(seat.need),
+                config=msgspec.to_builtins(config),
+                node_id=elsewhere.node_id if self._avoided and elsewhere is not None else None,
+            )
+        except CallFailed as error:
+            LOG.warning("a seat could not be made: %s", error)
+            self.lost["starting"] += 1
+            self.all.pop(seat.name, None)
+            return
+        hello = msgspec.msgpack.decode(answer, type=Hello)
+        seat.node, seat.node_id, seat.since = hello.host, hello.node_id, time.monotonic()
+        if hello.free_bytes < FREE_BYTES:
+            self.avoid(seat, f"its disk has only {hello.free_bytes // 2**20} MiB free")
+        await self._changed()
+
+    def _could_take(self, node: Node, need: SeatNeed) -> bool:
+        return node.cpus >= need.cpus and node.gpus >= need.gpus and self.avoided(node) is None
+
+    async def _look_for(self, seat: Seat) -> None:
+        try:
+            await self._link.call("tell", seat=seat.name, method="ping", arguments=[])
+        except GatewayGone:
+            return
+        except CallFailed:
+            if seat.is_idle:
+                self.drop(seat)
+
+    async def _changed(self) -> None:
+        self._on_change()
+        async with self._placed:
+            self._placed.notify_all()
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.critical("a task of the Ray executor broke: %r", error, exc_info=error)

@@ -1,0 +1,68 @@
+"""What tests of jobs on a cluster need: its address, and the processes that are to be killed."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> str:
+    """The head of the cluster that `make cluster` has started."""
+    return os.environ["TRAIND_RAY_ADDRESS"]
+
+
+def processes() -> Iterator[tuple[int, str]]:
+    """Yield the pid and the command line of each process."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            yield int(path.parent.name), path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+@pytest.fixture
+def gateway_of() -> Callable[[int], Awaitable[int]]:
+    """Find the gateway of the server with that pid, once there is one."""
+
+    async def find(server: int) -> int:
+        while True:
+            for pid, words in processes():
+                if "ray.gateway" in words and parent(pid) == server:
+                    return pid
+            await asyncio.sleep(0.05)
+
+    return find
+
+
+@pytest.fixture
+def seat_of() -> Callable[[str], int]:
+    """Find the seat, Ray's actor, that has a job: the parent of the fork server that its process is a child of."""
+
+    def find(job_id: str) -> int:
+        return parent(parent(worker_with(job_id)))
+
+    return find
+
+
+@pytest.fixture
+def worker_of() -> Callable[[str], int]:
+    """Find the process that trains a job, on whatever node."""
+    return worker_with
+
+
+def worker_with(job_id: str) -> int:
+    for path in Path("/proc").glob("[0-9]*/fd/1"):
+        try:
+            target = str(path.readlink())
+        except OSError:
+            continue
+        if f"/{job_id}/attempt-" in target and target.endswith("output.log"):
+            return int(path.parent.parent.name)
+    raise AssertionError(f"no process has the job {job_id}")

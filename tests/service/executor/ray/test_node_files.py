@@ -1,0 +1,61 @@
+"""Files on a node: whole or not there, found by digest, and nothing outside the seat's folder."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from traind.service.executor.ray.node_files import NodeFiles
+
+CONTENT = b"some rows" * 100
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> NodeFiles:
+    return NodeFiles("root", "seat-1", str(tmp_path))
+
+
+def test_content_counts_once_it_is_whole(files: NodeFiles) -> None:
+    assert not files.has_shared(DIGEST, "d.csv")
+    files.write_shared(DIGEST, "d.csv", 0, CONTENT[:10])
+    files.write_shared(DIGEST, "d.csv", 10, CONTENT[10:])
+    assert not files.has_shared(DIGEST, "d.csv")
+    files.seal_shared(DIGEST, "d.csv")
+    assert files.has_shared(DIGEST, "d.csv")
+    assert files.shared_path(DIGEST, "d.csv").read_bytes() == CONTENT
+
+
+def test_content_that_is_not_what_was_meant_is_refused(files: NodeFiles) -> None:
+    files.write_shared(DIGEST, "d.csv", 0, CONTENT[:-1])
+    with pytest.raises(ValueError, match="whole"):
+        files.seal_shared(DIGEST, "d.csv")
+    assert not files.has_shared(DIGEST, "d.csv")
+
+
+def test_a_checkpoint_that_is_held_outlives_its_removal(files: NodeFiles) -> None:
+    folder = files.open_attempt("job", 1)
+    (folder / "checkpoint-000001.pt").write_bytes(CONTENT)
+    (folder / "checkpoint-000001.json").write_bytes(b"{}")
+    [held] = files.hold(folder)
+    (folder / held.name).unlink()
+    assert held.size_bytes == len(CONTENT)
+    assert files.read(folder, held.name, 5, 10) == CONTENT[5:15]
+    files.release(folder)
+    with pytest.raises(FileNotFoundError):
+        files.read(folder, held.name, 0, 1)
+
+
+def test_an_attempt_finds_nothing_of_the_one_before(files: NodeFiles) -> None:
+    (files.open_attempt("job", 1) / "left").write_bytes(b"x")
+    assert list(files.open_attempt("job", 2).iterdir()) == []
+    assert not files.attempt_dir("job", 1).exists()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "/etc/passwd", "x\0y"])
+def test_names_are_one_component_of_a_path(files: NodeFiles, name: str) -> None:
+    folder = files.open_attempt("job", 1)
+    with pytest.raises(ValueError, match="no name of a file"):
+        files.read(folder, name, 0, 1)
+    with pytest.raises(ValueError, match="no name of a file"):
+        files.write(folder, name, 0, b"")

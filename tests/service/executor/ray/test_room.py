@@ -1,0 +1,37 @@
+"""Whether a cluster could ever take a job, and what it lacks, in words."""
+
+import pytest
+
+from traind.service.executor.base import Need
+from traind.service.executor.ray.protocol import Cluster, Node, SeatNeed
+from traind.service.executor.ray.room import lacking, seat_need
+
+
+def node(cpus: float = 4, gpus: float = 0) -> Node:
+    return Node("id", "name", cpus, gpus, 1e9)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "need", "words"),
+    [
+        ((), SeatNeed(), "no node"),
+        ((node(),), SeatNeed(gpus=1), "no node with 1 GPU; largest: 0"),
+        ((node(gpus=1), node()), SeatNeed(gpus=2), "no node with 2 GPUs; largest: 1"),
+        ((node(), node(cpus=2)), SeatNeed(cpus=8), "no node with 8 cores; largest: 4"),
+        ((node(cpus=8), node(cpus=1, gpus=1)), SeatNeed(cpus=4, gpus=1), "no node with 4 cores and 1 GPU"),
+    ],
+)
+def test_what_is_lacking_is_said(nodes: tuple[Node, ...], need: SeatNeed, words: str) -> None:
+    wait = lacking(Cluster(nodes), need)
+    assert wait is not None
+    assert words in wait.message
+    assert wait.is_hopeless == bool(nodes)  # an empty cluster is one that still fills
+
+
+def test_what_a_node_has_in_all_may_be_waited_for() -> None:
+    assert lacking(Cluster((node(cpus=2),), free_cpus=0), SeatNeed(cpus=2)) is None
+
+
+def test_a_seat_has_a_core_a_thread_and_a_gpu_where_the_spec_names_one() -> None:
+    assert seat_need(Need(threads=3, device="cuda:1")) == SeatNeed(cpus=3, gpus=1)
+    assert seat_need(Need(threads=1, device="auto")) == SeatNeed(cpus=1, gpus=0)
