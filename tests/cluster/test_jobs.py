@@ -13,7 +13,7 @@ from traind import Checkpoint, Client, Epoch, Progress, State, Status, TrainingS
 from traind.service.jobs.job import TERMINAL, Job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
-SMALL: dict[str, Any] = {"batch_size": 16, "synthetic": {"rows": 2000}, "checkpoint_every": 0.2, "epochs": 40}
+SMALL: dict[str, Any] = {"batch_size": 16, "synthetic": {"rows": 2000}, "checkpoint_every": 0.2, "epochs": 200}
 UNENDING = SMALL | {"epochs": 100_000}
 UNFINISHED = [status for status in Status if status not in TERMINAL]
 
