@@ -16,7 +16,6 @@ from traind.trainer.contract.spec import BestModel, FastModel, LinearModel, MlpM
 MOST_LEVELS = 20_000  # of a category that are told apart
 FIRST_LEVELS = 2  # missing, and not seen in training
 TIME_PARTS = 5  # numbers that a time becomes
-AUTO_BATCH = 1_024  # the largest that the recipe chooses
 FEW_LEVELS = 2
 _MODELS = {
     FastModel: memory.Shape(hidden=(128, 128), bins=64, dim=16),
@@ -57,7 +56,7 @@ def needs_of(spec: TrainSpec, known: Known) -> dict[str, int]:
     """Return the bytes that the job holds at once, by the field of the spec that makes them necessary."""
     table, outputs = _table(spec, known)
     shape = _shape(spec, outputs)
-    batch = spec.batch_size if isinstance(spec.batch_size, int) else AUTO_BATCH
+    batch = spec.batch_size if isinstance(spec.batch_size, int) else memory.auto_batch(table.rows)
     units = memory.units(memory.widths(shape, table), shape.heads)
     needs = memory.needs(table.bytes, memory.weights(shape, table), min(batch, table.rows), units)
     model = "model.hidden" if isinstance(spec.model, MlpModel | TabmModel) else "model"

@@ -4,6 +4,7 @@ The server knows a table by its summary and a network by its spec; the dry run h
 Imports no torch.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
@@ -20,6 +21,7 @@ STATES = 7  # numbers a weight costs: itself, gradient, two moments, average, be
 ACTIVATIONS = 4  # numbers that a unit costs for each row of a batch, forward and back
 ONE_HOT_LEVELS = 100  # categories with more levels are embedded
 MOST_BINS = 128
+BATCHES = ((2_000, 32), (5_000, 64), (10_000, 128), (60_000, 256), (200_000, 512), (math.inf, 1024))  # by rows below
 FREQUENCIES = 48  # of a periodic embedding
 
 
@@ -55,6 +57,11 @@ def embedding_dim(numeric: int, most: int) -> int:
 def embedding_bins(rows: int, numeric: int, most: int) -> int:
     """Return the pieces of each number's embedding, at most: fewer where columns are many or rows are few."""
     return min(most, max(8, rows // 40), max(16, 12_800 // max(1, numeric)))
+
+
+def auto_batch(rows: int) -> int:
+    """Return the rows of a batch that the recipe chooses for so many training rows."""
+    return next(size for below, size in BATCHES if rows < below)
 
 
 def category_width(cardinality: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from traind.trainer.contract.memory import embedding_bins, embedding_dim
+from traind.trainer.contract.memory import auto_batch, embedding_bins, embedding_dim
 from traind.trainer.contract.spec import (
     AutoModel,
     BestModel,
@@ -122,7 +122,6 @@ class _Size(Struct, frozen=True):
     members: int = 1
 
 
-_BATCHES = ((2_000, 32), (5_000, 64), (10_000, 128), (60_000, 256), (200_000, 512), (math.inf, 1024))
 _SIZES: dict[type[Model], _Size] = {
     AutoModel: _Size(members=2),
     FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=8),
@@ -231,7 +230,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
     """Return the recipe for a real table, before the spec's own values."""
     size = _SIZES.get(type(model), _Size())
     is_regression = facts.task == "regression"
-    batch_size = next(size for rows, size in _BATCHES if facts.rows < rows)
+    batch_size = auto_batch(facts.rows)
     per_epoch = math.ceil(facts.rows / batch_size)
     epochs = min(100, max(size.epochs, math.ceil(120_000 / facts.rows)))
     steps = epochs * per_epoch
