@@ -199,7 +199,7 @@ class RaySlots:
         assert isinstance(worker, RayWorker)
         place = assignment.place
         worker.job, worker.attempt_dir = (place.job_id, place.attempt), Path(place.attempt_dir)
-        worker.heard(0)
+        worker.heard(0, 0)
         self.seats.spawn(self._begin(worker, assignment))
 
     async def adopt(self, leftover: Leftover, attempt_dir: Path) -> RayWorker | None:
@@ -272,7 +272,7 @@ class RaySlots:
         match message:
             case Heard():
                 if (worker := self.seats.worker(message.seat)) is not None:
-                    worker.heard(message.beat)
+                    worker.heard(message.beat, message.phase)
             case Told():
                 worker = self.seats.worker(message.seat)
                 if worker is not None and worker.is_at(message.job_id, message.attempt, message.cursor):

@@ -97,10 +97,11 @@ class Trouble(Struct, frozen=True, tag=True):
 
 
 class Heard(Struct, frozen=True, tag=True):
-    """A seat has answered; `beat` is its job's heartbeat."""
+    """A seat has answered; `beat` and `phase` are its job's heartbeat, as in `executor.base.Beat`."""
 
     seat: str
     beat: int
+    phase: int = 0
 
 
 class Told(Struct, frozen=True, tag=True):
@@ -183,6 +184,7 @@ class Taken(Struct, frozen=True):
     """What a seat answers to `take`."""
 
     beat: int
+    phase: int
     events: list[tuple[int, bytes]] = []  # (cursor, JSON), in order
     ended: dict[str, Any] | None = None  # once, after the last event
     ended_at: int = 0  # the cursor of `ended`

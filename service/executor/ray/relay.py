@@ -58,12 +58,12 @@ class Relay:
         await self._patiently("rewind_output")
         while True:
             if self._taken.full():
-                await self._send(Heard(self._seat.name, await self._patiently("beat")))
+                await self._send(Heard(self._seat.name, *await self._patiently("beat")))
                 await asyncio.sleep(RETRY_S)
                 continue
             answer = await self._patiently("take", self._after, self.committed, WAIT_S)
             taken = msgspec.msgpack.decode(answer, type=Taken)
-            await self._send(Heard(self._seat.name, taken.beat))
+            await self._send(Heard(self._seat.name, taken.beat, taken.phase))
             self._after = taken.events[-1][0] if taken.events else self._after
             if taken.events or taken.output or taken.ended is not None:
                 await self._taken.put(taken)

@@ -180,14 +180,22 @@ class Seat:
         is_all = last >= job.tape.last
         ended = msgspec.to_builtins(job.ended) if job.ended is not None and is_all else None
         start, output = await in_thread(_new_output, job)
-        beat = job.worker.beat().number if job.worker is not None else 0
-        return msgspec.msgpack.encode(Taken(beat, events, ended, job.tape.last + 1, output, start))
+        beat, phase = await self.beat(job_id, attempt)
+        return msgspec.msgpack.encode(Taken(beat, phase, events, ended, job.tape.last + 1, output, start))
 
-    async def beat(self, job_id: str, attempt: int) -> int:
-        """Return the job's heartbeat."""
+    async def beat(self, job_id: str, attempt: int) -> tuple[int, int]:
+        """Return the job's heartbeat, and in which phase it is."""
         self._asked()
         worker = self._of(job_id, attempt).worker
-        return 0 if worker is None else worker.beat().number
+        if worker is None:
+            return 0, 0
+        beat = worker.beat()
+        return beat.number, beat.phase
+
+    async def cpu_s(self, job_id: str, attempt: int) -> float | None:
+        """Return the processor time that the job has used, in seconds."""
+        worker = self._of(job_id, attempt).worker
+        return None if worker is None else await worker.cpu_s()
 
     async def rewind_output(self, job_id: str, attempt: int) -> None:
         """Hand what the job printed out anew, from the beginning: another gateway asks."""

@@ -18,6 +18,7 @@ from traind.service.threads import in_thread
 from traind.trainer.contract.control import Verb
 
 STACKS_S = 10.0
+CPU_S = 2.0
 COMMIT_EVERY = 100  # events; a seat keeps some megabytes of them
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 Done = Callable[["Seat", "RayWorker"], Coroutine[Any, Any, None]]
@@ -86,9 +87,14 @@ class RayWorker:
         """Return the last heartbeat that came through."""
         return self._beat
 
-    def heard(self, number: int) -> None:
+    def heard(self, number: int, phase: int) -> None:
         """Take note of a heartbeat."""
-        self._beat = Beat(number, time.monotonic())
+        self._beat = Beat(number, time.monotonic(), phase)
+
+    async def cpu_s(self) -> float | None:
+        """Return the processor time that the job has used on its node; None where the seat does not answer."""
+        seconds = await self._asked_of_seat("cpu_s", CPU_S)
+        return None if seconds is None else float(seconds)
 
     def ask(self, verb: Verb) -> None:
         """Tell the job; the higher verb stays."""
@@ -126,14 +132,18 @@ class RayWorker:
 
     async def stacks(self) -> str:
         """Return where the job's threads are; also in `stacks.txt`. Empty where the seat does not answer."""
-        try:
-            async with asyncio.timeout(STACKS_S):
-                said = await self._link.insist("tell", seat=self.seat.name, method="stacks", arguments=self.job or ())
-        except (TimeoutError, CallFailed):
-            return ""
+        said = str(await self._asked_of_seat("stacks", STACKS_S) or "")
         if said:
             await in_thread(write_atomically, self.attempt_dir / "stacks.txt", said.encode())
-        return str(said)
+        return said
+
+    async def _asked_of_seat(self, method: str, within_s: float) -> Any:
+        """Return the seat's answer; None where there is none in time."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._link.insist("tell", seat=self.seat.name, method=method, arguments=self.job or ())
+        except (TimeoutError, CallFailed):
+            return None
 
     async def _tell(self, method: str, *arguments: Any) -> None:
         job = self.job or ()
