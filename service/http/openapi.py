@@ -20,6 +20,7 @@ from traind.service.http import errors as http
 from traind.service.http.context import SERVICE, VERSION
 from traind.service.http.operations import JSON, Operation
 from traind.service.http.schemas import ErrorAnswer, ErrorBody, NoQuery, PredictRequest, SubmitRequest
+from traind.service.http.typed_schemas import typed
 from traind.trainer.contract import errors as trainer
 from traind.trainer.contract.metrics import monitors
 
@@ -64,6 +65,11 @@ CONFLICTS: Final = [  # what `validate` finds between fields, as far as a schema
         "then": {"properties": {"options": {"maxProperties": 0}}},
     },
 ]
+ROWS_OR_COLUMNS: Final = {  # one of both; as a choice of two schemas, generators would make two classes of it
+    "if": {"required": ["rows"]},
+    "then": {"not": {"required": ["columns"]}},
+    "else": {"required": ["columns"]},
+}
 JOB_LINKS: Final = (
     "get /api/train/status",
     "get /api/train/events",
@@ -99,7 +105,12 @@ def make_handler(operations: Iterable[Operation]) -> Handler:
 def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document of the operations."""
     listed = tuple(operations)
-    types = [kind for one in listed for kind in (one.query, one.body, one.answer) if kind is not None]
+    types = [
+        kind
+        for one in listed
+        for kind in (one.query, one.body, one.answer, *one.more_answers.values())
+        if kind is not None
+    ]
     refs, components = msgspec.json.schema_components([*types, ErrorAnswer], ref_template=REF)
     schemas = dict(zip(map(repr, types), refs, strict=False))
     paths: dict[str, dict[str, Any]] = {}
@@ -107,15 +118,15 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
     for one in listed:
         place = sockets if one.is_websocket else paths
         place.setdefault(one.path, {})[one.method.lower()] = _describe(one, schemas, components)
-    components = _portable(components)
+    components = typed(_portable(components))
     _put_lines(components, types)
     components[ErrorBody.__name__]["properties"]["code"]["enum"] = sorted(codes())
     components[SubmitRequest.__name__]["allOf"] = CONFLICTS
-    components[PredictRequest.__name__]["oneOf"] = [{"required": ["rows"]}, {"required": ["columns"]}]
+    components[PredictRequest.__name__] |= ROWS_OR_COLUMNS
     return {
         "openapi": "3.1.0",
         "info": {"title": "traind", "version": VERSION, "description": DESCRIPTION},
-        "paths": _portable(paths),
+        "paths": typed(_portable(paths)),
         "x-websockets": _portable(sockets),  # OpenAPI has no word for them
         "components": {
             "schemas": components,
@@ -239,8 +250,10 @@ def _responses(one: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         responses = {"101": {"description": "The websocket is open"}}
     for status, text in one.more_statuses.items():
         responses[str(status)] = {"description": text}
-        if status in (200, 206):
-            responses[str(status)]["content"] = {JSON: {"schema": {"type": "object"}}} if status == 200 else content
+        if status in one.more_answers:
+            responses[str(status)]["content"] = {JSON: {"schema": schemas[repr(one.more_answers[status])]}}
+        elif status == HTTPStatus.PARTIAL_CONTENT:
+            responses[str(status)]["content"] = content
     by_status: dict[int, list[type[Any]]] = {}
     for error in errors_of(one):
         by_status.setdefault(int(http.status_of(error)), []).append(error)

@@ -47,6 +47,7 @@ class Operation:
     media: dict[str, str] = field(default_factory=dict)  # other kinds of answer: content type to what it is
     status: int = 200
     more_statuses: dict[int, str] = field(default_factory=dict)
+    more_answers: dict[int, type[Any]] = field(default_factory=dict)  # of those statuses: JSON of this type
     errors: Errors = ()
     headers: dict[str, Header] = field(default_factory=dict)  # that the call reads
     example: Any = None
@@ -67,6 +68,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answer=schemas.Accepted,
         status=202,
         more_statuses={200: "With dry_run=true: what the job would do; nothing is trained"},
+        more_answers={200: schemas.DryRunAnswer},
         errors=(
             data.DatasetNotFound,
             data.BadTable,

@@ -178,6 +178,35 @@ class Accepted(Answer, frozen=True, kw_only=True):
     status: Status
 
 
+class DryRunAnswer(Answer, frozen=True, kw_only=True):
+    """What a job would do; nothing is trained."""
+
+    rows: dict[str, int]
+    """Rows of each part: train, validation, test."""
+    task: str
+    """The task: regression, binary or multiclass."""
+    task_reason: str
+    """Why it is that task."""
+    target: str
+    """The column that is predicted."""
+    schema: dict[str, Any]
+    """Each column's kind and role with the evidence, labels, warnings."""
+    warnings: list[dict[str, Any]]
+    """What is odd about the table."""
+    recipe: dict[str, Any]
+    """Every hyperparameter, as it would be chosen."""
+    parameters: int
+    """Numbers that are learned."""
+    epochs: int
+    """Passes over the rows, at most."""
+    steps: int
+    """Gradient steps, at most."""
+    seconds: float
+    """About how long the steps take here, in seconds."""
+    memory_bytes: int
+    """About what the job holds at once beside the process itself, in bytes."""
+
+
 class VerbAnswer(Answer, frozen=True, kw_only=True):
     """The job as it stood when the verb was recorded."""
 

@@ -1,0 +1,66 @@
+"""A client that a generator makes of the OpenAPI document does what a client does, against a real server."""
+
+import importlib
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SETTINGS = {"epochs": 1, "synthetic": {"rows": 200, "columns": 3}}
+
+
+@pytest.fixture(scope="module")
+def generated(server: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The package that openapi-python-client makes of the server's document."""
+    folder = tmp_path_factory.mktemp("generated")
+    with urllib.request.urlopen(f"{server.url}/api/openapi.json") as answer:
+        (folder / "openapi.json").write_bytes(answer.read())
+    program = str(Path(sys.executable).with_name("openapi-python-client"))
+    made = subprocess.run(
+        [program, "generate", "--path", "openapi.json", "--output-path", "traind_client", "--meta", "none"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Unable to process schema" not in made.stdout + made.stderr
+    sys.path.insert(0, str(folder))
+    return "traind_client"
+
+
+def test_every_call_is_made(generated: str, server: Any) -> None:
+    with urllib.request.urlopen(f"{server.url}/api/openapi.json") as answer:
+        document = json.load(answer)
+    package = Path(importlib.import_module(generated).__file__).parent
+    made = {path.stem for path in (package / "api").glob("*/*.py")}
+    wanted = {call["operationId"] for calls in document["paths"].values() for call in calls.values()}
+    assert wanted - made == set()
+
+
+def test_submit_poll_list_predict_dry_run_and_an_error(generated: str, server: Any) -> None:
+    models = importlib.import_module(f"{generated}.models")
+    with importlib.import_module(generated).Client(base_url=server.url) as client:
+        use(generated, client, models)
+
+
+def use(generated: str, client: Any, models: Any) -> None:
+
+    def call(group: str, name: str, **arguments: Any) -> Any:
+        module = importlib.import_module(f"{generated}.api.{group}.{name}")
+        return module.sync(client=client, **arguments)
+
+    request = models.SubmitRequest.from_dict(SETTINGS)
+    planned = call("jobs", "post_api_train", body=request, dry_run=True)
+    assert planned.to_dict()["ok"]
+    job_id = call("jobs", "post_api_train", body=request).job_id
+    while (status := call("jobs", "get_api_train_status", job_id=job_id).status).status != "COMPLETED":
+        assert status.status != "FAILED"
+    assert job_id in [job.job_id for job in call("jobs", "get_api_train_jobs").jobs]
+    rows = models.PredictRequest.from_dict({"rows": [{"x1": 0.5, "x2": 0.1, "x3": -1.0}]})
+    assert len(call("models", "post_api_models_job_id_predict", job_id=job_id, body=rows).predictions) == 1
+    missing = call("jobs", "get_api_train_status", job_id="nobody")
+    assert missing.error.code == "job_not_found"
