@@ -30,6 +30,7 @@ from traind.service.results import Dataset, DatasetPage, EventPage, Figures, Job
 from traind.service.root_lock import RootLock
 from traind.service.settings import PRIVATE_UMASK, Layout, Settings, cache_dir
 from traind.service.threads import in_thread
+from traind.service.trainers import check_trainers, references
 from traind.service.validation.explain import Problem
 from traind.service.validation.memory_budget import check_memory
 from traind.service.validation.validate import Checked, parse, parse_spec, refusal
@@ -52,6 +53,8 @@ class TrainingService(Models):
     """
 
     def __init__(self, root: str | os.PathLike[str] = ".", **settings: Any) -> None:
+        if "trainers" in settings:
+            settings["trainers"] = references(settings["trainers"])
         self.settings = Settings.check(root=root, **settings)
         self.layout = Layout(self.settings.root)
         self._server = ForkServer(umask=PRIVATE_UMASK if self.settings.private_root else -1)
@@ -83,6 +86,7 @@ class TrainingService(Models):
             await in_thread(self._server.start)
             self.side = SideWorker(self._server, self.layout.side_dir, memory_bytes=self.settings.worker_limit_bytes)
             await self.side.start()
+            await check_trainers(self.side, self.settings.trainers)
             self._datasets = Datasets(self.layout, self.settings, self.side, self.engine.feed)
             await self._datasets.open()
             await self.engine.open()
@@ -341,6 +345,10 @@ class TrainingService(Models):
         from traind.service.http.app import build_app
 
         return build_app(self, hosts=hosts, origins=origins, authorize=authorize, **options)
+
+    def own_children(self) -> set[int]:
+        """Return the pids of processes that this one started and waits for itself."""
+        return {pid for pid in (self._server.pid,) if pid is not None}
 
     async def _check_trainer(self, spec: TrainSpec) -> None:
         """Raise `InvalidSpec` for a trainer that is not registered, or options it does not take."""

@@ -63,7 +63,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ray_lease_s: Annotated[float, Meta(ge=3.0)] = 60.0
     """Seconds without a word from the server after which a job on a cluster writes a checkpoint and leaves."""
     trainers: dict[str, str] = {}
-    """Trainers of your own, as {"name": "package.module:function"}."""
+    """Trainers of your own by name, as {"mine": "package.module:function"} or {"mine": "file.py:function"}."""
     grace_s: Seconds = 30.0
     """Seconds that a worker may take to obey a verb before it is killed."""
     hang_s: Seconds = 60.0

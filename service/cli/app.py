@@ -20,6 +20,7 @@ The output is CSV: the file's columns, `prediction` and, for classes, one `proba
 COMMANDS = {
     "serve": ("serve:serve", "Serve on HTTP, with a page to look at."),
     "demo": ("demo:demo", "Train on real house prices through a real server, live, and predict."),
+    "sample": ("sample:sample", "Write a table of real house sales, to try things with."),
     "train": ("train:train", TRAIN),
     "predict": ("models:predict", PREDICT),
     "export": ("models:export", "Write a finished model as ONNX or safetensors, compared with the original first."),

@@ -58,7 +58,8 @@ def _train(client: "SyncClient", spec: dict[str, Any]) -> str:
     from traind.trainer.contract.events import Status
 
     job = client.submit(spec)
-    print(f'$ curl -d \'{{"dataset": "house_prices", "target": "{TARGET}"}}\' .../api/train    # {job.job_id}\n')
+    body = f'{{"dataset": "house_prices", "target": "{TARGET}"}}'
+    print(f"$ curl -H 'Content-Type: application/json' -d '{body}' .../api/train    # {job.job_id}\n")
     with Bar() if sys.stdout.isatty() else EpochLines() as shown:
         for event in client.watch(job.job_id):
             shown.show(event)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from cyclopts import Group, Parameter
 
 import traind
 from traind.service.cli.entry import INTERRUPTED
+from traind.service.cli.surroundings import host_of, port_of, reap_orphans, search_here
 from traind.service.field_lines import field_lines
 from traind.service.http.server import Door
 from traind.service.http.server import serve as listening
@@ -52,10 +54,13 @@ SettingFlags = Parameter(name="*")(
 class DoorFlags:
     """Where to listen, and for whom."""
 
-    host: Annotated[str, Parameter(env_var=["TRAIND_HOST", "HOST"], help="address to listen on", group=DOOR)] = (
-        "127.0.0.1"
-    )
-    port: Annotated[int, Parameter(env_var=["TRAIND_PORT", "PORT"], help="0: any free one", group=DOOR)] = 3001
+    host: Annotated[
+        str | None,
+        Parameter(help="address to listen on, also by TRAIND_HOST or HOST [default: 127.0.0.1]", group=DOOR),
+    ] = None
+    port: Annotated[
+        int | None, Parameter(help="also by TRAIND_PORT or PORT; 0: any free one [default: 3001]", group=DOOR)
+    ] = None
     token_file: Annotated[
         Path | None,
         Parameter(env_var="TRAIND_TOKEN_FILE", help="who may in: `name:token` or `token` a line", group=DOOR),
@@ -92,20 +97,26 @@ def serve(
     settings: SettingFlags = NO_SETTINGS,  # type: ignore[valid-type]
     log: Annotated[Literal["plain", "json"], Parameter(env_var="TRAIND_LOG", help="lines on stderr")] = "plain",
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Parameter(env_var="TRAIND_LOG_LEVEL", help="the least to log")
-    ] = "warning",
+        Literal["debug", "info", "warning", "error"],
+        Parameter(env_var="TRAIND_LOG_LEVEL", help="the least to log; debug: each request"),
+    ] = "info",
 ) -> None:
     """Serve on HTTP until SIGTERM or Ctrl-C; running jobs write checkpoints then, and go on at the next start."""
     configure_logging(log, log_level.upper())
+    search_here()
+    ignored: list[str] = []
+    port = port_of(os.environ, ignored) if door.port is None else door.port
     opened = Door(
-        host=door.host,
-        port=door.port,
+        host=door.host or host_of(os.environ, ignored) or "127.0.0.1",
+        port=3001 if port is None else port,
         tokens=load_tokens(door.token_file, os.environ),
         hosts=door.allow_host,
         origins=door.allow_origin,
     )
     service = TrainingService(**_said(settings))
     service.keep_files_private()
+    for words in ignored:
+        print(f"traind: {words}", file=sys.stderr)
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         runner.run(_serve(service, opened))
 
@@ -141,6 +152,8 @@ async def _serve(service: TrainingService, door: Door) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave)
+    if os.getpid() == 1:
+        loop.add_signal_handler(signal.SIGCHLD, lambda: reap_orphans(service.own_children()))
     async with listening(service, door) as url:
         print(f"traind {traind.__version__} serves {service.layout.root} on {url}", flush=True)
         await leaving.wait()

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from traind.service.cli.entry import INTERRUPTED, Failed, about
 from traind.service.cli.flags import Json
 from traind.service.cli.spec import SpecFlags, typed_values
+from traind.service.cli.surroundings import search_here
 from traind.service.plain_text import plain
 
 if TYPE_CHECKING:
@@ -66,16 +67,33 @@ def train(
     the same command with the same --job-id goes on from there.
     """
     call = TrainCall(typed_values(spec), format, job_id, dry_run, as_json)
-    asyncio.run(_train(call, where.root) if where.server is None else _train_on(call, where.server))
+    if where.server is not None:
+        asyncio.run(_train_on(call, where.server))
+        return
+    search_here()
+    asyncio.run(_train(call, where.root, _own_trainer(call.spec)))
 
 
-async def _train(call: TrainCall, root: Path) -> None:
+def _own_trainer(spec: dict[str, Any]) -> dict[str, str]:
+    """Give the trainer that was named by file or module a name; return it by that, as the service takes it."""
+    reference = spec.get("trainer", "")
+    module, colon, function = reference.rpartition(":")
+    if not colon and reference.endswith(".py"):
+        module, function = reference, "train"
+    if not module:
+        return {}
+    stem = Path(module).stem if module.endswith(".py") else module.rpartition(".")[2]
+    spec["trainer"] = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem)[:64] or "own"
+    return {spec["trainer"]: f"{module}:{function}"}
+
+
+async def _train(call: TrainCall, root: Path, trainers: dict[str, str]) -> None:
     """Train in this process's own service."""
     from traind.service.service import TrainingService
 
     _leave_on_terminate()
     try:
-        made = TrainingService(root=root)
+        made = TrainingService(root=root, trainers=trainers)
         made.keep_files_private()
         async with made as service:
             await _carry_out(service, call)

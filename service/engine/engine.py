@@ -15,6 +15,7 @@ import msgspec
 
 from traind.service.engine.attempts import Attempts
 from traind.service.engine.edits import Edit, edited
+from traind.service.engine.job_log import log_life
 from traind.service.engine.needs import need_of
 from traind.service.engine.watchdog import Watchdog
 from traind.service.errors import (
@@ -106,6 +107,7 @@ class Engine:
             task.add_done_callback(_fail_loudly)
             self._tasks.append(task)
         self._is_open = True
+        self.journal.observers.append(log_life)
         self.attempts.on_change = self._queue_changed
         self.attempts.wake()
 
@@ -286,6 +288,11 @@ class Engine:
         """Raise `NotResumable` where nothing was kept, or there is nothing to do: no epoch, and no model to make."""
         if job.status is Status.CANCELLED:
             raise NotResumable(f"The job {job.job_id} is cancelled: nothing of it was kept.")
+        if epochs is not None and epochs < job.epoch:
+            raise NotResumable(
+                f"The job {job.job_id} has trained {job.epoch} epochs already.",
+                hint="`epochs` is the number of all its epochs: give a larger one, or none.",
+            )
         if job.status is not Status.COMPLETED or (epochs is not None and epochs > job.epoch):
             return
         if epochs is not None or await asyncio.to_thread(is_model_whole, self.layout.model_path(job.job_id)):

@@ -213,11 +213,11 @@ class LocalExecutor:
         for delay_s in chain(BACK_OFF_S, repeat(BACK_OFF_S[-1])):
             try:
                 worker = await LocalWorker.start(self._server, self._run, self._memory_bytes)
-            except BootFailed as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is now, it may be over in a moment
                 self.lost["starting"] += 1
                 if self._boot_problem is None:
-                    LOG.error("no worker can be started: %s", error)  # noqa: TRY400 - its words, not our traceback
-                self._boot_problem = str(error)
+                    LOG.error("no worker can be started, which is tried again: %s", error)  # noqa: TRY400 - its words
+                self._boot_problem = str(error) if isinstance(error, BootFailed) else f"No worker starts: {error!r}."
             else:
                 self._boot_problem = None
                 return worker

@@ -34,7 +34,7 @@ from traind.service.http.guard import (
     make_hosts,
     make_origins,
 )
-from traind.service.http.operations import OPERATIONS
+from traind.service.http.operations import OPERATIONS, Operation
 from traind.service.http.pages import add_slash, load_assets, show
 from traind.service.http.request_log import harden, make_follower
 from traind.service.http.telemetry import Telemetry
@@ -84,9 +84,11 @@ def build_app(
     app[STREAMS], app[TELEMETRY] = Streams(service.settings.max_watchers), telemetry
     app[EXPORTS] = Exports(service.settings.max_exports)
     for path, handler in {**entries, **assets, openapi.PATH: document}.items():
-        app.router.add_route("GET", path, handler, expect_handler=expect_later)
+        for method in ("GET", "HEAD"):
+            app.router.add_route(method, path, handler, expect_handler=expect_later)
     for operation in OPERATIONS:
-        app.router.add_route(operation.method, operation.path, operation.handler, expect_handler=expect_later)
+        for method in _methods(operation):
+            app.router.add_route(method, operation.path, operation.handler, expect_handler=expect_later)
     _add_signals(app, policy)
     return app
 
@@ -98,6 +100,12 @@ def _for_viewers() -> frozenset[Handler]:
         for one in OPERATIONS
         if (one.method == "GET" if one.is_for_viewers is None else one.is_for_viewers)
     )
+
+
+def _methods(operation: Operation) -> tuple[str, ...]:
+    """Return the methods that a call answers to: what is read may be asked for without its body, streams excepted."""
+    is_stream = operation.is_websocket or "text/event-stream" in operation.media
+    return ("GET", "HEAD") if operation.method == "GET" and not is_stream else (operation.method,)
 
 
 def _add_signals(app: web.Application, policy: Policy) -> None:

@@ -55,7 +55,7 @@ def make_follower(telemetry: Telemetry) -> Middleware:
         resource = match.route.resource
         call = f"{request.method} {resource.canonical}" if resource else "(nothing)"
         telemetry.requests.count(call, response.status, seconds if isinstance(response, web.Response) else None)
-        if LOG.isEnabledFor(logging.INFO):
+        if LOG.isEnabledFor(logging.DEBUG):
             _log(request, call, response.status, seconds)
         return response
 
@@ -65,7 +65,7 @@ def make_follower(telemetry: Telemetry) -> Middleware:
 def _log(request: web.Request, call: str, status: int, seconds: float) -> None:
     facts = {"call": call, "status": status, "seconds": round(seconds, 6)}
     facts |= {"remote": request.remote, "caller": CALLER.get()}
-    LOG.info("%s %s %s in %.1f ms", request.method, shown_path(request), status, seconds * 1_000, extra=facts)
+    LOG.debug("%s %s %s in %.1f ms", request.method, shown_path(request), status, seconds * 1_000, extra=facts)
 
 
 def harden(request: web.Request, response: web.StreamResponse) -> None:

@@ -193,11 +193,11 @@ class PlainFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        moment = time.strftime("%H:%M:%S", time.localtime(record.created))
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         message = plain(record.getMessage())
         ids = [value for name in ("job_id", "request_id") if (value := getattr(record, name, None))]
         line = " ".join(
-            [f"{moment} {record.levelname.lower():<8}{message}", *(f"[{plain(str(one))}]" for one in ids)]
+            [f"{moment} {record.levelname.lower():<8} {message}", *(f"[{plain(str(one))}]" for one in ids)]
         )
         return f"{line}\n{plain_lines(self.formatException(record.exc_info))}" if record.exc_info else line
 

@@ -296,6 +296,19 @@ class _Process(process.BaseProcess):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "server"}
 
+    def start(self) -> None:
+        """Start it, in a daemonic host too: a worker of hypercorn, Sanic or Celery.
+
+        Such a process may have no children by multiprocessing, lest they be orphans; ours leave with the host.
+        """
+        config = process.current_process()._config  # type: ignore[attr-defined]  # noqa: SLF001
+        is_daemonic = config.pop("daemon", None)
+        try:
+            super().start()
+        finally:
+            if is_daemonic is not None:
+                config["daemon"] = is_daemonic
+
     def run(self) -> None:
         """Forget the host's resource tracker, which is not passed on: a job that needs one starts its own."""
         resource_tracker._resource_tracker._fd = None  # type: ignore[attr-defined]  # noqa: SLF001
@@ -315,6 +328,6 @@ class _Context(context.ForkServerContext):
 
     def Process(self, *args: Any, **kwargs: Any) -> _Process:  # type: ignore[override]  # noqa: N802
         """Make a process, as `multiprocessing.Process` does."""
-        made = _Process(*args, **kwargs)
+        made = _Process(*args, **{**kwargs, "daemon": False})  # a job may have processes of its own
         made.server = self._server
         return made

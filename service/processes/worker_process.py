@@ -130,7 +130,7 @@ def _boot(
     except BootFailed:
         _discard(pool)
         raise
-    except (BrokenProcessPool, OSError, TimeoutError) as error:
+    except Exception as error:
         _discard(pool)
         what = f"no answer within {boot_s:g} s" if isinstance(error, TimeoutError) else str(error)
         raise BootFailed(f"no worker process could be started: {what}\n{server.output()}".strip()) from error

@@ -3,6 +3,8 @@
 import re
 from html.parser import HTMLParser
 
+import pytest
+
 
 class Tags(HTMLParser):
     """Collects what a page loads and what stands in it."""
@@ -79,3 +81,12 @@ async def test_the_docs_name_every_path_and_load_nothing_from_elsewhere(call):
     assert [url for url in tags.urls if not url.startswith("#")] == ["docs.css", "./"]
     anchors = set(re.findall(r'id="([^"]+)"', page.body.decode()))
     assert {url[1:] for url in tags.urls if url.startswith("#")} <= anchors
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/api/health", "/api/train/jobs", "/api/openapi.json"])
+async def test_what_can_be_read_can_be_asked_for_without_its_body(path, call):
+    """By uptime monitors and proxies."""
+    whole = await call("GET", path)
+    head = await call("HEAD", path)
+    assert (head.status, head.body) == (whole.status, b"")
+    assert head.headers["Content-Type"] == whole.headers["Content-Type"]

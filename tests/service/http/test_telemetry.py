@@ -66,7 +66,7 @@ async def test_figures_tell_what_was_thinned_and_which_workers_died(calling_on, 
 def lines():
     """What traind logs from here on, as JSON lines."""
     stream = io.StringIO()
-    handler = configure_logging("json", stream=stream)
+    handler = configure_logging("json", "DEBUG", stream=stream)
     logger = logging.getLogger("traind")
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     logger.removeHandler(handler)
@@ -80,7 +80,7 @@ async def test_a_line_tells_of_each_request_with_its_ids(call, done, lines):
     line = lines()[-1]
     assert line["request_id"] == "mine.1"
     assert line["job_id"] == done
-    assert (line["call"], line["status"], line["level"]) == ("GET /api/train/status", 200, "info")
+    assert (line["call"], line["status"], line["level"]) == ("GET /api/train/status", 200, "debug")
     forged = await call.get("/health", headers={"X-Request-ID": "a b\tc"})
     assert forged.headers["X-Request-ID"] == lines()[-1]["request_id"] != "a b\tc"
 

@@ -1,0 +1,34 @@
+"""A job's life in the log: accepted, started, ended and how, one line each. Observes the journal; decides nothing."""
+
+import logging
+
+from traind.service.jobs.job import TERMINAL, Job
+from traind.trainer.contract.events import AnyEvent, State, Status
+
+LOG = logging.getLogger(__name__)
+
+
+def log_life(job: Job, event: AnyEvent) -> None:
+    """Log the states of a job that an operator wants to read of."""
+    if not isinstance(event, State) or not LOG.isEnabledFor(logging.INFO):
+        return
+    if (words := _words(job, event)) is not None:
+        level = logging.WARNING if event.status is Status.FAILED or event.reason == "worker_died" else logging.INFO
+        LOG.log(level, "job %s %s", job.job_id, words)
+
+
+def _words(job: Job, event: State) -> str | None:
+    match event.status:
+        case Status.QUEUED if job.attempt == 0:
+            return f"accepted: {job.spec.trainer} on {job.spec.dataset or 'synthetic data'}"
+        case Status.QUEUED:
+            return f"waits again: {event.message or event.reason}"
+        case Status.STARTING:
+            return f"started, attempt {event.attempt}"
+        case Status.PAUSED:
+            return f"paused: {event.message or event.reason}"
+        case Status.FAILED:
+            return f"failed: {event.error.code}: {event.error.message}" if event.error else "failed"
+        case status if status in TERMINAL:
+            return f"{status.lower()} at step {job.step}, after {job.timings.get('running_s', 0.0):.1f} s of running"
+    return None

@@ -1,0 +1,59 @@
+"""Trainers that a service is given: by reference or as functions, and looked at once, when it starts."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from traind.service.errors import InvalidSpec
+from traind.service.processes.side import SideWorker
+from traind.trainer.contract.errors import TrainerError
+
+IMPORT_S = 120.0  # what importing a trainer may take at the start
+
+
+def references(trainers: Any) -> Any:
+    """Return trainers by name as what workers import: `package.module:function`, or `/path/file.py:function`.
+
+    A function is named by its module; what cannot be imported in another process is refused with `InvalidSpec`.
+    What is no mapping is returned as it is: the settings' own check names it.
+    """
+    if not isinstance(trainers, Mapping):
+        return trainers
+    return {name: _reference(str(name), trainer) for name, trainer in trainers.items()}
+
+
+async def check_trainers(side: SideWorker, trainers: Mapping[str, str]) -> None:
+    """Import each trainer once, in a helper. Raises `InvalidSpec` naming every one that cannot be, and why."""
+    problems = []
+    for name, reference in trainers.items():
+        try:
+            await side.call("traind.trainer.plugins:check_request", {"trainer": reference}, IMPORT_S)
+        except TrainerError as error:
+            problems.append((name, f"{error.message} {error.hint or ''}".strip()))
+    if problems:
+        raise _refused(problems)
+
+
+def _reference(name: str, trainer: str | Callable[..., Any]) -> str:
+    if isinstance(trainer, str):
+        file, colon, function = trainer.rpartition(":")
+        return f"{Path(file).resolve()}:{function}" if colon and file.endswith(".py") else trainer
+    called, home = getattr(trainer, "__qualname__", ""), getattr(trainer, "__module__", "")
+    if not callable(trainer) or not called:
+        raise _refused([(name, "is neither a function nor the name of one, such as package.module:function")])
+    if "<" in called:
+        problem = "is defined inside a function, where workers cannot import it: define it at the top of a module"
+        raise _refused([(name, problem)])
+    if home != "__main__":
+        return f"{home}:{called}"
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script is None:
+        problem = "is defined in a notebook or a shell, where workers cannot import it: put it into a file"
+        raise _refused([(name, problem)])
+    return f"{Path(script).resolve()}:{called}"
+
+
+def _refused(problems: list[tuple[str, str]]) -> InvalidSpec:
+    details = [{"loc": f"trainers.{name}", "msg": problem} for name, problem in problems]
+    return InvalidSpec("; ".join(f"trainers.{name}: {problem}" for name, problem in problems), details=details)
