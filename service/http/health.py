@@ -43,6 +43,9 @@ def _gather(service: TrainingService, telemetry: Telemetry, figures: Figures) ->
         telemetry.jobs.labels(status.value).set(figures.jobs.get(status.value, 0))
     telemetry.slots.set(state["slots"]["total"])
     telemetry.busy.set(state["slots"]["busy"])
+    if (cluster := state["cluster"]) is not None:
+        telemetry.nodes.set(len(cluster.nodes))
+        telemetry.seats.set(sum(node.seats for node in cluster.nodes))
     telemetry.watchers.set(state["watchers"])
     telemetry.disk.set(shutil.disk_usage(service.layout.root).free)
     telemetry.rate.set(figures.samples_per_s)

@@ -114,6 +114,8 @@ class Telemetry:
         self.streams = Gauge("traind_http_streams", "Websockets and event streams open", registry=own)
         self.slots = Gauge("traind_slots", "Jobs that can train at once", registry=own)
         self.busy = Gauge("traind_slots_busy", "Slots that train", registry=own)
+        self.nodes = Gauge("traind_cluster_nodes", "Machines of the Ray cluster that are alive", registry=own)
+        self.seats = Gauge("traind_cluster_seats", "Slots that the service holds on them", registry=own)
         self.watchers = Gauge("traind_watchers", "Subscriptions to events", registry=own)
         self.rate = Gauge("traind_samples_per_second", "Rows that the running jobs train on", registry=own)
         self.disk = Gauge("traind_disk_free_bytes", "Free space below the root", registry=own)
