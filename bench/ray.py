@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+from bench.records import show, write
+
 from traind import Progress, TrainingService
 
 CLUSTER = Path(__file__).parent.parent / "tests/cluster/with_cluster.py"

@@ -146,6 +146,7 @@ class Seat:
         if self._job is not job or self._next is None or self._next.result() is not worker:  # asked twice at once
             return
         job.worker, self._next = worker, None
+        worker.attempt_dir = job.folder
         await worker.receive(Assignment(given.spec, self._place(given.place, job.folder)))
         job.task = asyncio.create_task(self._relay(job, worker), name="traind-relay")
 
