@@ -31,7 +31,7 @@ class NodeFiles:
         top = Path(folder or tempfile.gettempdir()) / f"{root}-{os.getuid()}"
         self._shared = top / "shared"
         self._seat = seat
-        self.seat_dir = top / "seats" / seat
+        self.seat_dir = top / "seats" / f"{seat}.{os.getpid()}"
         for path in (self._shared, self.seat_dir):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -147,7 +147,10 @@ class NodeFiles:
         return target
 
     def sweep(self) -> None:
-        """Remove content that nobody has used for long."""
+        """Remove content that nobody has used for long, and what seats left that were killed."""
+        for folder in self.seat_dir.parent.iterdir():
+            if not Path("/proc", folder.name.rpartition(".")[2]).exists():
+                shutil.rmtree(folder, ignore_errors=True)
         before = time.time() - UNUSED_S
         for folder in self._shared.iterdir():
             if all(path.stat().st_mtime < before for path in _plain(folder)):

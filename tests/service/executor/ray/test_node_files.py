@@ -52,6 +52,18 @@ def test_an_attempt_finds_nothing_of_the_one_before(files: NodeFiles) -> None:
     assert not files.attempt_dir("job", 1).exists()
 
 
+def test_what_a_killed_seat_left_is_swept_and_what_is_used_stays(files: NodeFiles) -> None:
+    dead = files.seat_dir.with_name("seat-2.999999999")
+    (dead / "job/attempt-1").mkdir(parents=True)
+    mine = files.open_attempt("job", 1)
+    files.write_shared(DIGEST, "d.csv", 0, CONTENT)
+    files.seal_shared(DIGEST, "d.csv")
+    files.sweep()
+    assert not dead.exists()
+    assert mine.exists()
+    assert files.has_shared(DIGEST, "d.csv")
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "/etc/passwd", "x\0y"])
 def test_names_are_one_component_of_a_path(files: NodeFiles, name: str) -> None:
     folder = files.open_attempt("job", 1)
