@@ -4,39 +4,53 @@ The order that holds against power loss: write a temporary file in the same fold
 target, fsync the folder. An fsync that failed is never retried: what the kernel dropped is gone.
 """
 
+import contextlib
+import errno
 import hashlib
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from traind.data.errors import BadTable
 
 TEMPORARY_PREFIX = ".tmp-"
+Reach = Callable[[str, Path], None]  # comes before each call on the disk: its name, and what it is about
 
 
-def write_atomically(path: Path, content: bytes, *, is_durable: bool = True) -> None:
+def _reach(call: str, path: Path) -> None:
+    """Let a call pass."""
+
+
+def write_atomically(path: Path, content: bytes, *, is_durable: bool = True, reach: Reach = _reach) -> None:
     """Replace `path` by `content`: a reader sees the old bytes or the new ones, whole.
 
     With `is_durable` the new bytes survive a power cut once this returns. On any error the temporary file is
     removed and `path` is as it was. Raises `OSError`.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{path.name}")
+    temporary = _temporary(path)
+    reach("open", temporary)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         try:
+            reach("write", temporary)
             view = memoryview(content)
             while view:
                 view = view[os.write(descriptor, view) :]
             if is_durable:
+                reach("fsync", temporary)
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        reach("rename", path)
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error is the one to tell; what is left is swept at the start
+            temporary.unlink(missing_ok=True)
         raise
     if is_durable:
+        reach("fsync", path.parent)
         sync_dir(path.parent)
 
 
@@ -46,6 +60,46 @@ def rename_durably(source: Path, target: Path) -> None:
     sync_dir(target.parent)
     if source.parent != target.parent:
         sync_dir(source.parent)
+
+
+def move_durably(source: Path, target: Path, *, reach: Reach = _reach) -> None:
+    """Move a file that is already synced over `target`, from whichever file system, so that it survives a power cut.
+
+    Where that cannot be a rename it is copied beside the target, synced, and renamed there: `target` is never seen
+    half-written. Raises `OSError`; then the source is still there, or the target is whole, or both.
+    """
+    try:
+        reach("rename", target)
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy_beside(source, target, reach)
+    reach("fsync", target.parent)
+    sync_dir(target.parent)
+    with contextlib.suppress(FileNotFoundError):  # after a copy the source is still there
+        reach("unlink", source)
+        source.unlink()
+
+
+def _copy_beside(source: Path, target: Path, reach: Reach) -> None:
+    temporary = _temporary(target)
+    try:
+        reach("copy", temporary)
+        shutil.copyfile(source, temporary)
+        reach("fsync", temporary)
+        sync_file(temporary)
+        reach("replace", target)
+        temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _temporary(path: Path) -> Path:
+    """Return a new name beside a file."""
+    return path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{path.name}")
 
 
 def sync_dir(folder: Path) -> None:

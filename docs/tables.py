@@ -1,6 +1,6 @@
-"""Writes the tables of fields and settings into docs/api.md, from the types themselves. Called by `make tables`.
+"""Writes the tables of docs/ from the code: fields and settings into api.md, states into architecture.md.
 
-A test fails where the tables are not what this writes.
+Called by `make tables`. A test fails where the tables are not what this writes.
 """
 
 import json
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from traind.service.field_lines import field_lines, structs_in
+from traind.service.jobs import states
 from traind.service.jobs.job import Job
 from traind.service.settings import Settings
 from traind.service.validation.explain import describe
@@ -20,6 +21,8 @@ from traind.trainer.contract.events import AnyEvent
 from traind.trainer.contract.spec import TrainSpec
 
 PAGE = Path(__file__).with_name("api.md")
+HOUSE = Path(__file__).with_name("architecture.md")
+STATES = re.compile(r"(<!-- states -->\n).*?(<!-- end -->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- fields of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -32,6 +35,11 @@ def written(text: str) -> str:
     """Return a page with its tables as they should be."""
     structs = structs_in(TrainSpec, AnyEvent, Job, Settings)
     return BLOCK.sub(lambda found: f"{found[1]}\n{table(structs[found[2]])}\n{found[3]}", text)
+
+
+def house_written(text: str) -> str:
+    """Return docs/architecture.md with its table of states as it should be."""
+    return STATES.sub(lambda found: f"{found[1]}\n{states.table()}\n{found[2]}", text)
 
 
 def _rows(struct: type[msgspec.Struct]) -> Iterator[str]:
@@ -56,3 +64,4 @@ def _default(field: inspect.Field) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(written(PAGE.read_text()))
+    HOUSE.write_text(house_written(HOUSE.read_text()))

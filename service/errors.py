@@ -25,6 +25,7 @@ ServiceError
 |- NoSuchDevice       no_such_device     no GPU of that name is there for jobs
 |- Forbidden          forbidden          the host's `authorize` said no
 |- SideWorkerBusy     side_worker_busy   too many calls of this kind wait
+|- EngineFailed       engine_failed      the engine met an error that it cannot go on from; start the service again
 `- NotRunning         not_running        the service is not started, or is closing
 """
 
@@ -186,6 +187,12 @@ class Forbidden(ServiceError):
     """The host's `authorize` said no."""
 
     code = "forbidden"
+
+
+class EngineFailed(ServiceError):
+    """The engine met an error that it cannot go on from. Running jobs were told to checkpoint and leave."""
+
+    code = "engine_failed"
 
 
 class NotRunning(ServiceError):

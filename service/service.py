@@ -5,10 +5,12 @@ CLI's `train` and embedding programs all call this, and nothing below it. No HTT
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -18,7 +20,7 @@ from traind.service.curves import curve
 from traind.service.datasets import Datasets, Source
 from traind.service.engine.edits import Edit
 from traind.service.engine.engine import Engine
-from traind.service.errors import InvalidSpec, NotRunning
+from traind.service.errors import EngineFailed, InvalidSpec, NotRunning
 from traind.service.executor.choice import executor_of
 from traind.service.jobs.job import ACTIVE, Job
 from traind.service.jobs.listing import Filters, Listing
@@ -61,14 +63,14 @@ class TrainingService(Models):
         self.engine = Engine(self.settings, self.layout, executor_of(self.settings, self.layout.root, self._server))
         self.side: SideWorker
         self._datasets: Datasets
-        self._lock: RootLock | None = None
+        self._opened_parts: AsyncExitStack | None = None
         self.started_at = 0.0  # seconds since 1970
         self._opened = 0.0  # by the monotonic clock
 
     @property
     def is_open(self) -> bool:
         """Whether the service is started and not yet closed."""
-        return self._lock is not None
+        return self._opened_parts is not None
 
     def keep_files_private(self) -> None:
         """Have this process make all its files for its user alone, where the root is private: for a process of ours.
@@ -81,22 +83,21 @@ class TrainingService(Models):
     async def __aenter__(self) -> Self:
         """Lock the root, settle what the last service left, start the workers."""
         self.layout.make(is_private=self.settings.private_root)
-        lock = await in_thread(RootLock.take, self.layout.lock_path)
-        try:
+        async with AsyncExitStack() as opened:
+            lock = await in_thread(RootLock.take, self.layout.lock_path)
+            opened.callback(lock.release)
+            opened.push_async_callback(in_thread, self._server.stop)
             await in_thread(self._server.start)
             self.side = SideWorker(self._server, self.layout.side_dir, memory_bytes=self.settings.worker_limit_bytes)
+            opened.push_async_callback(self.side.close)
             await self.side.start()
             await check_trainers(self.side, self.settings.trainers)
             self._datasets = Datasets(self.layout, self.settings, self.side, self.engine.feed)
             await self._datasets.open()
+            opened.push_async_callback(self.engine.executor.close)
             await self.engine.open()
-        except BaseException:
-            await self.engine.close()
-            await self.engine.executor.close()
-            await in_thread(self._server.stop)
-            lock.release()
-            raise
-        self._lock = lock
+            opened.push_async_callback(self.engine.close)
+            self._opened_parts = opened.pop_all()
         self.started_at, self._opened = time.time(), time.monotonic()
         return self
 
@@ -108,15 +109,18 @@ class TrainingService(Models):
 
     async def close(self) -> None:
         """Close the service; twice is no error."""
-        if self._lock is None:
-            return
-        lock, self._lock = self._lock, None
-        try:
-            await self.engine.close()
-            await self.side.close()
-        finally:
-            await in_thread(self._server.stop)
-            lock.release()
+        opened, self._opened_parts = self._opened_parts, None
+        if opened is not None:
+            await opened.aclose()
+
+    @property
+    def failed(self) -> Awaitable[EngineFailed]:
+        """What is awaited gives the error with which the engine stopped; it never comes while all is well.
+
+        From then on every call raises that error. Close the service and start it again: nothing is lost.
+        """
+        self._check_started()
+        return self.engine.failed()
 
     async def submit(
         self, spec: TrainSpec | Checked | Mapping[str, Any] | None = None, *, job_id: str | None = None, **fields: Any
@@ -290,12 +294,13 @@ class TrainingService(Models):
         """Return slots busy and total, queue length, uptime and what is wrong now."""
         self._check_open()
         attempts, executor = self.engine.attempts, self.engine.executor
-        problems = [] if attempts.problem is None else [attempts.problem]
+        problems = [*self.engine.problems.all()]
         if executor.problem is not None:
             is_long = "\n" in executor.problem  # what a process wrote, which is in the log
             problems.append("No worker can be started; the log says why." if is_long else executor.problem)
-        if (free := self.layout.free_bytes()) < self.settings.disk_floor_bytes:
-            problems.append(f"{free // 2**20} MiB of disk space are free: jobs pause, and uploads are refused.")
+        with contextlib.suppress(OSError):  # which the watchdog sees too, and shows
+            if (free := self.layout.free_bytes()) < self.settings.disk_floor_bytes:
+                problems.append(f"{free // 2**20} MiB of disk space are free: jobs pause, and uploads are refused.")
         return {
             "slots": {"busy": executor.busy, "total": executor.total},
             "queued": len(attempts.queue()),
@@ -363,5 +368,10 @@ class TrainingService(Models):
         await self.side.call("traind.trainer.plugins:check_request", request, QUICK_S)
 
     def _check_open(self) -> None:
-        if self._lock is None:
+        self._check_started()
+        if self.engine.failure is not None:
+            raise self.engine.failure
+
+    def _check_started(self) -> None:
+        if self._opened_parts is None:
             raise NotRunning("The service is not running.", hint="Use `async with TrainingService(...)`.")

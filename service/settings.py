@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from traind.service.record.disk import Disk
 from traind.trainer.contract.spec import DatasetFile
 
 LOG = logging.getLogger(__name__)
@@ -131,9 +132,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Layout:
-    """Where things are below the root. Paths are absolute."""
+    """Where things are below the root, and the disk they are on. Paths are absolute."""
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], disk: Disk | None = None) -> None:
+        self.disk = disk or Disk()
         self.root = Path(root).resolve()
         self.artifacts_dir = self.root / "artifacts"
         self.jobs_dir = self.artifacts_dir / "jobs"
@@ -162,9 +164,8 @@ class Layout:
                     LOG.warning("other users of this machine can read %s, which is not this user's", folder)
 
     def free_bytes(self) -> int:
-        """Return the free space where the root is, in bytes."""
-        disk = os.statvfs(self.root)
-        return disk.f_bavail * disk.f_frsize
+        """Return the free space where the root is, in bytes. Raises `OSError`."""
+        return self.disk.free_bytes(self.root)
 
     def job_dir(self, job_id: str) -> Path:
         """Return the folder of a job's attempts."""

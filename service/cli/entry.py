@@ -3,6 +3,7 @@
 0    done; a job that was followed is completed or stopped
 1    refused or failed, with a sentence on standard error
 2    the command line itself is wrong
+70   the server's engine stopped by an error of its own; started again it goes on
 130  interrupted
 """
 
@@ -18,7 +19,7 @@ from traind.service.errors import ServiceError, described
 from traind.service.plain_text import plain_lines
 from traind.trainer.contract.errors import TrainerError
 
-OK, REFUSED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+OK, REFUSED, MISUSED, BROKEN, INTERRUPTED = 0, 1, 2, 70, 130
 
 
 class Failed(Exception):

@@ -13,7 +13,7 @@ import msgspec
 from cyclopts import Group, Parameter
 
 import traind
-from traind.service.cli.entry import INTERRUPTED
+from traind.service.cli.entry import BROKEN, INTERRUPTED, Failed
 from traind.service.cli.surroundings import host_of, port_of, reap_orphans, search_here
 from traind.service.field_lines import field_lines
 from traind.service.http.server import Door
@@ -156,5 +156,11 @@ async def _serve(service: TrainingService, door: Door) -> None:
         loop.add_signal_handler(signal.SIGCHLD, lambda: reap_orphans(service.own_children()))
     async with listening(service, door) as url:
         print(f"traind {traind.__version__} serves {service.layout.root} on {url}", flush=True)
-        await leaving.wait()
+        signalled = asyncio.ensure_future(leaving.wait())
+        failed = asyncio.ensure_future(service.failed)
+        await asyncio.wait({signalled, failed}, return_when=asyncio.FIRST_COMPLETED)
+        signalled.cancel()
+        if failed.done():  # whoever started us is to start us again
+            raise Failed(failed.result().message, hint=failed.result().hint, code=BROKEN)
+        failed.cancel()
         print("Leaving: running jobs write checkpoints and go on at the next start.", flush=True)

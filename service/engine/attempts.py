@@ -6,108 +6,58 @@ a time: the next one starts only when the worker of the one before is gone. Know
 
 import asyncio
 import contextlib
-import logging
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 
 import msgspec
 
-from traind.data.files import rename_durably
+from traind.service.engine.attempt import Attempt, is_outcome
 from traind.service.engine.needs import need_of
+from traind.service.engine.settling import Settling
 from traind.service.errors import DiskLow, StoreFailed
-from traind.service.executor.base import Beat, Ended, Executor, Frame, Inbox, Need, Worker
-from traind.service.jobs.job import ACTIVE, TERMINAL, Job
-from traind.service.jobs.outcomes import after_loss, after_outcome
+from traind.service.executor.base import Ended, Executor, Frame, Inbox, Need, Worker
+from traind.service.jobs.job import ACTIVE, Job
+from traind.service.jobs.outcomes import store_failed
+from traind.service.jobs.states import may_follow
 from traind.service.record.journal import Journal
-from traind.service.recovery.checkpoint_files import (
-    attempt_dirs,
-    attempt_number,
-    is_pinned,
-    last_checkpoint,
-    unreported_checkpoint,
-)
+from traind.service.record.problems import GIVE_UP_S, RECORDING, RETRY_S, Problems
+from traind.service.recovery.checkpoint_files import attempt_dirs
 from traind.service.settings import Layout, Settings, cache_dir
 from traind.trainer.contract.control import Verb
-from traind.trainer.contract.events import AnyEvent, Checkpoint, State, Status
-from traind.trainer.contract.liveness import Liveness
+from traind.trainer.contract.events import AnyEvent, Checkpoint, Epoch, Log, Metric, Progress, State, Status
 from traind.trainer.contract.spec import Assignment, Place
 
-LOG = logging.getLogger(__name__)
+INBOX_FRAMES = 1_000  # what workers said and is not yet folded; beyond it their pipes fill, and progress is thinned
 BUILT_IN = "traind.trainer.tabular.train:train"
-RETRY_S = 0.5  # between tries to write what workers said, while the disk is full
-OUTCOMES = TERMINAL | {Status.PAUSED, Status.QUEUED}  # states with which a worker ends an attempt
-
-
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """One start of a job: what runs it and what was asked of it."""
-
-    job_id: str
-    number: int
-    worker: Worker | None = None
-    asked: Verb = Verb.NONE
-    pause_reason: str = "user"
-    killed_for: str | None = None  # grace, hang, max_seconds, loading: why we killed it
-    timer: asyncio.TimerHandle | None = None
-    life: Liveness = field(default_factory=lambda: Liveness(beat_at=time.monotonic()))
-    over: asyncio.Event = field(default_factory=asyncio.Event)  # its worker is gone
-
-    def ask(self, verb: Verb, grace_s: float) -> None:
-        """Tell the worker, which then has to leave in time; a weaker verb is not told."""
-        if verb <= self.asked:
-            return
-        self.asked = verb
-        if self.worker is not None:
-            self.worker.ask(verb)
-        self.expect_end(grace_s)
-
-    def expect_end(self, grace_s: float) -> None:
-        """Kill the worker if it has not left after the grace period."""
-        self.disarm()
-        self.timer = asyncio.get_running_loop().call_later(grace_s, self.kill, "grace")
-
-    async def look(self, hang_s: float) -> Beat:
-        """Listen to the worker's heart; where it is silent, look whether it works."""
-        assert self.worker is not None
-        beat = self.worker.beat()
-        self.life.saw_beat(beat.number, beat.heard_at)
-        if self.life.is_suspicious(beat.heard_at, hang_s):
-            self.life.saw_cpu(await self.worker.cpu_s(), beat.heard_at)
-        return beat
-
-    def kill(self, why: str) -> None:
-        """End the worker at once."""
-        self.killed_for = self.killed_for or why
-        if self.worker is not None:
-            self.worker.kill()
-
-    def disarm(self) -> None:
-        """Forget the grace period."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+STARTING = "jobs cannot be started"
 
 
 class Attempts:
     """Every running attempt of one engine, and the queue before them."""
 
     def __init__(
-        self, journal: Journal, executor: Executor, inbox: Inbox, settings: Settings, layout: Layout
+        self,
+        journal: Journal,
+        executor: Executor,
+        settings: Settings,
+        layout: Layout,
+        problems: Problems,
     ) -> None:
         self.running: dict[str, Attempt] = {}
-        self.problem: str | None = None  # why what workers say cannot be written now
+        self.inbox: Inbox = asyncio.Queue(INBOX_FRAMES)
         self.on_change: Callable[[], None] = lambda: None  # the queue or who runs changed
+        self.on_death: Callable[[asyncio.Task[None]], None] = lambda _: None  # a task of an attempt is over
         self.is_closing = False
         self._journal = journal
         self._executor = executor
-        self._inbox = inbox
         self._settings = settings
         self._layout = layout
+        self._problems = problems
+        self._settling = Settling(journal, settings, layout, problems, self._gone)
         self._by_worker: dict[Worker, Attempt] = {}
+        self._held: dict[str, tuple[float, float]] = {}  # jobs that could not start: since when, and until when
+        self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -146,26 +96,64 @@ class Attempts:
                 if (first := self._first_of(need)) is None or self.is_closing:
                     self._executor.give_back(worker)
                     break
-                try:
-                    await self._start(first, worker)
-                except (DiskLow, StoreFailed, OSError) as error:
-                    LOG.warning("job %s could not be started: %s", first.job_id, error)
-                    asyncio.get_running_loop().call_later(RETRY_S, self._wake.set)
+                if not await self._try_start(first, worker):
                     break
+
+    async def _try_start(self, job: Job, worker: Worker) -> bool:
+        """Start a job; False: look again soon, the record cannot be written, or this job's files not be read."""
+        loop, what = asyncio.get_running_loop(), f"job {job.job_id} cannot be started"
+        try:
+            await self._start(job, worker)
+        except (DiskLow, StoreFailed) as error:
+            self._problems.arose(STARTING, error)
+            loop.call_later(RETRY_S, self._wake.set)
+            return False
+        except OSError as error:
+            self._problems.arose(what, error)
+            await self._hold(job, error)
+            loop.call_later(RETRY_S, self._wake.set)
+            return True
+        self._held.pop(job.job_id, None)
+        self._problems.passed(what)
+        self._problems.passed(STARTING)
+        return True
+
+    async def _hold(self, job: Job, error: OSError) -> None:
+        """Let others go first for a while; after `GIVE_UP_S` the job has failed."""
+        now = time.monotonic()
+        since, _ = self._held.get(job.job_id, (now, now))
+        self._held[job.job_id] = since, now + RETRY_S
+        if now - since < GIVE_UP_S:
+            return
+        with contextlib.suppress(DiskLow, StoreFailed):
+            async with self._journal.turn:
+                if (job := self._journal.live.get(job.job_id, job)).status is Status.QUEUED:
+                    await self._journal.record(job, store_failed(f"The job's files cannot be read: {error}."))
+            self._problems.passed(f"job {job.job_id} cannot be started")
+            del self._held[job.job_id]
 
     async def drain(self) -> None:
         """Fold what workers say, in order, for ever; while it cannot be written it waits, and so do the workers."""
         while True:
-            frames = [await self._inbox.get()]
+            frames = [await self.inbox.get()]
             with contextlib.suppress(asyncio.QueueEmpty):
                 while True:
-                    frames.append(self._inbox.get_nowait())
-            for part in _parts(frames):
-                await self._fold_until_written(part)
+                    frames.append(self.inbox.get_nowait())
+            await self._fold(frames)
 
     async def clean(self, job: Job) -> None:
-        """Remove what the job's state makes superfluous: everything if cancelled, else attempts before the newest."""
-        await asyncio.to_thread(self._clean, job)
+        """Remove what the job's state makes superfluous."""
+        await self._settling.clean(job)
+
+    async def clean_again(self) -> None:
+        """Remove what could not be removed before; raises `OSError`."""
+        await self._settling.clean_again()
+
+    async def close(self) -> None:
+        """End what still follows attempts."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def leave(self, shutdown_s: float) -> None:
         """Have every worker checkpoint and leave; kill those that have not after `shutdown_s`."""
@@ -175,6 +163,19 @@ class Attempts:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(shutdown_s + 2.0):
                 await self._idle.wait()
+
+    async def abandon(self, shutdown_s: float) -> None:
+        """Have every worker checkpoint and leave, and fold nothing of it: the next server finds the checkpoints."""
+        self.is_closing = True
+        for attempt in self.running.values():
+            attempt.ask(Verb.LEAVE, shutdown_s)
+        left = {attempt.worker for attempt in self.running.values() if attempt.worker is not None}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(shutdown_s + 2.0):
+                while left:
+                    worker, event, _ = await self.inbox.get()
+                    if isinstance(event, Ended):
+                        left.discard(worker)
 
     def _next(self) -> Job | None:
         """Return the first job in line if there is room for it; one that has to wait for room is not overtaken."""
@@ -189,7 +190,9 @@ class Attempts:
         return next((job for job in self._waiting() if need_of(job, self._executor) == need), None)
 
     def _waiting(self) -> Iterator[Job]:
-        return (job for job in self.queue() if job.job_id not in self.running)
+        now = time.monotonic()
+        waiting = (job for job in self.queue() if job.job_id not in self.running)
+        return (job for job in waiting if self._held.get(job.job_id, (now, now))[1] <= now)
 
     async def _start(self, job: Job, worker: Worker) -> None:
         """Give one job to a worker: who it is stands in the database before it hears of the job."""
@@ -226,7 +229,7 @@ class Attempts:
     def _assignment(self, job: Job, number: int) -> Assignment:
         """Return what the attempt's worker is to do, and where."""
         folder = self._layout.attempt_dir(job.job_id, number)
-        earlier = attempt_dirs(folder.parent)
+        earlier = attempt_dirs(self._layout, job.job_id)
         dataset = self._layout.located(job.dataset) if job.dataset else None
         trainers = {} if job.spec.trainer == "tabular" else self._settings.all_trainers()
         place = Place(
@@ -243,47 +246,59 @@ class Attempts:
         )
         return Assignment(job.spec, place)
 
-    async def _fold_until_written(self, frames: list[Frame]) -> None:
+    async def _fold(self, frames: Iterable[Frame]) -> None:
+        """Commit what several workers said in one transaction; what comes with and after an end is settled apart."""
+        plain: list[Frame] = []
+        ends: list[tuple[Attempt, Frame]] = []
+        ending: set[Attempt] = set()
+        for frame in frames:
+            attempt = self._by_worker.get(frame.worker)
+            if attempt is None:  # fenced: it has ended
+                continue
+            event = frame.event
+            if isinstance(event, Ended) or (isinstance(event, State) and is_outcome(event)) or attempt.backlog:
+                ending.add(attempt)
+            if attempt in ending:
+                ends.append((attempt, frame))
+            else:
+                plain.append(frame)
+        if plain:
+            await self._until_written(plain)
+        for attempt, frame in ends:
+            attempt.backlog.append(frame)
+            if len(attempt.backlog) == 1:
+                self._spawn(self._settling.follow(attempt), f"settle {attempt.job_id}")
+
+    async def _until_written(self, frames: Iterable[Frame]) -> None:
         while True:
             try:
                 async with self._journal.turn:
-                    await self._fold(frames)
+                    await self._plain(frames)
             except (DiskLow, StoreFailed) as error:
-                if self.problem is None:
-                    LOG.warning("what workers say cannot be written: %s", error.message)
-                self.problem = error.message
+                self._problems.arose(RECORDING, error)
                 await asyncio.sleep(RETRY_S)
             else:
-                self.problem = None
+                self._problems.passed(RECORDING)
                 return
 
-    async def _fold(self, frames: list[Frame]) -> None:
-        """Fold a run of plain events, or one that ends an attempt."""
-        worker, event, cursor = frames[0]
-        attempt = self._by_worker.get(worker)
-        if isinstance(event, Ended):
-            await self._ended(attempt, event)
-            if cursor is not None:
-                worker.committed(cursor)
-        elif attempt is not None and isinstance(event, State) and event.status in OUTCOMES:
-            await self._outcome(attempt, event, cursor)
-        else:
-            await self._plain(frames)
-
-    async def _plain(self, frames: list[Frame]) -> None:
-        """Commit what several workers said in one transaction; the words of a fenced worker are dropped."""
+    async def _plain(self, frames: Iterable[Frame]) -> None:
+        """Commit events that end no attempt; those that a job is not in a state for are dropped."""
         changes: dict[str, list[AnyEvent]] = {}
+        states: dict[str, Status] = {}
         cursors: dict[str, int] = {}
         for worker, event, cursor in frames:
             attempt = self._by_worker.get(worker)
-            if attempt is None or isinstance(event, Ended):
+            job = self._journal.live.get(attempt.job_id) if attempt is not None else None
+            if attempt is None or job is None or job.attempt != attempt.number or job.status not in ACTIVE:
                 continue
-            job = self._journal.live.get(attempt.job_id)
-            if job is None or job.attempt != attempt.number or job.status not in ACTIVE:
-                continue
-            changes.setdefault(attempt.job_id, []).append(self._as_seen_outside(event, worker))
             if cursor is not None:
-                cursors[attempt.job_id] = cursor
+                cursors[job.job_id] = cursor
+            if isinstance(event, State):
+                if not may_follow(states.get(job.job_id, job.status), event.status):
+                    continue
+                states[job.job_id] = event.status
+            if (seen := self._as_seen_outside(event, attempt, worker)) is not None:
+                changes.setdefault(job.job_id, []).append(seen)
         if changes:
             pairs = [(self._journal.live[job_id], events) for job_id, events in changes.items()]
             await self._journal.record_many(pairs, is_synced=False, cursors=cursors)
@@ -291,51 +306,28 @@ class Attempts:
             if (attempt := self.running.get(job_id)) is not None and attempt.worker is not None:
                 attempt.worker.committed(cursor)
 
-    def _as_seen_outside(self, event: AnyEvent, worker: Worker) -> AnyEvent:
-        """Return the event with paths relative to the root, and where the worker is that a state is of."""
+    def _as_seen_outside(self, event: AnyEvent | Ended, attempt: Attempt, worker: Worker) -> AnyEvent | None:
+        """Return the event with paths relative to the root, and what we know better than a worker.
+
+        None for a checkpoint that is not in the attempt's own folder, and for what no worker has to say.
+        """
         match event:
             case State():
-                return msgspec.structs.replace(event, pid=worker.pid, node=worker.node)
+                return msgspec.structs.replace(event, attempt=attempt.number, pid=worker.pid, node=worker.node)
             case Checkpoint():
-                return msgspec.structs.replace(event, path=self._layout.relative(event.path))
+                if os.path.dirname(event.path) != os.fspath(self._layout.attempt_dir(attempt.job_id, attempt.number)):  # noqa: PTH120 - of each event
+                    return None
+                return msgspec.structs.replace(event, attempt=attempt.number, path=self._layout.relative(event.path))
+            case Progress() | Epoch() | Metric() | Log():
+                return msgspec.structs.replace(event, attempt=attempt.number)
             case _:
-                return event
+                return None
 
-    async def _outcome(self, attempt: Attempt, event: State, cursor: int | None) -> None:
-        """Record how an attempt says it ended; the model is published before anyone hears of it."""
-        job = self._journal.live.get(attempt.job_id)
-        if job is None or job.attempt != attempt.number or job.status not in ACTIVE:
-            return
-        state = after_outcome(job, event, attempt.pause_reason)
-        if state.result is not None and state.result.model_path is not None:
-            published = await asyncio.to_thread(self._publish, job.job_id, Path(state.result.model_path))
-            state = msgspec.structs.replace(state, result=msgspec.structs.replace(state.result, model_path=published))
-        await self._journal.record(job, state, cursor=cursor)
-        if cursor is not None and attempt.worker is not None:
-            attempt.worker.committed(cursor)
-        if attempt.timer is None:
-            attempt.expect_end(self._settings.grace_s)
-
-    def _publish(self, job_id: str, made: Path) -> str:
-        """Move a finished model to where users find it; return that path relative to the root."""
-        target = self._layout.model_path(job_id)
-        if made.exists():  # else this is a second try, after the move and before the commit
-            rename_durably(made, target)
-        return self._layout.relative(target)
-
-    async def _ended(self, attempt: Attempt | None, ended: Ended) -> None:
-        """A worker is gone: settle the job where it left that open, and have the next one start."""
-        if attempt is None:
-            return
-        job = self._journal.live.get(attempt.job_id)
-        if job is not None and job.attempt == attempt.number and job.status in ACTIVE:
-            found = await asyncio.to_thread(last_checkpoint, self._layout, job.job_id)
-            untold = unreported_checkpoint(job, found)
-            settled = after_loss(job, ended, attempt, has_checkpoint=found is not None)
-            await self._journal.record(job, *untold, settled)
-        await self._journal.store.worker_ended(attempt.job_id, attempt.number)
-        self._gone(attempt)
-        await self.clean(await self._journal.job(attempt.job_id))
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=f"traind-{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self.on_death)
 
     def _gone(self, attempt: Attempt) -> None:
         self._forget(attempt)
@@ -349,28 +341,3 @@ class Attempts:
             self._by_worker.pop(attempt.worker, None)
         if not self.running:
             self._idle.set()
-
-    def _clean(self, job: Job) -> None:
-        folder = self._layout.job_dir(job.job_id)
-        if job.status is Status.CANCELLED:
-            shutil.rmtree(folder, ignore_errors=True)
-            self._layout.model_path(job.job_id).unlink(missing_ok=True)
-        elif job.checkpoint is not None:
-            kept = (self._layout.root / job.checkpoint).parent
-            for other in attempt_dirs(folder):
-                if attempt_number(other) < attempt_number(kept) and not is_pinned(other):
-                    shutil.rmtree(other, ignore_errors=True)
-
-
-def _parts(frames: Iterable[Frame]) -> list[list[Frame]]:
-    """Split frames into runs of plain events and single ones that end an attempt, in order."""
-    parts: list[list[Frame]] = []
-    is_open = False
-    for frame in frames:
-        event = frame.event
-        is_end = isinstance(event, Ended) or (isinstance(event, State) and event.status in OUTCOMES)
-        if is_end or not is_open:
-            parts.append([])
-        parts[-1].append(frame)
-        is_open = not is_end
-    return parts

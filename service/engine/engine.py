@@ -6,18 +6,15 @@ recorded durably before the worker is told, and answer at once. Made and owned b
 
 import asyncio
 import functools
-import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
-from traind.service.engine.attempts import Attempts
 from traind.service.engine.edits import Edit, edited
-from traind.service.engine.job_log import log_life
+from traind.service.engine.lifetime import Lifetime
 from traind.service.engine.needs import need_of
-from traind.service.engine.watchdog import Watchdog
 from traind.service.errors import (
     CursorAhead,
     IdTaken,
@@ -26,22 +23,15 @@ from traind.service.errors import (
     JobNotFound,
     NoSuchDevice,
     NotResumable,
-    NotRunning,
     QueueFull,
     SlowWatcher,
+    StoreFailed,
 )
-from traind.service.executor.base import Executor, Inbox
 from traind.service.jobs.job import ACTIVE, TERMINAL, Job, submitted
 from traind.service.jobs.listing import Listing
-from traind.service.record.feed import Feed
-from traind.service.record.journal import Journal
-from traind.service.record.status_files import StatusFiles
-from traind.service.record.store import NEWEST_FIRST, Store
+from traind.service.record.store import NEWEST_FIRST
 from traind.service.recovery.checkpoint_files import is_model_whole
-from traind.service.recovery.integrity import inspect
-from traind.service.recovery.startup import rescue
 from traind.service.results import EventPage, JobPage
-from traind.service.settings import Layout, Settings
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import AnyEvent, ControlRequested, State, Status, decode_event
 from traind.trainer.contract.spec import DatasetFile, TrainSpec
@@ -49,10 +39,6 @@ from traind.trainer.contract.spec import DatasetFile, TrainSpec
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LOG = logging.getLogger(__name__)
-INBOX_FRAMES = 1_000  # what workers said and is not yet folded; beyond it their pipes fill, and progress is thinned
-NOTICE_EVERY_S = 0.1  # how often those who watch all jobs hear of the queue
-SHOWN_WAITING = 200  # jobs named in that
 PAST_EVENTS = 40  # read from the store at once for a watcher who comes late; each may keep them for long
 _VERBS = {"stop": Verb.STOP, "pause": Verb.PAUSE, "cancel": Verb.CANCEL}
 _ENDS = {"stop": Status.STOPPED, "pause": Status.PAUSED, "cancel": Status.CANCELLED}
@@ -70,61 +56,8 @@ def uninterrupted(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Co
     return whole
 
 
-class Engine:
-    """One root's jobs. `async with` starts and closes it."""
-
-    def __init__(self, settings: Settings, layout: Layout, executor: Executor) -> None:
-        self.settings = settings
-        self.layout = layout
-        self.executor = executor
-        self.feed = Feed()
-        self.journal: Journal
-        self.attempts: Attempts
-        self.watchdog: Watchdog
-        self._tasks: list[asyncio.Task[None]] = []
-        self._is_open = False
-        self._notice: asyncio.TimerHandle | None = None
-
-    async def open(self) -> None:
-        """Open the store, settle what the last server left, start the workers."""
-        store = await Store.open(self.layout.database_path)
-        inbox: Inbox = asyncio.Queue(INBOX_FRAMES)
-        self.journal = Journal(store, self.feed, StatusFiles(self.layout.jobs_dir))
-        self.attempts = Attempts(self.journal, self.executor, inbox, self.settings, self.layout)
-        self.watchdog = Watchdog(self.journal, self.attempts, self.settings, self.layout)
-        await self.journal.status_files.open()
-        await self.executor.start(inbox, self.attempts.wake)
-        for job, worker in await rescue(self.journal, self.layout, self.executor):
-            self.attempts.adopt(job, worker)
-        self.executor.recovered()
-        for name, work in (
-            ("dispatch", self.attempts.dispatch()),
-            ("drain", self.attempts.drain()),
-            ("watchdog", self.watchdog.watch()),
-            ("inspection", inspect(self.journal, self.layout, self.attempts.wake)),
-        ):
-            task = asyncio.create_task(work, name=f"traind-{name}")
-            task.add_done_callback(_fail_loudly)
-            self._tasks.append(task)
-        self._is_open = True
-        self.journal.observers.append(log_life)
-        self.attempts.on_change = self._queue_changed
-        self.attempts.wake()
-
-    async def close(self) -> None:
-        """Have running jobs checkpoint and leave, then close everything; twice is no error."""
-        if not self._is_open:
-            return
-        self._is_open = False
-        await self.attempts.leave(self.settings.shutdown_s)
-        await self.executor.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
-        self.feed.close()
-        await self.journal.status_files.close()
-        await self.journal.store.close()
+class Engine(Lifetime):
+    """One root's jobs. `open` starts it, `close` ends it."""
 
     @uninterrupted
     async def submit(self, spec: TrainSpec, dataset: DatasetFile | None, job_id: str | None = None) -> Job:
@@ -235,7 +168,7 @@ class Engine:
                     seq = item.seq
                     if item.is_last:
                         return
-        raise NotRunning("The service is closing.", hint="Connect again with `after`.")
+        raise self._closing("Connect again with `after`.")
 
     async def watch(self, job_id: str, after: int = 0) -> AsyncIterator[AnyEvent]:
         """Yield each event after `after` once, in order, until the job is over; raises as `watch_bytes` does."""
@@ -250,7 +183,7 @@ class Engine:
                 try:
                     while job.status not in TERMINAL:
                         if await watcher.next_item() is None:
-                            raise NotRunning("The service is closing.")
+                            raise self._closing()
                         job = await self.journal.job(job_id)
                 except SlowWatcher:
                     continue
@@ -321,7 +254,10 @@ class Engine:
                 if job.status not in TERMINAL:
                     raise JobNotFinished(f"The job {job_id} is not over.", hint="Cancel or stop it first.")
                 if (attempt := self.attempts.running.get(job_id)) is None:
-                    await self.watchdog.remove(job_id)
+                    try:
+                        await self.watchdog.remove(job_id)
+                    except OSError as error:
+                        raise StoreFailed(f"The files of the job {job_id} cannot be removed: {error}.") from error
                     return
             await attempt.over.wait()
 
@@ -355,26 +291,6 @@ class Engine:
             raise CursorAhead(f"The job {job_id} has {job.seq} events; there is none after {after}.")
         return job
 
-    def queue_notice(self) -> dict[str, Any]:
-        """Return who waits, in the order they will start, and how many slots are in use."""
-        waiting = [job.job_id for job in self.attempts.queue()]
-        slots = {"busy": self.executor.busy, "total": self.executor.total}
-        return {"type": "queue", "order": waiting[:SHOWN_WAITING], "length": len(waiting), "slots": slots}
-
-    def _queue_changed(self) -> None:
-        """Tell those who watch all jobs soon: changes come in bursts."""
-        if self._notice is None:
-            self._notice = asyncio.get_running_loop().call_later(NOTICE_EVERY_S, self._tell_queue)
-
-    def _tell_queue(self) -> None:
-        self._notice = None
-        if self._is_open and self.feed.has_watchers(None):
-            self.feed.notify_all(self.queue_notice())
-
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise NotRunning("The service is not running.")
-
 
 _PAST = {"stop": "stopped", "pause": "paused", "cancel": "cancelled"}
 
@@ -386,9 +302,3 @@ def _without_worker(job: Job, verb: str) -> State:
     if verb == "stop" and job.checkpoint is not None:
         return State(status=Status.QUEUED, reason="finishing", message="Making the model of the stopped job")
     return State(status=Status.CANCELLED)
-
-
-def _fail_loudly(task: asyncio.Task[None]) -> None:
-    """Say that one of the engine's tasks broke: it never ends by itself."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        LOG.critical("%s broke: %r", task.get_name(), error, exc_info=error)

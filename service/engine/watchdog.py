@@ -7,14 +7,16 @@ there is room, and removes finished jobs that are no longer to be kept.
 import asyncio
 import logging
 import math
-import shutil
 import time
+from collections.abc import Awaitable, Callable
 
-from traind.service.engine.attempts import Attempt, Attempts
-from traind.service.errors import DiskLow, ServiceError
+from traind.service.engine.attempt import Attempt
+from traind.service.engine.attempts import Attempts
+from traind.service.errors import DiskLow, ServiceError, StoreFailed
 from traind.service.executor.base import Beat
 from traind.service.jobs.job import Job
 from traind.service.record.journal import Journal
+from traind.service.record.problems import Problems
 from traind.service.settings import Layout, Settings
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import State, Status
@@ -28,34 +30,46 @@ SWEEP_EVERY_S = 60.0
 class Watchdog:
     """Looks after one engine's attempts and disk."""
 
-    def __init__(self, journal: Journal, attempts: Attempts, settings: Settings, layout: Layout) -> None:
+    def __init__(
+        self, journal: Journal, attempts: Attempts, settings: Settings, layout: Layout, problems: Problems
+    ) -> None:
         self._journal = journal
         self._attempts = attempts
         self._settings = settings
         self._layout = layout
+        self._problems = problems
         self._is_disk_low = False
+        self._next_sweep = time.monotonic()
 
     async def watch(self) -> None:
-        """Look once a second, for ever; what fails is logged and tried again."""
-        next_sweep = time.monotonic()
+        """Look once a second, for ever; what fails is shown and tried again, and keeps nothing else."""
         while True:
-            try:
-                await self._look_at_attempts()
-                await self._look_at_disk()
-                if time.monotonic() >= next_sweep:
-                    next_sweep = time.monotonic() + SWEEP_EVERY_S
-                    await self._sweep()
-            except (ServiceError, OSError) as error:
-                LOG.warning("the watchdog could not finish its round: %s", error)
+            await self._try("running jobs cannot be looked after", self._look_at_attempts)
+            await self._try("the disk cannot be looked at", self._look_at_disk)
+            await self._try("files of jobs that are over cannot be removed", self._attempts.clean_again)
+            if time.monotonic() >= self._next_sweep:
+                await self._try("finished jobs cannot be removed", self._sweep)
+                self._next_sweep = time.monotonic() + SWEEP_EVERY_S
             await asyncio.sleep(LOOK_EVERY_S)
 
+    async def _try(self, what: str, look: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await look()
+        except (ServiceError, OSError) as error:
+            self._problems.arose(what, error)
+        else:
+            self._problems.passed(what)
+
     def free_bytes(self) -> int:
-        """Return the free space where the root is."""
+        """Return the free space where the root is. Raises `OSError`."""
         return self._layout.free_bytes()
 
     def check_disk(self) -> None:
         """Raise `DiskLow` where less space is left than the floor."""
-        free = self.free_bytes()
+        try:
+            free = self.free_bytes()
+        except OSError as error:
+            raise StoreFailed(f"The disk cannot be looked at: {error}.") from error
         if free < self._settings.disk_floor_bytes:
             raise DiskLow(
                 f"{free // 2**20} MiB are free; traind keeps {self._settings.disk_floor_bytes // 2**20} MiB.",
@@ -63,10 +77,13 @@ class Watchdog:
             )
 
     async def remove(self, job_id: str) -> None:
-        """Remove a job that is over and all its files; the caller holds the journal's turn."""
+        """Remove a job that is over and all its files; the caller holds the journal's turn.
+
+        The record goes last: where a file cannot be removed, `OSError` is raised and all of it can be tried again.
+        """
+        await asyncio.to_thread(self._layout.disk.remove_file, self._layout.model_path(job_id))
+        await asyncio.to_thread(self._layout.disk.remove_tree, self._layout.job_dir(job_id))
         await self._journal.forget(job_id)
-        self._layout.model_path(job_id).unlink(missing_ok=True)
-        await asyncio.to_thread(shutil.rmtree, self._layout.job_dir(job_id), ignore_errors=True)
 
     async def _look_at_attempts(self) -> None:
         for attempt in list(self._attempts.running.values()):

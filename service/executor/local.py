@@ -61,7 +61,7 @@ class LocalExecutor:
         self._run = run
         self._memory_bytes = memory_bytes
         self._inbox: Inbox
-        self._on_change: Callable[[], None]
+        self._on_change: Callable[[], None] = lambda: None
         self._boot_problem: str | None = None
         self._unwritten: dict[LocalWorker, str] = {}  # who waits for its assignment, and why
         self._ahead: deque[LocalWorker] = deque()
@@ -108,6 +108,7 @@ class LocalExecutor:
         """Look for GPUs and start the first workers; raises `NoSuchDevice`."""
         self._devices = await in_thread(self._find_devices)
         self._inbox, self._on_change = inbox, on_change
+        self._closing = asyncio.Event()
         self._refill()
 
     def recovered(self) -> None:

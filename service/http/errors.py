@@ -191,6 +191,7 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     service.SideWorkerFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     service.SideWorkerBusy: HTTPStatus.TOO_MANY_REQUESTS,
     service.Forbidden: HTTPStatus.FORBIDDEN,
+    service.EngineFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     service.NotRunning: HTTPStatus.SERVICE_UNAVAILABLE,
     data.DatasetNotFound: HTTPStatus.NOT_FOUND,
     data.DatasetInUse: HTTPStatus.CONFLICT,

@@ -34,6 +34,7 @@ ALWAYS: Final = (
     http.HostNotAllowed,
     http.OriginNotAllowed,
     service.Forbidden,
+    service.EngineFailed,
     service.NotRunning,
     http.Unexpected,
 )

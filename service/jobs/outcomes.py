@@ -121,5 +121,13 @@ def _failed(code: str, message: str, loss: Ended, hint: str = LOOK) -> State:
     )
 
 
+def store_failed(message: str) -> State:
+    """Return the state of a job whose files could not be read or kept, however often that was tried."""
+    hint = "See to the disk, then `resume` goes on from the last checkpoint."
+    return State(
+        status=Status.FAILED, message=message, error=Failure(code="store_failed", message=message, hint=hint)
+    )
+
+
 def _disk_full(message: str) -> State:
     return State(status=Status.PAUSED, reason="disk_full", message=message)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from traind.data.files import rename_durably
+from traind.service.record.disk import Disk
 from traind.service.record.tables import FATE, SALVAGED, upgrade
 
 LOG = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ class Findings:
 class Database:
     """One open file. Where it `is_new` its owner has a new one made, and calls `renew`, before anything else."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self.path = path
+        self._disk = disk or Disk()
         self._beside = beside(path)
         self.is_new = False  # there was none, or a damaged one
         self.is_checked = False  # whole; else only the tables that decide what becomes of jobs
@@ -111,6 +113,7 @@ class Database:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._disk.reach("commit", self.path)
                 self._db.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):

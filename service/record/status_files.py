@@ -6,6 +6,7 @@ only caller. Never the truth: that is the store.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import zlib
@@ -15,11 +16,13 @@ from pathlib import Path
 
 import msgspec
 
-from traind.data.files import sweep_temporaries, sync_dir, write_atomically
 from traind.service.jobs.job import Job
+from traind.service.record.disk import Disk
+from traind.service.record.problems import RETRY_S, Problems
 from traind.service.threads import in_thread
 
 PROGRESS_EVERY_S = 0.2
+WRITING = "a status file cannot be written"
 LOG = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
@@ -28,15 +31,21 @@ _decoder = msgspec.json.Decoder(Job)
 class StatusFiles:
     """The folder of status files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk: Disk | None = None, problems: Problems | None = None) -> None:
         self._folder = folder
+        self._disk = disk or Disk()
+        self._problems = problems or Problems()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="traind-snapshots")
         self._waiting: dict[str, Job] = {}  # progress not yet due
         self._newest: dict[str, tuple[Job, bool]] = {}  # due; with whether durably
+        self._unwritten: dict[str, tuple[Job, bool]] = {}  # failed, and due again; touched by the thread alone
         self._timer: asyncio.TimerHandle | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     async def open(self) -> None:
         """Make the folder and sweep what interrupted writes left."""
+        self._loop = asyncio.get_running_loop()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
 
     def progressed(self, job: Job) -> None:
@@ -46,7 +55,7 @@ class StatusFiles:
             self._timer = asyncio.get_running_loop().call_later(PROGRESS_EVERY_S, self._flush)
 
     def entered(self, job: Job) -> asyncio.Future[None]:
-        """Write the job now, durably; await it to know that it stands. An error is logged, for the store has it."""
+        """Write the job now, durably; await it to know that it stands. Where that fails it is tried again."""
         self._waiting.pop(job.job_id, None)
         self._put(job, is_durable=True)
         return asyncio.get_running_loop().run_in_executor(self._thread, self._write_newest, job.job_id)
@@ -86,17 +95,18 @@ class StatusFiles:
 
     async def close(self) -> None:
         """Write what waits, then end the thread."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._again):
+            if timer is not None:
+                timer.cancel()
         self._flush()
+        self._retry()
         await asyncio.to_thread(self._thread.shutdown)
 
     def _path(self, job_id: str) -> Path:
         return self._folder / f"{job_id}.json"
 
     def _open(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        sweep_temporaries(self._folder)
+        self._disk.sweep(self._folder)
 
     def _flush(self) -> None:
         self._timer = None
@@ -116,9 +126,29 @@ class StatusFiles:
 
     def _write(self, job: Job, is_durable: bool) -> None:
         try:
-            write_atomically(self._path(job.job_id), _encoder.encode(job), is_durable=is_durable)
+            self._disk.write(self._path(job.job_id), _encoder.encode(job), is_durable=is_durable)
         except OSError as error:
-            LOG.warning("the status file of %s could not be written: %s", job.job_id, error)
+            self._problems.arose(WRITING, error)
+            self._unwritten[job.job_id] = (job, is_durable)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the next server writes it
+                self._loop.call_soon_threadsafe(self._retry_soon)
+        else:
+            self._unwritten.pop(job.job_id, None)
+            if not self._unwritten:
+                self._problems.passed(WRITING)
+
+    def _retry_soon(self) -> None:
+        if self._again is None:
+            self._again = self._loop.call_later(RETRY_S, self._retry)
+
+    def _retry(self) -> None:
+        self._again = None
+        with contextlib.suppress(RuntimeError):  # it is closed
+            self._thread.submit(self._write_unwritten)
+
+    def _write_unwritten(self) -> None:
+        for job, is_durable in tuple(self._unwritten.values()):
+            self._write(job, is_durable)
 
     def _changed(self, crcs: Mapping[str, int | None]) -> list[str]:
         return [job_id for job_id, crc in crcs.items() if _crc(self._path(job_id)) != crc]
@@ -128,8 +158,8 @@ class StatusFiles:
         return [job for job, kept in zip(jobs, found, strict=True) if kept is None or kept[0].seq != job.seq]
 
     def _remove(self, job_id: str) -> None:
-        self._path(job_id).unlink(missing_ok=True)
-        sync_dir(self._folder)
+        self._unwritten.pop(job_id, None)
+        self._disk.remove_file_durably(self._path(job_id))
 
     def _read_many(self, job_ids: Sequence[str]) -> list[tuple[Job, bytes]]:
         return [found for job_id in job_ids if (found := self._read(job_id)) is not None]
@@ -137,7 +167,7 @@ class StatusFiles:
     def _read(self, job_id: str) -> tuple[Job, bytes] | None:
         path = self._path(job_id)
         try:
-            content = path.read_bytes()
+            content = self._disk.read(path)
             job = _decoder.decode(content)
             if job.job_id != job_id:
                 raise msgspec.DecodeError("it is of another job")  # noqa: TRY301 - as one that is no JSON
@@ -145,7 +175,8 @@ class StatusFiles:
             return None
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             LOG.warning("the status file %s is damaged (%s); it is set aside", path.name, error)
-            path.rename(path.with_suffix(".damaged"))
+            with contextlib.suppress(OSError):
+                path.rename(path.with_suffix(".damaged"))
             return None
         return job, content
 

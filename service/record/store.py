@@ -9,6 +9,7 @@ only.
 
 import asyncio
 import contextlib
+import errno
 import logging
 import sqlite3
 import time
@@ -29,6 +30,7 @@ from traind.service.jobs.job import TERMINAL, Job
 from traind.service.jobs.listing import Listing
 from traind.service.record import index
 from traind.service.record.database import Database, Findings, examine, is_whole, outside
+from traind.service.record.disk import Disk
 from traind.service.threads import in_thread
 from traind.trainer.contract.events import Log, encode_event
 
@@ -62,9 +64,9 @@ class Change:
 class Store:
     """One open database. Made by `Store.open`; `close` when done."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self.path = path
-        self._database = Database(path)
+        self._database = Database(path, disk)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="traind-store")
 
     @property
@@ -78,12 +80,12 @@ class Store:
         return self._database.is_checked
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
+    async def open(cls, path: Path, disk: Disk | None = None) -> Self:
         """Open the database; where it `is_new`, the caller has it refilled (`renewal`), and calls `renew`.
 
         Raises `RootTooNew` for a newer format, `StoreFailed` where it cannot be opened.
         """
-        store = cls(path)
+        store = cls(path, disk)
         try:
             await store._run(store._database.open)
         except BaseException:
@@ -93,8 +95,10 @@ class Store:
 
     async def close(self) -> None:
         """Close the database after what was handed over before."""
-        await self._run(self._database.close)
-        self._thread.shutdown(wait=True)
+        try:
+            await self._run(self._database.close)
+        finally:
+            self._thread.shutdown(wait=True)
 
     async def renew(self, problem: str | None, changes: Sequence[Change], forgotten: Iterable[str]) -> None:
         """Have the database that was filled beside this one (`renewal`) take its place.
@@ -273,6 +277,10 @@ def failing_as_ours(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is of words in a damaged file
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+            raise DiskLow(f"The database cannot be written: {error}.", hint="Free some disk space.") from error
+        raise StoreFailed(f"The database {path} failed: {error}.") from error
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise DiskLow(f"The database cannot be written: {error}.", hint="Free some disk space.") from error
         raise StoreFailed(f"The database {path} failed: {error}.") from error
 

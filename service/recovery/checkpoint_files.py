@@ -3,6 +3,7 @@
 A worker that outlives its server writes one more checkpoint that nobody hears of; the next server finds it here.
 """
 
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +15,9 @@ from traind.service.jobs.job import Job
 from traind.service.settings import Layout
 from traind.trainer.contract.events import Checkpoint
 
+_ATTEMPT = re.compile(r"attempt-[0-9]+")
+_MANIFEST = re.compile(r"checkpoint-[0-9][^/]*\.json")
+
 
 class _Manifest(Struct, frozen=True):
     """What is looked at of a checkpoint's manifest (`trainer.checkpoint.Manifest`)."""
@@ -23,9 +27,11 @@ class _Manifest(Struct, frozen=True):
     is_pinned: bool = False
 
 
-def attempt_dirs(folder: Path) -> list[Path]:
-    """Return a job's attempt folders, newest first."""
-    return sorted(folder.glob("attempt-[0-9]*"), key=attempt_number, reverse=True)
+def attempt_dirs(layout: Layout, job_id: str) -> list[Path]:
+    """Return a job's attempt folders, newest first. Raises `OSError`."""
+    folder = layout.job_dir(job_id)
+    numbered = [name for name in layout.disk.names(folder) if _ATTEMPT.fullmatch(name)]
+    return sorted((folder / name for name in numbered), key=attempt_number, reverse=True)
 
 
 def attempt_number(folder: Path) -> int:
@@ -33,17 +39,21 @@ def attempt_number(folder: Path) -> int:
     return int(folder.name.removeprefix("attempt-"))
 
 
-def is_pinned(folder: Path) -> bool:
-    """Tell whether an attempt has a checkpoint that its trainer asked to keep."""
-    return any(manifest.is_pinned for path in _manifest_paths(folder) if (manifest := _read(path)) is not None)
+def is_pinned(layout: Layout, folder: Path) -> bool:
+    """Tell whether an attempt has a checkpoint that its trainer asked to keep. Raises `OSError`."""
+    manifests = (_read(layout, path) for path in _manifest_paths(layout, folder))
+    return any(manifest.is_pinned for manifest in manifests if manifest is not None)
 
 
 def last_checkpoint(layout: Layout, job_id: str) -> Checkpoint | None:
-    """Return the newest checkpoint that was finished, as its worker tells it; None where there is none."""
-    for folder in attempt_dirs(layout.job_dir(job_id)):
-        for path in reversed(_manifest_paths(folder)):
-            data, manifest = path.with_suffix(".pt"), _read(path)
-            if manifest is not None and data.exists():
+    """Return the newest checkpoint that was finished, as its worker tells it; None where there is none.
+
+    Raises `OSError` where that cannot be seen now: a damaged one is passed over, one that cannot be read is not.
+    """
+    for folder in attempt_dirs(layout, job_id):
+        for path in reversed(_manifest_paths(layout, folder)):
+            data, manifest = path.with_suffix(".pt"), _read(layout, path)
+            if manifest is not None and layout.disk.has(data):
                 return Checkpoint(
                     attempt=attempt_number(folder),
                     step=manifest.step,
@@ -67,13 +77,13 @@ def is_model_whole(path: Path) -> bool:
         return False
 
 
-def _manifest_paths(folder: Path) -> list[Path]:
+def _manifest_paths(layout: Layout, folder: Path) -> list[Path]:
     """Return the manifests of an attempt, oldest first."""
-    return sorted(folder.glob("checkpoint-[0-9]*.json"))
+    return sorted(folder / name for name in layout.disk.names(folder) if _MANIFEST.fullmatch(name))
 
 
-def _read(path: Path) -> _Manifest | None:
+def _read(layout: Layout, path: Path) -> _Manifest | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Manifest)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(layout.disk.read(path), type=_Manifest)
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -8,34 +8,46 @@ the start, and from the jobs that run, while others go on with what is left of i
 import asyncio
 import contextlib
 import logging
-import os
-import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from traind.service.errors import DiskLow, StoreFailed
 from traind.service.jobs.job import TERMINAL
 from traind.service.record.journal import Journal
+from traind.service.record.problems import RETRY_S, Problems
 from traind.service.recovery.startup import mend, rebuild, settle
 from traind.service.settings import Layout
 
 LOG = logging.getLogger(__name__)
-AGAIN_S = 60.0  # until a database is looked at again that could not be
+AGAIN_S = 4.0  # at most until what could not be looked at is looked at again
 AT_ONCE, PAUSE_S = 100, 0.05  # status files looked at in some milliseconds, and the pause after
 
 
-async def inspect(journal: Journal, layout: Layout, wake: Callable[[], None]) -> None:
+async def inspect(journal: Journal, layout: Layout, problems: Problems, wake: Callable[[], None]) -> None:
     """Look at everything once, and put right what is found; `wake` is called where jobs came to light."""
-    while not journal.store.is_checked:
+
+    async def look() -> None:
+        await _look_through(journal, layout)
+        wake()
+
+    if not journal.store.is_checked:
+        await _until_done("the database cannot be checked, or not be rebuilt", look, problems)
+    await _until_done("checkpoints of no job cannot be removed", lambda: _sweep(journal, layout), problems)
+    await _until_done("status files cannot be looked at", lambda: _mend_status_files(journal), problems)
+
+
+async def _until_done(what: str, look: Callable[[], Awaitable[None]], problems: Problems) -> None:
+    """Look, and again ever later while that fails, which is shown."""
+    pause_s = RETRY_S
+    while True:
         try:
-            await _look_through(journal, layout)
-        except (DiskLow, StoreFailed) as error:
-            LOG.error("the database could not be checked, or not be rebuilt; it is tried again: %s", error.message)  # noqa: TRY400 - its words will do
-            await asyncio.sleep(AGAIN_S)
+            await look()
+        except (DiskLow, StoreFailed, OSError) as error:
+            problems.arose(what, error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, AGAIN_S)
         else:
-            wake()
-            break
-    await _sweep(journal, layout)
-    await _mend_status_files(journal)
+            problems.passed(what)
+            return
 
 
 async def _look_through(journal: Journal, layout: Layout) -> None:
@@ -51,11 +63,11 @@ async def _sweep(journal: Journal, layout: Layout) -> None:
     """Remove the checkpoints that belong to no job; after a lost database nobody knows which these are."""
     if journal.store.is_new:
         return
-    folders = await asyncio.to_thread(os.listdir, layout.checkpoints_dir)
+    folders = await asyncio.to_thread(layout.disk.names, layout.checkpoints_dir)
     for name in await journal.store.unknown(folders):
         async with journal.turn:  # lest a job gets this name now
             if await journal.store.unknown([name]):
-                await asyncio.to_thread(shutil.rmtree, layout.job_dir(name), ignore_errors=True)
+                await asyncio.to_thread(layout.disk.remove_tree, layout.job_dir(name))
 
 
 async def _mend_status_files(journal: Journal) -> None:

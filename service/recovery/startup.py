@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from traind.data.files import sweep_temporaries
 from traind.service.errors import StoreFailed
 from traind.service.executor.base import Executor, Worker
 from traind.service.jobs.job import ACTIVE, TERMINAL, Job
@@ -33,9 +32,8 @@ async def rescue(journal: Journal, layout: Layout, executor: Executor) -> list[t
 
     Return the jobs that go on with the worker they had.
     """
-    layout.models_dir.mkdir(parents=True, exist_ok=True)
-    layout.checkpoints_dir.mkdir(parents=True, exist_ok=True)
-    await asyncio.to_thread(sweep_temporaries, layout.models_dir)
+    await asyncio.to_thread(layout.disk.sweep, layout.models_dir)
+    await asyncio.to_thread(layout.disk.make_dir, layout.checkpoints_dir)
     root = await asyncio.to_thread(Root, layout.root, layout.identity_path)
     if (story := root.story()) is not None:
         LOG.warning("%s", story)

@@ -18,3 +18,9 @@ def test_the_tables_of_fields_are_those_of_the_types(tables: dict[str, Any]) -> 
     page = (DOCS / "api.md").read_text()
     assert tables["written"](page) == page, "run `make tables`"
     assert page.count("| field | takes |") >= 15
+
+
+def test_the_table_of_states_is_that_of_the_code(tables: dict[str, Any]) -> None:
+    page = (DOCS / "architecture.md").read_text()
+    assert tables["house_written"](page) == page, "run `make tables`"
+    assert "| RUNNING | gradient steps |" in page

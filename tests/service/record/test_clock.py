@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from stores import opened
 
-from traind.service.engine.attempts import Attempt
+from traind.service.engine.attempt import Attempt
 from traind.service.engine.watchdog import Watchdog
 from traind.service.errors import JobNotFound
 from traind.service.executor.base import Beat
@@ -14,6 +14,7 @@ from traind.service.jobs.job import Job
 from traind.service.record.clock import Clock
 from traind.service.record.feed import Feed
 from traind.service.record.journal import Journal
+from traind.service.record.problems import Problems
 from traind.service.record.status_files import StatusFiles
 from traind.service.settings import Layout, Settings
 from traind.trainer.contract.events import Progress, State, Status
@@ -105,7 +106,7 @@ async def test_limits_and_ages_count_the_time_that_passed(
     journal: Journal, machine: Machine, jump_s: float, tmp_path: Path
 ) -> None:
     settings = Settings.check(root=tmp_path, keep_days=1.0, grace_s=30.0)
-    watchdog = Watchdog(journal, None, settings, Layout(tmp_path))  # type: ignore[arg-type]
+    watchdog = Watchdog(journal, None, settings, Layout(tmp_path), Problems())  # type: ignore[arg-type]
     async with journal.turn:
         spec = TrainSpec(max_seconds=10.0)
         done = await journal.record(Job(job_id="done", created_at=1.0, spec=spec), State(status=Status.COMPLETED))
