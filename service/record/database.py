@@ -16,7 +16,7 @@ from typing import Any
 
 from traind.data.files import rename_durably
 from traind.service.record.disk import Disk
-from traind.service.record.tables import FATE, SALVAGED, upgrade
+from traind.service.record.tables import FATE, SALVAGED, make_tables, upgrade
 
 LOG = logging.getLogger(__name__)
 SMALL_BYTES = 32 * 1024 * 1024  # a file up to this size is checked whole in a tenth of a second
@@ -37,7 +37,7 @@ class Findings:
 
 
 class Database:
-    """One open file. Where it `is_new` its owner has a new one made, and calls `renew`, before anything else."""
+    """One open file. Where it `is_new` its owner calls `make`, or has one filled beside it and calls `renew`."""
 
     def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self.path = path
@@ -62,6 +62,17 @@ class Database:
             if not is_damage(error):
                 raise
             self._problem, self.is_new = str(error), True
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is a damaged one."""
+        return self._problem is not None
+
+    def make(self) -> None:
+        """Make the tables of a root that has no jobs."""
+        with self.transaction(is_synced=True) as db:
+            make_tables(db)
+        self.is_checked = True
 
     def close(self) -> None:
         """Close it."""

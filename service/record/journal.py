@@ -19,12 +19,12 @@ from traind.service.record.clock import Clock
 from traind.service.record.feed import Feed, Item
 from traind.service.record.status_files import StatusFiles
 from traind.service.record.store import Change, Store
-from traind.service.recovery.rebuild import parts
 from traind.trainer.contract.events import AnyEvent, Edited, Epoch, Log, Progress, State, encode_event
 
 RECENT = 256  # finished jobs kept in memory, for those who ask again and again
 
 Recorded = tuple[AnyEvent, Item]
+Folded = tuple[Job, list[Recorded]]  # a job after its new events, and these
 _NO_CURSORS: Mapping[str, int] = MappingProxyType({})
 
 
@@ -69,9 +69,9 @@ class Journal:
         cursors: Mapping[str, int] = _NO_CURSORS,
     ) -> list[Job]:
         """Return the jobs after their events, all in one transaction. The caller holds `turn`."""
-        folded = self._folded(changes)
-        await self.store.commit(_changes(folded, ref, cursors), is_synced=is_synced)
-        return await self._publish_all(folded)
+        folded = self.fold(changes)
+        await self.store.commit(changes_of(folded, ref, cursors), is_synced=is_synced)
+        return await self.publish(folded)
 
     @contextlib.contextmanager
     def noting(self) -> Iterator[dict[str, Job | None]]:
@@ -81,36 +81,6 @@ class Journal:
             yield self._left
         finally:
             self._left = None
-
-    async def renew(self, hidden: Iterable[Job], said: Log, problem: str | None) -> list[Job]:
-        """Go on with the database that was filled while this one was `noting`. The caller holds `turn`.
-
-        Args:
-            hidden: unfinished jobs that are not known here; they are from now on.
-            said: the first event of each unfinished job there.
-            problem: what is wrong with the database that is open, which is set aside; None: what `open` found.
-        """
-        assert self._left is not None
-        folded = []
-        for part in parts([*self.live.values(), *hidden]):
-            folded += self._folded((job, [said]) for job in part)
-            await asyncio.sleep(0)
-        left = {job_id: job for job_id, job in self._left.items() if job_id not in self.live}
-        ended = [Change(job, [self.instead(job, said)]) for job in left.values() if job is not None]
-        forgotten = [job_id for job_id, job in left.items() if job is None]
-        oldest_first = sorted(_changes(folded) + ended, key=lambda change: change.job.created_at)
-        await self.store.renew(problem, oldest_first, forgotten)
-        renewed = []
-        for recorded in parts(folded):
-            renewed += await self._publish_all(recorded)
-            await asyncio.sleep(0)
-        return renewed
-
-    def instead(self, job: Job, said: Log) -> tuple[int, bytes]:
-        """Return the event that takes the place of a job's last one, where all are lost."""
-        return job.seq, encode_event(
-            msgspec.structs.replace(said, seq=job.seq, job_id=job.job_id, ts=self.clock.now())
-        )
 
     async def forget(self, job_id: str) -> None:
         """Remove a job that is over: status file, record, events. The caller holds `turn`.
@@ -130,12 +100,14 @@ class Journal:
         self._note(job_id, None)
         self.feed.notify_all({"type": "deleted", "job_id": job_id})
 
-    def _folded(self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]]) -> list[tuple[Job, list[Recorded]]]:
+    def fold(self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]]) -> list[Folded]:
+        """Return the jobs as their events make them, with these as they are written; nothing is changed yet."""
         if not self.live:
             self.clock.take_up()
         return [self._fold(job, events) for job, events in changes]
 
-    async def _publish_all(self, folded: Iterable[tuple[Job, list[Recorded]]]) -> list[Job]:
+    async def publish(self, folded: Iterable[Folded]) -> list[Job]:
+        """Show what is committed to everyone; return the jobs."""
         for job, recorded in folded:
             await self._publish(job, recorded)
         return [job for job, _ in folded]
@@ -185,11 +157,12 @@ class Journal:
             self._recent.popitem(last=False)
 
 
-def _changes(
-    folded: Iterable[tuple[Job, list[Recorded]]],
+def changes_of(
+    folded: Iterable[Folded],
     ref: str | None = None,
     cursors: Mapping[str, int] = _NO_CURSORS,
 ) -> list[Change]:
+    """Return what is to be written of jobs that were folded."""
     return [
         Change(
             job,

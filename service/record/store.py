@@ -75,13 +75,18 @@ class Store:
         return self._database.is_new
 
     @property
+    def is_lost(self) -> bool:
+        """Whether there was a damaged one."""
+        return self._database.is_lost
+
+    @property
     def is_checked(self) -> bool:
         """Whether all of the file was looked at: of a large one only what decides the fate of jobs."""
         return self._database.is_checked
 
     @classmethod
     async def open(cls, path: Path, disk: Disk | None = None) -> Self:
-        """Open the database; where it `is_new`, the caller has it refilled (`renewal`), and calls `renew`.
+        """Open the database; where it `is_new`, the caller calls `make`, or has it refilled (`recovery.rebuild`).
 
         Raises `RootTooNew` for a newer format, `StoreFailed` where it cannot be opened.
         """
@@ -100,8 +105,12 @@ class Store:
         finally:
             self._thread.shutdown(wait=True)
 
+    async def make(self) -> None:
+        """Make the database of a root that has no jobs."""
+        await self._run(self._database.make)
+
     async def renew(self, problem: str | None, changes: Sequence[Change], forgotten: Iterable[str]) -> None:
-        """Have the database that was filled beside this one (`renewal`) take its place.
+        """Have the database that was filled beside this one (`recovery.rebuild`) take its place.
 
         Args:
             problem: what is wrong with the open database, which is set aside; None: what `open` found.

@@ -14,7 +14,8 @@ from traind.service.errors import DiskLow, StoreFailed
 from traind.service.jobs.job import TERMINAL
 from traind.service.record.journal import Journal
 from traind.service.record.problems import RETRY_S, Problems
-from traind.service.recovery.startup import mend, rebuild, settle
+from traind.service.recovery.rebuild import rebuild
+from traind.service.recovery.startup import mend, settle
 from traind.service.settings import Layout
 
 LOG = logging.getLogger(__name__)

@@ -2,12 +2,14 @@
 
 Meanwhile others go on with the old one, where there is one. Here the memory of a job is its id and its date, and
 nobody waits for more than a few jobs to be read. Nothing takes the file for a database until `Store.renew` has
-completed it: who is killed begins again. Called by `rescue`.
+completed it: who is killed begins again. Called at the start, and where damage is found later.
 """
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -18,16 +20,68 @@ import msgspec
 
 from traind.service.jobs.job import TERMINAL, Job
 from traind.service.record.database import beside, lenient, remove
+from traind.service.record.journal import Folded, Journal, changes_of
 from traind.service.record.status_files import StatusFiles
-from traind.service.record.store import Store, failing_as_ours, put, readable
+from traind.service.record.store import Change, Store, failing_as_ours, put, readable
 from traind.service.record.tables import make_tables
+from traind.trainer.contract.events import Log, encode_event
 
+LOG = logging.getLogger(__name__)
+LOST = Log(message="The database was lost; this job was rebuilt from its status file.", level="warning")
 AT_ONCE = 50  # jobs read in a row, in some milliseconds: states of others wait for their status files
 DAMAGE = (sqlite3.Error, UnicodeDecodeError)  # the latter is of words in a damaged file
 
 T = TypeVar("T")
 Event = tuple[int, bytes]
 Kept = tuple[Job, bytes]  # a job, and its record as it stands
+
+
+async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
+    """Fill a new database from status files and readable records; the events are gone, and the next one says so.
+
+    Others go on with the old one meanwhile, and wait only while what they changed is brought over; it is set aside
+    for the `problem` in it (None: what `open` found). What runs is known better than its status file. Return the
+    unfinished jobs that were not known before.
+    """
+    began = time.monotonic()
+    with journal.noting() as left:
+        count, unfinished = await refill(
+            journal.store, journal.status_files, dict(journal.live), lambda job: _last_event(journal, job)
+        )
+        async with journal.turn:
+            known = journal.live.keys() | left.keys()
+            hidden = {job.job_id: job for job in unfinished if job.job_id not in known}
+            folded: list[Folded] = []
+            for part in parts([*journal.live.values(), *hidden.values()]):
+                folded += journal.fold((job, [LOST]) for job in part)
+                await asyncio.sleep(0)
+            await _bring_over(journal, folded, left, problem)
+            for published in parts(folded):
+                await journal.publish(published)
+                await asyncio.sleep(0)
+    if count:
+        seconds = time.monotonic() - began
+        LOG.warning(
+            "there was no whole database; %d jobs were rebuilt from their status files in %.1f s", count, seconds
+        )
+    return [job for job, _ in folded if job.job_id in hidden]
+
+
+async def _bring_over(
+    journal: Journal, folded: list[Folded], left: Mapping[str, Job | None], problem: str | None
+) -> None:
+    """Write to the new database what happened while it was filled, and have it take the lost one's place."""
+    gone = {job_id: job for job_id, job in left.items() if job_id not in journal.live}
+    ended = [Change(job, [_last_event(journal, job)]) for job in gone.values() if job is not None]
+    forgotten = [job_id for job_id, job in gone.items() if job is None]
+    oldest_first = sorted(changes_of(folded) + ended, key=lambda change: change.job.created_at)
+    await journal.store.renew(problem, oldest_first, forgotten)
+
+
+def _last_event(journal: Journal, job: Job) -> Event:
+    """Return the event that takes the place of a job's last one, where all are lost."""
+    said = msgspec.structs.replace(LOST, seq=job.seq, job_id=job.job_id, ts=journal.clock.now())
+    return job.seq, encode_event(said)
 
 
 async def refill(

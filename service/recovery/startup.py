@@ -1,13 +1,12 @@
 """Start-up: settle what the last server left, before anything runs or is answered.
 
-In this order: a lost database is rebuilt from the status files, damaged records are rebuilt, workers that outlived
+In this order: a lost database is rebuilt (`rebuild`), damaged records are rebuilt, workers that outlived
 the last server are taken up again or ended, jobs that a worker had go back to the queue (or to what was asked of
 them). What can wait is looked at in `integrity`.
 """
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -19,7 +18,7 @@ from traind.service.jobs.outcomes import after_restart
 from traind.service.record.database import is_damage
 from traind.service.record.journal import Journal
 from traind.service.recovery.checkpoint_files import last_checkpoint, unreported_checkpoint
-from traind.service.recovery.rebuild import refill
+from traind.service.recovery.rebuild import rebuild
 from traind.service.recovery.root_identity import Root
 from traind.service.settings import Layout
 from traind.trainer.contract.events import Log
@@ -37,8 +36,10 @@ async def rescue(journal: Journal, layout: Layout, executor: Executor) -> list[t
     root = await asyncio.to_thread(Root, layout.root, layout.identity_path)
     if (story := root.story()) is not None:
         LOG.warning("%s", story)
-    if journal.store.is_new:
+    if journal.store.is_lost or (journal.store.is_new and await journal.status_files.names()):
         await rebuild(journal)
+    elif journal.store.is_new:  # a fresh root
+        await journal.store.make()
     try:
         adopted = await _take_over(journal, layout, executor if root.is_own else None)
     except StoreFailed as error:
@@ -48,31 +49,6 @@ async def rescue(journal: Journal, layout: Layout, executor: Executor) -> list[t
         adopted = await _take_over(journal, layout, executor if root.is_own else None)
     await asyncio.to_thread(root.note)
     return adopted
-
-
-async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
-    """Fill a new database from status files and readable records; the events are gone, and the next one says so.
-
-    Others go on with the old one meanwhile, and wait only while what they changed is brought over; it is set aside
-    for the `problem` in it. What runs is known better than its status file. Return the unfinished jobs that were not
-    known before.
-    """
-    lost = Log(message="The database was lost; this job was rebuilt from its status file.", level="warning")
-    began = time.monotonic()
-    with journal.noting() as left:
-        count, unfinished = await refill(
-            journal.store, journal.status_files, dict(journal.live), lambda job: journal.instead(job, lost)
-        )
-        async with journal.turn:
-            known = journal.live.keys() | left.keys()
-            hidden = {job.job_id: job for job in unfinished if job.job_id not in known}
-            renewed = await journal.renew(hidden.values(), lost, problem)
-    if count:
-        seconds = time.monotonic() - began
-        LOG.warning(
-            "there was no whole database; %d jobs were rebuilt from their status files in %.1f s", count, seconds
-        )
-    return [job for job in renewed if job.job_id in hidden]
 
 
 async def mend(journal: Journal, damaged: Mapping[str, int]) -> list[Job]:

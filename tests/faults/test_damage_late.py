@@ -12,7 +12,7 @@ import pytest
 from stores import break_events, grow
 from tally import Tally
 
-from traind.service.recovery.startup import rebuild
+from traind.service.recovery.rebuild import rebuild
 from traind.service.service import TrainingService
 from traind.trainer.contract.events import decode_event
 

@@ -15,7 +15,7 @@ from traind.service.jobs.job import Job
 from traind.service.record.feed import Feed
 from traind.service.record.journal import Journal
 from traind.service.record.status_files import StatusFiles
-from traind.service.recovery.startup import rebuild
+from traind.service.recovery.rebuild import rebuild
 from traind.trainer.contract.events import Log, State, Status, decode_event
 from traind.trainer.contract.spec import TrainSpec
 
