@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stage import FaultyDisk, Stage, train
+from stage import FaultyDisk, Stage, train, until
 
+from traind.service.cli.entry import BROKEN, Failed
+from traind.service.cli.serve import _serve
 from traind.service.engine.engine import Engine
 from traind.service.errors import EngineFailed
 from traind.service.executor.base import Need
 from traind.service.executor.scripted import ScriptedExecutor, ScriptedWorker
+from traind.service.http.server import Door
 from traind.service.service import TrainingService
 from traind.service.settings import Layout, Settings
 from traind.trainer.contract.control import Verb
@@ -87,3 +90,34 @@ async def test_a_service_that_cannot_start_lets_the_root_go(tmp_path: Path) -> N
         done, _ = await asyncio.wait({failed}, timeout=0)
         assert not done
         failed.cancel()
+
+
+def broken(root: Path) -> TrainingService:
+    """Return a service whose second job breaks its engine."""
+    service = TrainingService(root=root, slots=2, shutdown_s=1.0)
+    service.engine = Engine(service.settings, service.layout, BrokenExecutor(obey))
+    return service
+
+
+async def test_http_says_that_the_engine_has_stopped(tmp_path: Path, aiohttp_client: Any) -> None:
+    service = broken(tmp_path)
+    client = await aiohttp_client(service.web_app())
+    assert (await client.get("/health")).status == 200
+    for _ in range(2):
+        assert (await client.post("/api/train", json={"epochs": 1})).status == 202
+    await service.failed
+    for answer in (await client.get("/health"), await client.post("/api/train", json={"epochs": 1})):
+        assert answer.status == 503
+        assert (await answer.json())["error"]["code"] == "engine_failed"
+
+
+async def test_serve_leaves_with_a_code_that_has_it_started_again(tmp_path: Path, free_port: int) -> None:
+    service = broken(tmp_path)
+    serving = asyncio.create_task(_serve(service, Door(host="127.0.0.1", port=free_port)))
+    await until(lambda: service.is_open)
+    for _ in range(2):
+        await service.submit(epochs=1)
+    with pytest.raises(Failed, match="The engine has stopped") as failed:
+        await serving
+    assert failed.value.code == BROKEN != 0
+    assert not service.is_open
