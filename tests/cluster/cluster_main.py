@@ -95,6 +95,7 @@ def _descendants(pid):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # and with it the cluster
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     with tempfile.TemporaryDirectory(prefix="ray-") as folder:
