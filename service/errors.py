@@ -10,6 +10,7 @@ ServiceError
 |- IdTaken            job_id_taken       that job id belongs to a job with another spec
 |- NotBetter          not_better         the alias stays: the new model is not better; both scores are in `details`
 |- AliasNotFound      alias_not_found    no alias has that name
+|- WebhookNotFound    webhook_not_found  the operator has named no such webhook
 |- ModelNotReady      model_not_ready    the job has no model yet
 |- CursorAhead        cursor_ahead       `after` is beyond the job's newest event
 |- SlowWatcher        slow_watcher       the watcher did not keep up; come back with the cursor
@@ -97,6 +98,12 @@ class AliasNotFound(ServiceError):
     """No alias has that name."""
 
     code = "alias_not_found"
+
+
+class WebhookNotFound(ServiceError):
+    """The operator has named no such webhook."""
+
+    code = "webhook_not_found"
 
 
 class ModelNotReady(ServiceError):

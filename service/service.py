@@ -23,6 +23,7 @@ from traind.service.engine.engine import Engine
 from traind.service.errors import EngineFailed, InvalidSpec, NotRunning
 from traind.service.executor.choice import executor_of
 from traind.service.jobs.job import ACTIVE, Job
+from traind.service.jobs.lineage import inherit
 from traind.service.jobs.listing import Filters, Listing
 from traind.service.logs import read_logs
 from traind.service.models import QUICK_S, SLOW_S, Models
@@ -36,6 +37,9 @@ from traind.service.trainers import check_trainers, references
 from traind.service.validation.explain import Problem
 from traind.service.validation.memory_budget import check_memory
 from traind.service.validation.validate import Checked, parse, parse_spec, refusal
+from traind.service.webhooks.deliver import Webhooks
+from traind.service.webhooks.outbox import Delivery
+from traind.service.webhooks.targets import load_targets
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -61,6 +65,8 @@ class TrainingService(Models):
         self.layout = Layout(self.settings.root)
         self._server = ForkServer(umask=PRIVATE_UMASK if self.settings.private_root else -1)
         self.engine = Engine(self.settings, self.layout, executor_of(self.settings, self.layout.root, self._server))
+        self.webhooks = Webhooks(load_targets(self.settings.webhooks))
+        self.engine.outbox = self.webhooks.entries
         self.side: SideWorker
         self._datasets: Datasets
         self._opened_parts: AsyncExitStack | None = None
@@ -97,6 +103,8 @@ class TrainingService(Models):
             opened.push_async_callback(self.engine.executor.close)
             await self.engine.open()
             opened.push_async_callback(self.engine.close)
+            await self.webhooks.start(self.engine.journal.store)
+            opened.push_async_callback(self.webhooks.close)
             self._opened_parts = opened.pop_all()
         self.started_at, self._opened = time.time(), time.monotonic()
         return self
@@ -131,7 +139,7 @@ class TrainingService(Models):
         field, `DatasetNotFound`, `IdTaken`, `QueueFull`, `DiskLow`.
         """
         self._check_open()
-        checked = parse_spec(fields if spec is None else spec)
+        checked = await inherit(parse_spec(fields if spec is None else spec), job_id, self.engine.journal.job)
         if job_id is not None and (job := await self.engine.submitted_before(job_id, checked)) is not None:
             return job
         await self._check_trainer(checked)
@@ -144,7 +152,7 @@ class TrainingService(Models):
     ) -> dict[str, Any]:
         """Tell what a job would do: schema with evidence, warnings, parameters, memory, seconds. Takes no slot."""
         self._check_open()
-        checked = parse_spec(fields if spec is None else spec)
+        checked = await inherit(parse_spec(fields if spec is None else spec), None, self.engine.journal.job)
         await self._check_trainer(checked)
         dataset, known = await self._datasets.resolve(checked)
         check_memory(checked, known, self.settings.memory_budget_bytes)
@@ -289,6 +297,21 @@ class TrainingService(Models):
         self._check_open()
         jobs = self.engine.journal.live.values()
         await self._datasets.delete(name, {job.dataset.digest for job in jobs if job.dataset is not None})
+
+    async def webhook_list(self) -> list[dict[str, Any]]:
+        """Return every webhook that the operator has named, without its secret, and how its deliveries stand."""
+        self._check_open()
+        return await self.webhooks.listed()
+
+    async def webhook_deliveries(self, name: str, limit: int = 100) -> list[Delivery]:
+        """Return a webhook's newest deliveries, newest first; raises `WebhookNotFound`."""
+        self._check_open()
+        return await self.webhooks.deliveries(name, limit)
+
+    async def test_webhook(self, name: str) -> str:
+        """Have a test message delivered to a webhook; return its webhook-id. Raises `WebhookNotFound`."""
+        self._check_open()
+        return await self.webhooks.test(name)
 
     def health(self) -> dict[str, Any]:
         """Return slots busy and total, queue length, uptime and what is wrong now."""

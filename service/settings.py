@@ -65,6 +65,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds without a word from the server after which a job on a cluster writes a checkpoint and leaves."""
     trainers: dict[str, str] = {}
     """Trainers of your own by name, as {"mine": "package.module:function"} or {"mine": "file.py:function"}."""
+    webhooks: str | list[Any] = []
+    """Programs that are told of jobs: a TOML file of [[webhook]] tables, or a list of service.webhooks.Webhook."""
     grace_s: Seconds = 30.0
     """Seconds that a worker may take to obey a verb before it is killed."""
     hang_s: Seconds = 60.0

@@ -26,6 +26,7 @@ COMMANDS = {
     "export": ("models:export", "Write a finished model as ONNX or safetensors, compared with the original first."),
     "evaluate": ("models:evaluate", "Say how good a finished model is on a labelled table, and beside a baseline."),
     "alias": ("aliases:alias", "Name a server's models, move a name to a better one, and see where it has pointed."),
+    "webhooks": ("webhooks:webhooks", "List a server's webhooks and their deliveries, and send a test."),
     "datasets": ("datasets:app", "Register, list, look at and delete a server's data sets."),
     "jobs": ("jobs:jobs", "List a server's jobs: newest first, or the best by a metric."),
     "edit": ("jobs:edit", "Change a job's name, tags, notes, or, while it waits, its priority."),

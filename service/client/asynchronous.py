@@ -16,6 +16,7 @@ from traind.service.client.transfers import OnProgress, Source, upload_of
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
 from traind.service.results import Alias, AliasSet, Dataset, EventPage, IfBetter, JobPage, Prediction, Score
+from traind.service.webhooks.outbox import Delivery
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -219,6 +220,18 @@ class Client:
     async def aliases(self) -> dict[str, dict[str, Any]]:
         """Return each alias with the job it points at and since when."""
         return await self._connection.send(calls.aliases())
+
+    async def webhook_list(self) -> list[dict[str, Any]]:
+        """Return every webhook that the operator has named, and how its deliveries stand."""
+        return await self._connection.send(calls.webhooks())
+
+    async def webhook_deliveries(self, name: str, limit: int = 100) -> list[Delivery]:
+        """Return a webhook's newest deliveries, newest first."""
+        return await self._connection.send(calls.deliveries(name, limit))
+
+    async def test_webhook(self, name: str) -> str:
+        """Have a test message delivered to a webhook; return its webhook-id."""
+        return await self._connection.send(calls.test_webhook(name))
 
     async def health(self) -> dict[str, Any]:
         """Return how the server is: version, slots, queue, uptime."""

@@ -23,6 +23,7 @@ from traind.service.results import (
     Prediction,
     Score,
 )
+from traind.service.webhooks.outbox import Delivery
 from traind.trainer.contract.events import Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -81,6 +82,10 @@ class _ScoreBody(Struct):
 
 class _AliasBody(Struct):
     alias: Alias
+
+
+class _DeliveriesBody(Struct):
+    deliveries: list[Delivery]
 
 
 class _DatasetBody(Struct):
@@ -254,6 +259,23 @@ def _alias_path(name: str) -> str:
 def aliases() -> Call[dict[str, dict[str, Any]]]:
     """Ask for every alias."""
     return Call("GET", "/api/models/aliases", lambda body: dict(_facts(body)["aliases"]))
+
+
+def webhooks() -> Call[list[dict[str, Any]]]:
+    """Ask for every webhook."""
+    return Call("GET", "/api/webhooks", lambda body: list(_facts(body)["webhooks"]))
+
+
+def deliveries(name: str, limit: int) -> Call[list[Delivery]]:
+    """Ask for a webhook's newest deliveries."""
+    path = f"/api/webhooks/{_quoted(name)}/deliveries"
+    return Call("GET", path, lambda body: _decode(body, _DeliveriesBody).deliveries, query={"limit": limit})
+
+
+def test_webhook(name: str) -> Call[str]:
+    """Have a test message delivered."""
+    path = f"/api/webhooks/{_quoted(name)}/test"
+    return Call("POST", path, lambda body: str(_facts(body)["webhook_id"]), is_repeatable=False)
 
 
 def health() -> Call[dict[str, Any]]:

@@ -15,6 +15,7 @@ from traind.service.client.transfers import OnProgress, Row
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
 from traind.service.results import Alias, AliasSet, Dataset, EventPage, IfBetter, JobPage, Prediction, Score
+from traind.service.webhooks.outbox import Delivery
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -224,6 +225,18 @@ class SyncClient:
     def aliases(self) -> dict[str, dict[str, Any]]:
         """Return each alias with the job it points at and since when."""
         return self._wait(self._opened().aliases())
+
+    def webhook_list(self) -> list[dict[str, Any]]:
+        """Return every webhook that the operator has named, and how its deliveries stand."""
+        return self._wait(self._opened().webhook_list())
+
+    def webhook_deliveries(self, name: str, limit: int = 100) -> list[Delivery]:
+        """Return a webhook's newest deliveries, newest first."""
+        return self._wait(self._opened().webhook_deliveries(name, limit))
+
+    def test_webhook(self, name: str) -> str:
+        """Have a test message delivered to a webhook; return its webhook-id."""
+        return self._wait(self._opened().test_webhook(name))
 
     def health(self) -> dict[str, Any]:
         """Return how the server is: version, slots, queue, uptime."""

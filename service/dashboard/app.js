@@ -15,8 +15,9 @@ const ROUTES = {
   new: async () => (await import("./create.js")).showCreate,
   datasets: async () => (await import("./datasets.js")).showDatasets,
   dataset: async () => (await import("./dataset.js")).showDataset,
+  webhooks: async () => (await import("./webhooks.js")).showWebhooks,
 };
-const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets", dataset: "Data set" };
+const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets", dataset: "Data set", webhooks: "Webhooks" };
 
 const store = new Store(async (jobId) => (await api.get("api/train/status", { job_id: jobId })).status);
 const stream = new Stream(received, (connection) => store.connected(connection));

@@ -11,7 +11,7 @@ const FIRST = ["dataset", "target", "model", "epochs", "name"];
 const GROUPS = [
   ["Training", ["batch_size", "lr", "optimizer", "schedule", "weight_decay", "grad_clip", "patience", "monitor", "seed"]],
   ["Data", ["task", "ignore", "features", "validation", "synthetic"]],
-  ["Running", ["max_seconds", "max_attempts", "checkpoint_every", "report_every", "threads", "device", "priority", "tags", "trainer", "options"]],
+  ["Running", ["max_seconds", "max_attempts", "checkpoint_every", "report_every", "threads", "device", "priority", "tags", "start_from", "trainer", "options"]],
 ];
 const PAUSE_MS = 500; // after the last change, before the dry run is asked for
 

@@ -208,6 +208,8 @@ class JobView {
       ["Data set", dataset ? h("a", { href: `#/dataset/${encodeURIComponent(dataset)}` }, dataset) : "synthetic"],
       targetOf(job) && ["Target", targetOf(job)],
       job.dataset?.digest && ["Version", h("span.mono", {}, job.dataset.digest.slice(0, 12))],
+      job.parent && ["Started from", lineage(job.parent.job_id, ` at step ${count(job.parent.step)}${job.parent.keep === "weights" ? ", weights alone" : ""}`)],
+      job.children?.length > 0 && ["Went on as", job.children.map((id) => lineage(id, " "))],
       job.spec?.tags?.length > 0 && ["Tags", job.spec.tags.join(", ")],
       job.notes && ["Notes", h("span.notes", {}, job.notes)],
       ["Submitted", dateOf(job.created_at)],
@@ -239,6 +241,8 @@ function factsOf(job) {
     job.attempt > 1 && ["Attempt", job.resumed_from_step ? `${job.attempt}, from step ${count(job.resumed_from_step)}` : count(job.attempt)],
   ].filter(Boolean);
 }
+
+const lineage = (id, text) => h("span", {}, h("a", { href: `#/job/${encodeURIComponent(id)}` }, id), text);
 
 const entry = ([name, content]) => h("div", {}, h("dt", {}, name), h("dd", {}, content));
 

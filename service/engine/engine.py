@@ -30,7 +30,7 @@ from traind.service.errors import (
 from traind.service.jobs.job import ACTIVE, TERMINAL, Job, submitted
 from traind.service.jobs.listing import Listing
 from traind.service.record.store import NEWEST_FIRST
-from traind.service.recovery.checkpoint_files import is_model_whole
+from traind.service.recovery.checkpoint_files import is_model_whole, taken_over
 from traind.service.results import EventPage, JobPage
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import AnyEvent, ControlRequested, State, Status, decode_event
@@ -77,6 +77,10 @@ class Engine(Lifetime):
                 raise QueueFull(f"{self.settings.max_queued} jobs wait already.", hint="Try again later.")
             now = self.journal.clock.now()
             job_id = job_id or f"job_{int(now * 1000)}_{secrets.token_hex(3)}"
+            parent = None
+            if spec.start_from is not None:
+                parent = await asyncio.to_thread(taken_over, self.layout, spec, spec.start_from, job_id)
+                self.children.setdefault(parent.job_id, []).append(job_id)
             job = Job(
                 job_id=job_id,
                 created_at=now,
@@ -84,6 +88,7 @@ class Engine(Lifetime):
                 spec=spec,
                 dataset=dataset,
                 epochs=None if spec.epochs == "auto" else spec.epochs,
+                parent=parent,
             )
             self._check_device(job)
             job = await self.journal.record(job, State(status=Status.QUEUED))
@@ -109,6 +114,8 @@ class Engine(Lifetime):
     async def job(self, job_id: str) -> Job:
         """Return a job as it is now, its place in the queue filled in; raises `JobNotFound`."""
         job = await self.journal.job(job_id)
+        if children := self.children.get(job_id):
+            job = msgspec.structs.replace(job, children=children)
         if job.status is not Status.QUEUED:
             return job
         place = 1 + [waiting.job_id for waiting in self.attempts.queue()].index(job_id)
@@ -122,10 +129,7 @@ class Engine(Lifetime):
         after: int | str | None = None,
         listing: Listing = NEWEST_FIRST,
     ) -> JobPage:
-        """Return jobs of the given states (none given: of all) as listed; their reports are left out.
-
-        Raises `ValueError` for a cursor of another order.
-        """
+        """Return jobs of these states (none: of all), without reports; `ValueError` for another order's cursor."""
         jobs, cursor = await self.journal.store.page(statuses, limit, after, listing)
         places = {job.job_id: place for place, job in enumerate(self.attempts.queue(), 1)}
         newest = [self.journal.live.get(job.job_id, job) for job in jobs]
@@ -221,17 +225,13 @@ class Engine(Lifetime):
         """Raise `NotResumable` where nothing was kept, or there is nothing to do: no epoch, and no model to make."""
         if job.status is Status.CANCELLED:
             raise NotResumable(f"The job {job.job_id} is cancelled: nothing of it was kept.")
+        hint = "`epochs` is the number of all its epochs: give a larger one."
         if epochs is not None and epochs < job.epoch:
-            raise NotResumable(
-                f"The job {job.job_id} has trained {job.epoch} epochs already.",
-                hint="`epochs` is the number of all its epochs: give a larger one, or none.",
-            )
+            raise NotResumable(f"The job {job.job_id} has trained {job.epoch} epochs already.", hint=hint)
         if job.status is not Status.COMPLETED or (epochs is not None and epochs > job.epoch):
             return
         if epochs is not None or await asyncio.to_thread(is_model_whole, self.layout.model_path(job.job_id)):
-            raise NotResumable(
-                f"The job {job.job_id} is completed after {job.epoch} epochs.", hint="Give a larger number of epochs."
-            )
+            raise NotResumable(f"The job {job.job_id} is completed after {job.epoch} epochs.", hint=hint)
 
     @uninterrupted
     async def edit(self, job_id: str, edit: Edit) -> Job:
@@ -258,6 +258,7 @@ class Engine(Lifetime):
                         await self.watchdog.remove(job_id)
                     except OSError as error:
                         raise StoreFailed(f"The files of the job {job_id} cannot be removed: {error}.") from error
+                    self.children.get(job.parent.job_id if job.parent else "", [job_id]).remove(job_id)
                     return
             await attempt.over.wait()
 

@@ -15,7 +15,7 @@ from traind.service.engine.watchdog import Watchdog
 from traind.service.errors import EngineFailed, NotRunning, ServiceError
 from traind.service.executor.base import Executor
 from traind.service.record.feed import Feed
-from traind.service.record.journal import Journal
+from traind.service.record.journal import Journal, Outbox, nothing
 from traind.service.record.problems import Problems
 from traind.service.record.status_files import StatusFiles
 from traind.service.record.store import Store
@@ -36,6 +36,8 @@ class Lifetime:
         self.layout = layout
         self.executor = executor
         self.feed = Feed()
+        self.outbox: Outbox = nothing  # what others are told of an event; set before `open`
+        self.children: dict[str, list[str]] = {}  # of each job that others began at, oldest first
         self.journal: Journal
         self.attempts: Attempts
         self.watchdog: Watchdog
@@ -59,6 +61,7 @@ class Lifetime:
             opened.push_async_callback(status_files.close)
             opened.callback(self.feed.close)
             self.journal = Journal(store, self.feed, status_files)
+            self.journal.outbox = self.outbox
             self.attempts = Attempts(self.journal, self.executor, self.settings, self.layout, self.problems)
             self.watchdog = Watchdog(self.journal, self.attempts, self.settings, self.layout, self.problems)
             self.attempts.on_death = self._task_ended
@@ -68,6 +71,7 @@ class Lifetime:
             for job, worker in await rescue(self.journal, self.layout, self.executor):
                 self.attempts.adopt(job, worker)
             self.executor.recovered()
+            self.children = await store.children()
             self._start_tasks()
             self._opened = opened.pop_all()
         self.journal.observers.append(log_life)

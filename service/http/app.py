@@ -34,7 +34,8 @@ from traind.service.http.guard import (
     make_hosts,
     make_origins,
 )
-from traind.service.http.operations import OPERATIONS, Operation
+from traind.service.http.operation import Operation
+from traind.service.http.operations import OPERATIONS
 from traind.service.http.pages import add_slash, load_assets, show
 from traind.service.http.request_log import harden, make_follower
 from traind.service.http.telemetry import Telemetry

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from traind.service.http.openapi import make_document
-from traind.service.http.operations import Operation
+from traind.service.http.operation import Operation
 from traind.service.http.pages import Asset
 
 

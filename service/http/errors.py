@@ -180,6 +180,7 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     service.NotWaiting: HTTPStatus.CONFLICT,
     service.NotBetter: HTTPStatus.CONFLICT,
     service.AliasNotFound: HTTPStatus.NOT_FOUND,
+    service.WebhookNotFound: HTTPStatus.NOT_FOUND,
     service.ModelNotReady: HTTPStatus.CONFLICT,
     service.CursorAhead: HTTPStatus.CONFLICT,
     service.SlowWatcher: HTTPStatus.SERVICE_UNAVAILABLE,

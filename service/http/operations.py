@@ -3,57 +3,21 @@
 A call that is not in the table does not exist; one that is in it is guarded, described and tested.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
-
-from aiohttp.typedefs import Handler
+from typing import Final
 
 from traind.data import errors as data
 from traind.service import errors as service
 from traind.service.engine.edits import Edit
-from traind.service.http import datasets, events, health, models, schemas, train, ws
+from traind.service.http import datasets, events, health, models, schemas, train, webhooks, ws
 from traind.service.http import errors as http
+from traind.service.http.operation import Header, Operation
 from traind.trainer.contract import errors as trainer
 
-JSON: Final = "application/json"
 ANYTHING: Final = "application/octet-stream"
 TEXT: Final = "text/plain"
-Errors = tuple[type[Exception], ...]
 SIDE: Final = (service.SideWorkerFailed, service.SideWorkerBusy)
 PREDICT: Final = (service.JobNotFound, service.ModelNotReady, *SIDE, trainer.ModelDamaged)
 ACCEPT: Final = (service.NoSuchDevice, service.QueueFull, service.DiskLow, service.StoreFailed)
-
-
-class Header(NamedTuple):
-    """A header that a call reads: what it is for, and its form."""
-
-    description: str
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One method of one path."""
-
-    method: str
-    path: str
-    handler: Handler
-    summary: str
-    group: str
-    query: type[Any] = schemas.NoQuery
-    body: type[Any] | None = None  # JSON of this type
-    upload: tuple[str, ...] = ()  # the content types that a raw file is taken as
-    answer: type[Any] | None = None  # JSON of this type
-    media: dict[str, str] = field(default_factory=dict)  # other kinds of answer: content type to what it is
-    status: int = 200
-    more_statuses: dict[int, str] = field(default_factory=dict)
-    more_answers: dict[int, type[Any]] = field(default_factory=dict)  # of those statuses: JSON of this type
-    errors: Errors = ()
-    headers: dict[str, Header] = field(default_factory=dict)  # that the call reads
-    example: Any = None
-    is_open: bool = False  # asks for no token
-    is_for_viewers: bool | None = None  # whether a viewer's token may do it; None: where it is a GET
-    is_websocket: bool = False
 
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
@@ -364,6 +328,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answer=schemas.PreviewAnswer,
         errors=(data.DatasetNotFound, data.BadTable, *SIDE),
     ),
+    *webhooks.OPERATIONS,
     Operation(
         method="GET",
         path="/health",

@@ -45,6 +45,19 @@ class Best(Struct, frozen=True, kw_only=True):
     """Why the finished model's validation metrics are others; null where they are not."""
 
 
+class Parent(Struct, frozen=True, kw_only=True):
+    """Where a job began: a checkpoint of another."""
+
+    job_id: str
+    """Job whose checkpoint it is; it may be deleted since."""
+    step: int
+    """Gradient step of the checkpoint."""
+    epoch: int | None = None
+    """Epochs that had ended there."""
+    keep: str = "all"
+    """Whether all of its state was taken over, or the weights alone."""
+
+
 class Job(Struct, frozen=True, kw_only=True):
     """One job's record. Times are seconds since 1970, durations seconds, paths relative to the root."""
 
@@ -140,6 +153,10 @@ class Job(Struct, frozen=True, kw_only=True):
     """Fields of the spec that were changed since it was submitted, as they were then."""
     notes: str | None = None
     """Free text of people about the job."""
+    parent: Parent | None = None
+    """Checkpoint of another job that it began at; null: it began anew."""
+    children: list[str] = []
+    """Jobs that began at a checkpoint of this one, oldest first; filled in when asked for."""
     study_id: str | None = None
     """Study that the job is a trial of; null: none."""
 

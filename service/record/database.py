@@ -74,6 +74,11 @@ class Database:
             make_tables(db)
         self.is_checked = True
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The open file, to read from."""
+        return self._db
+
     def close(self) -> None:
         """Close it."""
         self._db.close()

@@ -13,22 +13,23 @@ from traind.service.jobs.job import Job, scores
 from traind.service.jobs.listing import Listing
 from traind.trainer.contract.metrics import is_higher_better
 
-TABLES = (
-    """CREATE TABLE labels (
+_LABELS = """CREATE TABLE labels (
     number INTEGER PRIMARY KEY REFERENCES jobs (number) ON DELETE CASCADE,
     name TEXT,
     dataset TEXT,
     trainer TEXT NOT NULL,
     study TEXT,
-    tags TEXT NOT NULL
-)""",
-    """CREATE TABLE scores (
+    tags TEXT NOT NULL{more}
+)"""
+_SCORES = """CREATE TABLE scores (
     number INTEGER NOT NULL REFERENCES jobs (number) ON DELETE CASCADE,
     metric TEXT NOT NULL,
     value REAL NOT NULL,
     PRIMARY KEY (number, metric)
-) WITHOUT ROWID""",
-)
+) WITHOUT ROWID"""
+TABLES = (_LABELS.format(more=",\n    parent TEXT"), _SCORES)
+FIRST_TABLES = (_LABELS.format(more=""), _SCORES)  # of format 4
+ADD_PARENT = "ALTER TABLE labels ADD COLUMN parent TEXT"
 _KEPT = """(SELECT number, CASE WHEN json_valid(CAST(record AS TEXT)) THEN CAST(record AS TEXT) ELSE '{}' END AS text
     FROM records)"""
 Only = Callable[..., None]
@@ -46,8 +47,9 @@ def write(db: sqlite3.Connection, number: int, job: Job) -> None:
     """Write down what a job is found by now."""
     spec = job.spec
     tags = msgspec.json.encode(spec.tags).decode()
-    labels = (number, (job.name or "").lower() or None, spec.dataset, spec.trainer, job.study_id, tags)
-    db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?, ?)", labels)
+    parent = job.parent.job_id if job.parent else None
+    labels = (number, (job.name or "").lower() or None, spec.dataset, spec.trainer, job.study_id, tags, parent)
+    db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", labels)
     db.execute("DELETE FROM scores WHERE number = ?", (number,))
     rows = [(number, metric, value) for metric, value in scores(job).items()]
     db.executemany("INSERT INTO scores VALUES (?, ?, ?)", rows)

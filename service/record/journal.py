@@ -8,7 +8,7 @@ job, written in one transaction, and only then shown to watchers and status file
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -19,8 +19,10 @@ from traind.service.record.clock import Clock
 from traind.service.record.feed import Feed, Item
 from traind.service.record.status_files import StatusFiles
 from traind.service.record.store import Change, Store
+from traind.service.webhooks.outbox import Entry
 from traind.trainer.contract.events import AnyEvent, Edited, Epoch, Log, Progress, State, encode_event
 
+Outbox = Callable[[Job, AnyEvent], Sequence[Entry]]
 RECENT = 256  # finished jobs kept in memory, for those who ask again and again
 
 Recorded = tuple[AnyEvent, Item]
@@ -38,6 +40,7 @@ class Journal:
         self.clock = clock or Clock()
         self.turn = asyncio.Lock()
         self.live: dict[str, Job] = {}
+        self.outbox: Outbox = nothing  # what others are told of an event
         self.observers: list[Callable[[Job, AnyEvent], None]] = []  # told of each committed event; for figures
         self._recent: OrderedDict[str, Job] = OrderedDict()
         self._left: dict[str, Job | None] | None = None
@@ -70,7 +73,7 @@ class Journal:
     ) -> list[Job]:
         """Return the jobs after their events, all in one transaction. The caller holds `turn`."""
         folded = self.fold(changes)
-        await self.store.commit(changes_of(folded, ref, cursors), is_synced=is_synced)
+        await self.store.commit(changes_of(folded, ref, cursors, self.outbox), is_synced=is_synced)
         return await self.publish(folded)
 
     @contextlib.contextmanager
@@ -157,10 +160,16 @@ class Journal:
             self._recent.popitem(last=False)
 
 
+def nothing(_job: Job, _event: AnyEvent) -> Sequence[Entry]:
+    """Return what others are told where nobody is: nothing."""
+    return ()
+
+
 def changes_of(
     folded: Iterable[Folded],
     ref: str | None = None,
     cursors: Mapping[str, int] = _NO_CURSORS,
+    outbox: Outbox = nothing,
 ) -> list[Change]:
     """Return what is to be written of jobs that were folded."""
     return [
@@ -170,6 +179,7 @@ def changes_of(
             ref,
             cursors.get(job.job_id),
             any(map(_is_indexed, recorded)),
+            [entry for event, _ in recorded for entry in outbox(job, event)],
         )
         for job, recorded in folded
     ]

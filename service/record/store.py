@@ -32,6 +32,8 @@ from traind.service.record import index
 from traind.service.record.database import Database, Findings, examine, is_whole, outside
 from traind.service.record.disk import Disk
 from traind.service.threads import in_thread
+from traind.service.webhooks import outbox
+from traind.service.webhooks.outbox import Delivery, Due, Entry
 from traind.trainer.contract.events import Log, encode_event
 
 P = ParamSpec("P")
@@ -59,6 +61,7 @@ class Change:
     ref: str | None = None  # of the worker that begins the job's attempt, so that the next server can find it
     cursor: int | None = None  # up to where that worker was heard
     is_indexed: bool = True  # what it is found by may be another now
+    entries: Sequence[Entry] = ()  # of the outbox
 
 
 class Store:
@@ -192,6 +195,14 @@ class Store:
         jobs = _readable([row[2:] for row in whole])
         return jobs, index.cursor_of(listing, *whole[-1][:2]) if len(rows) > len(whole) else None
 
+    async def children(self) -> dict[str, list[str]]:
+        """Return the jobs that began at a checkpoint of each job, oldest first."""
+        sql = "SELECT parent, job_id FROM jobs JOIN labels USING (number) WHERE parent IS NOT NULL ORDER BY number"
+        found: dict[str, list[str]] = {}
+        for parent, child in await self._run(self._database.rows, sql, ()):
+            found.setdefault(parent, []).append(child)
+        return found
+
     async def counts(self) -> dict[str, int]:
         """Return how many jobs there are in each state."""
         return dict(await self._run(self._database.rows, "SELECT status, count(*) FROM jobs GROUP BY status", ()))
@@ -252,6 +263,34 @@ class Store:
             WHERE name = ? ORDER BY alias_moves.rowid"""
         return await self._run(self._database.rows, sql, (name,))
 
+    async def put_deliveries(self, entries: Sequence[Entry]) -> None:
+        """Write entries of the outbox that are about no event."""
+        await self._run(self._in_transaction, partial(outbox.put, entries=entries))
+
+    async def due_deliveries(self, webhook: str, now: float, limit: int) -> tuple[list[Due], float | None]:
+        """Return what is to be sent now, of each job one at most, and when the next is due."""
+        return await self._run(lambda: outbox.due(self._database.connection, webhook, now, limit))
+
+    async def settle_delivery(self, id_: int, state: str, next_at: float, **told: Any) -> None:
+        """Write down how a try went."""
+        await self._run(self._in_transaction, partial(outbox.settle, id_=id_, state=state, next_at=next_at, **told))
+
+    async def deliveries(self, webhook: str, limit: int) -> list[Delivery]:
+        """Return the newest deliveries of a webhook, newest first."""
+        return await self._run(lambda: outbox.listed(self._database.connection, webhook, limit))
+
+    async def delivery_counts(self) -> dict[str, dict[str, int]]:
+        """Return how many deliveries each webhook has, by state."""
+        return await self._run(lambda: outbox.counts(self._database.connection))
+
+    async def forget_deliveries(self, before: float) -> None:
+        """Remove what was delivered or given up before that time."""
+        await self._run(self._in_transaction, partial(outbox.forget, before=before))
+
+    def _in_transaction(self, change: Callable[[sqlite3.Connection], None]) -> None:
+        with self._database.transaction(is_synced=False) as db:
+            change(db)
+
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call on the store's thread."""
         with failing_as_ours(self.path):
@@ -310,6 +349,7 @@ def _write(changes: Iterable[Change], db: sqlite3.Connection) -> None:
     for change in changes:
         job = change.job
         put(db, job, _encoder.encode(job), change.events, is_indexed=change.is_indexed)
+        outbox.put(db, change.entries)
         if change.ref is not None:
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, 0)", (job.job_id, job.attempt, change.ref))
         if change.cursor is not None:

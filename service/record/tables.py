@@ -10,8 +10,9 @@ import sqlite3
 from traind.service.errors import RootTooNew
 from traind.service.jobs.job import TERMINAL
 from traind.service.record import index
+from traind.service.webhooks import outbox
 
-FORMAT = 6  # `user_version` of the database: the root's format
+FORMAT = 8  # `user_version` of the database: the root's format
 FATE = ("jobs", "workers")
 SALVAGED = {  # tables with what stands nowhere else, and their columns
     "aliases": "name, job_id, since",
@@ -70,6 +71,7 @@ _TABLES = (
 )""",
     _REASONS,
     *index.TABLES,
+    *outbox.TABLES,
 )
 _UPGRADES = {  # from a format to the next
     1: ("ALTER TABLE jobs ADD COLUMN crc INTEGER", "ALTER TABLE events ADD COLUMN crc INTEGER"),
@@ -84,9 +86,11 @@ _UPGRADES = {  # from a format to the next
         "ALTER TABLE fates RENAME TO jobs",
         *_JOBS_INDEXES,
     ),
-    3: (*index.TABLES, *index.FILL),
+    3: (*index.FIRST_TABLES, *index.FILL),
     4: ("ALTER TABLE workers ADD COLUMN cursor INTEGER NOT NULL DEFAULT 0",),
     5: (_REASONS,),
+    6: (index.ADD_PARENT,),
+    7: outbox.TABLES,
 }
 
 

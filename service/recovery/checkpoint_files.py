@@ -1,9 +1,11 @@
-"""Where the attempts of a job stand on the disk, for those who must not load torch: read, never written.
+"""Where the attempts of a job stand on the disk, for those who must not load torch: read, and shared with a new job.
 
 A worker that outlives its server writes one more checkpoint that nobody hears of; the next server finds it here.
 """
 
+import os
 import re
+import shutil
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,9 +13,16 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from traind.service.jobs.job import Job
+from traind.service.errors import StoreFailed
+from traind.service.jobs.job import Job, Parent
 from traind.service.settings import Layout
+from traind.service.validation.explain import Problem
+from traind.service.validation.validate import refusal
 from traind.trainer.contract.events import Checkpoint
+from traind.trainer.contract.spec import StartFrom, TrainSpec
+
+LOOKS = 5
+FIRST = "checkpoint-000001.pt"
 
 _ATTEMPT = re.compile(r"attempt-[0-9]+")
 _MANIFEST = re.compile(r"checkpoint-[0-9][^/]*\.json")
@@ -24,6 +33,7 @@ class _Manifest(Struct, frozen=True):
 
     step: int
     epoch: int | None = None
+    is_best: bool = False
     is_pinned: bool = False
 
 
@@ -61,6 +71,75 @@ def last_checkpoint(layout: Layout, job_id: str) -> Checkpoint | None:
                     path=layout.relative(data),
                 )
     return None
+
+
+def taken_over(layout: Layout, spec: TrainSpec, start: StartFrom, job_id: str) -> Parent:
+    """Put the checkpoint that a new job begins at into a folder of its own, and return where it began.
+
+    The file is shared with the parent, or copied where that cannot be: whoever is deleted, the other keeps it.
+    Raises `InvalidSpec` where there is no such checkpoint, or the epochs of the spec have passed there.
+    """
+    folder = layout.attempt_dir(job_id, 0)
+    for _ in range(LOOKS):  # a running parent replaces its checkpoints
+        known = [(path, found) for path, found in _checkpoints(layout, start.job_id) if path.exists()]
+        wanted = _wanted(known, start)
+        if wanted is None:
+            break
+        path, manifest = wanted
+        passed = manifest.epoch or 0
+        if start.keep == "all" and isinstance(spec.epochs, int) and spec.epochs < passed:
+            raise refusal([Problem("epochs", f"must be {passed} or more: so many had ended there")], "The spec")
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            _share(path, folder / FIRST)
+            _share(path.with_suffix(".json"), (folder / FIRST).with_suffix(".json"))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StoreFailed(f"The checkpoint cannot be kept for the new job: {error}.") from error
+        return Parent(job_id=start.job_id, step=manifest.step, epoch=manifest.epoch, keep=start.keep)
+    steps = ", ".join(str(manifest.step) for _, manifest in reversed(known))
+    problem = f"the job {start.job_id!r} has no such checkpoint; there are those of the steps {steps}"
+    if not known:
+        problem = f"the job {start.job_id!r} has no checkpoint any more, or none yet"
+    elif start.checkpoint == "best":
+        problem += '; of the best epoch the weights are there with keep: "weights"'
+    raise refusal([Problem("start_from.checkpoint", problem)], "The spec")
+
+
+def _checkpoints(layout: Layout, job_id: str) -> list[tuple[Path, _Manifest]]:
+    """Return a job's finished checkpoints, newest first."""
+    return [
+        (path.with_suffix(".pt"), manifest)
+        for folder in attempt_dirs(layout, job_id)
+        for path in reversed(_manifest_paths(layout, folder))
+        if (manifest := _read(layout, path)) is not None
+    ]
+
+
+def _wanted(known: list[tuple[Path, _Manifest]], start: StartFrom) -> tuple[Path, _Manifest] | None:
+    if start.keep == "weights" and start.checkpoint == "best":
+        return known[0] if known else None  # each checkpoint holds the best weights so far
+    return next(
+        (
+            (path, manifest)
+            for path, manifest in known
+            if start.checkpoint == "last"
+            or (start.checkpoint == "best" and manifest.is_best)
+            or start.checkpoint == manifest.step
+        ),
+        None,
+    )
+
+
+def _share(path: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(path, target)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(path, target)
 
 
 def unreported_checkpoint(job: Job, found: Checkpoint | None) -> list[Checkpoint]:

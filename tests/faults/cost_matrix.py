@@ -11,7 +11,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import inspect
 
-from traind.service.http.operations import OPERATIONS, Operation
+from traind.service.http.operation import Operation
+from traind.service.http.operations import OPERATIONS
 
 BODY_BYTES = 64 * 1024 - 64  # what a control call takes, nearly
 LINE_BYTES = 7_000  # of a path or a query: a request's first line has 8 kB

@@ -45,13 +45,14 @@ class Job:
     trainer: str = "traind.trainer.tabular.train:train"
     attempts: list[Path] = field(default_factory=list)
     events: list[AnyEvent] = field(default_factory=list)
+    job_id: str = "job"
 
     def attempt(self, verb: Verb = Verb.NONE, at: int = 0, **place: Any) -> State:
         """Run one attempt that is told `verb` at its `at`-th look."""
         folder = self.root / f"attempt-{len(self.attempts) + 1}"
         folder.mkdir(parents=True)
         place = Place(
-            job_id="job",
+            job_id=self.job_id,
             attempt=len(self.attempts) + 1,
             attempt_dir=str(folder),
             earlier_dirs=tuple(str(earlier) for earlier in reversed(self.attempts)),

@@ -95,6 +95,17 @@ class TabmModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
 Model = AutoModel | FastModel | BestModel | LinearModel | MlpModel | TabmModel
 
 
+class StartFrom(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The checkpoint of another job that a new job begins at."""
+
+    job_id: JobId
+    """Job whose checkpoint it is, of the same trainer; running, paused or over."""
+    checkpoint: Literal["best", "last"] | Annotated[int, Meta(ge=0, le=2**53)] = "last"
+    """The newest one, that of its best epoch, or the one at this gradient step."""
+    keep: Literal["all", "weights"] = "all"
+    """Go on with optimizer, averages and counted epochs; or begin anew with its best weights alone."""
+
+
 class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What to train, on what, and how. `"auto"` leaves the choice to the recipe, which says what it chose."""
 
@@ -154,6 +165,8 @@ class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who trains: tabular, or a registered trainer of your own."""
     options: dict[str, Any] = {}
     """Options of a trainer of your own, checked by its own struct."""
+    start_from: StartFrom | None = None
+    """Begin at a checkpoint of another job; fields left at their defaults are then that job's."""
     name: Name | None = None
     """What people call the job; need not be unique."""
     tags: Tags = ()

@@ -60,6 +60,8 @@ class Run(Generic[Options]):
         self.control = control
         self.step = 0
         self.epoch = 0
+        self.is_start = False  # what was restored is of another job, from which this one starts
+        self.saved_data: str | None = None  # digest of the data that what was restored was trained on
         self.saved: tuple[int, int] | None = None  # step and epoch of the newest checkpoint
         self.stop_reason: StopReason | None = None  # what `should_stop` said
         self.result: Result | None = None
@@ -110,7 +112,8 @@ class Run(Generic[Options]):
                 self.log("There is no whole checkpoint to go on from: starting over.", "warning")
             return None
         _, content = found
-        if content["data"] != data_digest(self.spec, self.place):
+        self.is_start = content["job_id"] != self.place.job_id
+        if not self.is_start and content["data"] != data_digest(self.spec, self.place):
             raise BadTable(
                 "The data is not what this job has trained on so far.",
                 hint="Submit a new job for the new data, or put the file back as it was.",
@@ -122,8 +125,9 @@ class Run(Generic[Options]):
         if unlike:
             self._resumed["bit_exact"] = False
             self.log(f"Going on under other conditions, so not bit for bit: {'; '.join(unlike)}.", "warning")
+        self.saved_data = content["data"]
         self.step, self.epoch = content["step"], content["epoch"]
-        self.saved = (self.step, self.epoch)
+        self.saved = None if self.is_start else (self.step, self.epoch)
         restore_random_state(content["random"])
         return restored(content["state"])
 

@@ -79,6 +79,7 @@ class FitState:
     history: list[dict[str, Any]] = field(default_factory=list)
     good: dict[str, Any] | None = None  # fit and step when the last epoch ended well: the way back
     monitor: str = VAL_LOSS  # what `best_score` is of
+    seed: int | None = None  # of the order of the rows; None: of the spec, as older versions had it
 
     def rows(self, plan: TrainingPlan) -> int:
         """How many training rows have been taken."""
@@ -114,7 +115,7 @@ Evaluate = Callable[[], Evaluation]
 def begin(step: Step, plan: TrainingPlan, saved: dict[str, Any] | None) -> FitState:
     """Return where to begin, the step being put there. More epochs than were planned: patience begins anew."""
     if saved is None:
-        state = FitState(epochs=plan.epochs, monitor=plan.monitor)
+        state = FitState(epochs=plan.epochs, monitor=plan.monitor, seed=plan.seed)
         state.good = _snapshot(step, state)
         return state
     step.restore(saved["step"])
@@ -122,6 +123,8 @@ def begin(step: Step, plan: TrainingPlan, saved: dict[str, Any] | None) -> FitSt
     if plan.epochs > state.epochs:
         state.waited = 0
     state.epochs = plan.epochs
+    if state.good is None:
+        state.good = _snapshot(step, state)
     return state
 
 

@@ -27,6 +27,7 @@ from traind.trainer.step.eager import TrainingRows
 from traind.trainer.step.flat_optimizer import Optimizer
 from traind.trainer.step.lockstep import PREFIX, Lockstep
 from traind.trainer.step.step import Step, make_step
+from traind.trainer.tabular import start
 from traind.trainer.tabular.importance import importance
 from traind.trainer.tabular.loop import (
     Evaluate,
@@ -41,6 +42,7 @@ from traind.trainer.tabular.loop import (
 from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusion, log_loss, measure, residuals
 from traind.trainer.tabular.schedules import Schedule
 
+AFRESH = ("epochs", "patience", "lr", "schedule", "weight_decay", "batch_size")  # what may differ from a parent's
 WARNINGS_TOLD = 20  # all of them are in the report
 COLUMNS_SHOWN = 1_000
 MEANS_ROWS = 100  # fewer say too little about a mean
@@ -50,14 +52,14 @@ MEANS_GAIN = 0.99  # of the root mean squared error: less is not worth a worse m
 
 def train(run: Run[Any]) -> None:
     """Train on a table as the spec says, and finish with the best model by the validation rows."""
+    saved = run.restore()
     with run.timed("data_s"):
-        prepared = read(run)
+        prepared = read(run) if run.spec.start_from is None else read_as_before(run, saved)
     with run.timed("model_s"):
-        saved = run.restore()
         recipe = recorded(run, saved) or choose_recipe(run, prepared)
-        step, about = build_step(run, prepared, recipe)
+        step, about = build_step(run, prepared, recipe, saved)
         plan = plan_of(run, prepared, recipe)
-        state = begin(step, plan, saved)
+        state = begin(step, plan, saved) if not run.is_start else begin_at(run, step, plan, saved, prepared)
     try:
         fit(run, step, plan, state, evaluation_of(run, step, recipe, prepared.validation), about)
     except Diverged:
@@ -79,6 +81,34 @@ def read(run: Run[Any]) -> Prepared:
     for warning in prepared.schema.warnings[:WARNINGS_TOLD]:
         run.log(warning.message, "warning")
     return prepared
+
+
+def read_as_before(run: Run[Any], saved: dict[str, Any] | None) -> Prepared:
+    """Return the table by the encoder of the job that this one starts from; what has drifted is told."""
+    natural = read(run) if start.is_of_same_data(run) else None
+    prepared = start.prepared_as_before(run, saved, natural, request_of(run.spec).validation)
+    if prepared is not natural and run.is_start:
+        start.tell_drift(run, start.drift(prepared.encoder, prepared.train), len(prepared.train))
+    return prepared
+
+
+def begin_at(
+    run: Run[Any], step: Step, plan: TrainingPlan, saved: dict[str, Any] | None, prepared: Prepared
+) -> FitState:
+    """Return where a job begins that starts from another one's checkpoint."""
+    assert saved is not None
+    assert run.spec.start_from is not None
+    if run.spec.start_from.keep == "weights":
+        run.step = run.epoch = 0
+        state = begin(step, plan, None)
+        state.best_weights = step.keep()
+        return state
+    before = saved["fit"]
+    state = begin(step, plan, {**saved, "fit": {**before, "good": None}})
+    is_same_table = start.is_of_same_data(run) and before.get("rows", len(prepared.train)) == len(prepared.train)
+    is_same_size = saved["model"]["recipe"]["batch_size"] == plan.batch_size
+    start.adapt(run, state, plan, is_same_table=is_same_table, is_same_size=is_same_size)
+    return state
 
 
 def request_of(spec: contract.TrainSpec) -> Request:
@@ -114,12 +144,15 @@ def recorded(run: Run[Any], saved: dict[str, Any] | None) -> Recipe | None:
     """
     if saved is None:
         return None
-    asked = {field: getattr(run.spec, field) for field in ("epochs", "patience")}
+    fields = ("epochs", "patience") if run.spec.start_from is None else AFRESH
+    asked = {field: getattr(run.spec, field) for field in fields}
     explicit = {field: value for field, value in asked.items() if value != "auto"}
     return structs.replace(msgspec.convert(saved["model"]["recipe"], Recipe), **explicit)
 
 
-def build_step(run: Run[Any], prepared: Prepared, recipe: Recipe) -> tuple[Step, dict[str, Any]]:
+def build_step(
+    run: Run[Any], prepared: Prepared, recipe: Recipe, saved: dict[str, Any] | None = None
+) -> tuple[Step, dict[str, Any]]:
     """Return the gradient step of the network, or of all members, and all of a model but its weights."""
     device = torch.device(run.device)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -132,10 +165,9 @@ def build_step(run: Run[Any], prepared: Prepared, recipe: Recipe) -> tuple[Step,
     tensors = [tensor_of(numeric), tensor_of(categorical), training_target(recipe, target)]
     seeds = [run.spec.seed, *(member.seed for member in others)]
     sizes = [recipe.batch_size, *(member.batch_size for member in others)]
-    networks = [
-        one.to(device)
-        for one in build_members(recipe, prepared.cardinalities, prepared.train, seeds, prepared.encoder.bags)
-    ]
+    networks = start.networks_of(saved) if saved is not None and run.spec.start_from is not None else None
+    networks = networks or build_members(recipe, prepared.cardinalities, prepared.train, seeds, prepared.encoder.bags)
+    networks = [one.to(device) for one in networks]
     rows = TrainingRows.of(networks[0], [tensor.to(device) for tensor in tensors])
     steps = [
         make_step(network, loss_function(recipe), rows, optimizer_of(recipe), batch_size=size, seed=seed)
@@ -243,7 +275,13 @@ def finish(run: Run[Any], prepared: Prepared, about: dict[str, Any], state: FitS
         metrics=metrics,
         best_epoch=state.best_epoch,
         best_note=note_on(state, metrics["validation"]),
-        report={"schema": shown(prepared.schema), "recipe": about["recipe"], "step": step.kind, **report},
+        report={
+            "schema": shown(prepared.schema),
+            "recipe": about["recipe"],
+            "step": step.kind,
+            **report,
+            **started(run, prepared),
+        },
     )
 
 
@@ -254,6 +292,11 @@ def monitor_of(about: dict[str, Any], weights: dict[str, torch.Tensor]) -> Model
     first = f"{PREFIX}.0."
     own = {name.removeprefix(first): tensor for name, tensor in weights.items() if name.startswith(first)}
     return Model({**about, "architecture": {**about["architecture"], "members": 1}, "weights": own})
+
+
+def started(run: Run[Any], prepared: Prepared) -> dict[str, Any]:
+    """Return what the report says of a job that started from another one: how far its columns have drifted."""
+    return {} if run.spec.start_from is None else {"drift": start.drift(prepared.encoder, prepared.train)}
 
 
 def note_on(state: FitState, measured: dict[str, float | None]) -> str | None:

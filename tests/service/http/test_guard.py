@@ -172,6 +172,8 @@ async def test_json_routes_take_nothing_else(guarded, content_type):
     for method, path, filled in routes(guarded):
         if method not in {"POST", "PATCH"} and (method, path) != ("PUT", "/api/models/aliases/{name}"):
             continue
+        if path == "/api/webhooks/{name}/test":  # takes no body at all
+            continue
         headers = {**bearer(), "Content-Type": content_type}
         answered = await guarded(method, filled, data="{}", headers=headers)
         assert (answered.status, answered.error["code"]) == (415, "unsupported_media_type"), path

@@ -1,0 +1,1 @@
+"""Telling other programs: who is told of what, the outbox, and the deliveries."""

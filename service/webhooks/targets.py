@@ -1,0 +1,133 @@
+"""Who is told of what: the operator's list of webhooks. No request can name one.
+
+Read once, when the service starts; what is wrong with it is said by field, and nothing starts.
+"""
+
+import base64
+import binascii
+import os
+import stat
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
+
+from traind.service.errors import InvalidSpec
+from traind.service.jobs.job import TERMINAL
+from traind.service.validation.explain import Problem
+from traind.service.validation.validate import parse, refusal
+from traind.trainer.contract.events import Status
+from traind.trainer.contract.spec import DatasetName
+
+ENDS: tuple[Status, ...] = tuple(sorted(TERMINAL))
+PREFIX = "whsec_"
+LEAST_SECRET_BYTES = 16
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+class Webhook(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One program that is told, as the operator writes it."""
+
+    name: DatasetName
+    """Name of the webhook, for the list of deliveries and the log."""
+    url: Annotated[str, Meta(max_length=2_000)]
+    """Where to post to: http or https, without a user or password in it."""
+    secret_file: Annotated[str, Meta(min_length=1)]
+    """File with the signing secret, whsec_ and base64 or base64 alone; only its owner may read it."""
+    events: Annotated[tuple[Status, ...], Meta(min_length=1)] = ENDS
+    """States that are told of when a job enters them; by default all ends."""
+    tags: tuple[str, ...] = ()
+    """Only of jobs with one of these tags; none: of all."""
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    webhook: list[Webhook] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A checked webhook, with its secret."""
+
+    webhook: Webhook
+    secret: bytes
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.webhook.name
+
+    @property
+    def address(self) -> str:
+        """Where it is, without what may be secret in the path."""
+        parts = urlsplit(self.webhook.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+
+def load_targets(source: str | os.PathLike[str] | Sequence[Any]) -> tuple[Target, ...]:
+    """Return the targets of a TOML file of `[[webhook]]` tables, or of a list of them; raises `InvalidSpec`."""
+    if isinstance(source, str | os.PathLike):
+        value: Any = _read_toml(Path(source))
+    else:
+        value = {"webhook": [_as_dict(one) if isinstance(one, Webhook) else one for one in source]}
+    hooks = parse(value, _File, what="The list of webhooks").webhook
+    found: list[Problem] = []
+    targets = [_checked(hook, f"webhook.{place}", found) for place, hook in enumerate(hooks)]
+    names = [hook.name for hook in hooks]
+    found += [
+        Problem(f"webhook.{place}.name", f"{name!r} is there twice")
+        for place, name in enumerate(names)
+        if name in names[:place]
+    ]
+    if found:
+        raise refusal(found, "The list of webhooks")
+    return tuple(targets)
+
+
+def _as_dict(hook: Webhook) -> dict[str, Any]:
+    return {name: getattr(hook, name) for name in Webhook.__struct_fields__}
+
+
+def _read_toml(path: Path) -> Any:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InvalidSpec(f"The list of webhooks {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSpec(f"The list of webhooks {path} is not TOML: {error}.") from None
+
+
+def _checked(hook: Webhook, loc: str, found: list[Problem]) -> Target:
+    """Return the target, what is wrong with it being added to `found`."""
+    try:
+        parts = urlsplit(hook.url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        found.append(Problem(f"{loc}.url", f"must be an http or https address, got {hook.url[:100]!r}"))
+    elif parts.username is not None or parts.password is not None:
+        found.append(Problem(f"{loc}.url", "must not hold a user or password: the signature says who we are"))
+    return Target(hook, _secret(hook, loc, found))
+
+
+def _secret(hook: Webhook, loc: str, found: list[Problem]) -> bytes:
+    path = Path(hook.secret_file)
+    try:
+        if path.stat().st_mode & _OTHERS:
+            found.append(Problem(f"{loc}.secret_file", f"{path} can be read by others; chmod 600 {path}"))
+            return b""
+        text = path.read_text().strip().removeprefix(PREFIX)
+        secret = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except OSError as error:
+        found.append(Problem(f"{loc}.secret_file", f"{path} cannot be read: {error.strerror}"))
+        return b""
+    except (binascii.Error, ValueError):
+        found.append(Problem(f"{loc}.secret_file", f"{path} does not hold base64, with or without {PREFIX}"))
+        return b""
+    if len(secret) < LEAST_SECRET_BYTES:
+        found.append(Problem(f"{loc}.secret_file", f"{path} holds fewer than {LEAST_SECRET_BYTES} bytes"))
+    return secret
