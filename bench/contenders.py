@@ -18,17 +18,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Table:
-    """A file with its target. `is_log`: errors of the logarithm count too, and peers are given the logarithm."""
+    """A table and its target. `is_log`: errors of the logarithm count too, and peers are given the logarithm."""
 
-    path: Path
+    name: str
     target: str
     is_log: bool = False
-    dropped: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What the table is called."""
-        return self.path.name.split(".")[0]
 
 
 @dataclass(frozen=True)
@@ -200,6 +194,8 @@ MODELS: dict[str, Callable[[Task], Fitted]] = {
     "traind": fit_traind,
     "traind-fast": partial(fit_traind, model="fast"),
     "traind-best": partial(fit_traind, model="best"),
+    "traind-blend": partial(fit_traind, model="blend"),
+    "traind-trees": partial(fit_traind, model="trees"),
     "lightgbm": partial(fit_peer, make=make_lightgbm),
     "catboost": partial(fit_peer, make=make_catboost, categories="text"),
     "xgboost": partial(fit_peer, make=make_xgboost),

@@ -1,16 +1,15 @@
 """traind's default against gradient boosting and other networks with theirs: python -m bench.quality.
 
-Every model sees the same rows: a fifth of a table is the test, a fifth of the rest is for early stopping (traind,
-CatBoost and RealMLP use it), what remains is trained on. Peers that are not installed are left out, with a word:
-pip install lightgbm catboost xgboost scikit-learn pandas pytabkit. Each model has a process of its own and has
-trained something small before its time is taken; models take turns within a split. With --out a run can be cut into
-pieces (--minutes, --only, --models) and continued, and single models can be measured again (--again).
+Every model sees the same rows: a fifth of a table is the test, by groups or time where it has them (bench/tables.py),
+a fifth of the rest is for early stopping (traind, CatBoost and RealMLP use it), what remains is trained on. Tables
+and peers that are not installed are left out, with a word: pip install lightgbm catboost xgboost scikit-learn pandas
+pytabkit. Each model has a process of its own and has trained something small before its time is taken; models take
+turns within a split. With --out a run can be cut into pieces (--minutes, --only, --models) and continued, and single
+models can be measured again (--again). At the end stands one table over all: ranks, paired differences, seconds.
 """
 
 import argparse
 import csv
-import gzip
-import io
 import json
 import math
 import multiprocessing
@@ -24,16 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from bench.contenders import MODELS, Floats, Table, Task, is_installed
+from bench.tables import LARGE, SOURCES, Source, held_out_rows, locate, read_table, trained_rows
 
 SAMPLE_DIR = Path(__file__).parent.parent / "data" / "samples"
-
-
-KNOWN = {
-    "house_prices": ("price", True, ("id",)),
-    "diamonds": ("price", True, ()),
-    "adult": ("income", False, ()),
-}
+USUAL = ",".join(name for name in SOURCES if name not in LARGE)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     names = [name for name in asked.models.split(",") if is_installed(name)]
     if not (names and asked.tables):
         sys.exit("there is nothing to compare: no such table, or no model that is installed")
-    chosen = [(table, seed, name) for table in asked.tables for seed in range(asked.splits) for name in names]
+    chosen = [(table, seed, name) for seed in range(asked.splits) for table in asked.tables for name in names]
     kept = Kept(Path(asked.out) if asked.out else None)
     if asked.again:
         kept.drop({_key(table.name, name, seed) for table, seed, name in chosen})
@@ -50,6 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     for table in asked.tables:
         found = [record for record in kept.records.values() if record["table"] == table.name]
         print(summary(table.name, found) if found else f"{table.name}: nothing yet", flush=True)
+    print(overall([record for record in kept.records.values() if record["model"] in names]))
 
 
 def run(missing: list[tuple[Table, int, str]], asked: argparse.Namespace, kept: "Kept") -> None:
@@ -63,7 +59,8 @@ def run(missing: list[tuple[Table, int, str]], asked: argparse.Namespace, kept: 
             if name not in workers:
                 workers[name] = ProcessPoolExecutor(1, mp_context=context)
                 workers[name].submit(warm_up, name, asked.threads).result()
-            task = Task(table, write_split(table, seed, Path(folder)), seed, asked.threads, asked.raw)
+            place = write_split(table, asked.sources[table.name], asked.folder, seed, Path(folder))
+            task = Task(table, place, seed, asked.threads, asked.raw)
             record = workers[name].submit(measure, name, task).result()
             kept.add(record)
             print(json.dumps(record), flush=True) if asked.verbose else None
@@ -104,7 +101,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", help="folder with the known tables (TRAIND_BENCH_DATA); else the sample")
     parser.add_argument("--table", action="append", default=[], metavar="FILE:TARGET", help="another CSV file")
-    parser.add_argument("--only", help="known tables, by comma", default=",".join(KNOWN))
+    parser.add_argument("--only", help="tables of bench/tables.py, by comma: %(default)s", default=USUAL)
     parser.add_argument(
         "--models",
         default="traind,lightgbm,catboost,xgboost,sklearn-boosting,sklearn-mlp",
@@ -118,32 +115,43 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing new after these")
     parser.add_argument("--verbose", action="store_true", help="a line for each fit")
     asked = parser.parse_args(arguments)
-    folder = Path(asked.data or os.environ.get("TRAIND_BENCH_DATA") or SAMPLE_DIR)
-    paths = [folder / f"{name}.csv.gz" for name in asked.only.split(",") if not asked.table]
-    asked.tables = [Table(path, *KNOWN[path.name.split(".")[0]]) for path in paths if path.exists()]
-    asked.tables += [Table(Path(path), target) for path, _, target in (one.rpartition(":") for one in asked.table)]
+    asked.folder = Path(asked.data or os.environ.get("TRAIND_BENCH_DATA") or SAMPLE_DIR)
+    asked.sources = _sources(asked)
+    asked.tables = [Table(name, source.target, source.is_log) for name, source in asked.sources.items()]
     return asked
 
 
-def write_split(table: Table, seed: int, folder: Path) -> Path:
-    """Write train.csv (four fifths) and test.csv (a fifth, drawn by `seed`) below `folder`; return where."""
-    header, *rows = csv.reader(io.StringIO(_text_of(table.path)))
-    kept = [place for place, name in enumerate(header) if name not in table.dropped]
-    order = np.random.default_rng(seed).permutation(len(rows))
-    cut = len(rows) // 5
+def _sources(asked: argparse.Namespace) -> dict[str, Source]:
+    """Return the tables that are asked for and are here."""
+    if asked.table:
+        files = [one.rpartition(":") for one in asked.table]
+        return {
+            Path(path).name.split(".")[0]: Source(("", ""), str(Path(path).resolve()), target)
+            for path, _, target in files
+        }
+    unknown = sorted(set(asked.only.split(",")) - set(SOURCES))
+    if unknown:
+        sys.exit(f"there is no table {', '.join(unknown)}; there are: {', '.join(SOURCES)}")
+    chosen = {name: SOURCES[name] for name in asked.only.split(",")}
+    missing = [name for name, source in chosen.items() if locate(source, asked.folder) is None]
+    if missing:
+        print(f"left out, as their packages or files are not here (see bench/tables.py): {', '.join(missing)}")
+    return {name: source for name, source in chosen.items() if name not in missing}
+
+
+def write_split(table: Table, source: Source, data: Path, seed: int, folder: Path) -> Path:
+    """Write train.csv and test.csv of one split below `folder`; return where. Groups are no feature."""
     place = folder / f"{table.name}-{seed}"
     if place.exists():
         return place
+    frame = read_table(source, data)
+    assert frame is not None
+    masks = {"train": trained_rows(source, frame, seed), "test": held_out_rows(source, frame, seed)}
     place.mkdir()
-    for name, chosen in (("test", order[:cut]), ("train", np.sort(order[cut:]))):
-        with (place / f"{name}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([[row[i] for i in kept] for row in [header, *(rows[one] for one in chosen)]])
+    for name, chosen in masks.items():
+        part = frame.filter(pl.Series(chosen))
+        (part.drop(source.by) if source.kind == "group" else part).write_csv(place / f"{name}.csv")
     return place
-
-
-def _text_of(path: Path) -> str:
-    data = path.read_bytes()
-    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
 
 
 def measure(name: str, task: Task) -> dict[str, Any]:
@@ -192,6 +200,47 @@ def summary(table: str, records: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def overall(records: list[dict[str, Any]]) -> str:
+    """Return one line a model, over all tables: mean rank, how often traind is better, and how far; seconds.
+
+    Of each table one error counts: log loss, or the root mean squared error, of the logarithm where that counts; as a
+    mean over the splits that all models have been measured on.
+    """
+    by_model: dict[str, dict[tuple[str, int], dict[str, Any]]] = {}
+    for one in records:
+        by_model.setdefault(one["model"], {})[one["table"], one["split"]] = one
+    ours = by_model.get("traind", {})
+    shared = set.intersection(*(set(found) for found in by_model.values())) if by_model else set()
+    tables = sorted({table for table, _ in shared})
+    if not (ours and tables):
+        return "\nover all tables: no split that all models have been measured on yet"
+    means = {
+        name: np.array([np.mean([main_score(found[key]) for key in shared if key[0] == table]) for table in tables])
+        for name, found in by_model.items()
+    }
+    cpu = {
+        name: np.array([np.mean([found[key]["cpu_s"] for key in shared if key[0] == table]) for table in tables])
+        for name, found in by_model.items()
+    }
+    ranks = np.argsort(np.argsort(np.array(list(means.values())), axis=0), axis=0) + 1.0
+    head = f"{'model':18} {'mean rank':>9} {'traind better on':>17} {'median difference':>18} {'median cpu s':>13}"
+    lines = ["", f"over {len(tables)} tables, {len(shared)} splits", head]
+    for name, rank in zip(means, ranks, strict=True):
+        above = 100.0 * (means[name] / means["traind"] - 1.0)
+        better = f"{int((above > 0).sum())} of {len(tables)}"
+        lines.append(
+            f"{name:18} {rank.mean():9.2f} {better:>17} {np.median(above):+17.2f}% {np.median(cpu[name]):13.1f}"
+        )
+    return "\n".join(lines)
+
+
+def main_score(record: dict[str, Any]) -> float:
+    """Return the error by which models are ranked; none is quite 0."""
+    scores = record["scores"]
+    name = next(name for name in ("log loss", "rmse of log10", "rmse") if name in scores)
+    return max(1e-12, float(scores[name]))
+
+
 def _paired(scores: Floats, ours: Floats) -> str:
     """Return the mean relative difference in percent, its standard error, and on how many splits it is positive."""
     if not ours.all():
@@ -208,8 +257,9 @@ def warm_up(name: str, threads: int) -> None:
         path = Path(folder, "tiny.csv")
         lines = [f"{x:.3f},{'ab'[int(x > 0)]},{x * 2:.3f}" for x in rng.normal(size=300)]
         path.write_text("\n".join(["x,c,y", *lines]))
-        table = Table(path, "y")
-        measure(name, Task(table, write_split(table, 0, Path(folder)), 0, threads, is_raw=True))
+        table, source = Table("tiny", "y"), Source(("", ""), str(path), "y")
+        place = write_split(table, source, Path(folder), 0, Path(folder))
+        measure(name, Task(table, place, 0, threads, is_raw=True))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from traind.service.results import Dataset, DatasetPage, EventPage, Figures, Job
 from traind.service.root_lock import RootLock
 from traind.service.settings import PRIVATE_UMASK, Layout, Settings, cache_dir
 from traind.service.threads import in_thread
-from traind.service.trainers import check_trainers, references
+from traind.service.trainers import check_libraries, check_trainers, references
 from traind.service.validation.explain import Problem
 from traind.service.validation.memory_budget import check_memory
 from traind.service.validation.validate import Checked, parse, parse_spec, refusal
@@ -381,13 +381,13 @@ class TrainingService(Models):
     async def _check_trainer(self, spec: TrainSpec) -> None:
         """Raise `InvalidSpec` for a trainer that is not registered, or options it does not take."""
         if spec.trainer == "tabular":
+            check_libraries(spec)
             return
-        known = self.settings.all_trainers()
-        if spec.trainer not in known:
-            names = ", ".join(sorted({"tabular", *known}))
-            problem = f"no trainer {spec.trainer!r} is registered; there are: {names}"
+        own = self.settings.all_trainers()
+        if spec.trainer not in own:
+            problem = f"no trainer {spec.trainer!r} is registered; there are: {', '.join(sorted({'tabular', *own}))}"
             raise InvalidSpec(f"trainer: {problem}.", details=[{"loc": "trainer", "msg": problem}])
-        request = {"trainer": known[spec.trainer], "options": spec.options}
+        request = {"trainer": own[spec.trainer], "options": spec.options}
         await self.side.call("traind.trainer.plugins:check_request", request, QUICK_S)
 
     def _check_open(self) -> None:

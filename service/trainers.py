@@ -2,14 +2,17 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from traind.service.errors import InvalidSpec
 from traind.service.processes.side import SideWorker
 from traind.trainer.contract.errors import TrainerError
+from traind.trainer.contract.spec import BlendModel, TrainSpec, TreesModel
 
 IMPORT_S = 120.0  # what importing a trainer may take at the start
+LIGHTGBM = "pip install 'traind[trees]'"
 
 
 def references(trainers: Any) -> Any:
@@ -33,6 +36,19 @@ async def check_trainers(side: SideWorker, trainers: Mapping[str, str]) -> None:
             problems.append((name, f"{error.message} {error.hint or ''}".strip()))
     if problems:
         raise _refused(problems)
+
+
+def check_libraries(spec: TrainSpec) -> None:
+    """Raise `InvalidSpec` where the model is grown by LightGBM and that is not here."""
+    if spec.trainer != "tabular" or not isinstance(spec.model, BlendModel | TreesModel):
+        return
+    if find_spec("lightgbm") is None:
+        problem = "trees and blends need LightGBM, which is not installed"
+        raise InvalidSpec(
+            f"model: {problem}.",
+            hint=f"Install it where the server runs: {LIGHTGBM}",
+            details=[{"loc": "model", "msg": problem}],
+        )
 
 
 def _reference(name: str, trainer: str | Callable[..., Any]) -> str:

@@ -27,7 +27,7 @@ TYPED = {  # what may be typed beyond what the spec takes
     "columns": "",
     "synthetic": 'As {"rows": 1000, "columns": 8}.',
     "validation": 'As {"fraction": 0.2, "kind": "time", "column": "day"}.',
-    "model": 'One of auto, fast, best, linear, mlp, tabm, or {"kind": "mlp", "hidden": [64, 64]}.',
+    "model": 'One of auto, fast, best, blend, trees, linear, mlp, tabm, or {"kind": "mlp", "hidden": [64, 64]}.',
     "device": "One of auto, cpu, cuda, cuda:1 and so on.",
     "trainer": "Without a server also a file: digits.py, or digits.py:train.",
     "options": "As JSON.",

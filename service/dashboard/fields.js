@@ -36,6 +36,8 @@ const KIND_WORDS = {
   auto: ["Auto", "The recipe that fits the data"],
   fast: ["Fast", "Most of the quality in a fraction of the time"],
   best: ["Best", "Several times the time for the last percent"],
+  blend: ["Blend", "Networks and trees together: the most accurate"],
+  trees: ["Trees", "Gradient-boosted decision trees"],
   linear: ["Linear", "Simple, and easy to explain"],
   mlp: ["MLP", "A plain network, with layers as you say"],
   tabm: ["TabM", "One network that acts as many"],

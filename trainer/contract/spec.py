@@ -64,6 +64,14 @@ class BestModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
     """A larger recipe: several times the time for the last percent."""
 
 
+class TreesModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="trees"):
+    """Gradient-boosted decision trees by LightGBM (extra `trees`), kept as tensors."""
+
+
+class BlendModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="blend"):
+    """The networks of auto and trees, weighted by their loss on the validation rows (extra `trees`)."""
+
+
 class LinearModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="linear"):
     """A linear (or logistic) model on the encoded columns."""
 
@@ -92,7 +100,7 @@ class TabmModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
     """Share of units that are zeroed in training, after each hidden layer; 0: none."""
 
 
-Model = AutoModel | FastModel | BestModel | LinearModel | MlpModel | TabmModel
+Model = AutoModel | FastModel | BestModel | BlendModel | TreesModel | LinearModel | MlpModel | TabmModel
 
 
 class StartFrom(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -24,9 +24,9 @@ from traind.data.table.schema import Schema
 from traind.trainer import plugins
 from traind.trainer.contract.errors import ModelDamaged, NoModelYet, UserCodeError
 from traind.trainer.contract.values import NotPlain, a_kind, numbers_by_name, plain, text
+from traind.trainer.model.assemble import assemble, with_trees
 from traind.trainer.model.predict_file import Prediction, predict_file
 from traind.trainer.model.tensor_file import FORMAT, unpacked, weights_digest
-from traind.trainer.network.network import Ensemble, Network, rebuild
 from traind.trainer.network.objective import predictions
 from traind.trainer.network.recipe import Recipe
 from traind.trainer.source import last_line
@@ -50,8 +50,7 @@ class Model:
         self.encoder = Encoder.from_state(content["encoder"])
         self.recipe = msgspec.convert(content["recipe"], Recipe)
         self.schema = msgspec.convert(content["schema"], Schema)
-        self.network: Network | Ensemble = rebuild(content["architecture"])
-        self.network.load_state_dict(content["weights"])
+        self.network = assemble(content["architecture"], content["weights"])
         self.network.eval()
 
     @property
@@ -216,15 +215,18 @@ def forward(
     network: torch.nn.Module, recipe: Recipe, rows: Encoded, beat: Callable[[], None] = lambda: None
 ) -> Tensor:
     """Return what `objective.predictions` does for all rows, in chunks whose size is fixed: so are the bits."""
+    return torch.cat([predictions(recipe, outputs) for outputs in raw_outputs(network, rows, beat)])
+
+
+def raw_outputs(network: torch.nn.Module, rows: Encoded, beat: Callable[[], None] = lambda: None) -> Iterator[Tensor]:
+    """Yield the network's outputs, chunk by chunk."""
     device = next(network.parameters()).device
-    parts = []
     with torch.no_grad():
         for start in range(0, max(1, len(rows)), CHUNK_ROWS):  # of no rows, the right shape
             beat()
             numeric = torch.from_numpy(rows.numeric[start : start + CHUNK_ROWS].copy())
             categorical = torch.from_numpy(rows.categorical[start : start + CHUNK_ROWS].copy())
-            parts.append(predictions(recipe, network(numeric.to(device), categorical.to(device))).cpu())
-    return torch.cat(parts)
+            yield network(numeric.to(device), categorical.to(device)).cpu()
 
 
 def load_model(path: str | Path, trainer: plugins.Train | None = None) -> Model | CustomModel:
@@ -244,7 +246,7 @@ def load_model(path: str | Path, trainer: plugins.Train | None = None) -> Model 
         if "weights_digest" in content and weights_digest(content["weights"]) != content["weights_digest"]:
             raise ModelDamaged(f"{Path(path).name} is damaged: its weights are not those that were written.")
         model.check()
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AttributeError) as error:
         raise ModelDamaged(f"{Path(path).name} is not a whole model: {type(error).__name__}: {error}") from error
     return model
 
@@ -326,7 +328,9 @@ def _of_checkpoint(content: dict[str, Any]) -> dict[str, Any]:
     state = content["state"]
     if not isinstance(state, dict) or "model" not in state:
         raise NoModelYet("The trainer of this job makes its model at the end.")
-    weights = state["weights"]
+    about, weights = state["model"], state["weights"]
+    if "before" in about:
+        about, weights = with_trees(about, weights)
     if weights is None:
         raise NoModelYet("There is no model yet: the first epoch has not ended.", hint="Ask again later.")
-    return {"golden": {"rows": [], "predictions": torch.empty(0)}, **state["model"], "weights": weights}
+    return {"golden": {"rows": [], "predictions": torch.empty(0)}, **about, "weights": weights}

@@ -130,6 +130,7 @@ def design(
 ) -> tuple[Architecture, list[Tensor]]:
     """Return the architecture of one network for `recipe`, and its bins fitted on `train`."""
     shape = recipe.network
+    assert shape is not None
     numeric = int(train.numeric.shape[1])
     bins = fit_edges(train.numeric, shape.bins) if shape.embedding == "piecewise_linear" else []
     architecture = Architecture(

@@ -46,11 +46,19 @@ def predictions(recipe: Recipe, output: Tensor) -> Tensor:
     """
     heads = output.unsqueeze(1) if output.ndim == 2 else output
     if recipe.task == "regression":
-        return _unscaled(recipe.target_scale, heads.squeeze(2).mean(dim=1))
+        return _unscaled(recipe.target_scale, _averaged(recipe, heads.squeeze(2)))
     if recipe.task == "multiclass":
-        return heads.softmax(dim=2).mean(dim=1)
-    positive = heads.squeeze(2).sigmoid().mean(dim=1)
+        return _averaged(recipe, heads.softmax(dim=2))
+    positive = _averaged(recipe, heads.squeeze(2).sigmoid())
     return torch.stack((1.0 - positive, positive), dim=1)
+
+
+def _averaged(recipe: Recipe, heads: Tensor) -> Tensor:
+    """Return the mean over (rows, heads, ...); in a blend the last `recipe.members` heads are trees."""
+    share, trees = recipe.networks_share, recipe.members
+    if share is None or heads.shape[1] <= trees:
+        return heads.mean(dim=1)
+    return heads[:, :-trees].mean(dim=1) * share + heads[:, -trees:].mean(dim=1) * (1.0 - share)
 
 
 def _unscaled(scale: TargetScale, value: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from traind.trainer.contract.memory import auto_batch, embedding_bins, embedding
 from traind.trainer.contract.spec import (
     AutoModel,
     BestModel,
+    BlendModel,
     Embedding,
     FastModel,
     LinearModel,
@@ -24,6 +25,7 @@ from traind.trainer.contract.spec import (
     Model,
     TabmModel,
     TrainSpec,
+    TreesModel,
 )
 
 Task = Literal["regression", "binary", "multiclass"]
@@ -73,12 +75,23 @@ class Network(Struct, frozen=True):
     dropout: float = 0.0
 
 
+class Boosting(Struct, frozen=True):
+    """How trees are grown. An epoch is ten rounds, each of one tree for each output."""
+
+    epochs: int = 100
+    lr: float = 0.1  # what each tree's values are multiplied by
+    leaves: int = 31
+    min_rows: int = 20  # in a leaf
+    l2: float = 1.0  # penalty on the leaves' values
+    patience: int | None = 5  # epochs without improvement; None: never stop early
+
+
 class Recipe(Struct, frozen=True):
     """Everything that decides a training run beside the data and the seed. Plain values: it is saved as it is."""
 
     task: Task
     outputs: int  # 1, or the number of classes when there are more than two
-    network: Network
+    network: Network | None  # None: trees alone
     target_scale: TargetScale
     epochs: int
     batch_size: int
@@ -92,7 +105,9 @@ class Recipe(Struct, frozen=True):
     label_smoothing: float
     grad_clip: float | None
     patience: int | None  # epochs without improvement; None: never stop early
-    members: int = 1  # networks: the monitor, which validation rows are kept from, and others on all rows
+    members: int = 1  # the monitor, which validation rows are kept from, and others on all rows; of trees as well
+    trees: Boosting | None = None  # None: networks alone
+    networks_share: float | None = None  # of a finished blend
     reasons: dict[str, str] = {}  # of the fields that were chosen, in words
 
 
@@ -120,12 +135,15 @@ class _Size(Struct, frozen=True):
     bins: int = 128
     epochs: int = 14
     members: int = 1
+    trees: Boosting | None = None
 
 
 _SIZES: dict[type[Model], _Size] = {
     AutoModel: _Size(members=2),
     FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=8),
     BestModel: _Size("tabm", heads=8, epochs=28),
+    BlendModel: _Size(members=2, trees=Boosting()),
+    TreesModel: _Size(members=2, trees=Boosting()),
     LinearModel: _Size("linear", hidden=(), embedding="none"),
     TabmModel: _Size("tabm"),
 }
@@ -174,7 +192,8 @@ def transformed(scale: TargetScale, target: NDArray[np.float64]) -> NDArray[np.f
 
 def choose(spec: TrainSpec, facts: Facts) -> Recipe:
     """Return the recipe for `spec` on a table with these `facts`."""
-    chosen = _synthetic(facts) if facts.synthetic else _tabular(spec.model, facts)
+    has_trees = isinstance(spec.model, BlendModel | TreesModel)
+    chosen = _synthetic(facts) if facts.synthetic and not has_trees else _tabular(spec.model, facts)
     network, reasons = _network(spec.model, chosen.network), dict(chosen.reasons)
     explicit: dict[str, Any] = {
         field: getattr(spec, field)
@@ -185,7 +204,15 @@ def choose(spec: TrainSpec, facts: Facts) -> Recipe:
         explicit["grad_clip"] = spec.grad_clip
     reasons |= dict.fromkeys(explicit, "as the spec says")
     explicit |= _consequences(spec, chosen, reasons)
-    return structs.replace(chosen, network=network, reasons=reasons, **explicit)
+    recipe = structs.replace(chosen, network=network, reasons=reasons, **explicit)
+    return recipe if network is not None else structs.replace(recipe, trees=_boosting(spec, recipe.trees))
+
+
+def _boosting(spec: TrainSpec, chosen: Boosting | None) -> Boosting | None:
+    """Return how trees alone are grown: what the spec says of epochs, lr and patience is said of them."""
+    asked = {field: getattr(spec, field) for field in ("epochs", "lr", "patience")}
+    explicit = {field: value for field, value in asked.items() if value != "auto"}
+    return structs.replace(chosen, **explicit) if chosen is not None else None
 
 
 def _consequences(spec: TrainSpec, chosen: Recipe, reasons: dict[str, str]) -> dict[str, Any]:
@@ -237,7 +264,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
     return Recipe(
         task=facts.task,
         outputs=_outputs(facts),
-        network=_shape(size, facts),
+        network=None if isinstance(model, TreesModel) else _shape(size, facts),
         target_scale=facts.target_scale,
         epochs=epochs,
         batch_size=batch_size,
@@ -252,6 +279,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
         grad_clip=None,
         patience=max(4, epochs // 5),
         members=size.members,
+        trees=size.trees,
         reasons={
             "network": f"{facts.numeric} numeric features, {len(facts.cardinalities)} categorical",
             "target_scale": _why_scale(facts),
@@ -262,6 +290,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
             "averaging": f"over the last of {steps} steps",
             "patience": "a fifth of the epochs, 4 at least",
             "members": _why_members(size.members),
+            **({"trees": "ten rounds an epoch, until five epochs bring nothing"} if size.trees else {}),
         },
     )
 
@@ -288,9 +317,9 @@ def _why_members(members: int) -> str:
     return f"validation rows are kept from the first, which decides the epoch; {rest} trained on all rows"
 
 
-def _network(model: Model, chosen: Network) -> Network:
+def _network(model: Model, chosen: Network | None) -> Network | None:
     """Return `chosen` with what `model` says of its own shape."""
-    if not isinstance(model, MlpModel | TabmModel):
+    if chosen is None or not isinstance(model, MlpModel | TabmModel):
         return chosen
     return structs.replace(
         chosen,

@@ -95,6 +95,11 @@ class Run(Generic[Options]):
         return Path(self.place.attempt_dir)
 
     @property
+    def has_started(self) -> bool:
+        """Whether steps have begun in this attempt."""
+        return self._running_since is not None
+
+    @property
     def wants_model(self) -> bool:
         """Whether a model is wanted now: the training ran to its end, or was stopped; not if it is to go on later."""
         return self.stop_reason in (None, Verb.STOP, TIMED_OUT)
@@ -137,8 +142,7 @@ class Run(Generic[Options]):
         self._meter = Meter()
         self._total = total = None if total is None else taken(whole, total, "start(total=...)")
         epochs = None if epochs is None else taken(whole, epochs, "start(epochs=...)")
-        resumed = self._resumed if self.step else {}
-        device = self.place.device_name or self.device
+        device, resumed = self.place.device_name or self.device, self._resumed if self.step else {}
         about = {"attempt": self.place.attempt, "timings": self._timings, "device": device, **resumed}
         self.emit(State(status=Status.RUNNING, total_steps=total, epochs=epochs, **about))
 

@@ -19,8 +19,10 @@ from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
 from traind.trainer.network.recipe import Recipe
 from traind.trainer.run.run import Run
 from traind.trainer.step.step import Step
+from traind.trainer.tabular.bundle import shown
 from traind.trainer.tabular.loop import TrainingPlan
-from traind.trainer.tabular.train import build_step, choose_recipe, plan_of, read, shown
+from traind.trainer.tabular.phases import networks_phase, trees_phase
+from traind.trainer.tabular.train import choose_recipe, read
 
 TIMED_S = 1.0
 TIMED_STEPS = 200
@@ -46,10 +48,13 @@ def estimate(run: Run[Any]) -> dict[str, Any]:
     """Return schema, warnings, recipe, parameters, memory and seconds of the run's job."""
     prepared = read(run)
     recipe = choose_recipe(run, prepared)
-    step, about = build_step(run, prepared, recipe)
-    plan = plan_of(run, prepared, recipe)
-    parameters = sum(weight.numel() for weight in step.weights(averaged=False).values())
-    step_s = _step_seconds(step, plan)
+    phases = [trees_phase(run, prepared, recipe)] if recipe.trees is not None else []
+    if recipe.network is not None:
+        phases.append(networks_phase(run, prepared, recipe))
+    plan = phases[-1].plan
+    seconds = sum(phase.plan.steps * _step_seconds(phase.step, phase.plan) for phase in phases)
+    weights = [phase.step.weights(averaged=False) for phase in phases]
+    parameters = sum(weight.numel() for one in weights for weight in one.values())
     schema = shown(prepared.schema)
     return {
         "rows": {"train": len(prepared.train), "validation": len(prepared.validation), "test": len(prepared.test)},
@@ -58,11 +63,11 @@ def estimate(run: Run[Any]) -> dict[str, Any]:
         "target": prepared.schema.target,
         "schema": schema,
         "warnings": schema["warnings"],
-        "recipe": about["recipe"],
+        "recipe": phases[-1].about["recipe"],
         "parameters": parameters,
         "epochs": plan.epochs,
-        "steps": plan.epochs * plan.batches,
-        "seconds": round(plan.epochs * plan.batches * step_s, 1),
+        "steps": sum(phase.plan.steps for phase in phases),
+        "seconds": round(seconds, 1),
         "memory_bytes": _memory_bytes(prepared, recipe, parameters, plan.batch_size),
     }
 
@@ -82,6 +87,9 @@ def _step_seconds(step: Step, plan: TrainingPlan) -> float:
 def _memory_bytes(prepared: Prepared, recipe: Recipe, parameters: int, batch_size: int) -> int:
     """Return about what the job holds at once, beside the process itself: what the server's budget counts too."""
     train, shape = prepared.train, recipe.network
+    held = train.numeric.nbytes + train.categorical.nbytes + train.target.nbytes
+    if shape is None:  # trees have no activations
+        return sum(memory.needs(held, parameters, 1, 1).values())
     table = memory.Table(len(train), int(train.numeric.shape[1]), prepared.encoder.cardinalities)
     size = memory.Shape(
         hidden=shape.hidden,
@@ -90,6 +98,5 @@ def _memory_bytes(prepared: Prepared, recipe: Recipe, parameters: int, batch_siz
         dim=shape.embedding_dim,
         outputs=recipe.outputs,
     )
-    held = train.numeric.nbytes + train.categorical.nbytes + train.target.nbytes
     units = memory.units(memory.widths(size, table), size.heads)
     return sum(memory.needs(held, parameters, batch_size, units).values())

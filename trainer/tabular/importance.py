@@ -25,7 +25,8 @@ def importance(model: Model, rows: Encoded, beat: Callable[[], None] = lambda: N
     `rise` is how much `rmse` or `log_loss` grows without the column; around 0 or below: the model does not need it.
     """
     columns = [column.name for column in model.encoder.columns]
-    weights = sum(parameter.numel() for parameter in model.network.parameters())
+    tensors = (*model.network.parameters(), *(one for name, one in model.network.named_buffers() if "paths" in name))
+    weights = sum(tensor.numel() for tensor in tensors)  # and of trees, what their paths cost
     affordable = int(BUDGET / max(1, weights * len(columns)))
     taken = min(MOST_ROWS, affordable, len(rows))
     if not columns or taken < min(FEWEST_ROWS, len(rows)):

@@ -46,11 +46,25 @@ class TrainingPlan:
     seed: int
     monitor: str = VAL_LOSS
     others: tuple[Member, ...] = ()
+    first_step: int = 0  # steps of the phase before this one
+    first_epoch: int = 0
+    later_steps: int = 0  # planned for the phase after this one
+    rows_each: int = 1  # rows of the table that each of `rows` stands for
 
     @property
     def batches(self) -> int:
         """Gradient steps of an epoch; the last batch may be short."""
         return -(-self.rows // self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Gradient steps of all epochs of this phase."""
+        return self.epochs * self.batches
+
+    @property
+    def total(self) -> int:
+        """Gradient steps of all phases, as far as is known."""
+        return self.first_step + self.steps + self.later_steps
 
     def orders(self, epoch: int) -> list[Tensor]:
         """Return the order of the training rows in an epoch (from 0) for each member, the monitor's first."""
@@ -83,7 +97,7 @@ class FitState:
 
     def rows(self, plan: TrainingPlan) -> int:
         """How many training rows have been taken."""
-        return self.epoch * plan.rows + min(self.batch * plan.batch_size, plan.rows)
+        return (self.epoch * plan.rows + min(self.batch * plan.batch_size, plan.rows)) * plan.rows_each
 
     def is_over(self, plan: TrainingPlan) -> bool:
         """Whether all epochs are done, or too many brought nothing."""
@@ -136,10 +150,11 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
     `evaluate` gives loss and metrics on rows that are not trained on. `about` is what makes a
     model of the weights, saved beside them. Raises `Diverged`, with `state` back at the last good epoch.
     """
-    every, batches, total = run.spec.report_every, plan.batches, plan.epochs * plan.batches
+    every, batches, total = run.spec.report_every, plan.batches, plan.total
     schedule, should_stop, reported_rows = plan.schedule, run.should_stop, state.rows(plan)
     control, lrs, taken, is_due = run.control, [], 0, True
-    run.start(total=total, epochs=plan.epochs)
+    if not run.has_started:
+        run.start(total=total, epochs=plan.first_epoch + plan.epochs)
     while not state.is_over(plan) and not should_stop():
         step.begin_epoch(*plan.orders(state.epoch))
         lr = schedule.at(state.step) * state.lr_scale
@@ -155,14 +170,14 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
                     break
             state.batch += taken
             state.step += taken
-            loss, is_due = None, run.is_due(state.step)
+            loss, is_due = None, run.is_due(plan.first_step + state.step)
             if is_due and (state.step % every == 0 or state.batch == batches):
                 rows, reported_rows = state.rows(plan) - reported_rows, state.rows(plan)
                 loss = run.report(
-                    step=state.step,
+                    step=plan.first_step + state.step,
                     total=total,
                     loss=step.take_loss,
-                    epoch=state.epoch + 1,
+                    epoch=plan.first_epoch + state.epoch + 1,
                     rows=max(0, rows),  # after going back, until there are new ones
                     is_epoch_end=state.batch == batches,
                     lr=lr,
@@ -176,15 +191,16 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
                 if is_leaving:
                     break
                 if is_saving:
-                    _save(run, step, state, about)
+                    _save(run, step, plan, state, about)
         else:
             run.count(max(0, state.rows(plan) - reported_rows))
             reported_rows = state.rows(plan)
             _end_epoch(run, step, plan, state, evaluate)
             if run.should_save(is_epoch_end=True):
-                _save(run, step, state, about)
-    if run.stop_reason is not Verb.CANCEL and run.saved != (state.step, state.epoch):
-        _save(run, step, state, about)
+                _save(run, step, plan, state, about)
+    at = plan.first_step + state.step, plan.first_epoch + state.epoch
+    if run.stop_reason is not Verb.CANCEL and run.saved != at:
+        _save(run, step, plan, state, about)
 
 
 def _at_once(step: int, every: int, *, is_due: bool) -> int:
@@ -222,10 +238,18 @@ def _end_epoch(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, e
     if is_best := score < state.best_score:
         state.best_score, state.best_epoch, state.waited = score, state.epoch, 0
         state.best_weights = step.keep(averaged=True)
-    state.history.append({"epoch": state.epoch, "loss": loss, VAL_LOSS: found.loss, **found.metrics})
+    state.history.append(
+        {"epoch": plan.first_epoch + state.epoch, "loss": loss, VAL_LOSS: found.loss, **found.metrics}
+    )
     state.good = _snapshot(step, state)
+    run.step = plan.first_step + state.step  # a report of it may not have been due
     run.end_epoch(
-        state.epoch, epochs=plan.epochs, loss=loss, val_loss=found.loss, metrics=found.metrics, is_best=is_best
+        plan.first_epoch + state.epoch,
+        epochs=plan.first_epoch + plan.epochs,
+        loss=loss,
+        val_loss=found.loss,
+        metrics=found.metrics,
+        is_best=is_best,
     )
 
 
@@ -257,14 +281,14 @@ def _go_back(run: Run[Any], step: Step, state: FitState) -> None:
     )
 
 
-def _save(run: Run[Any], step: Step, state: FitState, about: dict[str, Any]) -> None:
+def _save(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, about: dict[str, Any]) -> None:
     """Write a checkpoint of a step that is sound."""
     kept = {one.name: getattr(state, one.name) for one in fields(state)}
     best = None if state.best_weights is None else step.weights(state.best_weights)
     run.save(
         {"fit": kept, "step": step.state(), "model": about, "weights": best},
-        step=state.step,
-        epoch=state.epoch,
+        step=plan.first_step + state.step,
+        epoch=plan.first_epoch + state.epoch,
         is_best=state.batch == 0 and state.waited == 0,
     )
 

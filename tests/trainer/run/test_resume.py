@@ -21,6 +21,7 @@ CONFIGURATIONS = {
     "linear classes": ({"model": {"kind": "linear"}}, "kind"),
     "periodic": ({"model": {"kind": "mlp", "hidden": [8], "embedding": "periodic"}}, "value"),
     "tabm": ({"model": {"kind": "tabm", "hidden": [8], "k": 3, "dropout": 0.2}}, "kind"),
+    "trees": ({"model": {"kind": "trees"}}, "kind"),
     "gone back": ({"model": {"kind": "linear"}, "lr": 100.0, "optimizer": "sgd"}, None),
 }
 QUICK = 9  # one in so many cases runs each time; `make faults` runs all

@@ -9,8 +9,8 @@ from traind.trainer.contract.events import Status
 from traind.trainer.model.model import Model, forward, load_model
 from traind.trainer.model.tensor_file import unpacked
 from traind.trainer.run.checkpoints import Checkpoints
+from traind.trainer.tabular.bundle import monitor_of
 from traind.trainer.tabular.metrics import measure
-from traind.trainer.tabular.train import monitor_of
 
 FIELDS = {"epochs": 6, "batch_size": 16, "validation": {"test_fraction": 0.2}}
 
@@ -24,7 +24,7 @@ def finished(request, new_job, table):
 def test_metrics_of_rows_that_members_have_seen_are_the_monitors(finished):
     last, prepared = finished
     model = load_model(last.result.model_path)
-    monitor = monitor_of(model.content, model.content["weights"])
+    monitor = monitor_of(model)
     report = last.result.report["members"]
     trained, kept = len(prepared.train), len(prepared.validation)
     assert report["training_rows"] == [trained, trained + kept]

@@ -1,0 +1,86 @@
+"""One network of what a model file holds: networks, trees, or a blend of both; and the part that is the monitor."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from traind.trainer.network.network import rebuild
+from traind.trainer.step.lockstep import PREFIX
+from traind.trainer.trees.tensors import Trees
+
+Architecture = dict[str, Any]
+Weights = Mapping[str, Tensor]
+PARTS = ("networks", "trees")  # of a blend, in the order of their outputs
+
+
+class Forest(nn.Module):
+    """Trees that were grown apart, their outputs side by side: (rows, members, outputs)."""
+
+    def __init__(self, members: list[Trees]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Return the raw outputs of all members."""
+        return torch.stack([member(numeric, categorical) for member in self.members], dim=1)
+
+
+class Blend(nn.Module):
+    """Networks, then trees, their outputs side by side: (rows, heads of the networks and then trees, outputs)."""
+
+    def __init__(self, networks: nn.Module, trees: nn.Module) -> None:
+        super().__init__()
+        self.networks = networks
+        self.trees = trees
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Return the raw outputs of both."""
+        outputs = self.networks(numeric, categorical)
+        heads = outputs.unsqueeze(1) if outputs.ndim == 2 else outputs
+        return torch.cat((heads, self.trees(numeric, categorical)), dim=1)
+
+
+def assemble(architecture: Architecture, weights: Weights) -> nn.Module:
+    """Return the module that `architecture` describes with its weights. Raises `RuntimeError`, `KeyError`."""
+    if architecture["kind"] == "blend":
+        return Blend(*(assemble(architecture[part], below(weights, part)) for part in PARTS))
+    if architecture["kind"] == "trees":
+        numbers = range(architecture["members"])
+        return Forest([Trees(below(weights, f"{PREFIX}.{number}")) for number in numbers])
+    network = rebuild(architecture)
+    network.load_state_dict(weights)
+    return network
+
+
+def below(weights: Weights, name: str) -> dict[str, Tensor]:
+    """Return the weights whose names begin with `name` and a dot, without these."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}
+
+
+def with_trees(content: dict[str, Any], weights: Weights | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return a model's content and weights with the trees that came before: a blend, or trees alone at first."""
+    before = content["before"]
+    rest = {name: value for name, value in content.items() if name != "before"}
+    if not weights:
+        return {**rest, "architecture": before["architecture"]}, dict(before["weights"])
+    parts = {"networks": weights, "trees": before["weights"]}
+    blend = {"kind": "blend", "networks": content["architecture"], "trees": before["architecture"]}
+    named = {f"{part}.{name}": tensor for part, own in parts.items() for name, tensor in own.items()}
+    return {**rest, "architecture": blend}, named
+
+
+def monitor_part(architecture: Architecture, weights: Weights) -> tuple[Architecture, dict[str, Tensor]]:
+    """Return the part of a model that has seen no validation row: the first member, of each part of a blend."""
+    if architecture["kind"] == "blend":
+        parts = {part: monitor_part(architecture[part], below(weights, part)) for part in PARTS}
+        named = {f"{part}.{name}": tensor for part, (_, own) in parts.items() for name, tensor in own.items()}
+        return {"kind": "blend", **{part: own for part, (own, _) in parts.items()}}, named
+    if architecture.get("members", 1) == 1:
+        return architecture, dict(weights)
+    first = below(weights, f"{PREFIX}.0")
+    if architecture["kind"] == "trees":
+        first = {f"{PREFIX}.0.{name}": tensor for name, tensor in first.items()}
+    return {**architecture, "members": 1}, first

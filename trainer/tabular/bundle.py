@@ -1,0 +1,160 @@
+"""The finished model: made of what was fitted, measured on every split, and reported."""
+
+from typing import Any
+
+import msgspec
+import torch
+from msgspec import structs
+from numpy.typing import NDArray
+
+from traind.data.prepare import Prepared
+from traind.data.table.schema import Schema
+from traind.trainer.contract.metrics import VAL_LOSS
+from traind.trainer.model.assemble import monitor_part, with_trees
+from traind.trainer.model.model import Model, forward, raw_outputs
+from traind.trainer.network.objective import predictions
+from traind.trainer.run.run import Run
+from traind.trainer.tabular import start
+from traind.trainer.tabular.importance import importance
+from traind.trainer.tabular.loop import Evaluation
+from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusion, measure, residuals
+from traind.trainer.tabular.phases import Phase, evaluated, validation_loss
+
+COLUMNS_SHOWN = 1_000
+SHARES = 20  # of the networks in a blend: that many steps from 0 to 1 are tried
+_PARTS = ("train", "validation", "test")
+
+
+def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
+    """Make the model of the best epoch, or of the weights reached in the first one, and measure it on every split."""
+    state, before = phase.state, phase.about.get("before")
+    if not ((state.step or before) and run.wants_model):
+        return
+    about, weights = phase.about, best_weights(phase)
+    if before is not None:
+        about, weights = with_trees(about, weights)
+    model = Model({**about, "weights": weights})
+    monitor = monitor_of(model)
+    if about["architecture"]["kind"] == "blend":
+        share = best_share(run, monitor, prepared)
+        model.recipe = structs.replace(model.recipe, networks_share=share)
+        monitor.recipe = structs.replace(monitor.recipe, networks_share=share)
+    found, meant, predicted = evaluated(monitor.network, monitor.recipe, prepared.validation, run.beat)
+    model.recipe = structs.replace(model.recipe, target_scale=meant.target_scale)
+    monitor.recipe = meant
+    about = {**about, "recipe": msgspec.to_builtins(model.recipe)}
+    golden = [dict(row) for row in prepared.samples]
+    metrics, report = evaluate(run, (model, monitor), prepared, found, predicted)
+    run.finish(
+        {
+            **about,
+            "weights": weights,
+            "history": state.history,
+            "golden": {"rows": golden, "predictions": model.values(golden)},
+        },
+        metrics=metrics,
+        best_epoch=None if state.best_epoch is None else phase.plan.first_epoch + state.best_epoch,
+        best_note=note_on(phase, metrics["validation"], about["architecture"]["kind"]),
+        report={
+            "schema": shown(prepared.schema),
+            "recipe": about["recipe"],
+            "step": phase.step.kind,
+            **report,
+            **started(run, prepared),
+        },
+    )
+
+
+def started(run: Run[Any], prepared: Prepared) -> dict[str, Any]:
+    """Return what the report says of a job that started from another one: how far its columns have drifted."""
+    return {} if run.spec.start_from is None else {"drift": start.drift(prepared.encoder, prepared.train)}
+
+
+def best_weights(phase: Phase) -> dict[str, torch.Tensor]:
+    """Return the weights of the best epoch, or those reached in the first one; none where no step was taken."""
+    if not phase.state.step:
+        return {}
+    return {name: tensor.cpu() for name, tensor in phase.step.weights(phase.state.best_weights).items()}
+
+
+def monitor_of(model: Model) -> Model:
+    """Return the model of the monitor alone, which has seen no validation row."""
+    architecture, weights = monitor_part(model.content["architecture"], model.content["weights"])
+    recipe = msgspec.to_builtins(structs.replace(model.recipe, members=1))
+    return Model({**model.content, "architecture": architecture, "weights": weights, "recipe": recipe})
+
+
+def best_share(run: Run[Any], monitor: Model, prepared: Prepared) -> float:
+    """Return the networks' share of a blend with the lowest loss of the monitors on the validation rows."""
+    outputs = list(raw_outputs(monitor.network, prepared.validation, run.beat))
+    losses = {}
+    for number in range(SHARES + 1):
+        run.beat()
+        recipe = structs.replace(monitor.recipe, networks_share=number / SHARES)
+        predicted = torch.cat([predictions(recipe, chunk) for chunk in outputs]).numpy()
+        losses[number / SHARES] = validation_loss(recipe, predicted, prepared.validation.target)
+    return min(losses, key=lambda share: losses[share])
+
+
+def note_on(phase: Phase, measured: dict[str, float | None], kind: str) -> str | None:
+    """Return why the finished model's validation metrics are not those of the best epoch; None where they are."""
+    state = phase.state
+    if kind == "blend":
+        return "The model blends networks and trees: its validation metrics are those of both monitors together."
+    if state.best_epoch is None:
+        return f"No epoch ended: the model is of the weights after step {state.step}."
+    reported = state.history[state.best_epoch - 1]
+    if all(reported.get(name) == value for name, value in measured.items()):
+        return None
+    return "The finished model was measured again on the CPU, where it predicts; the last digits differ."
+
+
+def evaluate(
+    run: Run[Any],
+    models: tuple[Model, Model],
+    prepared: Prepared,
+    validation: Evaluation,
+    values: NDArray[Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metrics by split, and a closer look at the validation rows, for which the monitor says `values`.
+
+    `models` are the model and its monitor. Rows that members were trained on are measured with the monitor alone: of
+    the model they would say too much.
+    """
+    model, monitor = models
+    found: dict[str, Any] = {}
+    parts = {"train": prepared.train, "validation": prepared.validation, "test": prepared.test}
+    for name, rows in parts.items():
+        if name == "validation":
+            found[name] = {VAL_LOSS: validation.loss, **validation.metrics}
+        elif len(rows):
+            one = model if name == "test" else monitor
+            found[name] = measure(forward(one.network, one.recipe, rows, run.beat).numpy(), rows.target)
+    rows = prepared.validation
+    found["baseline"] = baseline(prepared.train.target, rows.target, len(model.labels))
+    report: dict[str, Any] = {
+        "rows": {name: len(part) for name, part in parts.items()},
+        "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
+        "members": members_told(model, prepared),
+        "importance": importance(monitor, rows, run.beat),
+    }
+    if model.labels:
+        labels = list(model.labels[:CONFUSION_CLASSES])
+        return found, {**report, "confusion": {"labels": labels, "counts": confusion(values, rows.target)}}
+    return found, {**report, "residuals": residuals(values, rows.target)}
+
+
+def members_told(model: Model, prepared: Prepared) -> dict[str, Any]:
+    """Return which rows each network of the model was trained on, and which of them each split's metrics are of."""
+    count, trained = model.recipe.members, len(prepared.train)
+    if count == 1:
+        return {"training_rows": [trained], "measured": dict.fromkeys(_PARTS, "model")}
+    rows = trained + len(prepared.validation)
+    measured = {"train": "monitor", "validation": "monitor", "test": "model"}
+    return {"training_rows": [trained, *[rows] * (count - 1)], "measured": measured}
+
+
+def shown(schema: Schema) -> dict[str, Any]:
+    """Return the schema as far as a report of it can be read; all of it is in the model."""
+    whole: dict[str, Any] = msgspec.to_builtins(schema)
+    return {**whole, "columns": whole["columns"][:COLUMNS_SHOWN], "n_columns": len(whole["columns"])}

@@ -1,0 +1,277 @@
+"""What is trained, one phase after the other: trees, then networks. Each has a step, a plan, and an evaluation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import structs
+from numpy.typing import NDArray
+
+from traind.data.encoding.encoder import Encoded
+from traind.data.prepare import Prepared
+from traind.trainer.contract.errors import SpecError
+from traind.trainer.contract.metrics import monitors
+from traind.trainer.model.model import CHUNK_ROWS, forward
+from traind.trainer.network.network import Network, build_members
+from traind.trainer.network.objective import loss_function, predictions, training_target
+from traind.trainer.network.recipe import Recipe
+from traind.trainer.run.run import Run
+from traind.trainer.step.eager import TrainingRows
+from traind.trainer.step.flat_optimizer import Optimizer
+from traind.trainer.step.lockstep import Lockstep
+from traind.trainer.step.step import Step, make_step
+from traind.trainer.tabular.loop import Evaluate, Evaluation, FitState, Member, TrainingPlan, begin, member_seed
+from traind.trainer.tabular.metrics import log_loss, measure
+from traind.trainer.tabular.schedules import Schedule
+from traind.trainer.trees.boosting import BoostingStep, BoostingTable
+from traind.trainer.trees.tensors import ROUNDS_AT_ONCE, Trees, plain_columns
+
+MEANS_ROWS = 100  # fewer say too little about a mean
+MEANS_GAIN = 0.99  # of the root mean squared error: less is not worth a worse median
+
+
+@dataclass(slots=True)
+class Phase:
+    """One part of a job's training. `about` is what makes a model of the step's weights: plain values, tensors."""
+
+    step: Step
+    plan: TrainingPlan
+    evaluate: Evaluate
+    about: dict[str, Any]
+    state: FitState = field(init=False)
+
+    def begin(self, saved: dict[str, Any] | None) -> None:
+        """Go to where it was saved, or to its beginning."""
+        self.state = begin(self.step, self.plan, saved)
+
+
+def is_of_trees(saved: dict[str, Any]) -> bool:
+    """Whether a saved state is of the phase of trees."""
+    return bool(saved["model"]["architecture"]["kind"] == "trees")
+
+
+def networks_phase(
+    run: Run[Any],
+    prepared: Prepared,
+    recipe: Recipe,
+    before: dict[str, Any] | None = None,
+    networks: list[Network] | None = None,
+) -> Phase:
+    """Return the phase that trains the network, or the monitor and its members: new ones, if none are given.
+
+    `before` is what the phase of trees left: `weights`, and the `steps` and `epochs` that it took.
+    """
+    device = torch.device(run.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SpecError("There is no GPU on this machine.", field="device", hint='Use "auto" or "cpu".')
+    others = others_of(run, prepared, recipe)
+    rows = rows_of(prepared, is_whole=bool(others))
+    target = training_target(recipe, rows.target)
+    seeds = [run.spec.seed, *(member.seed for member in others)]
+    sizes = [recipe.batch_size, *(member.batch_size for member in others)]
+    networks = networks or build_members(recipe, prepared.cardinalities, prepared.train, seeds, prepared.encoder.bags)
+    networks = [one.to(device) for one in networks]
+    tensors = [tensor_of(rows.numeric), tensor_of(rows.categorical), target]
+    shared = TrainingRows.of(networks[0], [tensor.to(device) for tensor in tensors])
+    steps = [
+        make_step(network, loss_function(recipe), shared, optimizer_of(recipe), batch_size=size, seed=seed)
+        for network, seed, size in zip(networks, seeds, sizes, strict=True)
+    ]
+    step = Lockstep(steps) if others else steps[0]
+    about = about_of(prepared, recipe, {**networks[0].architecture, "members": len(networks)})
+    if before is not None:
+        about["before"] = before
+    plan = plan_of(run, prepared, recipe, before)
+    return Phase(step, plan, evaluation_of(run, step, recipe, prepared.validation), about)
+
+
+def trees_phase(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Phase:
+    """Return the phase that grows trees: those of the monitor on the training rows, others on all rows."""
+    assert recipe.trees is not None
+    whole = rows_of(prepared, is_whole=True)
+    table = BoostingTable.of(whole, training_target(recipe, whole.target), prepared.cardinalities)
+    rows = [len(prepared.train), *[len(whole)] * (recipe.members - 1)]
+    steps = [BoostingStep(table, count, recipe) for count in rows]
+    shape = recipe.trees
+    plan = TrainingPlan(
+        rows=ROUNDS_AT_ONCE,
+        batch_size=1,
+        epochs=shape.epochs,
+        patience=shape.patience,
+        schedule=Schedule("constant", shape.lr, shape.epochs * ROUNDS_AT_ONCE),
+        seed=run.spec.seed,
+        monitor=monitor_of(run, recipe),
+        others=(Member(ROUNDS_AT_ONCE, 1, run.spec.seed),) * (recipe.members - 1),
+        rows_each=len(prepared.train),
+        later_steps=0 if recipe.network is None else plan_of(run, prepared, recipe).steps,
+    )
+    architecture = {"kind": "trees", "outputs": recipe.outputs, "members": recipe.members}
+    evaluate = _Growing(run, steps[0], recipe, prepared.validation)
+    return Phase(Lockstep(steps), plan, evaluate, about_of(prepared, recipe, architecture))
+
+
+def about_of(prepared: Prepared, recipe: Recipe, architecture: dict[str, Any]) -> dict[str, Any]:
+    """Return all of a model but its weights as plain values."""
+    return {
+        "architecture": architecture,
+        "recipe": msgspec.to_builtins(recipe),
+        "schema": msgspec.to_builtins(prepared.schema),
+        "encoder": prepared.encoder.state(),
+    }
+
+
+def others_of(run: Run[Any], prepared: Prepared, recipe: Recipe) -> tuple[Member, ...]:
+    """Return the members beside the monitor: on all rows, in larger batches, so that an epoch is as many steps."""
+    rows = len(prepared.train) + len(prepared.validation)
+    batches = -(-len(prepared.train) // recipe.batch_size)
+    seeds = (member_seed(run.spec.seed, number) for number in range(1, recipe.members))
+    return tuple(Member(rows, rows // batches, seed) for seed in seeds)
+
+
+def optimizer_of(recipe: Recipe) -> Optimizer:
+    """Return the recipe's optimizer and averaging."""
+    return Optimizer(
+        kind=recipe.optimizer,
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        betas=recipe.betas,
+        momentum=recipe.betas[0],
+        grad_clip=recipe.grad_clip,
+        averaging=recipe.averaging or None,
+    )
+
+
+def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe, before: dict[str, Any] | None = None) -> TrainingPlan:
+    """Return how long to train. The schedule spans all planned epochs: with more, it is stretched over them."""
+    rows = len(prepared.train)
+    steps = recipe.epochs * -(-rows // recipe.batch_size)
+    return TrainingPlan(
+        rows=rows,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        patience=recipe.patience,
+        schedule=Schedule(recipe.schedule, recipe.lr, steps, round(recipe.warmup * steps)),
+        seed=run.spec.seed,
+        monitor=monitor_of(run, recipe),
+        others=others_of(run, prepared, recipe),
+        first_step=before["steps"] if before else 0,
+        first_epoch=before["epochs"] if before else 0,
+    )
+
+
+def monitor_of(run: Run[Any], recipe: Recipe) -> str:
+    """Return what decides which epoch is the best; raise `SpecError` where the task has no such metric."""
+    monitor = run.spec.monitor
+    if monitor not in (known := monitors(recipe.task)):
+        problem = f"{monitor!r} is no metric of {recipe.task}; there are: {', '.join(known)}"
+        raise SpecError(f"monitor: {problem}.", field="monitor")
+    return monitor
+
+
+def rows_of(prepared: Prepared, *, is_whole: bool) -> Encoded:
+    """Return the training rows, and after them the validation rows if all are wanted."""
+    train, held = prepared.train, prepared.validation
+    if not is_whole:
+        return train
+    names = ("numeric", "categorical", "target")
+    return Encoded(*(np.concatenate((getattr(train, name), getattr(held, name))) for name in names))
+
+
+def evaluation_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Evaluate:
+    """Return what measures the step's weights on `rows`, as a model that is made of them would predict."""
+
+    def evaluate_epoch() -> Evaluation:
+        with step.evaluation(averaged=True) as network:
+            return evaluated(network, recipe, rows, run.beat)[0]
+
+    return evaluate_epoch
+
+
+class _Growing:
+    """Measures trees on rows, adding only what is new since the last time, in the order of `Trees.forward`."""
+
+    def __init__(self, run: Run[Any], step: BoostingStep, recipe: Recipe, rows: Encoded) -> None:
+        self._run = run
+        self._step = step
+        self._recipe = recipe
+        self._target = rows.target
+        self._chunks = [
+            (torch.from_numpy(rows.numeric[start : start + CHUNK_ROWS].copy()), tensor_of(categorical))
+            for start in range(0, len(rows), CHUNK_ROWS)
+            for categorical in (rows.categorical[start : start + CHUNK_ROWS],)
+        ]
+        self._outputs: list[torch.Tensor] = []
+        self._rounds = 0
+
+    def __call__(self) -> Evaluation:
+        if not self._outputs or self._step.rounds <= self._rounds:  # the first time, or after going back
+            base = Trees(self._step.piece(0)).base
+            self._outputs = [base.expand(len(numeric), -1) for numeric, _ in self._chunks]
+            self._rounds = 0
+        for first in range(self._rounds, self._step.rounds, ROUNDS_AT_ONCE):
+            self._run.beat()
+            trees = Trees(self._step.piece(first // ROUNDS_AT_ONCE))
+            with torch.no_grad():
+                self._outputs = [
+                    outputs + trees.block(plain_columns(*chunk), chunk[1], 0)
+                    for outputs, chunk in zip(self._outputs, self._chunks, strict=True)
+                ]
+        self._rounds = self._step.rounds
+        return measured(self._recipe, self._predicted, self._target)[0]
+
+    def _predicted(self, recipe: Recipe) -> NDArray[Any]:
+        found: NDArray[Any] = torch.cat([predictions(recipe, outputs) for outputs in self._outputs]).numpy()
+        return found
+
+
+def evaluated(
+    network: torch.nn.Module, recipe: Recipe, rows: Encoded, beat: Callable[[], None]
+) -> tuple[Evaluation, Recipe, NDArray[Any]]:
+    """Return the network's loss and metrics on `rows`, the recipe of its model, and what that predicts."""
+    return measured(recipe, lambda recipe: forward(network, recipe, rows, beat).numpy(), rows.target)
+
+
+def measured(
+    recipe: Recipe, predict: Callable[[Recipe], NDArray[Any]], target: NDArray[Any]
+) -> tuple[Evaluation, Recipe, NDArray[Any]]:
+    """Return loss and metrics of what is predicted, the recipe of its model, and what that predicts."""
+    predicted = predict(recipe)
+    loss = validation_loss(recipe, predicted, target)
+    meant = with_means(recipe, predicted, target)
+    if meant is not recipe:
+        predicted = predict(meant)
+    return Evaluation(loss, measure(predicted, target)), meant, predicted
+
+
+def validation_loss(recipe: Recipe, predicted: NDArray[Any], target: NDArray[Any]) -> float:
+    """Return the loss in the network's own terms: of its probabilities, or of its values as it sees the target."""
+    if predicted.ndim == 2:
+        return log_loss(predicted.astype(np.float64), target.astype(np.int64))
+    error = training_target(recipe, predicted) - training_target(recipe, target)
+    return float((error.double() ** 2).mean())
+
+
+def with_means(recipe: Recipe, predicted: NDArray[Any], target: NDArray[Any]) -> Recipe:
+    """Return the recipe, or one that predicts means instead of medians if that is clearly better on these rows.
+
+    A network that learned logarithms predicts medians, one that learned roots something between. The mean is the
+    mean ratio of target to prediction above them (Duan, Smearing Estimate, 1983): with little noise the same, with
+    much noise of another size.
+    """
+    scale = recipe.target_scale
+    if not (scale.log or scale.root) or len(target) < MEANS_ROWS:
+        return recipe
+    with np.errstate(divide="ignore", invalid="ignore"):  # roots may be predicted as 0, and their mean is no ratio's
+        factor = float(target.mean() / predicted.mean() if scale.root else (target / predicted).mean())
+    before, after = (float(((kind - target) ** 2).mean()) for kind in (predicted, predicted * factor))
+    if not after < before * MEANS_GAIN**2:
+        return recipe
+    return structs.replace(recipe, target_scale=structs.replace(scale, factor=factor))
+
+
+def tensor_of(array: NDArray[Any]) -> torch.Tensor:
+    """Return an array as a tensor of its own: mapped arrays may be read-only."""
+    return torch.from_numpy(np.array(array))

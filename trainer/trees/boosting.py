@@ -1,0 +1,250 @@
+"""Gradient boosting as a step: one step is one round of trees by LightGBM, in which all rows take part.
+
+LightGBM finds the splits; losses, gradients and the sum of the trees so far are here, in float64, so that a job
+that is interrupted after any round goes on with exactly the numbers it had. One thread, no random choice: the same
+rows give the same trees.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from traind.data.encoding.encoder import Encoded
+from traind.trainer.contract.errors import CheckpointDamaged, SpecError
+from traind.trainer.network.recipe import Boosting, Recipe
+from traind.trainer.step.running_loss import Losses
+from traind.trainer.trees.tensors import ROUNDS_AT_ONCE, Trees, cut, round_of, stacked
+
+INSTALL = "pip install 'traind[trees]'"
+MAX_SET_LEVELS = 1_000  # categories of more levels are split as numbers: the most frequent are the lowest
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class BoostingTable:
+    """The rows to learn from, as LightGBM takes them."""
+
+    columns: NDArray[np.float32]  # (rows, numbers and then categories)
+    target: Floats  # (rows,) what the loss takes: scaled values, 0 and 1, or class numbers
+    numeric: int  # columns that are numbers
+    cardinalities: tuple[int, ...]
+
+    @classmethod
+    def of(cls, rows: Encoded, target: Tensor, cardinalities: tuple[int, ...]) -> "BoostingTable":
+        """Return the rows with the target as `objective.training_target` makes it. Tokens of texts are left out."""
+        levels = rows.categorical[:, : len(cardinalities)]
+        columns = np.concatenate((rows.numeric, levels.astype(np.float32)), axis=1)
+        if not columns.shape[1]:
+            raise SpecError(
+                "Trees need a column that is no text.", field="model", hint='Use "auto", which reads text.'
+            )
+        return cls(columns, target.double().numpy(), rows.numeric.shape[1], cardinalities)
+
+
+class BoostingStep:
+    """Rounds of boosting on the first `rows` rows of a table. A step's batch number means nothing."""
+
+    kind = "trees"
+    is_quick = False
+
+    def __init__(self, table: BoostingTable, rows: int, recipe: Recipe) -> None:
+        assert recipe.trees is not None
+        self.recipe = recipe
+        self.shape: Boosting = recipe.trees
+        self.rounds = 0
+        self._pieces: list[dict[str, Tensor]] = []  # rounds, ten to a piece but for the last ones
+        self.losses = Losses()
+        self._table = table
+        self._target = table.target[:rows]
+        self._base = base_of(recipe, self._target)
+        self._first = torch.from_numpy(self._base.astype(np.float32))
+        self._lr = recipe.trees.lr
+        self._data = self._dataset(rows)
+        self._booster = self._grow_on(np.tile(self._base, (rows, 1)))
+
+    def begin_epoch(self, *orders: Tensor) -> None:
+        """Do nothing: all rows are in every round."""
+
+    def run(self, batch_index: int) -> None:
+        """Grow one round of trees."""
+        del batch_index
+        grown = self._booster.current_iteration()
+        self._booster.update(fobj=self._differentiate)
+        trees = []
+        if self._booster.current_iteration() > grown:
+            trees = self._booster.dump_model(start_iteration=grown, num_iteration=1)["tree_info"]
+        else:  # no split is worth it: trees of one leaf that adds nothing
+            trees = [{"tree_structure": {"leaf_value": 0.0}}] * len(self._base)
+        self._pieces.append(round_of(trees, self.shape.leaves, self._table.numeric, self._table.cardinalities))
+        self.rounds += 1
+        if self.rounds % ROUNDS_AT_ONCE == 0:
+            self._pieces[-ROUNDS_AT_ONCE:] = [stacked(self._pieces[-ROUNDS_AT_ONCE:], self._first)]
+
+    def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
+        """Grow `count` rounds; yield how many there are, after each."""
+        for place in range(count):
+            if lrs:
+                self.set_lr(lrs[place])
+            self.run(first + place)
+            yield place + 1
+
+    def set_lr(self, lr: float) -> None:
+        """Set what each tree's values are multiplied by."""
+        if lr != self._lr:
+            self._lr = lr
+            self._booster.reset_parameter({"learning_rate": lr})
+
+    def take_loss(self) -> float:
+        """Return the mean loss of the rows, before each round, since it was last taken."""
+        return self.losses.take()
+
+    def loss_total(self) -> tuple[float, int]:
+        """Return the sum of the rows' losses before each round, and how many rows."""
+        return self.losses.total()
+
+    def is_finite(self) -> bool:
+        """Whether all values are finite."""
+        return not self._pieces or bool(torch.isfinite(self._pieces[-1]["values"]).all())
+
+    def keep(self, *, averaged: bool = True) -> list[Tensor]:
+        """Return how many rounds there are: for `weights`."""
+        del averaged
+        return [torch.tensor(self.rounds)]
+
+    def weights(self, kept: Sequence[Tensor] | None = None, *, averaged: bool = True) -> dict[str, Tensor]:
+        """Return the weights of `Trees` of all rounds, or of as many as there were."""
+        del averaged
+        rounds = self.rounds if kept is None else int(kept[0])
+        pieces = self._pieces if rounds == self.rounds else self._pieces[: rounds // ROUNDS_AT_ONCE]
+        return stacked(pieces, self._first)
+
+    def piece(self, number: int) -> dict[str, Tensor]:
+        """Return the weights of `Trees` of the ten rounds from `10 * number` on, or of those that are there."""
+        return stacked(self._pieces[number : number + 1], self._first)
+
+    @contextmanager
+    def evaluation(self, *, averaged: bool = True) -> Iterator[nn.Module]:
+        """Lend the trees."""
+        yield Trees(self.weights(averaged=averaged))
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next rounds depend on."""
+        return {
+            "trees": stacked(self._pieces, self._first) if self._pieces else None,
+            "rounds": self.rounds,
+            "outputs": torch.from_numpy(self._outputs()),
+            "lr": self._lr,
+            "loss": list(self.loss_total()),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        try:
+            outputs = state["outputs"].numpy()
+            self._lr = state["lr"]
+            self._booster = self._grow_on(outputs.reshape(len(self._target), len(self._base)))
+            self.rounds = state["rounds"]
+            self._pieces = [] if state["trees"] is None else cut(state["trees"])
+            loss_sum, loss_rows = state["loss"]
+            self.losses.restore((loss_sum, loss_rows))
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise CheckpointDamaged(f"The checkpoint is not of these trees: {error}.") from error
+
+    def _dataset(self, rows: int) -> Any:
+        lightgbm = import_lightgbm()
+        first = self._table.numeric
+        sets = [first + place for place, count in enumerate(self._table.cardinalities) if count <= MAX_SET_LEVELS]
+        return lightgbm.Dataset(
+            self._table.columns[:rows], categorical_feature=sets, params=self._params(), free_raw_data=False
+        ).construct()
+
+    def _grow_on(self, outputs: Floats) -> Any:
+        """Return a booster without trees whose rows stand at `outputs` (rows, outputs)."""
+        lightgbm = import_lightgbm()
+        self._data.set_init_score(outputs if outputs.shape[1] > 1 else outputs[:, 0])
+        return lightgbm.Booster(self._params(), self._data)
+
+    def _params(self) -> dict[str, Any]:
+        return {
+            "objective": "none",
+            "metric": "none",
+            "num_class": len(self._base),
+            "learning_rate": self._lr,
+            "num_leaves": self.shape.leaves,
+            "min_data_in_leaf": self.shape.min_rows,
+            "lambda_l2": self.shape.l2,
+            "num_threads": 1,
+            "deterministic": True,
+            "force_row_wise": True,  # else it tries which is faster
+            "feature_pre_filter": False,
+            "verbose": -1,
+        }
+
+    def _outputs(self) -> Floats:
+        """Return (rows, outputs) the sum of base and trees."""
+        found: list[Floats] = []
+
+        def take(outputs: Floats, data: Any) -> tuple[str, float, bool]:
+            del data
+            found.append(np.array(outputs, dtype=np.float64).reshape(len(self._target), -1))
+            return "outputs", 0.0, False
+
+        self._booster.eval_train(take)
+        return found[0]
+
+    def _differentiate(self, outputs: Floats, data: Any) -> tuple[Floats, Floats]:
+        """Return first and second derivatives of the loss, as LightGBM asks for them; count the loss."""
+        del data
+        loss, gradient, curvature = derivatives(self.recipe.task, outputs, self._target)
+        self.losses.add(torch.tensor(loss, dtype=torch.float64), len(self._target))
+        return gradient, curvature
+
+
+def derivatives(task: str, outputs: Floats, target: Floats) -> tuple[float, Floats, Floats]:
+    """Return the mean loss of `outputs`, and its first and second derivative for each, in their shape.
+
+    Squared error, logistic loss, or cross-entropy over classes, whose second derivative is as LightGBM has it.
+    """
+    if task == "regression":
+        error = outputs - target
+        return float((error**2).mean()), error, np.ones_like(error)
+    if task == "binary":
+        share = 1.0 / (1.0 + np.exp(-outputs))
+        loss = np.logaddexp(0.0, outputs) - target * outputs
+        return float(loss.mean()), share - target, np.maximum(share * (1.0 - share), 1e-16)
+    rows, classes = np.arange(len(target)), target.astype(np.int64)
+    shifted = outputs - outputs.max(axis=1, keepdims=True)
+    shares = np.exp(shifted)
+    totals = shares.sum(axis=1, keepdims=True)
+    shares /= totals
+    loss = np.log(totals[:, 0]) - shifted[rows, classes]
+    gradient = shares.copy()
+    gradient[rows, classes] -= 1.0
+    factor = outputs.shape[1] / (outputs.shape[1] - 1.0)
+    return float(loss.mean()), gradient, np.maximum(factor * shares * (1.0 - shares), 1e-16)
+
+
+def base_of(recipe: Recipe, target: Floats) -> Floats:
+    """Return (outputs,) where boosting begins: the mean, or the logarithm of odds or of the classes' shares."""
+    if recipe.task == "regression":
+        return np.array([target.mean()])
+    if recipe.task == "binary":
+        share = np.clip(target.mean(), 1e-6, 1.0 - 1e-6)
+        return np.array([np.log(share / (1.0 - share))])
+    counts = np.bincount(target.astype(np.int64), minlength=recipe.outputs)
+    return np.asarray(np.log(np.maximum(counts, 0.5) / counts.sum()), dtype=np.float64)
+
+
+def import_lightgbm() -> Any:
+    """Return LightGBM, or raise `SpecError` with the command that installs it."""
+    try:
+        import lightgbm
+    except (ImportError, OSError) as error:  # OSError: its OpenMP library is missing
+        raise SpecError(f"Trees need LightGBM, which is not here: {error}.", field="model", hint=INSTALL) from error
+    return lightgbm

@@ -1,0 +1,184 @@
+"""Decision trees as tensors: all splits of all trees are compared at once, and matrices say which leaf that means.
+
+The form of Hummingbird (Nakandala et al., OSDI 2020), its strategy for small trees: a row's decisions (+1 left, -1
+right) times a tree's paths count how many turns towards each leaf were taken; the leaf with all of them is the row's.
+No tree library is needed, and no operation depends on the rows' values, so it can be exported.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+ROUNDS_AT_ONCE = 10  # evaluated together: memory grows with it
+NO_LEAF = 127  # turns towards a leaf that a tree has not
+NO_SPLIT = float("inf")
+_OF_SETS = ("set_columns", "sets")
+
+
+class Trees(nn.Module):
+    """A sum of rounds of trees, each of one tree for each output.
+
+    Args of forward: numeric (rows, features) float32, categorical (rows, columns) int64. Returns (rows, outputs).
+
+    A split by category reads a column of its own: 0 where the level is in its set, else 1.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        for name in ("features", "paths", "turns", "set_counts", "set_columns", "sets"):
+            self.register_buffer(name, weights[name])
+        for name in ("thresholds", "values", "base"):
+            self.register_parameter(name, nn.Parameter(weights[name], requires_grad=False))
+        self.features: Tensor  # (rounds, outputs, splits) int32: a column; -1 - n: that of the round's set n
+        self.thresholds: Tensor  # (rounds, outputs, splits) float32: to the left where the column is at most that
+        self.paths: (
+            Tensor  # (rounds, outputs, splits, leaves) int8: 1: the leaf is to the left, -1: right, 0: neither
+        )
+        self.turns: Tensor  # (rounds, outputs, leaves) int8: how many splits are above the leaf
+        self.values: Tensor  # (rounds, outputs, leaves) float32
+        self.set_counts: Tensor  # (rounds,) int64: sets of each round
+        self.set_columns: Tensor  # (sets,) int64: the categorical column of each
+        self.sets: Tensor  # (sets, levels) bool
+        self.base: Tensor  # (outputs,) float32
+        self.register_buffer("set_starts", torch.cumsum(self.set_counts, 0) - self.set_counts, persistent=False)
+        self.set_starts: Tensor
+        self.set_ends = [0, *torch.cumsum(self.set_counts, 0).tolist()]
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Return the raw outputs: standardised target, or logits."""
+        total = self.base.expand(numeric.shape[0], -1)
+        columns = plain_columns(numeric, categorical)
+        for first in range(0, len(self.features), ROUNDS_AT_ONCE):
+            total = total + self.block(columns, categorical, first)
+        return total
+
+    def block(self, columns: Tensor, categorical: Tensor, first: int) -> Tensor:
+        """Return (rows, outputs) what `ROUNDS_AT_ONCE` rounds from `first` on add, for rows of `plain_columns`."""
+        last = min(first + ROUNDS_AT_ONCE, len(self.features))
+        features = self.features[first:last].long()
+        if (start := self.set_ends[first]) < (end := self.set_ends[last]):
+            of_sets = columns.shape[1] - 1 - start + self.set_starts[first:last].view(-1, 1, 1) - features
+            features = torch.where(features < 0, of_sets, features)
+            columns = torch.cat((columns, self._of_sets(categorical, start, end)), dim=1)
+        is_left = columns.index_select(1, features.flatten()) <= self.thresholds[first:last].flatten()
+        paths = self.paths[first:last].flatten(0, 1).float()
+        decisions = (is_left.float() * 2.0 - 1.0).view(len(columns), -1, paths.shape[1]).transpose(0, 1)
+        taken = torch.matmul(decisions, paths)  # (trees, rows, leaves)
+        is_leaf = (taken == self.turns[first:last].flatten(0, 1).unsqueeze(1).float()).float()
+        found = torch.matmul(is_leaf, self.values[first:last].flatten(0, 1).unsqueeze(2)).squeeze(2)
+        return found.view(last - first, -1, len(columns)).sum(0).t()
+
+    def _of_sets(self, categorical: Tensor, start: int, end: int) -> Tensor:
+        """Return (rows, sets) 0 where the row's level is in the set, else 1, for sets from `start` to `end`."""
+        sets = self.sets[start:end]
+        levels = categorical.index_select(1, self.set_columns[start:end])
+        places = levels + torch.arange(end - start, device=levels.device) * sets.shape[1]
+        is_out = (~sets).float().flatten()
+        return is_out.index_select(0, places.flatten()).view(levels.shape)
+
+
+def plain_columns(numeric: Tensor, categorical: Tensor) -> Tensor:
+    """Return the columns that trees split: numbers, then the levels of categories as numbers, float32."""
+    return torch.cat((numeric, categorical.to(numeric.dtype)), dim=1)
+
+
+def stacked(rounds: Sequence[Mapping[str, Tensor]], base: Tensor) -> dict[str, Tensor]:
+    """Return the weights of `Trees` of these pieces, each of one or more rounds."""
+    names = [name for name in rounds[0] if name != "base"]
+    return {"base": base, **{name: torch.cat([one[name] for one in rounds]) for name in names}}
+
+
+def cut(weights: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Return the weights of `Trees` in pieces of `ROUNDS_AT_ONCE` rounds, and those after the last such piece."""
+    counts, pieces = weights["set_counts"], []
+    ends = [0, *torch.cumsum(counts, 0).tolist()]
+    whole = len(counts) // ROUNDS_AT_ONCE * ROUNDS_AT_ONCE
+    borders = [*range(0, whole, ROUNDS_AT_ONCE), *range(whole, len(counts))]
+    for first, last in zip(borders, [*borders[1:], len(counts)], strict=True):
+        sets = slice(ends[first], ends[last])
+        pieces.append(
+            {
+                name: tensor if name == "base" else tensor[sets if name in _OF_SETS else slice(first, last)].clone()
+                for name, tensor in weights.items()
+            }
+        )
+    return pieces
+
+
+def round_of(
+    trees: Sequence[Mapping[str, Any]], leaves: int, numeric: int, cardinalities: Sequence[int]
+) -> dict[str, Tensor]:
+    """Return one round of the trees that LightGBM dumps, of at most `leaves` leaves.
+
+    `numeric` is how many of the columns are numbers; those after them are categories of so many levels.
+    """
+    packed = _Round(len(trees), leaves, numeric, max(cardinalities, default=1))
+    for place, tree in enumerate(trees):
+        packed.add(place, tree["tree_structure"])
+    return packed.tensors()
+
+
+class _Round:
+    """Trees written into arrays, split by split."""
+
+    def __init__(self, outputs: int, leaves: int, numeric: int, levels: int) -> None:
+        splits = max(1, leaves - 1)
+        self.numeric = numeric
+        self.features = np.zeros((outputs, splits), np.int32)
+        self.thresholds = np.full((outputs, splits), NO_SPLIT, np.float32)
+        self.paths = np.zeros((outputs, splits, leaves), np.int8)
+        self.turns = np.full((outputs, leaves), NO_LEAF, np.int8)
+        self.values = np.zeros((outputs, leaves), np.float32)
+        self.set_columns: list[int] = []
+        self.sets: list[NDArray[np.bool_]] = []
+        self._levels = levels
+
+    def add(self, place: int, root: Mapping[str, Any]) -> None:
+        """Write one tree. Without recursion: its depth is not bounded."""
+        waiting: list[tuple[Mapping[str, Any], tuple[tuple[int, int], ...]]] = [(root, ())]
+        while waiting:
+            node, path = waiting.pop()
+            if "leaf_value" in node:
+                leaf = node.get("leaf_index", 0)
+                self.values[place, leaf] = node["leaf_value"]
+                self.turns[place, leaf] = len(path)
+                for split, turn in path:
+                    self.paths[place, split, leaf] = turn
+                continue
+            split = node["split_index"]
+            self._split(place, split, node)
+            waiting.append((node["left_child"], (*path, (split, 1))))
+            waiting.append((node["right_child"], (*path, (split, -1))))
+
+    def _split(self, place: int, split: int, node: Mapping[str, Any]) -> None:
+        column = node["split_feature"]
+        if node["decision_type"] == "==":
+            self.features[place, split] = -1 - len(self.sets)
+            self.thresholds[place, split] = 0.5
+            self.set_columns.append(column - self.numeric)
+            self.sets.append(np.zeros(self._levels, bool))
+            self.sets[-1][[int(level) for level in str(node["threshold"]).split("||")]] = True
+            return
+        self.features[place, split] = column
+        self.thresholds[place, split] = _down(float(node["threshold"]))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the round as what `Trees` has of it."""
+        arrays = ("features", "thresholds", "paths", "turns", "values")
+        sets = np.array(self.sets) if self.sets else np.zeros((0, self._levels), bool)
+        return {
+            **{name: torch.from_numpy(getattr(self, name)).unsqueeze(0) for name in arrays},
+            "set_counts": torch.tensor([len(self.sets)]),
+            "set_columns": torch.tensor(self.set_columns, dtype=torch.int64),
+            "sets": torch.from_numpy(sets),
+        }
+
+
+def _down(threshold: float) -> np.float32:
+    """Return the largest float32 that is not above: of float32 numbers, the same are at most that."""
+    near = np.float32(threshold)
+    return near if float(near) <= threshold else np.nextafter(near, np.float32(-np.inf))
