@@ -3,6 +3,7 @@
 A second job on the same data and request finds the arrays in the cache and reads nothing.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from traind.data.encoding.leaks import find_leaks
 from traind.data.encoding.roles import settle
 from traind.data.encoding.split import split
 from traind.data.encoding.synthetic import TARGET, Synthetic, synthesise
+from traind.data.encoding.weights import weights_of
 from traind.data.errors import BadTable
 from traind.data.files import check_digest, check_size
 from traind.data.reading.formats import parse_format
@@ -116,14 +118,21 @@ def _arrays(prepared: Prepared) -> dict[str, NDArray[Any]]:
     return {
         f"{part}_{name}": getattr(getattr(prepared, part), name)
         for part in _PARTS
-        for name in ("numeric", "categorical", "target")
+        for name in ("numeric", "categorical", "target", "weight")
+        if getattr(getattr(prepared, part), name) is not None
     }
 
 
 def _from_cache(meta: bytes, arrays: dict[str, NDArray[Any]]) -> Prepared:
     known = msgspec.json.decode(meta, type=_Meta)
     train, validation, test = (
-        Encoded(arrays[f"{part}_numeric"], arrays[f"{part}_categorical"], arrays[f"{part}_target"]) for part in _PARTS
+        Encoded(
+            arrays[f"{part}_numeric"],
+            arrays[f"{part}_categorical"],
+            arrays[f"{part}_target"],
+            arrays.get(f"{part}_weight"),
+        )
+        for part in _PARTS
     )
     return Prepared(known.schema, known.encoder, train, validation, test, known.samples, is_cached=True)
 
@@ -143,13 +152,15 @@ def _prepare_file(source: Source, request: Request, threads: int) -> Prepared:
     profiles = profile(raw, as_text.__contains__, threads)
     schema = infer_schema(profiles, request, form.options)
     by = request.validation.column
-    columns = load_columns(raw, [c for c in schema.columns if _is_loaded(c) or c.name == by], profiles)
+    columns = load_columns(
+        raw, [c for c in schema.columns if _is_loaded(c) or c.name in {by, request.weight}], profiles
+    )
     del profiles
     whole = Table(columns, raw.n_rows)
     target = columns[schema.target]
     assert not isinstance(target, Mixed)
     present = target.codes >= 0 if isinstance(target, Codes) else ~np.isnan(target)
-    return _finish(schema, whole if present.all() else whole.take(present), request.validation, threads=threads)
+    return _finish(schema, whole if present.all() else whole.take(present), request, threads=threads)
 
 
 def _is_loaded(column: Column) -> bool:
@@ -171,11 +182,12 @@ def _prepare_synthetic(request: Synthetic, asked: Request) -> Prepared:
     schema = Schema(
         n_rows=request.rows, target=TARGET, task="regression", task_reason="synthetic", columns=tuple(columns)
     )
-    return _finish(schema, table, asked.validation, may_leak=False)
+    return _finish(schema, table, asked, may_leak=False)
 
 
-def _finish(schema: Schema, table: Table, how: Split, *, threads: int = 1, may_leak: bool = True) -> Prepared:
+def _finish(schema: Schema, table: Table, request: Request, *, threads: int = 1, may_leak: bool = True) -> Prepared:
     """Split the table, fit the encoder on the training rows and encode every part."""
+    how = request.validation
     labels = class_indices(table.columns[schema.target], schema.labels) if schema.labels else None
     parts = split(how, table.n_rows, labels, table.columns.get(how.column) if how.column else None)
     if may_leak:
@@ -185,9 +197,11 @@ def _finish(schema: Schema, table: Table, how: Split, *, threads: int = 1, may_l
                 "no column is left to predict from", hint="every other column is constant, text or ignored"
             )
         schema = replace(schema, warnings=(*schema.warnings, *find_leaks(schema, table, parts.train)))
-    encoder = fit(schema, table, parts.train, threads)
+    encoder = fit(schema, table, parts.train, threads, is_linear=request.is_linear)
+    weights = weights_of(request, table, labels, parts.train)
     train, validation, test = (
-        encoder.encode(table, rows, threads) for rows in (parts.train, parts.validation, parts.test)
+        dataclasses.replace(encoder.encode(table, rows, threads), weight=None if weights is None else weights[rows])
+        for rows in (parts.train, parts.validation, parts.test)
     )
     return Prepared(
         schema,

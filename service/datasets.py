@@ -22,7 +22,7 @@ from traind.data.catalog import Catalog, Version
 from traind.data.errors import DatasetTooLarge
 from traind.data.files import TEMPORARY_PREFIX
 from traind.data.limits import clipped, how_many_fit
-from traind.data.reading.formats import parse_format
+from traind.data.reading.formats import checked_hint
 from traind.service.errors import DiskLow, TooMany
 from traind.service.processes.side import SideWorker
 from traind.service.record.feed import Feed
@@ -67,7 +67,7 @@ class Datasets:
         self._catalog.check_name(name)
         await asyncio.to_thread(self._check_count, name)
         if format is not None:
-            parse_format(format)
+            checked_hint(format)
         temporary = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
             with self._expecting(temporary, _size(source, size_bytes)), _full_disk():
@@ -156,7 +156,7 @@ class Datasets:
     async def borrowed(self, source: Source, format: str | None) -> AsyncIterator[tuple[Path, str | None]]:  # noqa: A002
         """Give a table that is not registered as a file, with what its format may be; it is gone afterwards."""
         if format is not None:
-            parse_format(format)
+            checked_hint(format)
         temporary = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
             with self._expecting(temporary, _size(source, None)), _full_disk():
@@ -256,6 +256,8 @@ def _named(spec: TrainSpec) -> Iterator[tuple[str, str]]:
     yield from ((f"features.{place}", name) for place, name in enumerate(spec.features or ()))
     yield from ((f"ignore.{place}", name) for place, name in enumerate(spec.ignore))
     yield from ((f"columns.{name}", name) for name in spec.columns)
+    if spec.weight is not None:
+        yield "weight", spec.weight
     if spec.validation.column is not None:
         yield "validation.column", spec.validation.column
 

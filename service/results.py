@@ -47,10 +47,16 @@ class DatasetPage(Struct, frozen=True):
 
 
 class Prediction(Struct, frozen=True, omit_defaults=True):
-    """One prediction a row, labels as they stood in the file; `probabilities` by label, for classes only."""
+    """One prediction a row, labels in the type they had; `probabilities` by label, for classes only."""
 
     predictions: list[Any]
     probabilities: list[dict[str, float]] | None = None
+    labels: list[str] | None = None
+    """Predicted classes as texts, where they are numbers or booleans."""
+    notes: list[list[str]] | None = None
+    """What each prediction rests on less than others: clamped, unseen, outside of the training rows, missing."""
+    noted: dict[str, int] | None = None
+    """Rows with a note, by its kind."""
     job_id: str | None = None
     """Job whose model predicted all of them; of an alias the one it meant then."""
 

@@ -135,7 +135,8 @@ def _plain(cells: pl.Series, values: pl.Series) -> Numbers | None:
         return numbers
     if len(np.unique(some)) <= _FEW_FRACTIONS and len(np.unique(present)) <= _FEW_FRACTIONS:
         return None
-    if _may_be_grouped(cells.head(_SOME)) and _may_be_grouped(cells):
+    written = cells.filter(pl.Series(~np.isnan(numbers)))  # not `..` and other words
+    if _may_be_grouped(written.head(_SOME)) and _may_be_grouped(written):
         return None
     return numbers
 

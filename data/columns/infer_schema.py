@@ -17,6 +17,7 @@ from traind.data.table.schema import Column, Kind, Override, Remark, Schema, Tas
 _FEW_NUMBERS = 10  # distinct whole numbers up to which a target is taken as classes
 _MANY_NUMBERS = 100  # up to which they might be
 _MANY_LABELS = 1_000
+WEIGHS = "says how much rows count"
 
 
 def infer_schema(profiles: dict[str, Profile], request: Request, options: Options) -> Schema:
@@ -72,6 +73,7 @@ def _check_names(names: list[str], request: Request) -> None:
         "ignore": list(request.ignore),
         "columns": list(request.columns),
         "validation.column": [request.validation.column] if request.validation.column else [],
+        "weight": [request.weight] if request.weight else [],
     }
     for field, wanted in asked.items():
         absent = [name for name in wanted if name not in names]
@@ -99,6 +101,9 @@ def _column(facts: Profile, request: Request, target: str, marks: Marks) -> Colu
     if facts.name == target:
         return decide(facts, override, is_target=True, marks=marks)
     chosen = request.features is not None and facts.name in request.features
+    if facts.name == request.weight:
+        column = decide(facts, "numeric", marks=marks)
+        return replace(column, role="ignored", role_reason=WEIGHS, words=())
     column = decide(facts, override, marks=marks)
     if facts.name in request.ignore or override == "ignore":
         return replace(column, role="ignored", role_reason="as set by the request")
@@ -141,7 +146,7 @@ def _task(facts: Profile, column: Column, request: Request) -> tuple[Task, str, 
         return "regression", "as set by the request", ()
     if request.task == "auto" and override is None and (reason := _is_regression(facts, column)):
         return "regression", reason, ()
-    labels = _labels(facts)
+    labels = _in_order(_labels(facts), facts, request.positive)
     task: Task = "binary" if len(labels) == 2 else "multiclass"
     if request.task == "auto":
         what = "whole numbers" if column.kind == "numeric" else "texts"
@@ -151,6 +156,18 @@ def _task(facts: Profile, column: Column, request: Request) -> tuple[Task, str, 
     if request.task == "binary" and task != "binary":
         raise BadTable(f"the target {facts.name!r} has {len(labels)} classes, not two", hint="use task multiclass")
     return request.task, "as set by the request", labels
+
+
+def _in_order(labels: tuple[str, ...], facts: Profile, positive: str | None) -> tuple[str, ...]:
+    """Return two classes with the positive one last: the one that was asked for, else true, else the rarer."""
+    if positive is not None and (len(labels) != 2 or positive not in labels):
+        shown = ", ".join(map(repr, labels[:5]))
+        raise BadTable(f"positive: {positive!r} is not one of two classes of {facts.name!r}: {shown}")
+    if len(labels) != 2 or (positive is None and all(boolean_of(label) is not None for label in labels)):
+        return labels
+    counts = dict(facts.levels)
+    rarer = positive or (labels[0] if counts[labels[0]] < counts[labels[1]] else labels[1])
+    return tuple(sorted(labels, key=lambda label: label == rarer))
 
 
 def _is_regression(facts: Profile, column: Column) -> str | None:

@@ -28,3 +28,7 @@ class Request(Struct, frozen=True, kw_only=True):
     ignore: tuple[str, ...] = ()
     columns: dict[str, Override] = {}
     validation: Split = Split()
+    positive: str | None = None  # of two classes, the one with index 1
+    weight: str | None = None  # column of row weights
+    class_weights: str | None = None  # "balanced"
+    is_linear: bool = False  # numbers are scaled, not bent

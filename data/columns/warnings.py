@@ -12,6 +12,7 @@ ONE_WORD = 0.9  # share of cells of one word from which a column of text is one 
 _IMBALANCE = 0.05  # share of the rarest class below which it is remarked on
 
 _ASKED_FOR = {"as set by the request", "not among the requested features", "names the groups of the split"}
+_ASKED_FOR |= {"says how much rows count"}
 _CODES = {"constant": "constant", "identifier": "identifier", "every cell is missing": "empty", "index": "index"}
 
 

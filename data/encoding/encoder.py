@@ -41,6 +41,9 @@ class Feature(Struct, frozen=True):
     part: str = "value"  # value, missing, word, or a part of a time
     scale: Scale | None = None  # None: 0 or 1, as it is
     word: str = ""  # whose presence it says, of the part word
+    is_linear: bool = False  # scaled, not bent
+    low: float | None = None  # of the training rows, of the part value
+    high: float | None = None
 
     @property
     def name(self) -> str:
@@ -78,6 +81,7 @@ class Encoded:
     numeric: NDArray[np.float32]  # (rows, numeric features)
     categorical: NDArray[np.int64]  # (rows, categorical columns, then those of the bags)
     target: NDArray[Any]  # (rows,) float64 as in the file, or int64 class index; -1 where none of the classes
+    weight: NDArray[np.float32] | None = None  # (rows,) of the loss, 1 on average; None: all 1
 
     def __len__(self) -> int:
         return len(self.target)
@@ -155,7 +159,14 @@ class Encoder(Struct, frozen=True):
         return numeric, categorical
 
 
-def fit(schema: Schema, table: Table, rows: NDArray[np.int64] | None = None, threads: int = 1) -> Encoder:
+def fit(
+    schema: Schema,
+    table: Table,
+    rows: NDArray[np.int64] | None = None,
+    threads: int = 1,
+    *,
+    is_linear: bool = False,
+) -> Encoder:
     """Return the encoder fitted on these rows of the table, or on all: those that train."""
 
     def fit_column(column: Column) -> Vocabulary | list[Feature] | TextRule | None:
@@ -163,7 +174,11 @@ def fit(schema: Schema, table: Table, rows: NDArray[np.int64] | None = None, thr
         if column.kind == "text":
             assert isinstance(cells, Codes)
             return fit_text(column.name, cells)
-        return _fit_vocabulary(column, cells) if isinstance(cells, Codes) else _fit_numbers(column, cells)
+        return (
+            _fit_vocabulary(column, cells)
+            if isinstance(cells, Codes)
+            else _fit_numbers(column, cells, is_linear=is_linear)
+        )
 
     fitted = mapped(fit_column, schema.features(), threads if table.n_rows > _BLOCK else 1)
     features = tuple(feature for one in fitted if isinstance(one, list) for feature in one)
@@ -181,15 +196,21 @@ def class_indices(cells: Cells, labels: Sequence[str]) -> NDArray[np.int64]:
     raise TypeError("classes are text")
 
 
-def _fit_numbers(column: Column, cells: Numbers | Mixed) -> list[Feature]:
+def _fit_numbers(column: Column, cells: Numbers | Mixed, *, is_linear: bool) -> list[Feature]:
     words = [Feature(column.name, "word", None, word) for word in column.words] if isinstance(cells, Mixed) else []
     values = cells.numbers if isinstance(cells, Mixed) else cells
     found = [Feature(column.name, "missing")] if _is_missing(cells).any() else []
     found += words
     if column.kind == "datetime":
         parts = [part for part in _TIME_PARTS if _varies(_time_part(values, part))]
-        return [Feature(column.name, part, _fit_scale(_time_part(values, part))) for part in parts] + found
-    return [Feature(column.name, "value", _fit_scale(values)), *found] if _varies(values) else found
+        scales = {part: _fit_scale(_time_part(values, part)) for part in parts}
+        return [Feature(column.name, part, scale, is_linear=is_linear) for part, scale in scales.items()] + found
+    if not _varies(values):
+        return found
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (None, None)
+    scale = _fit_scale(values)
+    return [Feature(column.name, "value", scale, is_linear=is_linear, low=low, high=high), *found]
 
 
 def _is_missing(cells: Numbers | Mixed) -> NDArray[np.bool_]:
@@ -267,7 +288,8 @@ def _numbers(cells: Cells, feature: Feature) -> NDArray[Any]:
     values = numbers if feature.part == "value" else _time_part(numbers, feature.part)
     assert feature.scale is not None
     with np.errstate(invalid="ignore", over="ignore"):  # infinite cells
-        return smooth_clip((values - feature.scale.center) * feature.scale.factor)
+        scaled = (values - feature.scale.center) * feature.scale.factor
+        return np.nan_to_num(np.clip(scaled, -1e6, 1e6)) if feature.is_linear else smooth_clip(scaled)
 
 
 def _place(words: Codes, word: str) -> int:

@@ -32,16 +32,26 @@ Sign = Annotated[str, Meta(min_length=1, max_length=1)]
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """How a file is written, where its reader is told. What is not said is found out."""
 
-    encoding: Annotated[str, Meta(max_length=40)] | None = None  # any codec of Python's, such as "cp1252"
-    delimiter: Sign | None = None  # between cells of CSV, one character
-    quote: Annotated[str, Meta(max_length=1)] | None = None  # around cells of CSV; "" for none
-    decimal: Literal[".", ","] | None = None  # mark of all numbers that are text
-    thousands: Literal[".", ",", " ", "'"] | None = None  # what sets thousands apart in them
-    skip: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # lines above the header
-    comment: Annotated[str, Meta(min_length=1, max_length=10)] | None = None  # lines that begin so are passed over
-    missing: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=100)] = ()  # words for none
-    header: bool = True  # false: the first line is a row, columns are column_1, column_2 ...
-    sheet: Annotated[str, Meta(min_length=1, max_length=100)] | None = None  # of an Excel file; by default the first
+    encoding: Annotated[str, Meta(max_length=40)] | None = None
+    """Encoding of the text, any codec of Python's, such as cp1252."""
+    delimiter: Sign | None = None
+    """Character between the cells of CSV."""
+    quote: Annotated[str, Meta(max_length=1)] | None = None
+    """Character around cells of CSV; empty: none is."""
+    decimal: Literal[".", ","] | None = None
+    """Decimal mark of the numbers that are text."""
+    thousands: Literal[".", ",", " ", "'"] | None = None
+    """Mark that sets thousands apart in them."""
+    skip: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """Lines above the header to pass over."""
+    comment: Annotated[str, Meta(min_length=1, max_length=10)] | None = None
+    """Beginning of lines to pass over."""
+    missing: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=100)] = ()
+    """Words that mean a missing value, beside the usual ones."""
+    header: bool = True
+    """Whether the first line holds names; else the columns are column_1, column_2 and so on."""
+    sheet: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    """Name of the sheet of an Excel file; by default the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,11 @@ def parse_format(text: str) -> Format:
     kind, _, gz = name.partition(".")
     said = dict(_option(part) for part in rest if part.strip())
     return Format(cast("Kind", kind), is_gzip=gz == "gz", options=options_of(said))
+
+
+def checked_hint(hint: str) -> None:
+    """Raise `BadTable` unless a hint is a format, or options alone behind a semicolon."""
+    parse_format(f"csv{hint}" if hint.startswith(";") else hint)
 
 
 def _option(part: str) -> tuple[str, str]:

@@ -7,7 +7,6 @@ from typing import Any
 import polars as pl
 
 from traind.data.errors import BadTable
-from traind.data.reading.csv_frames import text_frame
 from traind.data.reading.dialect import check_names
 from traind.data.reading.formats import Format
 from traind.data.table.cell_text import text_of
@@ -68,27 +67,29 @@ def _plain(cells: pl.Series) -> pl.Series:
 
 
 def read_workbook(path: Path, form: Format) -> _Columns:
-    """Return the columns of an Excel sheet by name, cells as text; the first row holds the names."""
+    """Return the columns of an Excel sheet by name, numbers exact; the first row holds the names."""
     import fastexcel
 
+    options = form.options
     try:
         workbook = fastexcel.read_excel(path)
-        name = form.options.sheet
-        if name is not None and name not in workbook.sheet_names:
-            raise BadTable(
-                f"the file has no sheet {name!r}", hint=f"its sheets are {', '.join(workbook.sheet_names[:20])}"
-            )
-        sheet = workbook.load_sheet(name or 0, header_row=None, skip_rows=form.options.skip, dtypes="string")
-        rows = sheet.to_polars().rows()
+        if options.sheet is not None and options.sheet not in workbook.sheet_names:
+            hint = f"its sheets are {', '.join(workbook.sheet_names[:20])}"
+            raise BadTable(f"the file has no sheet {options.sheet!r}", hint=hint)
+        header = {"header_row": options.skip} if options.header else {"header_row": None, "skip_rows": options.skip}
+        sheet = workbook.load_sheet(options.sheet or 0, schema_sample_rows=None, **header)
+        frame = sheet.to_polars()
     except fastexcel.FastExcelError as error:
-        raise BadTable(
-            f"the file is not an Excel workbook that can be read: {str(error).partition(chr(10))[0]}"
-        ) from None
-    rows = [row for row in rows if any(cell not in {None, ""} for cell in row)]
-    if not rows:
+        said = str(error).partition("\n")[0]
+        raise BadTable(f"the file is not an Excel workbook that can be read: {said}") from None
+    frame = frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width else frame
+    if not len(frame):
         hint = "are they formulas that were never calculated? save it in a spreadsheet program, or export it as CSV"
         raise BadTable(f"the sheet {sheet.name!r} holds no values", hint=hint)
-    header = rows.pop(0) if form.options.header else [None] * len(rows[0])
-    names = [(text_of(cell) or "") or f"column_{place}" for place, cell in enumerate(header, 1)]
+    unnamed = not options.header
+    names = [
+        f"column_{place}" if unnamed or name.startswith("__UNNAMED__") else text_of(name) or f"column_{place}"
+        for place, name in enumerate(frame.columns, 1)
+    ]
     check_names(names, 1)
-    return dict(zip(names, text_frame(rows, len(names)).get_columns(), strict=True))
+    return dict(zip(names, map(_plain, frame.get_columns()), strict=True))

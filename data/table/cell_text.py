@@ -6,6 +6,7 @@ of JSON always read alike.
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -68,6 +69,19 @@ def boolean_of(text: str) -> bool | None:
     if word in TRUE_WORDS:
         return True
     return False if word in FALSE_WORDS else None
+
+
+def typed_labels(labels: Sequence[str]) -> list[str] | list[int] | list[float] | list[bool]:
+    """Return labels in the type they had: whole numbers, numbers, true and false; all others as text."""
+    if {label.lower() for label in labels} <= {"true", "false"}:
+        return [label.lower() == "true" for label in labels]
+    if all(canonical_number(label) == label and _WHOLE.match(label) for label in labels):
+        whole = [int(label) for label in labels]
+        return whole if all(abs(number) < 2**53 for number in whole) else list(labels)
+    numbers = [number_of(label) for label in labels]
+    if all(number is not None and repr(number) == label for number, label in zip(numbers, labels, strict=True)):
+        return [float(label) for label in labels]
+    return list(labels)
 
 
 def canonical_number(text: str) -> str:

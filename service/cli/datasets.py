@@ -3,19 +3,51 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from msgspec import convert
 
+from traind.data.reading.formats import Format, Options, checked, parse_format
 from traind.service.cli.entry import about
 from traind.service.cli.flags import Json, Remote
+from traind.service.client.transfers import format_of
 from traind.service.plain_text import plain
 
 ANYWHERE = Remote()
 OnProgress = Callable[[int, int | None], None]
+Option = Annotated[str | None, Parameter(show_default=False)]
 Name = Annotated[str, Parameter(help="the data set's name")]
 
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ReadFlags:
+    """How a file is written, where its reader has to be told."""
+
+    encoding: Option = None
+    delimiter: Option = None
+    quote: Option = None
+    decimal: Option = None
+    thousands: Option = None
+    skip: int = 0
+    comment: Option = None
+    missing: tuple[str, ...] = ()
+    header: bool = True
+    sheet: Option = None
+
+    def told(self, form: str | None, file: Path) -> str | None:
+        """Return the format with these behind it, as the server takes it; raises `BadTable`."""
+        options = checked(convert(asdict(self), Options))
+        if options == Options():
+            return form
+        known = form or format_of(file)
+        return str(parse_format(known or "csv").told(options)) if known else str(Format("csv").told(options))
+
+
+AS_FOUND = ReadFlags()
 app = App(name="datasets", help="Register, list, look at and delete data sets of a server.")
 
 
@@ -37,9 +69,10 @@ def list_all(*, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
 @app.command
 def put(
     name: Name,
-    file: Annotated[Path, Parameter(help="CSV, TSV, JSONL (each .gz too) or Parquet")],
+    file: Annotated[Path, Parameter(help="CSV, TSV, JSONL (each .gz too), Parquet or xlsx")],
     *,
     format: Annotated[str | None, Parameter(help="where the file's name does not tell")] = None,  # noqa: A002
+    read: ReadFlags = AS_FOUND,
     remote: Remote = ANYWHERE,
     as_json: Json = False,
 ) -> None:
@@ -47,7 +80,7 @@ def put(
     from traind.service.cli.show import print_json
 
     with about(file), upload_shown(file.name) as told:
-        dataset = remote.client().put_dataset(name, file, format, told=told)
+        dataset = remote.client().put_dataset(name, file, read.told(format, file), told=told)
     if as_json:
         print_json(dataset)
     else:

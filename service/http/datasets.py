@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from typing import Final
+from urllib.parse import quote
 
 from aiohttp import web
 from msgspec import UNSET, structs
 
 from traind.data.errors import BadTable, DatasetTooLarge
 from traind.data.limits import PAGE_BYTES, how_many_fit
-from traind.data.reading.formats import parse_format
+from traind.data.reading.formats import options_of, parse_format
 from traind.service.http.bodies import no_body, read_query, stream_body
 from traind.service.http.callers import while_connected
 from traind.service.http.context import SERVICE
@@ -20,11 +21,11 @@ from traind.service.http.schemas import (
     DatasetsQuery,
     Deleted,
     PreviewQuery,
-    UploadQuery,
     answer,
     encode,
     facts,
 )
+from traind.service.http.upload_query import UploadQuery
 from traind.service.results import Dataset
 
 FORMATS: Final = {  # that a content type tells; None leaves it to ?format= or the content
@@ -36,6 +37,7 @@ FORMATS: Final = {  # that a content type tells; None leaves it to ?format= or t
     "application/ndjson": "jsonl",
     "application/vnd.apache.parquet": "parquet",
     "application/x-parquet": "parquet",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
     "application/octet-stream": None,
     "application/gzip": None,
     "application/x-gzip": None,
@@ -62,7 +64,7 @@ def read_table(request: web.Request) -> tuple[AsyncIterator[bytes], str | None]:
     if not request.body_exists:
         raise BadTable("the file is empty", hint="send the file's bytes as the body; with curl: -T file.csv")
     limit = request.app[SERVICE].settings.max_upload_bytes
-    wanted = _format(request, None if query.format is UNSET else query.format)
+    wanted = _with_options(query, _format(request, None if query.format is UNSET else query.format))
     return stream_body(request, limit=limit, error=_too_large(limit)), wanted
 
 
@@ -75,6 +77,16 @@ def _format(request: web.Request, asked: str | None) -> str | None:
         message = f"{request.content_type} does not say what is written in {charset[:50]}."
         raise UnsupportedMedia(message, hint="Say it in full, such as ?format=csv;charset=latin-1.")
     return str(parse_format(f"{said};charset={charset}"))
+
+
+def _with_options(query: UploadQuery, form: str | None) -> str | None:
+    """Return the format, or what is known of it, with the options of the query behind it."""
+    said = {name: value for name, value in structs.asdict(query).items() if name != "format" and value is not UNSET}
+    if not said:
+        return form
+    written = {name: value if name == "missing" else quote(value, safe="-. ") for name, value in said.items()}
+    options_of(written)
+    return ";".join([form or "", *(f"{name}={value}" for name, value in written.items())])
 
 
 def _too_large(limit: int) -> DatasetTooLarge:

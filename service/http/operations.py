@@ -11,6 +11,7 @@ from traind.service.engine.edits import Edit
 from traind.service.http import datasets, events, health, models, schemas, train, webhooks, ws
 from traind.service.http import errors as http
 from traind.service.http.operation import Header, Operation
+from traind.service.http.upload_query import UploadQuery
 from traind.trainer.contract import errors as trainer
 
 ANYTHING: Final = "application/octet-stream"
@@ -235,7 +236,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         is_for_viewers=True,
         summary="One prediction a row; of a raw table as the body, the table with its predictions as CSV",
         group="models",
-        query=schemas.UploadQuery,
+        query=UploadQuery,
         body=schemas.PredictRequest,
         upload=(*(kind for kind, form in datasets.FORMATS.items() if form), ANYTHING),
         answer=schemas.PredictionAnswer,
@@ -249,7 +250,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=models.evaluate,
         summary="How good a model is on a labelled table: a registered data set, or the raw file as the body",
         group="models",
-        query=schemas.UploadQuery,
+        query=UploadQuery,
         body=schemas.EvaluateRequest,
         upload=(*(kind for kind, form in datasets.FORMATS.items() if form), ANYTHING),
         answer=schemas.ScoreAnswer,
@@ -294,7 +295,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=datasets.put,
         summary="Register a table: CSV, TSV, JSONL (each plain or gz) or Parquet, as the raw body",
         group="data sets",
-        query=schemas.UploadQuery,
+        query=UploadQuery,
         upload=(*(kind for kind, form in datasets.FORMATS.items() if form), ANYTHING),
         answer=schemas.DatasetAnswer,
         errors=(data.InvalidName, data.DatasetTooLarge, data.BadTable, service.DiskLow, *SIDE),

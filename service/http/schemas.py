@@ -130,17 +130,6 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["onnx", "safetensors"]
 
 
-_FORMAT = r"^((csv|tsv)(\.gz)?(;charset=(utf-8|latin-1|utf-16))?|jsonl|jsonl\.gz|parquet)\Z"
-_FORMATS = "csv, tsv, jsonl (also as csv.gz and so on) or parquet; with a charset as in csv;charset=latin-1"
-FileFormat = Annotated[str, Meta(pattern=_FORMAT, max_length=40, description=_FORMATS)]
-
-
-class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """The format of an upload, where neither its content type nor its content tells."""
-
-    format: FileFormat | UnsetType = UNSET
-
-
 class DatasetsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which page of data sets."""
 
@@ -248,6 +237,12 @@ class PredictionAnswer(Answer, frozen=True, kw_only=True):
     """Job whose model predicted all of them; of an alias the one it meant then."""
     predictions: list[Any]
     probabilities: list[dict[str, float]] | UnsetType = UNSET
+    labels: list[str] | UnsetType = UNSET
+    """Predicted classes as texts, where they are numbers or booleans."""
+    notes: list[list[str]] | UnsetType = UNSET
+    """What each prediction rests on less than others: clamped, unseen, outside of the training rows, missing."""
+    noted: dict[str, int] | UnsetType = UNSET
+    """Rows with a note, by its kind."""
 
 
 class Deleted(Answer, frozen=True, kw_only=True):

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from traind.data.reading.formats import Options
+
 Auto = Literal["auto"]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 ColumnName = Annotated[str, Meta(min_length=1, max_length=1_000)]
@@ -129,6 +131,16 @@ class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Columns to leave out."""
     columns: Annotated[dict[ColumnName, ColumnKind], Meta(max_length=10_000)] = {}
     """Kinds of columns where the inferred ones are wrong, as {"zip": "categorical"}."""
+    read: Options | None = None
+    """How the data set's file is written, where that is not found or was not said when it was put."""
+    positive: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    """Class that f1 and auc are of, of two; by default true, else the rarer one."""
+    weight: ColumnName | None = None
+    """Column of numbers, 0 or more, that say how much each row counts in training; no feature then."""
+    class_weights: Literal["balanced"] | None = None
+    """Whether all classes count the same in training, however many rows they have."""
+    clamp: bool | Auto = "auto"
+    """Whether predicted numbers stay within the range of the training rows; auto: unless the model is linear."""
     synthetic: Synthetic | None = None
     """Size of the synthetic data, where there is no dataset."""
     model: Model = AutoModel()

@@ -20,17 +20,20 @@ from traind.data.errors import BadTable
 from traind.data.limits import ANSWER_BYTES, MEGABYTE
 from traind.data.predict_input import Batch, parse, table_from
 from traind.data.table.arrays import Table
+from traind.data.table.cell_text import typed_labels
 from traind.data.table.schema import Schema
 from traind.trainer import plugins
 from traind.trainer.contract.errors import ModelDamaged, NoModelYet, UserCodeError
 from traind.trainer.contract.values import NotPlain, a_kind, numbers_by_name, plain, text
 from traind.trainer.model.assemble import assemble, with_trees
+from traind.trainer.model.notes import notes_on
 from traind.trainer.model.predict_file import Prediction, predict_file
 from traind.trainer.model.tensor_file import FORMAT, unpacked, weights_digest
 from traind.trainer.network.objective import predictions
 from traind.trainer.network.recipe import Recipe
 from traind.trainer.source import last_line
 
+NOTES_CHARS = ANSWER_BYTES // 4  # of all notes in one answer: beyond, only their counts are told
 CHUNK_ROWS = 2_048  # in cache, and few calls
 MODELS_KEPT = 4
 NUMBER_BYTES = 26  # of a number in JSON, at most, with what stands around it
@@ -70,21 +73,34 @@ class Model:
         Columns beyond those of the training do not matter, nor does their order. Raises `BadTable` naming what is
         missing and every row that cannot be read.
         """
-        return self.named(self.values(data))
+        table = self.table_of(data)
+        encoded = self.encoder.encode(table)
+        values = forward(self.network, self.recipe, encoded)
+        prediction = self.named(values)
+        notes, noted = notes_on(self.encoder, self.recipe, table, encoded, values)
+        if noted:
+            prediction.notes, prediction.noted = notes, noted
+        return prediction
 
     def named(self, values: Tensor) -> Prediction:
         """Return values or probabilities as what they mean."""
         if not self.labels:
             return Prediction(values.tolist())
-        prediction = Prediction(self.labels[one] for one in values.argmax(dim=1).tolist())
+        chosen, typed = values.argmax(dim=1).tolist(), typed_labels(self.labels)
+        prediction = Prediction(typed[one] for one in chosen)
+        prediction.labels = [self.labels[one] for one in chosen]
         prediction.probabilities = [dict(zip(self.labels, row, strict=True)) for row in values.tolist()]
         return prediction
 
     def values(self, data: Data) -> Tensor:
         """Return (rows,) float64 values of the target, or (rows, classes) probabilities."""
+        return self.values_of(self.table_of(data))
+
+    def table_of(self, data: Data) -> Table:
+        """Return the data as a table of the columns that the model needs."""
         if not isinstance(data, str | Path):
             data = _without(self.encoder.target, data)
-        return self.values_of(table_from(data, self.encoder))
+        return table_from(data, self.encoder)
 
     def values_of(self, table: Table) -> Tensor:
         """Return the same for a table that has been read."""
@@ -289,6 +305,12 @@ def _answer(model: Model | CustomModel, request: dict[str, Any]) -> dict[str, An
     answer: dict[str, Any] = {"job_id": request.get("job_id"), "predictions": list(prediction)}
     if prediction.probabilities is not None:
         answer["probabilities"] = prediction.probabilities
+    if prediction.labels is not None and prediction.labels != list(prediction):
+        answer["labels"] = prediction.labels
+    if prediction.noted:
+        answer["noted"] = prediction.noted
+        if sum(len(note) for notes in prediction.notes or () for note in notes) <= NOTES_CHARS:
+            answer["notes"] = prediction.notes
     return answer
 
 

@@ -60,7 +60,10 @@ def numeric(cells: Tensor, feature: Feature) -> Tensor:
         return torch.isnan(cells)
     assert feature.scale is not None
     values = cells if feature.part == "value" else time_part(cells, feature.part)
-    return smooth_clip((values - feature.scale.center) * feature.scale.factor)
+    scaled = (values - feature.scale.center) * feature.scale.factor
+    if feature.is_linear:
+        return torch.where(torch.isnan(scaled), torch.zeros_like(scaled), scaled.clamp(-1e6, 1e6))
+    return smooth_clip(scaled)
 
 
 def smooth_clip(z: Tensor) -> Tensor:

@@ -13,12 +13,16 @@ BLOCK_ROWS = 16_384
 
 
 class Prediction(list[Any]):
-    """One prediction a row: numbers, or labels as they stood in the file.
+    """One prediction a row: numbers, or labels in the type they had, `labels` being their texts.
 
-    `probabilities` are one dict a row, label to probability, for classes only.
+    `probabilities` are one dict a row, label to probability, for classes only. `notes` says of each row what the
+    prediction rests on less than others, and `noted` of how many rows, by kind: clamped, unseen, outside, missing.
     """
 
     probabilities: list[dict[str, float]] | None = None
+    labels: list[str] | None = None
+    notes: list[list[str]] | None = None
+    noted: dict[str, int] | None = None
 
     @property
     def predictions(self) -> list[Any]:
@@ -54,7 +58,8 @@ def _write(
             writer.writerow([*batch.columns, *_names(labels, set(batch.columns))])
         predicted = predict(batch)
         shares = predicted.probabilities or [{}] * len(predicted)
-        for cells, one, share in zip(zip(*batch.columns.values(), strict=True), predicted, shares, strict=True):
+        texts = predicted.labels or predicted
+        for cells, one, share in zip(zip(*batch.columns.values(), strict=True), texts, shares, strict=True):
             writer.writerow([*cells, one, *share.values()])
         count += len(predicted)
     return count

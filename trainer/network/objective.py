@@ -29,9 +29,17 @@ def training_target(recipe: Recipe, target: NDArray[Any]) -> Tensor:
     return torch.from_numpy(((seen - scale.centre) / scale.scale).astype(np.float32))
 
 
-def loss_function(recipe: Recipe) -> Loss:
-    """Return the mean over rows (and heads) of the task's loss, for raw outputs and a `training_target`."""
+def weighted_target(recipe: Recipe, target: NDArray[Any], weight: NDArray[np.float32] | None) -> Tensor:
+    """Return what `loss_function` takes: a `training_target`, or (rows, 2) float32 of that and each row's weight."""
+    found = training_target(recipe, target)
+    return found if weight is None else torch.stack((found.float(), torch.from_numpy(np.array(weight))), dim=1)
+
+
+def loss_function(recipe: Recipe, *, is_weighted: bool = False) -> Loss:
+    """Return the mean over rows (and heads) of the task's loss, for raw outputs and a `weighted_target`."""
     smoothing = recipe.label_smoothing
+    if is_weighted:
+        return lambda output, target: _weighted(recipe.task, output, target, smoothing)
     if recipe.task == "regression":
         return _squared_error
     if recipe.task == "binary":
@@ -68,6 +76,24 @@ def _unscaled(scale: TargetScale, value: Tensor) -> Tensor:
     elif scale.root:
         seen = seen.clamp(min=0.0).square() * scale.factor
     return seen.clamp(scale.low, scale.high)
+
+
+def _weighted(task: str, output: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    """Return the weighted mean; each row's weight stands beside its target."""
+    known, weight = target[:, 0], target[:, 1]
+    if task == "multiclass":
+        heads = output.unsqueeze(1) if output.ndim == 2 else output
+        classes = known.long().unsqueeze(1).expand(-1, heads.shape[1]).flatten()
+        losses = functional.cross_entropy(heads.flatten(0, 1), classes, label_smoothing=smoothing, reduction="none")
+        return (losses.view(heads.shape[0], -1).mean(dim=1) * weight).mean()
+    heads = output.squeeze(-1)
+    heads = heads.unsqueeze(1) if heads.ndim == 1 else heads
+    if task == "binary":
+        known = known * (1.0 - smoothing) + smoothing / 2
+        losses = functional.binary_cross_entropy_with_logits(heads, _per_head(heads, known), reduction="none")
+    else:
+        losses = (heads - _per_head(heads, known)) ** 2
+    return (losses.mean(dim=1) * weight).mean()
 
 
 def _squared_error(output: Tensor, target: Tensor) -> Tensor:

@@ -138,6 +138,7 @@ class _Size(Struct, frozen=True):
     trees: Boosting | None = None
 
 
+LINEAR_LR = 10.0  # times a network's: one layer has no other to be upset by
 _SIZES: dict[type[Model], _Size] = {
     AutoModel: _Size(members=2),
     FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=8),
@@ -150,12 +151,18 @@ _SIZES: dict[type[Model], _Size] = {
 
 
 def facts_of(
-    task: Task, classes: int, cardinalities: tuple[int, ...], train: Rows, *, synthetic: bool = False
+    task: Task,
+    classes: int,
+    cardinalities: tuple[int, ...],
+    train: Rows,
+    *,
+    synthetic: bool = False,
+    is_linear: bool = False,
 ) -> Facts:
-    """Return what the recipe may know of the encoded training rows `train`."""
+    """Return what the recipe may know of the encoded training rows `train`; a linear target keeps its shape."""
     scale = _AS_IT_IS
     if task == "regression" and not synthetic:
-        scale = fit_target_scale(np.asarray(train.target, dtype=np.float64))
+        scale = fit_target_scale(np.asarray(train.target, dtype=np.float64), keeps_shape=is_linear)
     return Facts(
         task=task,
         rows=len(train.target),
@@ -167,11 +174,11 @@ def facts_of(
     )
 
 
-def fit_target_scale(target: NDArray[np.float64]) -> TargetScale:
+def fit_target_scale(target: NDArray[np.float64], *, keeps_shape: bool = False) -> TargetScale:
     """Return the transform for `target`: of a skewed one, whichever of logarithm and root leaves it least skewed."""
     low, high = float(target.min()), float(target.max())
     skewness = {"": abs(_skewness(target))}
-    if _skewness(target) > SKEWED and low >= 0.0:
+    if _skewness(target) > SKEWED and low >= 0.0 and not keeps_shape:
         skewness["root"] = abs(_skewness(np.sqrt(target)))
         if low > 0.0:
             skewness["log"] = abs(_skewness(np.log(target)))
@@ -203,6 +210,8 @@ def choose(spec: TrainSpec, facts: Facts) -> Recipe:
     if spec.grad_clip is not None:
         explicit["grad_clip"] = spec.grad_clip
     reasons |= dict.fromkeys(explicit, "as the spec says")
+    if spec.clamp is False or (spec.clamp == "auto" and isinstance(spec.model, LinearModel)):
+        explicit["target_scale"] = structs.replace(chosen.target_scale, low=-math.inf, high=math.inf)
     explicit |= _consequences(spec, chosen, reasons)
     recipe = structs.replace(chosen, network=network, reasons=reasons, **explicit)
     return recipe if network is not None else structs.replace(recipe, trees=_boosting(spec, recipe.trees))
@@ -268,7 +277,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
         target_scale=facts.target_scale,
         epochs=epochs,
         batch_size=batch_size,
-        lr=4e-3 if batch_size >= 256 else 3e-3,
+        lr=(4e-3 if batch_size >= 256 else 3e-3) * (LINEAR_LR if size.kind == "linear" else 1.0),
         optimizer="adamw",
         betas=(0.9, 0.99),
         weight_decay=0.02 if is_regression else 0.1,

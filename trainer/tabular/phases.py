@@ -1,5 +1,6 @@
 """What is trained, one phase after the other: trees, then networks. Each has a step, a plan, and an evaluation."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from traind.trainer.contract.errors import SpecError
 from traind.trainer.contract.metrics import monitors
 from traind.trainer.model.model import CHUNK_ROWS, forward
 from traind.trainer.network.network import Network, build_members
-from traind.trainer.network.objective import loss_function, predictions, training_target
+from traind.trainer.network.objective import loss_function, predictions, training_target, weighted_target
 from traind.trainer.network.recipe import Recipe
 from traind.trainer.run.run import Run
 from traind.trainer.step.eager import TrainingRows
@@ -69,7 +70,8 @@ def networks_phase(
         raise SpecError("There is no GPU on this machine.", field="device", hint='Use "auto" or "cpu".')
     others = others_of(run, prepared, recipe)
     rows = rows_of(prepared, is_whole=bool(others))
-    target = training_target(recipe, rows.target)
+    target = weighted_target(recipe, rows.target, rows.weight)
+    loss = loss_function(recipe, is_weighted=rows.weight is not None)
     seeds = [run.spec.seed, *(member.seed for member in others)]
     sizes = [recipe.batch_size, *(member.batch_size for member in others)]
     networks = networks or build_members(recipe, prepared.cardinalities, prepared.train, seeds, prepared.encoder.bags)
@@ -77,7 +79,7 @@ def networks_phase(
     tensors = [tensor_of(rows.numeric), tensor_of(rows.categorical), target]
     shared = TrainingRows.of(networks[0], [tensor.to(device) for tensor in tensors])
     steps = [
-        make_step(network, loss_function(recipe), shared, optimizer_of(recipe), batch_size=size, seed=seed)
+        make_step(network, loss, shared, optimizer_of(recipe), batch_size=size, seed=seed)
         for network, seed, size in zip(networks, seeds, sizes, strict=True)
     ]
     step = Lockstep(steps) if others else steps[0]
@@ -91,6 +93,9 @@ def networks_phase(
 def trees_phase(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Phase:
     """Return the phase that grows trees: those of the monitor on the training rows, others on all rows."""
     assert recipe.trees is not None
+    if prepared.train.weight is not None:
+        message = "Rows are weighted in training networks only, not trees."
+        raise SpecError(message, field="model", hint='Use "auto", or leave weight and class_weights out.')
     whole = rows_of(prepared, is_whole=True)
     table = BoostingTable.of(whole, training_target(recipe, whole.target), prepared.cardinalities)
     rows = [len(prepared.train), *[len(whole)] * (recipe.members - 1)]
@@ -177,7 +182,10 @@ def rows_of(prepared: Prepared, *, is_whole: bool) -> Encoded:
     if not is_whole:
         return train
     names = ("numeric", "categorical", "target")
-    return Encoded(*(np.concatenate((getattr(train, name), getattr(held, name))) for name in names))
+    whole = Encoded(*(np.concatenate((getattr(train, name), getattr(held, name))) for name in names))
+    if train.weight is None or held.weight is None:
+        return whole
+    return dataclasses.replace(whole, weight=np.concatenate((train.weight, held.weight)))
 
 
 def evaluation_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Evaluate:

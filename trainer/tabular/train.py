@@ -9,6 +9,7 @@ from msgspec import structs
 from traind.data.columns.request import Split
 from traind.data.encoding.synthetic import Synthetic
 from traind.data.prepare import Prepared, Request, Source, prepare
+from traind.data.reading.formats import parse_format
 from traind.trainer.contract import spec as contract
 from traind.trainer.contract.errors import Diverged, SpecError
 from traind.trainer.network.recipe import Recipe, choose, facts_of
@@ -89,7 +90,8 @@ def read(run: Run[Any]) -> Prepared:
     spec, file = run.spec, run.dataset
     source: Source | Synthetic
     if file is not None:
-        source = Source(Path(file.path), file.format, file.digest, file.size_bytes)
+        form = str(parse_format(file.format).told(spec.read))
+        source = Source(Path(file.path), form, file.digest, file.size_bytes)
     else:
         made = spec.synthetic or contract.Synthetic()
         source = Synthetic(rows=made.rows, columns=made.columns, seed=spec.seed)
@@ -137,6 +139,10 @@ def request_of(spec: contract.TrainSpec) -> Request:
         ignore=spec.ignore,
         columns=spec.columns,
         validation=Split(asked.fraction, asked.test_fraction, asked.kind, asked.column, asked.seed),
+        positive=spec.positive,
+        weight=spec.weight,
+        class_weights=spec.class_weights,
+        is_linear=isinstance(spec.model, contract.LinearModel),
     )
 
 
@@ -149,6 +155,7 @@ def choose_recipe(run: Run[Any], prepared: Prepared) -> Recipe:
         prepared.cardinalities,
         prepared.train,
         synthetic=run.dataset is None,
+        is_linear=isinstance(run.spec.model, contract.LinearModel),
     )
     return choose(run.spec, facts)
 
