@@ -25,7 +25,7 @@ WAYS = {  # how it goes wrong -> how the job ends, and with which code
     "term": ("FAILED", "crash_loop"),
     "freeze": ("FAILED", "crash_loop"),
     "hang": ("FAILED", "crash_loop"),
-    "interrupt": ("FAILED", "crash_loop"),
+    "interrupt": ("FAILED", "trainer_error"),
     "raise": ("FAILED", "trainer_error"),
     "unpicklable": ("FAILED", "trainer_error"),
     "unloadable": ("FAILED", "trainer_error"),
