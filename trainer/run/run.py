@@ -173,7 +173,7 @@ class Run(Generic[Options]):
         if not (type(step) is type(epoch) is type(rows) is int):
             step, epoch = taken(whole, step, "report(step=...)"), taken(whole, epoch, "report(epoch=...)")
             rows = taken(whole, rows, "report(rows=...)")
-        if type(loss) is not float:
+        if type(loss) is not float and not callable(loss):
             loss = one_loss(loss)
         self.step, self.epoch = step, epoch
         if total is not None:
@@ -360,7 +360,7 @@ class Run(Generic[Options]):
 
     def _tell(self, loss: Loss, metrics: dict[str, Any]) -> float | None:
         """Tell where training is; return the loss that was told."""
-        mean = self._meter.take(loss)
+        mean = self._meter.take(one_loss(loss) if callable(loss) else loss)
         rate, wall_rate = self._meter.rates()
         found = reported(metrics)
         self.emit(
