@@ -41,7 +41,7 @@ def run(command: list[str], workshop: Path) -> str:
 
 def test_there_is_something_to_run() -> None:
     assert {kind: len(blocks(kind)) for kind in ("bash", "python", "console")} == {
-        "bash": 3,
+        "bash": 4,
         "python": 3,
         "console": 2,
     }
