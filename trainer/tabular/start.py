@@ -47,6 +47,11 @@ def prepared_as_before(run: Run[Any], saved: dict[str, Any] | None, natural: Pre
     return _encoded(run, Encoder.from_state(about["encoder"]), msgspec.convert(about["schema"], Schema), how)
 
 
+def is_encoded_again(prepared: Prepared) -> bool:
+    """Whether other rows train than the encoder was fitted on: such a table has no samples."""
+    return not prepared.samples
+
+
 def is_of_same_data(run: Run[Any]) -> bool:
     """Whether the job's data is what the restored checkpoint was trained on."""
     return run.saved_data == data_digest(run.spec, run.place)

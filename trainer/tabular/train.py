@@ -121,9 +121,8 @@ def begin_at(
         state = begin(step, plan, None)
         state.best_weights = step.keep()
         return state
-    before = saved["fit"]
-    state = begin(step, plan, {**saved, "fit": {**before, "good": None}})
-    is_same_table = start.is_of_same_data(run) and before.get("rows", len(prepared.train)) == len(prepared.train)
+    state = begin(step, plan, {**saved, "fit": {**saved["fit"], "good": None}})
+    is_same_table = not start.is_encoded_again(prepared)
     is_same_size = saved["model"]["recipe"]["batch_size"] == plan.batch_size
     start.adapt(run, state, plan, is_same_table=is_same_table, is_same_size=is_same_size)
     return state

@@ -40,6 +40,8 @@ def test_the_clients_have_the_services_verbs() -> None:
     """Code moves between the three by changing one line. `told` and `to` are what only a client can use."""
     only_here = {
         "close",
+        "keep_files_private",
+        "own_children",
         "web_app",
         "watch_bytes",
         "watch_items",

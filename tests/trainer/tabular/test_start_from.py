@@ -128,6 +128,19 @@ def test_what_may_differ_differs_and_a_kill_changes_nothing(new_job, table, chan
     assert cut.attempt().result.weights_digest == straight.result.weights_digest
 
 
+def test_what_is_best_is_judged_anew_on_other_validation_rows_or_by_another_monitor(new_job, table):
+    parent = new_job(table("value"), dataset="value", epochs=6, batch_size=16, patience=None)
+    parent.attempt(Verb.PAUSE, at=14)
+    assert any(event.is_best for event in parent.reported(Epoch))
+    for changes in ({"validation": {"seed": 5}}, {"monitor": "mae"}):
+        child = child_of(new_job, parent, newest(parent), lr=1e-9, **changes)
+        child.attempt()
+        assert child.reported(Epoch)[0].is_best
+    same = child_of(new_job, parent, newest(parent), lr=50.0)
+    same.attempt()
+    assert not same.reported(Epoch)[0].is_best
+
+
 def test_a_damaged_start_fails_and_never_begins_from_nothing(new_job, table):
     parent = new_job(table("value"), dataset="value", epochs=3, batch_size=16)
     parent.attempt()
