@@ -26,12 +26,16 @@ def _reach(call: str, path: Path) -> None:
 def write_atomically(path: Path, content: bytes, *, is_durable: bool = True, reach: Reach = _reach) -> None:
     """Replace `path` by `content`: a reader sees the old bytes or the new ones, whole.
 
-    With `is_durable` the new bytes survive a power cut once this returns. On any error the temporary file is
-    removed and `path` is as it was. Raises `OSError`.
+    With `is_durable` the new bytes survive a power cut once this returns. A folder that was removed is made again. On
+    any error the temporary file is removed and `path` is as it was. Raises `OSError`.
     """
     temporary = _temporary(path)
-    reach("open", temporary)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        descriptor = _made(temporary, reach)
+    except FileNotFoundError:
+        reach("mkdir", path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _made(temporary, reach)
     try:
         try:
             reach("write", temporary)
@@ -52,6 +56,12 @@ def write_atomically(path: Path, content: bytes, *, is_durable: bool = True, rea
     if is_durable:
         reach("fsync", path.parent)
         sync_dir(path.parent)
+
+
+def _made(path: Path, reach: Reach) -> int:
+    """Return the descriptor of a new file."""
+    reach("open", path)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
 
 def rename_durably(source: Path, target: Path) -> None:

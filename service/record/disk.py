@@ -26,11 +26,7 @@ class Disk:
 
     def write(self, path: Path, content: bytes, *, is_durable: bool) -> None:
         """Replace a file's content as a whole; its folder is made where it was removed."""
-        try:
-            write_atomically(path, content, is_durable=is_durable, reach=self.reach)
-        except FileNotFoundError:
-            self.make_dir(path.parent)
-            write_atomically(path, content, is_durable=is_durable, reach=self.reach)
+        write_atomically(path, content, is_durable=is_durable, reach=self.reach)
 
     def move(self, source: Path, target: Path) -> None:
         """Move a file over `target`, from another file system too; its folder is made where it was removed."""

@@ -170,3 +170,10 @@ def test_a_folder_moves_durably(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     rename_durably(source, tmp_path / "there" / "b")
     assert (tmp_path / "there/b/inside").read_bytes() == b"1"
+
+
+def test_a_removed_folder_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "removed" / "deeper" / "file"
+    write_atomically(path, b"content")
+    assert path.read_bytes() == b"content"
+    assert [one.name for one in path.parent.iterdir()] == ["file"]
