@@ -14,14 +14,18 @@ class JobPage(Struct, frozen=True):
     """Jobs, newest first; `next` is the `after` of the next page, None on the last one."""
 
     jobs: list[Job]
+    """The jobs, newest first unless sorted otherwise."""
     next: str | int | None = None
+    """The `after` of the next page; null on the last one."""
 
 
 class EventPage(Struct, frozen=True):
     """Events of a job as JSON objects, in order; `last_seq` is the job's newest, shown or not."""
 
     events: list[bytes]
+    """The events in order, each as JSON."""
     last_seq: int
+    """Number of the job's newest event, shown or not."""
 
 
 class Figures(Struct, frozen=True):
@@ -43,14 +47,18 @@ class DatasetPage(Struct, frozen=True):
     """Data sets by name, their summaries in short; `next` is the `after` of the next page, None on the last one."""
 
     datasets: list["Dataset"]
+    """The data sets, by name."""
     next: str | None = None
+    """The `after` of the next page; null on the last one."""
 
 
 class Prediction(Struct, frozen=True, omit_defaults=True):
     """One prediction a row, labels in the type they had; `probabilities` by label, for classes only."""
 
     predictions: list[Any]
+    """One prediction a row, labels in the type they had."""
     probabilities: list[dict[str, float]] | None = None
+    """For classes, the probability of each label a row, 0 to 1; null for numbers."""
     labels: list[str] | None = None
     """Predicted classes as texts, where they are numbers or booleans."""
     notes: list[list[str]] | None = None
@@ -76,7 +84,7 @@ class Score(Struct, frozen=True, omit_defaults=True):
     job_id: str
     """Job whose model it is; of an alias the one it meant then."""
     task: str
-    """regression, binary or multiclass."""
+    """Task of the model: regression, binary or multiclass."""
     target: str
     """Column that was predicted."""
     rows: int
@@ -162,9 +170,16 @@ class Dataset(Struct, frozen=True):
     """The newest version of a registered data set."""
 
     name: str
-    digest: str  # sha256 of the bytes as uploaded, hex
+    """Name of the data set."""
+    digest: str
+    """Sha256 of the bytes as uploaded, 64 hex digits."""
     format: str
+    """Format of the file: csv, tsv, jsonl (each also with .gz), parquet and others, with how it is read."""
     size_bytes: int
+    """Size of the file in bytes."""
     created_at: float | None = None
-    versions: list[str] = []  # digests, newest first
-    summary: dict[str, Any] = {}  # rows, columns with kind and evidence, warnings: data/describe.py
+    """When it was uploaded, in seconds since 1970 (UTC)."""
+    versions: list[str] = []
+    """Digests of all its versions, newest first."""
+    summary: dict[str, Any] = {}
+    """Rows, columns with kind and evidence, and warnings."""

@@ -14,13 +14,15 @@ from traind.service.http.bodies import no_body, read_query, stream_body
 from traind.service.http.callers import while_connected
 from traind.service.http.context import SERVICE
 from traind.service.http.errors import UnsupportedMedia
+from traind.service.http.requests import (
+    DatasetQuery,
+    DatasetsQuery,
+    PreviewQuery,
+)
 from traind.service.http.schemas import (
     DatasetAnswer,
-    DatasetQuery,
     DatasetsAnswer,
-    DatasetsQuery,
     Deleted,
-    PreviewQuery,
     answer,
     encode,
     facts,

@@ -14,7 +14,7 @@ from traind.service.errors import ServiceError
 from traind.service.http.bodies import read_query
 from traind.service.http.callers import client_of
 from traind.service.http.context import LIMITS, SERVICE, STREAMS
-from traind.service.http.schemas import EventsQuery
+from traind.service.http.requests import EventsQuery
 from traind.service.jobs.job import TERMINAL
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import refusal

@@ -7,7 +7,11 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 
 from traind.service.http.context import SERVICE, STREAMS, TELEMETRY, VERSION
 from traind.service.http.errors import NotReady
-from traind.service.http.schemas import HealthAnswer, SlotsInUse, answer
+from traind.service.http.schemas import (
+    HealthAnswer,
+    SlotsInUse,
+    answer,
+)
 from traind.service.http.telemetry import Telemetry
 from traind.service.results import Figures
 from traind.service.service import TrainingService

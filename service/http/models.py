@@ -17,16 +17,18 @@ from traind.service.http.callers import while_connected
 from traind.service.http.context import EXPORTS, KILOBYTE, LIMITS, SERVICE
 from traind.service.http.datasets import FORMATS, read_table
 from traind.service.http.errors import InvalidJson
-from traind.service.http.schemas import (
-    AliasAnswer,
-    AliasHistoryAnswer,
+from traind.service.http.requests import (
     AliasPath,
     AliasRequest,
-    Deleted,
     EvaluateRequest,
     ExportQuery,
     NoQuery,
     PredictRequest,
+)
+from traind.service.http.schemas import (
+    AliasAnswer,
+    AliasHistoryAnswer,
+    Deleted,
     ScoreAnswer,
     answer,
     facts,

@@ -19,7 +19,15 @@ from traind.service.field_lines import field_lines, structs_in
 from traind.service.http import errors as http
 from traind.service.http.context import SERVICE, VERSION
 from traind.service.http.operation import JSON, Operation
-from traind.service.http.schemas import ErrorAnswer, ErrorBody, NoQuery, PredictRequest, SubmitRequest
+from traind.service.http.requests import (
+    NoQuery,
+    PredictRequest,
+    SubmitRequest,
+)
+from traind.service.http.schemas import (
+    ErrorAnswer,
+    ErrorBody,
+)
 from traind.service.http.typed_schemas import typed
 from traind.trainer.contract import errors as trainer
 from traind.trainer.contract.metrics import monitors

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from aiohttp.typedefs import Handler
 
-from traind.service.http import schemas
+from traind.service.http.requests import NoQuery
 
 JSON: Final = "application/json"
 Errors = tuple[type[Exception], ...]
@@ -27,7 +27,7 @@ class Operation:
     handler: Handler
     summary: str
     group: str
-    query: type[Any] = schemas.NoQuery
+    query: type[Any] = NoQuery
     body: type[Any] | None = None  # JSON of this type
     upload: tuple[str, ...] = ()  # the content types that a raw file is taken as
     answer: type[Any] | None = None  # JSON of this type

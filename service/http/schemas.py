@@ -1,24 +1,18 @@
-"""The JSON of every call: what is sent and what is answered. OpenAPI is made from these types.
-
-Answers are built by constructor and encoded once; queries and bodies are checked by `validate.parse`.
-"""
+"""What every call answers, as JSON: built by constructor and encoded once. OpenAPI is made from these types."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from traind.service.executor.base import ClusterInfo
 from traind.service.jobs.job import Job
-from traind.service.jobs.listing import Listing, Named, OfDataset, OfStudy, OfTrainer, Sort, Tag
-from traind.service.results import Alias, Comparison, Dataset, IfBetter, Score
+from traind.service.results import Alias, Comparison, Dataset, Score
 from traind.trainer.contract.events import AnyEvent, Status
-from traind.trainer.contract.spec import ColumnName, DatasetName, TrainSpec
 
 encode = msgspec.json.Encoder().encode
-AnyJobId = Annotated[str, Meta(min_length=1, max_length=200, description="id of a job")]
 
 
 def answer(struct: Struct, status: int = 200) -> web.Response:
@@ -31,140 +25,22 @@ def facts(values: Mapping[str, Any]) -> web.Response:
     return web.Response(body=encode({"ok": True, **values}), content_type="application/json")
 
 
-_STATE = "|".join(Status)
-_STATES = f"one of {', '.join(Status)}, or several by commas"
-States = Annotated[str, Meta(pattern=rf"^({_STATE})(,({_STATE}))*\Z", max_length=200, description=_STATES)]
-
-
 class Answer(Struct, frozen=True, kw_only=True):
     """What every good answer has."""
 
     ok: Literal[True] = True
-
-
-class JobRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which job a verb is for."""
-
-    job_id: AnyJobId
-
-
-class ResumeRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which job goes on, and for how many epochs in all where that changes."""
-
-    job_id: AnyJobId
-    epochs: Annotated[int, Meta(ge=1, le=100_000)] | None = None
-
-
-Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-Cell = str | Whole | float | bool | list[Any] | dict[str, Any] | None
-
-
-class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Rows as objects by column, or columns as lists; one of the two. Columns beyond the model's do not matter."""
-
-    rows: list[dict[ColumnName, Cell]] | UnsetType = UNSET
-    columns: dict[ColumnName, list[Cell]] | UnsetType = UNSET
-
-
-class JobQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """One job."""
-
-    job_id: AnyJobId
-
-
-class TrainQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether to train, or only to say what would be done."""
-
-    dry_run: Annotated[bool, Meta(description="answer what would be done, and train nothing")] = False
-
-
-_AFTER = r"^(([-+.0-9e]{1,30}|none):)?[0-9]{1,16}\Z"
-After = Annotated[str, Meta(pattern=_AFTER, max_length=48, description="`next` of the page before")]
-
-
-class JobsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which page of jobs."""
-
-    status: States | UnsetType = UNSET
-    limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
-    after: After | UnsetType = UNSET
-    tag: Tag | UnsetType = UNSET
-    dataset: OfDataset | UnsetType = UNSET
-    name: Named | UnsetType = UNSET
-    trainer: OfTrainer | UnsetType = UNSET
-    study: OfStudy | UnsetType = UNSET
-    sort: Sort | UnsetType = UNSET
-
-    @property
-    def filters(self) -> dict[str, str]:
-        """Which jobs, and in which order."""
-        asked = {name: getattr(self, name) for name in Listing.__struct_fields__}
-        return {name: value for name, value in asked.items() if value is not UNSET}
-
-
-class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which events of a job."""
-
-    job_id: AnyJobId
-    after: Annotated[int, Meta(ge=0, le=2**53, description="the last seq that was seen")] = 0
-    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
-
-
-class SocketQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """One job's events, or without `job_id` the states of all."""
-
-    job_id: AnyJobId | UnsetType = UNSET
-    after: Annotated[int, Meta(ge=0, le=2**53, description="the last seq that was seen")] = 0
-
-
-class LogsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much of a job's output, from its end."""
-
-    job_id: AnyJobId
-    limit_bytes: Annotated[int, Meta(ge=1, le=1_048_576)] = 65_536
-
-
-class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """The format of a model."""
-
-    format: Literal["onnx", "safetensors"]
-
-
-class DatasetsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which page of data sets."""
-
-    limit: Annotated[int, Meta(ge=1, le=1_000, description="data sets in the answer, at most")] = 1_000
-    after: Annotated[DatasetName, Meta(description="`next` of the page before")] | UnsetType = UNSET
-
-
-class DatasetQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """From which column on."""
-
-    columns_after: Annotated[int, Meta(ge=0, le=100_000, description="leave out so many columns")] = 0
-
-
-class PreviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many rows to show."""
-
-    rows: Annotated[int, Meta(ge=1, le=1_000)] = 20
-
-
-class HealthQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`ready` asks whether jobs are taken, not only whether the server lives."""
-
-    ready: Annotated[str, Meta(description="any value, or none, asks for readiness")] | UnsetType = UNSET
-
-
-class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """No parameters."""
+    """Always true: an error has another shape."""
 
 
 class Accepted(Answer, frozen=True, kw_only=True):
     """A job is on record; nothing short of a lost disk loses it now."""
 
     job_id: str
+    """Id of the job."""
     pid: int | None
+    """Id of the worker process; null while none works on the job."""
     status: Status
+    """State that the job is in."""
 
 
 class DryRunAnswer(Answer, frozen=True, kw_only=True):
@@ -200,34 +76,43 @@ class VerbAnswer(Answer, frozen=True, kw_only=True):
     """The job as it stood when the verb was recorded."""
 
     job_id: str
+    """Id of the job."""
     status: Status
+    """State that the job was in when the verb was recorded."""
 
 
 class StatusAnswer(Answer, frozen=True, kw_only=True):
     """One job."""
 
     status: Job
+    """The job."""
 
 
 class JobsAnswer(Answer, frozen=True, kw_only=True):
     """Jobs, newest first; `next` is the `after` of the next page."""
 
     jobs: list[Job]
+    """The jobs, newest first unless sorted otherwise."""
     next: str | int | None
+    """The `after` of the next page; null on the last one."""
 
 
 class EventsAnswer(Answer, frozen=True, kw_only=True):
     """Events in order; `last_seq` is the job's newest, shown or not."""
 
     events: list[AnyEvent]
+    """The events, in order."""
     last_seq: int
+    """Number of the job's newest event, shown or not."""
 
 
 class LogsAnswer(Answer, frozen=True, kw_only=True):
     """The end of what the job's process wrote."""
 
     job_id: str
+    """Id of the job."""
     logs: str
+    """The end of what the job's process wrote."""
 
 
 class PredictionAnswer(Answer, frozen=True, kw_only=True):
@@ -236,7 +121,9 @@ class PredictionAnswer(Answer, frozen=True, kw_only=True):
     job_id: str
     """Job whose model predicted all of them; of an alias the one it meant then."""
     predictions: list[Any]
+    """One prediction a row, labels as they stood in the file."""
     probabilities: list[dict[str, float]] | UnsetType = UNSET
+    """For classes, the probability of each label a row, 0 to 1."""
     labels: list[str] | UnsetType = UNSET
     """Predicted classes as texts, where they are numbers or booleans."""
     notes: list[list[str]] | UnsetType = UNSET
@@ -253,133 +140,131 @@ class ErrorBody(Struct, frozen=True):
     """What was wrong, for programs (`code`) and for people."""
 
     code: str
+    """Stable code of the error, in snake_case: docs/errors.md lists them."""
     message: str
+    """What happened, in a sentence for people."""
     hint: str | None
+    """What to do about it; null where nobody knows."""
     details: list[dict[str, Any]]
+    """Each thing that is wrong, with where it is."""
 
 
 class ErrorAnswer(Struct, frozen=True):
     """Every error, of every call."""
 
     ok: Literal[False]
+    """Always false."""
     error: ErrorBody
-
-
-class SubmitRequest(TrainSpec, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A spec, and the id that the client wants for the job: the same submit again is then the same job."""
-
-    job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", max_length=64)] | None = None
-
-
-class CurveQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """How fine the curves of a job are wanted."""
-
-    job_id: AnyJobId
-    points: Annotated[int, Meta(ge=10, le=5_000, description="about how many points a curve")] = 800
+    """What was wrong."""
 
 
 class Series(Struct, frozen=True):
     """One curve."""
 
     step: list[int]
+    """Gradient steps of the points, over all attempts."""
     value: list[float | None]
+    """Values at these steps; null where one is not finite."""
 
 
 class CurveAnswer(Answer, frozen=True, kw_only=True):
     """A job's curves, thinned, rewound where an attempt was resumed; `last_seq` is how far they go."""
 
     job_id: str
+    """Id of the job."""
     last_seq: int
+    """Number of the job's newest event, shown or not."""
     series: dict[str, Series]
+    """The curves by name."""
     epochs: list[dict[str, Any]]
+    """The epochs that ended, with their metrics."""
     attempts: list[dict[str, Any]]
+    """Attempts with the step that each began at."""
 
 
 class DatasetAnswer(Answer, frozen=True, kw_only=True):
     """One data set."""
 
     dataset: Dataset
+    """The data set."""
 
 
 class DatasetsAnswer(Answer, frozen=True, kw_only=True):
     """Data sets by name, in short; `next` is the `after` of the next page."""
 
     datasets: list[Dataset]
+    """Every data set, by name."""
     next: str | None
-
-
-class AliasPath(Struct, frozen=True):
-    """An alias in a path."""
-
-    name: DatasetName
-
-
-class AliasRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The job that an alias shall mean."""
-
-    job_id: AnyJobId
-    """Job with a finished model, or another alias of one."""
-    if_better: IfBetter | None = None
-    """Move only if the job's model scores better than the alias's; null: in any case."""
-
-
-class EvaluateRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The registered table that a model is scored on."""
-
-    dataset: DatasetName
-    """Name of a registered data set that has the target."""
+    """The `after` of the next page; null on the last one."""
 
 
 class AliasNow(Struct, frozen=True):
     """The job that an alias means, and since when (seconds since 1970)."""
 
     job_id: str
+    """Id of the job."""
     since: float
+    """Since when, in seconds since 1970 (UTC)."""
 
 
 class AliasesAnswer(Answer, frozen=True, kw_only=True):
     """Every alias."""
 
     aliases: dict[str, AliasNow]
+    """Every alias by name."""
 
 
 class AliasAnswer(Answer, frozen=True, kw_only=True):
     """What an alias means now, and the scores that decided it."""
 
     name: str
+    """The alias."""
     job_id: str
+    """Id of the job."""
     is_moved: bool = True
+    """Whether the alias means this job now."""
     comparison: Comparison | UnsetType = UNSET
+    """The scores that decided it; absent where there was no condition."""
 
 
 class AliasHistoryAnswer(Answer, frozen=True, kw_only=True):
     """An alias and its moves, oldest first."""
 
     alias: Alias
+    """The alias."""
 
 
 class ScoreAnswer(Answer, frozen=True, kw_only=True):
     """How good a model is on a labelled table."""
 
     score: Score
+    """The score."""
 
 
 class SlotsInUse(Struct, frozen=True):
     """How many jobs train, and how many can."""
 
     busy: int
+    """Jobs that train."""
     total: int
+    """Jobs that can train at once."""
 
 
 class HealthAnswer(Answer, frozen=True, kw_only=True):
     """How the server is; `problems` says in words what keeps it from working well."""
 
     version: str
+    """Version of traind."""
     slots: SlotsInUse
+    """Slots in use and in all."""
     queued: int
+    """Jobs that wait."""
     uptime_s: float
+    """Seconds since the service started."""
     is_ready: bool
+    """Whether jobs that are submitted now will run."""
     problems: list[str]
+    """What keeps it from working well, in sentences."""
     cluster: ClusterInfo | None = None
     """The machines of a Ray cluster; null: this one alone."""
 
@@ -388,4 +273,6 @@ class PreviewAnswer(Answer, frozen=True, kw_only=True):
     """The first rows, as they are read, and what each column holds."""
 
     columns: list[Any]
+    """The columns, with what each holds."""
     rows: list[Any]
+    """The first rows, as lists of cells."""

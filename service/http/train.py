@@ -11,20 +11,22 @@ from traind.service.engine.edits import Edit
 from traind.service.http.bodies import no_body, read_as, read_json, read_query
 from traind.service.http.callers import client_of, while_connected
 from traind.service.http.context import ENCODED, SERVICE
-from traind.service.http.schemas import (
-    Accepted,
+from traind.service.http.requests import (
     CurveQuery,
-    Deleted,
     JobQuery,
     JobRequest,
-    JobsAnswer,
     JobsQuery,
-    LogsAnswer,
     LogsQuery,
     ResumeRequest,
-    StatusAnswer,
     SubmitRequest,
     TrainQuery,
+)
+from traind.service.http.schemas import (
+    Accepted,
+    Deleted,
+    JobsAnswer,
+    LogsAnswer,
+    StatusAnswer,
     VerbAnswer,
     answer,
     encode,

@@ -14,6 +14,7 @@ class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """The format of an upload and how it is written, where neither its content type nor its content tells."""
 
     format: FileFormat | UnsetType = UNSET
+    """Format of the file: csv, tsv, jsonl, parquet and others, without options or with them."""
     encoding: Option | UnsetType = UNSET
     """Encoding of the text, any codec of Python's, such as cp1252."""
     delimiter: Option | UnsetType = UNSET

@@ -27,21 +27,25 @@ class WebhooksAnswer(Answer, frozen=True, kw_only=True):
     """Every webhook."""
 
     webhooks: list[WebhookShown]
+    """The webhooks, by name."""
 
 
 class DeliveriesAnswer(Answer, frozen=True, kw_only=True):
     """A webhook's newest deliveries, newest first."""
 
     deliveries: list[Delivery]
+    """The deliveries, newest first."""
 
 
 class WebhookTested(Answer, frozen=True, kw_only=True):
     """A test message stands in the outbox."""
 
     webhook_id: str
+    """Id of the message that was put into the outbox."""
 
 
 class DeliveriesQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """How many deliveries."""
 
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
+    """Most deliveries of an answer."""

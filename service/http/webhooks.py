@@ -8,7 +8,11 @@ from traind.service.errors import InvalidSpec, StoreFailed, WebhookNotFound
 from traind.service.http.bodies import no_body, read_query
 from traind.service.http.context import SERVICE
 from traind.service.http.operation import Operation
-from traind.service.http.schemas import AliasPath, answer, facts
+from traind.service.http.requests import AliasPath
+from traind.service.http.schemas import (
+    answer,
+    facts,
+)
 from traind.service.http.webhook_schemas import DeliveriesAnswer, DeliveriesQuery, WebhooksAnswer, WebhookTested
 from traind.service.validation.validate import parse
 

@@ -24,7 +24,7 @@ from traind.service.http.context import LIMITS, SERVICE, STREAMS
 from traind.service.http.errors import BadRequest, TooManyStreams
 from traind.service.http.guard import SUBPROTOCOL
 from traind.service.http.masked_frames import MaskedWebSocket
-from traind.service.http.schemas import AnyJobId, SocketQuery
+from traind.service.http.requests import AnyJobId, SocketQuery
 from traind.service.validation.validate import parse
 
 _encode = msgspec.json.Encoder().encode

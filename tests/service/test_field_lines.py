@@ -6,12 +6,19 @@ import msgspec
 import pytest
 
 from traind.service.field_lines import field_lines, structs_in
+from traind.service.http.operations import OPERATIONS
+from traind.service.http.schemas import (
+    ErrorAnswer,
+)
 from traind.service.jobs.job import Job
+from traind.service.results import Alias, Dataset, Figures, JobPage, Prediction, Score
 from traind.service.settings import Settings
 from traind.trainer.contract.events import AnyEvent
 from traind.trainer.contract.spec import Assignment
 
-PUBLIC = structs_in(Assignment, AnyEvent, Job, Settings)
+CALLS = [kind for one in OPERATIONS for kind in (one.query, one.body, one.answer) if kind is not None]
+RESULTS = (JobPage, Prediction, Dataset, Alias, Score, Figures)
+PUBLIC = structs_in(Assignment, AnyEvent, Job, Settings, ErrorAnswer, *RESULTS, *CALLS)
 
 
 def test_nested_types_are_found() -> None:

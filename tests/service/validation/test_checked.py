@@ -3,7 +3,7 @@
 import pytest
 
 from traind.service.errors import InvalidSpec
-from traind.service.http.schemas import SubmitRequest
+from traind.service.http.requests import SubmitRequest
 from traind.service.validation.validate import check_request, parse_spec
 from traind.trainer.contract.spec import TrainSpec
 
