@@ -26,7 +26,7 @@ class Move:
     by: Annotated[float, Parameter(help="better by this much at least")] = 0.0
 
     def condition(self) -> dict[str, Any] | None:
-        """Return the condition that was said, if any."""
+        """Return the condition that was typed; None where none was."""
         if (self.if_better_on is None) != (self.metric is None):
             raise Failed("--if-better-on and --metric belong together.")
         if self.if_better_on is None:

@@ -30,7 +30,7 @@ class Which:
     sort: Annotated[str | None, Parameter(help="created, -created, or metric:NAME for the best first")] = None
 
     def filters(self) -> "Filters":
-        """Return what was said."""
+        """Return the filters that were typed."""
         said = {field.name: getattr(self, field.name) for field in fields(self)}
         return cast("Filters", {name: value for name, value in said.items() if value is not None})
 
@@ -86,7 +86,7 @@ class Changes:
     priority: Annotated[int | None, Parameter(help="higher starts first; while it waits")] = None
 
     def values(self) -> dict[str, Any]:
-        """Return what was said, as the server takes it."""
+        """Return the changes that were typed, as the server takes them."""
         texts = {"name": self.name, "notes": self.notes}
         said: dict[str, Any] = {field: text or None for field, text in texts.items() if text is not None}
         if self.tag or self.no_tags:

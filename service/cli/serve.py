@@ -122,7 +122,7 @@ def serve(
 
 
 def _said(flags: Any) -> dict[str, Any]:
-    """Return the settings that were said, checked; raises `InvalidSpec` naming every wrong one."""
+    """Return the settings that were typed, checked; raises `InvalidSpec` naming every wrong one."""
     texts = {flag.name: text for flag in fields(flags) if (text := getattr(flags, flag.name)) is not None}
     if "trainers" in texts:
         with suppress(msgspec.DecodeError):

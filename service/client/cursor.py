@@ -42,7 +42,7 @@ class Cursor:
         return events
 
     def closed(self) -> None:
-        """End a connection that the server ended in order: all is told if the job's end was, else it is `Away`."""
+        """Handle a connection that the server closed in order: complete if the job's last event came, else `Away`."""
         self.is_over = self.is_over or self._ended
         if not self.is_over:
             raise Away("it ended the stream before the job was over", may_have_arrived=True)

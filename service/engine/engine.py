@@ -1,7 +1,7 @@
 """The engine: jobs in, events out. It knows no HTTP.
 
 `submit` writes a job down and queues it; `attempts` runs it; every change goes through `journal`. The verbs are
-recorded durably before the worker is told, and answer at once. Made and owned by `service.TrainingService`.
+recorded durably before the worker hears of them, and answer at once. Made and owned by `service.TrainingService`.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class Engine(Lifetime):
             self._check_device(job)
             job = await self.journal.record(job, State(status=Status.QUEUED))
         self.attempts.wake()
-        await self.journal.status_files.settled()  # who is told of the job finds its status file
+        await self.journal.status_files.settled()  # whoever learns of the job finds its status file
         return job
 
     def _check_device(self, job: Job) -> None:

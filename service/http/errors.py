@@ -237,7 +237,7 @@ def response_of(error: Exception) -> web.Response:
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error in the one shape; what nobody foresaw is logged and told apart from the rest."""
+    """Answer every error in the one shape; what nobody foresaw is logged, and answered as an error of the server."""
     try:
         return await handler(request)
     except KNOWN as error:

@@ -39,7 +39,7 @@ class Asset:
 
     @classmethod
     def make(cls, body: bytes, suffix: str) -> "Asset":
-        """Return the asset of a file's bytes, its kind told by the suffix."""
+        """Return the asset of a file's bytes, its content type by the suffix."""
         return cls(body, TYPES[suffix], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
     def respond(self, request: web.Request) -> web.Response:

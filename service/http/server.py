@@ -210,7 +210,7 @@ class Line(web.RequestHandler):
 
 
 class Refusal(asyncio.Protocol):
-    """A connection beyond the cap: told so, and closed."""
+    """A connection beyond the limit: it gets an error as its answer and is closed."""
 
     def __init__(self, error: HttpError) -> None:
         self._response = response_of(error)

@@ -62,7 +62,7 @@ class Requests(Collector):
 
 
 class Totals(Collector):
-    """Counts that others keep, as they stood when this was last told."""
+    """Counts that others keep, as they were last reported here."""
 
     def __init__(self) -> None:
         self._told: dict[str, CounterMetricFamily] = {}

@@ -213,7 +213,7 @@ class Connection:
             await _end(task)
 
     async def _close(self, code: int) -> None:
-        """Say goodbye. Who does not read has a moment to come round, then what is buffered is thrown away."""
+        """Close the socket. A client that does not read has a moment to do so; then what is buffered is dropped."""
         with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(2 * CLOSE_S):
                 await self._ws.close(code=code)

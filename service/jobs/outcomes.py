@@ -55,7 +55,7 @@ def _disk_full_while_writing(job: Job, said: State) -> State:
 
 
 def after_loss(job: Job, loss: Ended, requests: AttemptRequests, *, has_checkpoint: bool) -> State:
-    """Return the state of a job whose worker went without a word."""
+    """Return the state of a job whose worker died without a last event."""
     if requests.killed_for in {None, "grace"} and (
         settled := _as_requested(job, requests, has_checkpoint=has_checkpoint)
     ):
@@ -110,7 +110,7 @@ def _crashed(job: Job, loss: Ended, killed_for: str | None) -> State:
 
 
 def _sentence(message: str) -> str:
-    return message[:1].upper() + message[1:].rstrip(".") if message else "The worker ended without a word"
+    return message[:1].upper() + message[1:].rstrip(".") if message else "The worker ended without a message"
 
 
 def _failed(code: str, message: str, loss: Ended, hint: str = LOOK) -> State:

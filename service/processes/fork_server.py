@@ -44,7 +44,7 @@ LOG_TAIL_BYTES = 4_000
 
 
 class BootFailed(Exception):
-    """No worker process could be started. The message ends with what the process said."""
+    """No worker process could be started. The message ends with what the process printed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,9 @@ class WorkerProcess:
         if self._process is None:
             return None
         code = await in_thread(getattr, self._process, "exitcode")
-        if code is None and self._manager is not None:  # the pool's thread asks as well, and only one of them is told
+        if (
+            code is None and self._manager is not None
+        ):  # the pool's thread waits for the exit code too, and only one of the two gets it
             await in_thread(self._manager.join, LEAVE_S)
             code = await in_thread(getattr, self._process, "exitcode")
         return None if code == 255 else code  # what multiprocessing says when it could not find out

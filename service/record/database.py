@@ -206,7 +206,7 @@ def _damaged(db: sqlite3.Connection, where: str, pause_s: float = 0.0) -> dict[s
 
 def is_damage(error: BaseException | None) -> bool:
     """Tell whether an error means that the file is damaged: not that it is locked, or the disk full."""
-    if isinstance(error, sqlite3.OperationalError):  # our words are right: what they are about is not there
+    if isinstance(error, sqlite3.OperationalError):  # the SQL is right, so a table or column is missing
         return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
     return isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError)
 

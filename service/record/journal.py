@@ -127,7 +127,7 @@ class Journal:
         return job, recorded
 
     async def _publish(self, job: Job, recorded: list[Recorded]) -> None:
-        """Show a committed change to everyone; the end of a job stands in its status file before it is told."""
+        """Show a committed change to everyone; the end of a job is in its status file before it is published."""
         is_over = job.status in TERMINAL
         if any(isinstance(event, State | Edited) for event, _ in recorded):
             written = self.status_files.entered(job)

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-LISTED = 100  # problems that are named: who made more has another problem, and the server other things to do
+LISTED = 100  # problems that are named; further ones are only counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """One attempt of a job, top to bottom in this process.
 
 `run` finds the trainer, makes the `Run` it speaks through, and says how the attempt ended. It knows no socket and
-no server: what happens is told by `emit`, what is asked is read from `control`. Called by the worker, by tests, and
+no server: what happens is reported by `emit`, requests are read from `control`. Called by the worker, by tests, and
 by `run_trainer`, with which a trainer is tried in a terminal or a debugger.
 """
 

@@ -81,7 +81,7 @@ class Checkpoints:
         return Saved(path, manifest, time.perf_counter() - started)
 
     def newest(self, on_damaged: Callable[[Path, str], None]) -> tuple[Path, dict[str, Any]] | None:
-        """Return the newest whole checkpoint. Damaged ones are set aside as `.damaged` and told."""
+        """Return the newest whole checkpoint. Damaged ones are renamed to `.damaged` and reported."""
         for folder in self._searched:
             for path in _found(folder):
                 try:

@@ -1,4 +1,4 @@
-"""How an attempt ended: one last state from what the trainer was told, what it left, and what it raised."""
+"""How an attempt ended: its last state, from why it stopped, what it left behind, and what it raised."""
 
 import traceback
 from typing import Any, Final, Literal, Protocol
@@ -20,7 +20,7 @@ MESSAGE_CHARS = 2_000
 
 
 class EmitFailed(BaseException):
-    """An event could not be told: not the trainer's fault, and nothing that its `except Exception` may swallow."""
+    """An event could not be sent: not the trainer's fault, and nothing that its `except Exception` may swallow."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))

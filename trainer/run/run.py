@@ -63,7 +63,7 @@ class Run(Generic[Options]):
         self.is_start = False  # what was restored is of another job, from which this one starts
         self.saved_data: str | None = None  # digest of the data that what was restored was trained on
         self.saved: tuple[int, int] | None = None  # step and epoch of the newest checkpoint
-        self.stop_reason: StopReason | None = None  # what `should_stop` said
+        self.stop_reason: StopReason | None = None  # why `should_stop` returned True; None while it has not
         self.result: Result | None = None
         self.code = ""  # the digest of the trainer's source, where it is not ours
         self._emit = emit
@@ -325,7 +325,7 @@ class Run(Generic[Options]):
         return path
 
     def log(self, message: object, level: Level = "info") -> None:
-        """Say something that a person should read; an object is said as `print` would say it."""
+        """Log a message for people; an object is written as `print` would write it."""
         self.emit(Log(message=text(message, LOG_CHARS), level=level_of(level), attempt=self.place.attempt))
 
     def measure(self, **values: Any) -> None:
@@ -359,7 +359,7 @@ class Run(Generic[Options]):
         return dated
 
     def _tell(self, loss: Loss, metrics: dict[str, Any]) -> float | None:
-        """Tell where training is; return the loss that was told."""
+        """Report where training is; return the loss that was reported."""
         mean = self._meter.take(one_loss(loss) if callable(loss) else loss)
         rate, wall_rate = self._meter.rates()
         found = reported(metrics)

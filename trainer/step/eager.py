@@ -89,7 +89,7 @@ class EagerStep:
         self._take(self.batches.at(batch_index))
 
     def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
-        """Take a gradient step on each of `count` batches; yield how many it were, after each."""
+        """Take a gradient step on each of `count` batches; yield after each step how many have been taken."""
         for place in range(count):
             if lrs:
                 self.update.lr = lrs[place]

@@ -34,7 +34,7 @@ class Step(Protocol):
     def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
         """Take a gradient step on each of `count` batches, at these learning rates if given.
 
-        Yields how many it were, after each. It can be left early, but nothing may touch tensors before it has ended.
+        Yields after each step how many have been taken. Nothing else may touch tensors until the generator has ended.
         """
 
     def set_lr(self, lr: float) -> None:

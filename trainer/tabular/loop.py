@@ -145,7 +145,7 @@ def begin(step: Step, plan: TrainingPlan, saved: dict[str, Any] | None) -> FitSt
 def fit(  # noqa: C901, PLR0912 - the one straight line
     run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, evaluate: Evaluate, about: dict[str, Any]
 ) -> None:
-    """Train until the plan is done or the run is told to leave, and save: `state` is then where that is.
+    """Train until the plan is done or the run is to stop, and save; `state` then says how far training got.
 
     `evaluate` gives loss and metrics on rows that are not trained on. `about` is what makes a
     model of the weights, saved beside them. Raises `Diverged`, with `state` back at the last good epoch.

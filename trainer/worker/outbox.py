@@ -27,7 +27,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._waiting: deque[bytes] = deque()
         self._newest: Progress | None = None  # comes after everything in `_waiting`
-        self._dropped: Counter[str] = Counter()  # lines and numbers, since that was last said
+        self._dropped: Counter[str] = Counter()  # log lines and metrics, since that was last reported
         self._writing = memoryview(b"")  # what is left of a frame that the pipe took in part
         self._flusher: threading.Thread | None = None
         os.register_at_fork(after_in_child=self._forked)

@@ -44,7 +44,7 @@ class ReplayStep(EagerStep):
         self._taken: Counter[int] = Counter()  # without plan, by rows
 
     def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
-        """Take a gradient step on each of `count` batches; yield how many it were, after each."""
+        """Take a gradient step on each of `count` batches; yield after each step how many have been taken."""
         rows = self.batches.batch_size
         plan = self.plans.get(rows)
         if plan is None or first + count > self.batches.whole:
