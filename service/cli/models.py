@@ -78,10 +78,9 @@ def _evaluated(model: str, file: Path, root: Path, server: str | None) -> dict[s
         found: dict[str, Any] = to_builtins(SyncClient(server).evaluate(model, file))
         return found
     from traind import load_model
-    from traind.trainer.model.scoring import evaluate_file
 
     with _model_file(model, root, None) as path, about(file):
-        return evaluate_file(load_model(path), file)
+        return load_model(path).evaluate(file)
 
 
 def export(

@@ -3,11 +3,13 @@
 Its table, its statements and its rows. Called by `store` on its thread; the deliveries themselves by `deliver`.
 """
 
-import sqlite3
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
+
+if TYPE_CHECKING:  # clients need `Delivery`, and no database
+    import sqlite3
 
 TABLE = """CREATE TABLE deliveries (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -82,7 +84,7 @@ class Delivery(Struct, frozen=True):
     """When it was delivered or given up, in seconds since 1970 (UTC)."""
 
 
-def put(db: sqlite3.Connection, entries: Iterable[Entry]) -> None:
+def put(db: "sqlite3.Connection", entries: Iterable[Entry]) -> None:
     """Write entries, as part of the transaction of what they tell of."""
     rows = [(one.webhook, one.job_id, one.seq, one.body, one.created_at, one.created_at) for one in entries]
     sql = """INSERT OR IGNORE INTO deliveries (webhook, job_id, seq, state, body, created_at, next_at)
@@ -90,14 +92,14 @@ def put(db: sqlite3.Connection, entries: Iterable[Entry]) -> None:
     db.executemany(sql, rows)
 
 
-def due(db: sqlite3.Connection, webhook: str, now: float, limit: int) -> tuple[list[Due], float | None]:
+def due(db: "sqlite3.Connection", webhook: str, now: float, limit: int) -> tuple[list[Due], float | None]:
     """Return what is to be sent now, of each job one at most, and when the next is due."""
     rows = [Due(*row) for row in db.execute(_DUE, (webhook, now, limit))]
     (next_at,) = db.execute(_NEXT, (webhook,)).fetchone()
     return rows, next_at
 
 
-def settle(db: sqlite3.Connection, id_: int, state: str, next_at: float, **told: Any) -> None:
+def settle(db: "sqlite3.Connection", id_: int, state: str, next_at: float, **told: Any) -> None:
     """Write down how a try went."""
     ended = None if state == "waiting" else told["now"]
     sql = """UPDATE deliveries SET state = ?, attempts = attempts + 1, next_at = ?, status = ?, problem = ?,
@@ -105,13 +107,13 @@ def settle(db: sqlite3.Connection, id_: int, state: str, next_at: float, **told:
     db.execute(sql, (state, next_at, told["status"], told["problem"], ended, id_))
 
 
-def listed(db: sqlite3.Connection, webhook: str, limit: int) -> list[Delivery]:
+def listed(db: "sqlite3.Connection", webhook: str, limit: int) -> list[Delivery]:
     """Return the newest deliveries of a webhook, newest first."""
     sql = f"SELECT {_SHOWN} FROM deliveries WHERE webhook = ? ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
     return [Delivery(*row) for row in db.execute(sql, (webhook, limit))]
 
 
-def counts(db: sqlite3.Connection) -> dict[str, dict[str, int]]:
+def counts(db: "sqlite3.Connection") -> dict[str, dict[str, int]]:
     """Return how many deliveries each webhook has, by state."""
     found: dict[str, dict[str, int]] = {}
     for webhook, state, count in db.execute("SELECT webhook, state, count(*) FROM deliveries GROUP BY 1, 2"):
@@ -119,6 +121,6 @@ def counts(db: sqlite3.Connection) -> dict[str, dict[str, int]]:
     return found
 
 
-def forget(db: sqlite3.Connection, before: float) -> None:
+def forget(db: "sqlite3.Connection", before: float) -> None:
     """Remove what was delivered or given up before `before`."""
     db.execute("DELETE FROM deliveries WHERE state != 'waiting' AND ended_at < ?", (before,))

@@ -187,6 +187,12 @@ class CustomModel:
         """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
         return predict_file(lambda batch: self.predict(batch.columns), (), Path(file), Path(out), form)
 
+    def evaluate(self, file: str | Path) -> dict[str, Any]:
+        """Refuse: what such a model predicts, only its own trainer can measure."""
+        from traind.trainer.model.scoring import evaluate_file
+
+        return evaluate_file(self, file)
+
     def export(self, format: str, out: str | Path) -> None:  # noqa: A002 - the public word for it
         """Write it as `onnx` or `safetensors`, compared with the original first. Raises `ExportFailed`."""
         from traind.trainer.model.export import export
