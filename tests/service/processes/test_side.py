@@ -18,7 +18,7 @@ from traind.trainer.contract.errors import SpecError, TrainerError
 
 @pytest.fixture
 async def side(fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     worker = SideWorker(fork_server, tmp_path / "side", width=2)
     await worker.start()
     yield worker
@@ -197,7 +197,7 @@ async def test_a_caller_who_leaves_disturbs_nobody(side: SideWorker, tmp_path: P
 async def test_closing_ends_calls_that_run_and_those_that_wait(
     fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Any
 ) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     side = SideWorker(fork_server, tmp_path / "side")
     await side.start()
     request = _waiting(tmp_path, "closed")
