@@ -27,7 +27,8 @@ def test_scikit_learns_own_checks_pass(estimator, check):
     try:
         check(estimator)
     except SkipTest as skipped:  # scikit-learn's own word where arrays of other libraries are switched off
-        assert "SCIPY_ARRAY_API" in str(skipped)
+        if "SCIPY_ARRAY_API" not in str(skipped):
+            raise
 
 
 @pytest.fixture(scope="module")
