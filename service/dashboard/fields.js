@@ -54,7 +54,7 @@ function shapeOf(schema) {
   return {
     words: options.flatMap((option) => option.enum ?? []),
     isNullable: options.some((option) => option.type === "null"),
-    main: options.find((option) => option.type && option.type !== "null") ?? options[0],
+    main: options.find((option) => option.type && option.type !== "null" && !option.enum) ?? options[0],
   };
 }
 
@@ -75,7 +75,7 @@ function chooseMaker(schema, main, words) {
   if (main?.properties) return groupField;
   if (main?.type === "array") return listField;
   if (main?.type === "object") return jsonField;
-  if (words.length && !main?.type) return choiceField;
+  if (words.length && (!main?.type || main.enum)) return choiceField;
   if (main?.type === "integer" || main?.type === "number") return numberField;
   if (main?.type === "boolean") return flagField;
   return textField;

@@ -57,8 +57,12 @@ def test_the_clients_have_the_services_verbs() -> None:
         mine = public_methods(kind)
         assert set(mine) == set(service)
         for name, signature in service.items():
+            if name == "datasets":  # clients read every page of it
+                continue
             theirs = {name: each for name, each in mine[name].parameters.items() if name not in {"told", "to"}}
-            assert list(theirs) == [each for each in signature.parameters if each != "or_best"], name
+            assert list(theirs) == [each for each in signature.parameters if each not in {"or_best", "size_bytes"}], (
+                name
+            )
 
 
 async def test_a_job_is_submitted_watched_and_predicts(client: Client) -> None:

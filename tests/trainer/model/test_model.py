@@ -213,7 +213,7 @@ def test_requests_answer_plain_values_and_see_a_replaced_file(models, tmp_path):
     path = tmp_path / "model.pt"
     path.write_bytes(models["value"][0].read_bytes())
     first = predict_request({"model_path": str(path), "rows": [ROW]})
-    assert first == {"predictions": load_model(path).predict([ROW]).predictions}
+    assert first == {"job_id": None, "predictions": load_model(path).predict([ROW]).predictions}
     path.write_bytes(models["flag"][0].read_bytes())
     second = predict_request({"model_path": str(path), "columns": {name: [cell] for name, cell in ROW.items()}})
     assert second["predictions"][0] in ("yes", "no")

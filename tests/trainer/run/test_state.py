@@ -52,6 +52,7 @@ SCENARIOS = {  # where each key matters: the spec, and the look at which the run
     "lr_scale": (GOES_BACK, 13),
     "rollbacks": (GOES_BACK, 13),
     "good": (GOES_BACK, 8),
+    "monitor": (STOPS_EARLY | {"monitor": "mae"}, 14),
 }
 
 

@@ -1,5 +1,7 @@
 """Stop keeps the model, pause keeps the place, cancel keeps nothing; and what max_seconds and more epochs do."""
 
+import math
+
 import pytest
 
 from traind.trainer.contract.control import Verb
@@ -117,7 +119,7 @@ def test_time_is_up_over_all_attempts_and_the_model_is_kept(new_job):
 
 
 def test_a_lost_loss_goes_back_twice_then_fails_with_the_last_good_model_kept(new_job):
-    job = new_job(**SMALL | {"model": {"kind": "linear"}, "lr": 100.0, "optimizer": "sgd", "epochs": 40})
+    job = new_job(**SMALL | {"model": {"kind": "mlp", "hidden": [8]}, "lr": 100.0, "optimizer": "sgd", "epochs": 40})
     last = job.attempt()
     assert (last.status, last.error.code) == (Status.FAILED, "diverged")
     back = [log.message for log in job.reported(Log) if "going back" in log.message]
@@ -125,7 +127,7 @@ def test_a_lost_loss_goes_back_twice_then_fails_with_the_last_good_model_kept(ne
     assert "0.1 times" in back[0]
     assert "0.01 times" in back[1]
     assert last.result.best_epoch == best_epoch(job)
-    assert abs(load_model(last.result.model_path).predict([ROW])[0]) < 1e9
+    assert math.isfinite(load_model(last.result.model_path).predict([ROW])[0])
 
 
 def test_a_lost_loss_reaches_no_checkpoint(new_job):
