@@ -19,7 +19,7 @@ def typed(schema: Any) -> Any:
     if made.get("type") == "array" and "items" not in made and "prefixItems" not in made:
         made["items"] = {}
     if isinstance(made.get("default"), dict) and ("anyOf" in made or "oneOf" in made):
-        del made["default"]
+        made["x-default"] = made.pop("default")  # for the page's form
     choices = made.get("enum")
     if isinstance(choices, list) and "type" not in made and (kind := _kind_of(choices)) is not None:
         made["type"] = kind
