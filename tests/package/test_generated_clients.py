@@ -41,7 +41,7 @@ def test_every_call_is_made(generated: str, server: Any) -> None:
     assert wanted - made == set()
 
 
-def test_submit_poll_list_predict_dry_run_and_an_error(generated: str, server: Any) -> None:
+def test_submit_poll_list_dry_run_and_an_error(generated: str, server: Any) -> None:
     models = importlib.import_module(f"{generated}.models")
     with importlib.import_module(generated).Client(base_url=server.url) as client:
         use(generated, client, models)
@@ -60,7 +60,5 @@ def use(generated: str, client: Any, models: Any) -> None:
     while (status := call("jobs", "get_api_train_status", job_id=job_id).status).status != "COMPLETED":
         assert status.status != "FAILED"
     assert job_id in [job.job_id for job in call("jobs", "get_api_train_jobs").jobs]
-    rows = models.PredictRequest.from_dict({"rows": [{"x1": 0.5, "x2": 0.1, "x3": -1.0}]})
-    assert len(call("models", "post_api_models_job_id_predict", job_id=job_id, body=rows).predictions) == 1
     missing = call("jobs", "get_api_train_status", job_id="nobody")
     assert missing.error.code == "job_not_found"
