@@ -25,6 +25,7 @@ from traind.data.table.numbers import (
 if TYPE_CHECKING:
     import polars as pl
 
+_GROUPED = {".": re.compile(r"0{1,3}(?:\.000)+"), ",": re.compile(r"0{1,3}(?:,000)+")}  # shapes of 1.234.567
 _THOUSANDS = {"k": 1e3, "tsd": 1e3, "thousand": 1e3, "lakh": 1e5, "lac": 1e5, "m": 1e6, "mn": 1e6, "mio": 1e6}
 _MAGNITUDES = {**_THOUSANDS, "million": 1e6, "mil": 1e6, "cr": 1e7, "crore": 1e7, "b": 1e9, "bn": 1e9, "mrd": 1e9}
 _MAGNITUDES |= {"billion": 1e9, "t": 1e12, "tn": 1e12, "trillion": 1e12}
@@ -126,7 +127,7 @@ def _marks(shapes: dict[str, int], decimal: str | None, thousands: str | None) -
             most = max(most, len(core)) if core == shape else most
             continue
         mark, other = (".", ",") if core.rfind(".") > core.rfind(",") else (",", ".")
-        is_grouped = re.fullmatch(rf"0{{1,3}}(?:{re.escape(mark)}000)+", core) is not None
+        is_grouped = _GROUPED[mark].fullmatch(core) is not None
         if core.count(mark) > 1 and other not in core:
             votes[other] += n
         elif is_grouped and core == shape and other not in core:

@@ -51,7 +51,7 @@ async def test_a_backup_of_a_running_root_goes_on_elsewhere(tmp_path: Path) -> N
         again = await service.wait(running)
         assert again.weights_digest == undisturbed.weights_digest
         assert again.resumed_from_step
-        assert [one.name for one in await service.datasets()] == ["t"]
+        assert [one.name for one in (await service.datasets()).datasets] == ["t"]
     assert list(check_root(Layout(copy))) == []
     assert not list((root / "artifacts").glob(".tmp-*"))
 

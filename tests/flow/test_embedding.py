@@ -122,7 +122,7 @@ async def test_a_cancelled_watcher_leaves_the_job_alone(tmp_path: Path) -> None:
 
 def test_the_documented_code_runs(tmp_path: Path) -> None:
     code = re.findall(r"^```python\n(.*?)^```", EMBEDDING.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(code) == 2
+    assert len(code) == 3
     for block in code:
         command = [sys.executable, "-c", block]
         done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=110)

@@ -105,7 +105,7 @@ async def test_a_table_as_the_body_is_predicted_into_a_csv_file(call, models):
 
 
 async def test_a_name_moves_only_to_the_better_model_and_keeps_its_history(call, models):
-    path, on = "/api/models/aliases/live", {"dataset": "promote_new", "metric": "rmse"}
+    path, on = "/api/models/aliases/promoted", {"dataset": "promote_new", "metric": "rmse"}
     first = await call("PUT", path, json={"job_id": models["poor"], "if_better": on})
     assert (first.status, first.json["is_moved"]) == (200, True)
     better = (await call("PUT", path, json={"job_id": models["good"], "if_better": on})).json
@@ -122,7 +122,7 @@ async def test_a_name_moves_only_to_the_better_model_and_keeps_its_history(call,
     assert history["history"][1]["comparison"] == better["comparison"]
     too_little = {**on, "by": 1e6}
     with pytest.raises(NotBetter, match="better by 1e"):
-        await call.service.set_alias("live", models["poor"], too_little)
+        await call.service.set_alias("promoted", models["poor"], too_little)
     await call("DELETE", path)
     gone = (await call.get(path)).json["alias"]
     assert (gone["job_id"], gone["history"][-1]["job_id"]) == (None, None)
