@@ -84,7 +84,7 @@ def move_durably(source: Path, target: Path, *, reach: Reach = _reach) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _copy_beside(source, target, reach)
+        copy_whole(source, target, reach=reach)
     reach("fsync", target.parent)
     sync_dir(target.parent)
     with contextlib.suppress(FileNotFoundError):  # after a copy the source is still there
@@ -92,7 +92,8 @@ def move_durably(source: Path, target: Path, *, reach: Reach = _reach) -> None:
         source.unlink()
 
 
-def _copy_beside(source: Path, target: Path, reach: Reach) -> None:
+def copy_whole(source: Path, target: Path, *, reach: Reach = _reach) -> None:
+    """Copy a file over `target`, which is never seen half-written. Raises `OSError`; then `target` is as it was."""
     temporary = _temporary(target)
     try:
         reach("copy", temporary)

@@ -11,7 +11,7 @@ client.health()
 
 # %% A table: a file, bytes, or rows
 houses = Path(__file__).parent.parent / "data/samples/house_prices.csv.gz"
-client.put_dataset("houses", houses, told=lambda sent, size: print(f"{sent} of {size} bytes"))
+client.put_dataset("houses", houses, on_progress=lambda sent, size: print(f"{sent} of {size} bytes"))
 
 # %% Train, and watch
 job = client.submit(dataset="houses", target="price", epochs=3, ignore=["id"])

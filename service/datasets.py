@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,12 @@ from traind.service.processes.side import SideWorker
 from traind.service.record.feed import Feed
 from traind.service.results import Dataset, DatasetPage
 from traind.service.settings import Layout, Settings
+from traind.service.sources import OnProgress, Source
 from traind.service.validation.explain import LISTED, Problem
 from traind.service.validation.memory_budget import Known
 from traind.service.validation.validate import refusal
 from traind.trainer.contract.spec import DatasetFile, Synthetic, TrainSpec
 
-Row = Mapping[str, Any]
-Source = str | os.PathLike[str] | bytes | AsyncIterable[bytes] | AsyncIterable[Row] | Iterable[Row]
 VERSIONS_SHOWN = 100  # of one data set, newest first
 CHUNK_BYTES = 1 << 20
 DESCRIBE_S = 600.0
@@ -62,6 +61,7 @@ class Datasets:
         source: Source,
         format: str | None,  # noqa: A002 - the public word
         size_bytes: int | None,
+        on_progress: OnProgress | None,
     ) -> Dataset:
         """Register a table; raises `InvalidName`, `DatasetTooLarge`, `BadTable`, `DiskLow`, `TooMany`."""
         self._catalog.check_name(name)
@@ -70,8 +70,10 @@ class Datasets:
             checked_hint(format)
         temporary = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
-            with self._expecting(temporary, _size(source, size_bytes)), _full_disk():
-                digest, hint = await self._receive(source, temporary, format)
+            total = _size(source, size_bytes)
+            with self._expecting(temporary, total or 0), _full_disk():
+                heard = on_progress and (lambda received: on_progress(received, total))
+                digest, hint = await self._receive(source, temporary, format, heard)
             request = {"path": os.fspath(temporary), "format": hint}
             summary = await self._side.call("traind.data.describe:describe_request", request, DESCRIBE_S)
             with _full_disk():
@@ -159,7 +161,7 @@ class Datasets:
             checked_hint(format)
         temporary = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
-            with self._expecting(temporary, _size(source, None)), _full_disk():
+            with self._expecting(temporary, _size(source, None) or 0), _full_disk():
                 _, hint = await self._receive(source, temporary, format)
             yield temporary, hint
         finally:
@@ -169,7 +171,13 @@ class Datasets:
         """Return the newest version of a data set; raises `DatasetNotFound`."""
         return await asyncio.to_thread(self._catalog.get, name)
 
-    async def _receive(self, source: Source, target: Path, format: str | None) -> tuple[str, str | None]:  # noqa: A002
+    async def _receive(
+        self,
+        source: Source,
+        target: Path,
+        format: str | None,  # noqa: A002
+        heard: Callable[[int], None] | None = None,
+    ) -> tuple[str, str | None]:
         """Write the source to `target`; return its sha256 and what its format may be."""
         digest = hashlib.sha256()
         size = 0
@@ -184,18 +192,20 @@ class Datasets:
                 self._check_room(len(chunk))
                 digest.update(chunk)
                 await file.write(chunk)
+                if heard is not None:
+                    heard(size)
             await file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
         return digest.hexdigest(), hint
 
 
-def _size(source: Source, said_bytes: int | None) -> int:
-    """Return how large a source is, as far as that is known beforehand."""
+def _size(source: Source, said_bytes: int | None) -> int | None:
+    """Return how large a source is, in bytes; None where nobody knows beforehand."""
     if isinstance(source, bytes):
         return len(source)
     if isinstance(source, str | os.PathLike) and os.path.isfile(source):  # noqa: PTH113 - as it was given
         return os.path.getsize(source)  # noqa: PTH202
-    return said_bytes or 0
+    return said_bytes
 
 
 @contextlib.contextmanager

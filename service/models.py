@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
-from traind.service.datasets import Datasets, Source
-from traind.service.engine.engine import Engine
+from traind.data.files import copy_whole
 from traind.service.errors import AliasNotFound, IdTaken, JobNotFound, ModelNotReady, NotBetter, TooMany
 from traind.service.jobs.job import Job
-from traind.service.processes.side import LOADED_S, SideWorker
+from traind.service.parts import Parts
+from traind.service.processes.side import LOADED_S
 from traind.service.results import Alias, AliasMove, AliasSet, Comparison, IfBetter, Prediction, Score
-from traind.service.settings import Layout, Settings
+from traind.service.sources import Source
 from traind.service.threads import in_thread
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import parse, refusal
@@ -32,18 +32,8 @@ FEW_BYTES = 64 * 1024  # of JSON: such a prediction takes no time, and waits for
 SLOW_S = 600.0  # to export or to look at a whole spec
 
 
-class Models:
+class Models(Parts):
     """What a service does with finished models."""
-
-    settings: Settings
-    layout: Layout
-    engine: Engine
-    side: SideWorker
-    _datasets: Datasets
-
-    def _check_open(self) -> None:
-        """Raise `NotRunning` where the service is not started."""
-        raise NotImplementedError
 
     async def predict(
         self, model: str, rows: Rows | None = None, *, columns: Mapping[str, list[Any]] | None = None
@@ -81,13 +71,17 @@ class Models:
             request["trainer"] = self.settings.all_trainers().get(job.spec.trainer)
         return request
 
-    async def model_path(self, model: str, *, or_best: bool = False) -> Path:
-        """Return the file of a job's (or alias's) model; raises `ModelNotReady`.
+    async def model_path(self, model: str, *, to: str | os.PathLike[str] | None = None) -> Path:
+        """Return the file of a job's (or alias's) finished model, or `to`, where it is copied; `load_model` reads it.
 
-        With `or_best`, the newest checkpoint of a job that has no model yet will do.
+        Raises `ModelNotReady`.
         """
         self._check_open()
-        return self._file_of(await self.engine.job(await self._job_of(model)), or_best=or_best)
+        path = self._file_of(await self.engine.job(await self._job_of(model)), or_best=False)
+        if to is None:
+            return path
+        await in_thread(copy_whole, path, Path(to))
+        return Path(to)
 
     def _file_of(self, job: Job, *, or_best: bool) -> Path:
         made = job.model or (job.checkpoint if or_best else None)
@@ -100,10 +94,17 @@ class Models:
             hint="Wait until it is completed." if job.finished_at is None else None,
         )
 
-    async def export(self, model: str, format: str) -> Path:  # noqa: A002 - the public word for it
-        """Return a verified `onnx` or `safetensors` export of a job's model, made now, in a folder of its own.
+    async def export(
+        self,
+        model: str,
+        format: str,  # noqa: A002 - the public word for it
+        *,
+        to: str | os.PathLike[str] | None = None,
+    ) -> Path:
+        """Make a verified `onnx` or `safetensors` export of a job's model now; return where it lies.
 
-        Move it away or remove the folder; what is left there is gone when the service closes.
+        That is `to`, or else a folder of its own: move it away or remove the folder; what is left there is gone when
+        the service closes.
         """
         path = await self.model_path(model)
         out_dir = await asyncio.to_thread(tempfile.mkdtemp, "", "export-", self.layout.side_dir)
@@ -113,7 +114,14 @@ class Models:
         except BaseException:
             await in_thread(shutil.rmtree, out_dir, True)
             raise
-        return Path(answer["path"])
+        made = Path(answer["path"])
+        if to is None:
+            return made
+        try:
+            await in_thread(self.layout.disk.move, made, Path(to))
+        finally:
+            await in_thread(shutil.rmtree, out_dir, True)
+        return Path(to)
 
     async def evaluate(
         self,

@@ -5,11 +5,10 @@ CLI's `train` and embedding programs all call this, and nothing below it. No HTT
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -17,21 +16,23 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import msgspec
 
 from traind.service.curves import curve
-from traind.service.datasets import Datasets, Source
+from traind.service.datasets import Datasets
 from traind.service.engine.edits import Edit
 from traind.service.engine.engine import Engine
 from traind.service.errors import EngineFailed, InvalidSpec, NotRunning
 from traind.service.executor.choice import executor_of
-from traind.service.jobs.job import ACTIVE, Job
+from traind.service.jobs.job import Job
 from traind.service.jobs.lineage import inherit
 from traind.service.jobs.listing import Filters, Listing
 from traind.service.logs import read_logs
 from traind.service.models import QUICK_S, SLOW_S, Models
+from traind.service.overview import Overview
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.side import SideWorker
-from traind.service.results import Dataset, DatasetPage, EventPage, Figures, JobPage
+from traind.service.results import EventPage, JobPage
 from traind.service.root_lock import RootLock
 from traind.service.settings import PRIVATE_UMASK, Layout, Settings, cache_dir
+from traind.service.tables import Tables
 from traind.service.threads import in_thread
 from traind.service.trainers import check_libraries, check_trainers, references
 from traind.service.validation.explain import Problem
@@ -51,27 +52,28 @@ if TYPE_CHECKING:  # without the HTTP adapter the service loads no aiohttp
 LOG = logging.getLogger(__name__)
 
 
-class TrainingService(Models):
+class TrainingService(Models, Tables, Overview):
     """One root: its jobs, data sets and models.
 
     Keyword arguments are the fields of `Settings`. `async with` starts and closes it; a root can be open in one
-    service at a time (`RootBusy`).
+    service at a time (`RootBusy`). Services of one process may share a `fork_server`, which has torch loaded once for
+    all; whoever made it stops it.
     """
 
-    def __init__(self, root: str | os.PathLike[str] = ".", **settings: Any) -> None:
+    def __init__(
+        self, root: str | os.PathLike[str] = ".", *, fork_server: ForkServer | None = None, **settings: Any
+    ) -> None:
         if "trainers" in settings:
             settings["trainers"] = references(settings["trainers"])
         self.settings = Settings.check(root=root, **settings)
         self.layout = Layout(self.settings.root)
-        self._server = ForkServer(umask=PRIVATE_UMASK if self.settings.private_root else -1)
+        self._has_server = fork_server is None  # of its own
+        self._server = fork_server or ForkServer(umask=PRIVATE_UMASK if self.settings.private_root else -1)
         self.engine = Engine(self.settings, self.layout, executor_of(self.settings, self.layout.root, self._server))
         self.webhooks = Webhooks(load_targets(self.settings.webhooks))
         self.engine.outbox = self.webhooks.entries
-        self.side: SideWorker
-        self._datasets: Datasets
         self._opened_parts: AsyncExitStack | None = None
         self.started_at = 0.0  # seconds since 1970
-        self._opened = 0.0  # by the monotonic clock
 
     @property
     def is_open(self) -> bool:
@@ -92,7 +94,8 @@ class TrainingService(Models):
         async with AsyncExitStack() as opened:
             lock = await in_thread(RootLock.take, self.layout.lock_path)
             opened.callback(lock.release)
-            opened.push_async_callback(in_thread, self._server.stop)
+            if self._has_server:
+                opened.push_async_callback(in_thread, self._server.stop)
             await in_thread(self._server.start)
             self.side = SideWorker(self._server, self.layout.side_dir, memory_bytes=self.settings.worker_limit_bytes)
             opened.push_async_callback(self.side.close)
@@ -260,44 +263,6 @@ class TrainingService(Models):
         self._check_open()
         return await curve(self.engine, job_id, points)
 
-    async def put_dataset(
-        self,
-        name: str,
-        source: Source,
-        format: str | None = None,  # noqa: A002 - the public word for it
-        *,
-        size_bytes: int | None = None,
-    ) -> Dataset:
-        """Register a table under a name: a path, bytes, an async iterator of bytes, or rows (mappings).
-
-        Putting it again makes a new version. `size_bytes` is the size of a stream where it is known: one that does
-        not fit on the disk is refused before it begins. Raises `InvalidName`, `DatasetTooLarge`, `DiskLow`,
-        `TooMany`, `BadTable` naming the cells.
-        """
-        self._check_open()
-        return await self._datasets.put(name, source, format, size_bytes)
-
-    async def datasets(self, limit: int = 1_000, after: str | None = None) -> DatasetPage:
-        """Return data sets by name, in short: what is known of their columns is in `dataset`."""
-        self._check_open()
-        return await self._datasets.list(limit, after)
-
-    async def dataset(self, name: str) -> Dataset:
-        """Return a data set with its schema and warnings; raises `DatasetNotFound`."""
-        self._check_open()
-        return await self._datasets.get(name)
-
-    async def preview(self, name: str, rows: int = 20) -> dict[str, Any]:
-        """Return the first rows of a data set; raises `DatasetNotFound`."""
-        self._check_open()
-        return await self._datasets.preview(name, rows)
-
-    async def delete_dataset(self, name: str) -> None:
-        """Remove a data set; raises `DatasetNotFound`, and `DatasetInUse` while an unfinished job uses it."""
-        self._check_open()
-        jobs = self.engine.journal.live.values()
-        await self._datasets.delete(name, {job.dataset.digest for job in jobs if job.dataset is not None})
-
     async def webhook_list(self) -> list[dict[str, Any]]:
         """Return every webhook that the operator has named, without its secret, and how its deliveries stand."""
         self._check_open()
@@ -312,47 +277,6 @@ class TrainingService(Models):
         """Have a test message delivered to a webhook; return its webhook-id. Raises `WebhookNotFound`."""
         self._check_open()
         return await self.webhooks.test(name)
-
-    def health(self) -> dict[str, Any]:
-        """Return slots busy and total, queue length, uptime and what is wrong now."""
-        self._check_open()
-        attempts, executor = self.engine.attempts, self.engine.executor
-        problems = [*self.engine.problems.all()]
-        if executor.problem is not None:
-            is_long = "\n" in executor.problem  # what a process wrote, which is in the log
-            problems.append("No worker can be started; the log says why." if is_long else executor.problem)
-        with contextlib.suppress(OSError):  # which the watchdog sees too, and shows
-            if (free := self.layout.free_bytes()) < self.settings.disk_floor_bytes:
-                problems.append(f"{free // 2**20} MiB of disk space are free: jobs pause, and uploads are refused.")
-        return {
-            "slots": {"busy": executor.busy, "total": executor.total},
-            "queued": len(attempts.queue()),
-            "watchers": self.engine.feed.count(),
-            "uptime_s": round(time.monotonic() - self._opened, 3),
-            "is_ready": not problems and (executor.is_ready or executor.busy > 0),
-            "problems": problems,
-            "cluster": executor.cluster,
-        }
-
-    @property
-    def observers(self) -> list[Callable[[Job, AnyEvent], None]]:
-        """Functions that are called with each committed event and the job after it."""
-        return self.engine.journal.observers
-
-    def active(self) -> list[Job]:
-        """Return the jobs that a worker has."""
-        return [job for job in self.engine.journal.live.values() if job.status in ACTIVE]
-
-    def queue(self) -> dict[str, Any]:
-        """Return who waits and how many slots are busy, as those who watch all jobs are told it."""
-        return self.engine.queue_notice()
-
-    async def figures(self) -> Figures:
-        """Return what is counted beside `health`, for `/metrics`."""
-        feed = self.engine.feed
-        running = sum(job.samples_per_s or 0.0 for job in self.active() if job.status is Status.RUNNING)
-        jobs = await self.engine.journal.store.counts()
-        return Figures(jobs, running, feed.thinned, feed.dropped, dict(self.engine.executor.lost))
 
     def web_app(
         self,

@@ -9,9 +9,14 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from traind.service.processes.fork_server import ForkServer
+from traind.service.service import TrainingService
+from traind.service.settings import PRIVATE_UMASK
 
 GONE_S = 15.0  # for the processes of a server that has ended; the promise is 5 s, the machine may be busy
 
@@ -51,6 +56,21 @@ def repository() -> Path:
 def houses(repository: Path) -> Path:
     """Real sales with a `price` column: the data set that ships."""
     return repository / "data/samples/house_prices.csv.gz"
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """One fork server for all tests of a process: torch is loaded once."""
+    server = ForkServer(umask=PRIVATE_UMASK)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def open_root(fork_server: ForkServer) -> Callable[..., TrainingService]:
+    """Make services whose processes come from the one fork server: `async with open_root(root, slots=1)`."""
+    return partial(TrainingService, fork_server=fork_server)
 
 
 @pytest.fixture

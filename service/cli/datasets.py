@@ -1,7 +1,7 @@
 """Commands about the data sets of a running server."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ from traind.service.cli.entry import about
 from traind.service.cli.flags import Json, Remote
 from traind.service.client.transfers import format_of
 from traind.service.plain_text import plain
+from traind.service.sources import OnProgress
 
 ANYWHERE = Remote()
-OnProgress = Callable[[int, int | None], None]
 Option = Annotated[str | None, Parameter(show_default=False)]
 Name = Annotated[str, Parameter(help="the data set's name")]
 
@@ -56,7 +56,12 @@ def list_all(*, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
     """List the registered data sets."""
     from traind.service.cli.show import print_json, print_table
 
-    found = remote.client().datasets()
+    client = remote.client()
+    page = client.datasets()
+    found = page.datasets
+    while page.next is not None:
+        page = client.datasets(after=page.next)
+        found += page.datasets
     if as_json:
         print_json(found)
         return
@@ -79,8 +84,8 @@ def put(
     """Register a file; a name that is taken gets a new version."""
     from traind.service.cli.show import print_json
 
-    with about(file), upload_shown(file.name) as told:
-        dataset = remote.client().put_dataset(name, file, read.told(format, file), told=told)
+    with about(file), upload_shown(file.name) as on_progress:
+        dataset = remote.client().put_dataset(name, file, read.told(format, file), on_progress=on_progress)
     if as_json:
         print_json(dataset)
     else:
@@ -163,7 +168,7 @@ def size_told(size_bytes: float) -> str:
 
 @contextmanager
 def upload_shown(name: str) -> Iterator[OnProgress | None]:
-    """Show an upload as a bar, in a terminal; yields what to tell it."""
+    """Show an upload as a bar, in a terminal; yields its `on_progress`."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -12,10 +12,21 @@ from traind.service.client.calls import Rows
 from traind.service.client.connection import Connection
 from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
 from traind.service.client.errors import Away
-from traind.service.client.transfers import OnProgress, Source, upload_of
+from traind.service.client.transfers import upload_of
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
-from traind.service.results import Alias, AliasSet, Dataset, EventPage, IfBetter, JobPage, Prediction, Score
+from traind.service.results import (
+    Alias,
+    AliasSet,
+    Dataset,
+    DatasetPage,
+    EventPage,
+    IfBetter,
+    JobPage,
+    Prediction,
+    Score,
+)
+from traind.service.sources import OnProgress, Source
 from traind.service.webhooks.outbox import Delivery
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
@@ -158,23 +169,20 @@ class Client:
         source: Source,
         format: str | None = None,  # noqa: A002
         *,
-        told: OnProgress | None = None,
+        size_bytes: int | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Dataset:
         """Register a data set from a path, bytes, rows, or an async iterator of bytes or rows.
 
-        `told(sent_bytes, size_bytes)` is called as the upload goes on. Putting a name again makes a new version.
+        `size_bytes` is the size of a stream of bytes, where it is known. `on_progress(sent_bytes, size_bytes)` is
+        called as the upload goes on. Putting a name again makes a new version.
         """
-        upload = upload_of(source, format)
-        return await self._connection.upload(calls.put_dataset(name, upload.format), upload, told)
+        upload = upload_of(source, format, size_bytes)
+        return await self._connection.upload(calls.put_dataset(name, upload.format), upload, on_progress)
 
-    async def datasets(self) -> list[Dataset]:
-        """Return every registered data set, in short: `dataset` tells what is known of its columns."""
-        page = await self._connection.send(calls.datasets(None))
-        found = page.datasets
-        while page.next is not None:
-            page = await self._connection.send(calls.datasets(page.next))
-            found += page.datasets
-        return found
+    async def datasets(self, limit: int = 1_000, after: str | None = None) -> DatasetPage:
+        """Return a page of data sets by name, in short: what is known of their columns is in `dataset`."""
+        return await self._connection.send(calls.datasets(limit, after))
 
     async def dataset(self, name: str) -> Dataset:
         """Return one data set."""

@@ -196,9 +196,9 @@ def put_dataset(name: str, kind: str | None) -> Call[Dataset]:
     return Call("PUT", f"/api/datasets/{_quoted(name)}", _dataset, query=query)
 
 
-def datasets(after: str | None) -> Call[DatasetPage]:
+def datasets(limit: int, after: str | None) -> Call[DatasetPage]:
     """Ask for a page of the registered data sets."""
-    query: dict[str, object] = {} if after is None else {"after": after}
+    query: dict[str, object] = {"limit": limit} | ({} if after is None else {"after": after})
     return Call("GET", "/api/datasets", lambda body: _decode(body, DatasetPage), query=query)
 
 

@@ -12,8 +12,9 @@ from yarl import URL
 from traind.service.client.calls import Call
 from traind.service.client.errors import Away, is_away, refusal
 from traind.service.client.patience import Patience
-from traind.service.client.transfers import CHUNK_BYTES, OnProgress, Upload, partial_path
+from traind.service.client.transfers import CHUNK_BYTES, Upload, partial_path
 from traind.service.errors import JobNotFound, NotRunning
+from traind.service.sources import OnProgress
 
 T = TypeVar("T")
 
@@ -60,11 +61,11 @@ class Connection:
                     return call.read(b"{}")
                 raise
 
-    async def upload(self, call: Call[T], upload: Upload, told: OnProgress | None) -> T:
-        """Send one request with a body that streams, telling how far it is."""
+    async def upload(self, call: Call[T], upload: Upload, on_progress: OnProgress | None) -> T:
+        """Send one request with a body that streams; `on_progress` hears how far it is."""
         absence = self.patience.begin()
         while True:
-            body = _Body(upload, told)
+            body = _Body(upload, on_progress)
             try:
                 async with self.response(call, body.chunks(), size_bytes=upload.size_bytes) as response:
                     answer = await response.read()
@@ -138,9 +139,9 @@ class Connection:
 class _Body:
     """One try of an upload. `error` is what the source raised: aiohttp would show it as a lost connection."""
 
-    def __init__(self, upload: Upload, told: OnProgress | None) -> None:
+    def __init__(self, upload: Upload, on_progress: OnProgress | None) -> None:
         self._upload = upload
-        self._told = told
+        self._on_progress = on_progress
         self.error: Exception | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -150,8 +151,8 @@ class _Body:
             async for chunk in self._upload.chunks():
                 yield chunk
                 sent += len(chunk)
-                if self._told is not None:
-                    self._told(sent, self._upload.size_bytes)
+                if self._on_progress is not None:
+                    self._on_progress(sent, self._upload.size_bytes)
         except Exception as error:
             self.error = error
             raise

@@ -11,10 +11,20 @@ from typing import Any, Final, TypeVar, Unpack
 
 from traind.service.client.asynchronous import Client
 from traind.service.client.calls import Rows
-from traind.service.client.transfers import OnProgress, Row
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
-from traind.service.results import Alias, AliasSet, Dataset, EventPage, IfBetter, JobPage, Prediction, Score
+from traind.service.results import (
+    Alias,
+    AliasSet,
+    Dataset,
+    DatasetPage,
+    EventPage,
+    IfBetter,
+    JobPage,
+    Prediction,
+    Score,
+)
+from traind.service.sources import OnProgress, Row
 from traind.service.webhooks.outbox import Delivery
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
@@ -178,16 +188,18 @@ class SyncClient:
         source: str | os.PathLike[str] | bytes | Iterable[Row],
         format: str | None = None,  # noqa: A002
         *,
-        told: OnProgress | None = None,
+        size_bytes: int | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Dataset:
-        """Register a data set from a path, bytes or rows; `told(sent_bytes, size_bytes)` follows the upload."""
+        """Register a data set from a path, bytes or rows; arguments as those of `Client.put_dataset`."""
         if isinstance(source, AsyncIterable):
             raise TypeError("An asynchronous source needs `Client`; `SyncClient` takes a path, bytes or rows.")
-        return self._wait(self._opened().put_dataset(name, source, format, told=told))
+        putting = self._opened().put_dataset(name, source, format, size_bytes=size_bytes, on_progress=on_progress)
+        return self._wait(putting)
 
-    def datasets(self) -> list[Dataset]:
-        """Return every registered data set, in short: `dataset` tells what is known of its columns."""
-        return self._wait(self._opened().datasets())
+    def datasets(self, limit: int = 1_000, after: str | None = None) -> DatasetPage:
+        """Return a page of data sets by name, in short: what is known of their columns is in `dataset`."""
+        return self._wait(self._opened().datasets(limit, after))
 
     def dataset(self, name: str) -> Dataset:
         """Return one data set."""

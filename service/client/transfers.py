@@ -6,18 +6,14 @@ import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from traind.data.files import TEMPORARY_PREFIX
 from traind.data.reading.formats import FORMATS
+from traind.service.sources import Row, Source
 
 CHUNK_BYTES = 1024 * 1024
-
-Row = Mapping[str, Any]
-Source = str | os.PathLike[str] | bytes | Iterable[Row] | AsyncIterable[bytes] | AsyncIterable[Row]
-OnProgress = Callable[[int, int | None], None]  # bytes moved so far, and of how many where that is known
 
 _encoder = msgspec.json.Encoder(decimal_format="number")  # a database's decimals are numbers
 
@@ -43,8 +39,11 @@ class Upload:
                 yield chunk
 
 
-def upload_of(source: Source, kind: str | None) -> Upload:
-    """Return how a source is sent. Raises `TypeError` for what is none, `OSError` for a file that is not there."""
+def upload_of(source: Source, kind: str | None, size_bytes: int | None = None) -> Upload:
+    """Return how a source is sent; `size_bytes` is that of a stream, where it is known.
+
+    Raises `TypeError` for what is none, `OSError` for a file that is not there.
+    """
     if isinstance(source, bytes | bytearray | memoryview):
         content = bytes(source)
         return Upload(lambda: iter((content,)), None, len(content), kind, is_repeatable=True)
@@ -53,7 +52,7 @@ def upload_of(source: Source, kind: str | None) -> Upload:
         size_bytes = path.stat().st_size
         return Upload(lambda: _file_chunks(path), None, size_bytes, kind or format_of(path), is_repeatable=True)
     if isinstance(source, AsyncIterable):
-        return Upload(None, source, None, kind, is_repeatable=False)
+        return Upload(None, source, size_bytes, kind, is_repeatable=False)
     if isinstance(source, Iterable):
         rows: Iterable[Row] = source
         return Upload(lambda: _row_chunks(rows), None, None, "jsonl", is_repeatable=isinstance(rows, list | tuple))

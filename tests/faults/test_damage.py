@@ -1,7 +1,8 @@
 """Damaged, foreign and missing files of every kind: a clear word, the rest untouched, the same model if it can be.
 
-One root is made, with a victim for every kind of file and every way to damage it. Each case damages a copy of it in
-all of these ways at once, starts a service on it, and looks at every victim.
+A root is made with a victim for each kind of file, damaged in a way that goes round; the long run has one for every
+kind and every way. Each case damages a copy of it in all of these ways at once, starts a service on it, and looks at
+every victim.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -74,37 +75,45 @@ DATASET: dict[str, Callable[[Path, str], Path]] = {
 }
 
 
+KINDS = (
+    [("done", kind) for kind in FINISHED]
+    + [("paused", kind) for kind in PAUSED]
+    + [("set", kind) for kind in DATASET]
+)
+EACH = [(prefix, kind, WAYS[place % len(WAYS)]) for place, (prefix, kind) in enumerate(KINDS)]
+ALL = [(prefix, kind, way) for prefix, kind in KINDS for way in WAYS]
+Open = Callable[..., TrainingService]
+
+
 @dataclass(frozen=True)
 class Whole:
-    """The root as it was, and the digests that its jobs must have."""
+    """The root as it was, what is to be damaged in it, and the digests that its jobs must have."""
 
     root: Path
-    digests: dict[str, str]
+    chosen: list[tuple[str, str, Callable[..., None]]]
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def victims(self, prefix: str) -> list[tuple[str, str, Callable[..., None]]]:
+        """Return name, kind of file and way of damage for each that is `done`, `paused` or a data `set`."""
+        return [(f"{prefix}-{kind}-{way.__name__}", kind, way) for of, kind, way in self.chosen if of == prefix]
 
 
-def victims(kinds: dict[str, Any], prefix: str) -> list[tuple[str, str, Callable[..., None]]]:
-    """Return name, kind of file and way of damage for each."""
-    return [(f"{prefix}-{kind}-{way.__name__}", kind, way) for kind in kinds for way in WAYS]
-
-
-async def made(root: Path) -> Whole:
+async def made(service: TrainingService, whole: Whole) -> Whole:
     """Make the root: finished jobs, paused ones, data sets, and undisturbed runs to compare with."""
-    async with TrainingService(root=root, **OPTIONS) as service:
+    async with service:
         await service.put_dataset("houses", ROWS)
-        for name, _, _ in victims(DATASET, "set"):
+        for name, _, _ in whole.victims("set"):
             await service.put_dataset(name, [*ROWS, {"rooms": len(name), "age": sum(map(ord, name)), "price": 1.0}])
-        wanted = {
-            name: SPEC | {"synthetic": {"rows": 1_000, "columns": 3}} for name, _, _ in victims(FINISHED, "done")
-        }
-        wanted |= {name: SPEC | {"dataset": name} for name, _, _ in victims(DATASET, "set")}
+        wanted = {name: SPEC | {"synthetic": {"rows": 1_000, "columns": 3}} for name, _, _ in whole.victims("done")}
+        wanted |= {name: SPEC | {"dataset": name} for name, _, _ in whole.victims("set")}
         wanted["whole"] = SPEC | {"dataset": "houses", "epochs": 20}
         for job_id, spec in wanted.items():
             await service.submit(spec, job_id=job_id)
-        for job_id, _, _ in victims(PAUSED, "paused"):
+        for job_id, _, _ in whole.victims("paused"):
             await paused_in_training(service, job_id)
-        digests = {job_id: (await service.wait(job_id)).weights_digest or "" for job_id in wanted}
-        assert all(digests.values())
-    return Whole(root, digests)
+        whole.digests.update({job_id: (await service.wait(job_id)).weights_digest or "" for job_id in wanted})
+        assert all(whole.digests.values())
+    return whole
 
 
 async def paused_in_training(service: TrainingService, job_id: str) -> None:
@@ -119,16 +128,24 @@ async def paused_in_training(service: TrainingService, job_id: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def whole(tmp_path_factory: pytest.TempPathFactory, open_root: Open) -> Whole:
     """A root with something of everything."""
-    return asyncio.run(made(tmp_path_factory.mktemp("whole") / "root"))
+    root = tmp_path_factory.mktemp("whole") / "root"
+    return asyncio.run(made(open_root(root, **OPTIONS), Whole(root, EACH)))
 
 
-def damaged(root: Path, case: Case) -> None:
+@pytest.fixture(scope="module")
+def whole_in_all_ways(tmp_path_factory: pytest.TempPathFactory, open_root: Open) -> Whole:
+    """A root with something of everything, for each way to damage it."""
+    root = tmp_path_factory.mktemp("whole") / "root"
+    return asyncio.run(made(open_root(root, **OPTIONS), Whole(root, ALL)))
+
+
+def damaged(root: Path, whole: Whole, case: Case) -> None:
     """Damage one file of every victim."""
     chance = random.Random(case.seed)
     for kinds, prefix in ((FINISHED, "done"), (PAUSED, "paused"), (DATASET, "set")):
-        for name, kind, way in victims(kinds, prefix):
+        for name, kind, way in whole.victims(prefix):
             way(kinds[kind](root, name), chance)
             case.asked += 1
     with sqlite3.connect(root / "artifacts/traind.db") as database:  # rows inside whole pages
@@ -140,11 +157,11 @@ def damaged(root: Path, case: Case) -> None:
     database.close()
 
 
-async def judged(root: Path, whole: Whole) -> None:
+async def judged(service: TrainingService, whole: Whole) -> None:
     """Start a service on the damaged root: what is not damaged is as it was, what is has a clear word."""
-    async with TrainingService(root=root, **OPTIONS) as service:
+    async with service:
         jobs = {job.job_id: job for job in (await service.jobs(limit=500)).jobs}
-        assert set(jobs) == {*whole.digests, *(name for name, _, _ in victims(PAUSED, "paused"))}
+        assert set(jobs) == {*whole.digests, *(name for name, _, _ in whole.victims("paused"))}
         for job_id, digest in whole.digests.items():
             assert (jobs[job_id].status, jobs[job_id].weights_digest) == ("COMPLETED", digest)
         events = [msgspec.json.decode(event) for event in (await service.engine.events("whole")).events]
@@ -154,14 +171,14 @@ async def judged(root: Path, whole: Whole) -> None:
         await paused_go_on(service, whole)
         await datasets_are_refused_or_right(service, whole)
     for name, job in jobs.items():  # a damaged status file is written anew
-        kept = msgspec.json.decode((root / f"artifacts/jobs/{name}.json").read_bytes(), type=Job)
+        kept = msgspec.json.decode((service.layout.jobs_dir / f"{name}.json").read_bytes(), type=Job)
         assert kept.weights_digest == (job.weights_digest or whole.digests["whole"])
 
 
 async def finished_are_whole(service: TrainingService, whole: Whole) -> None:
     """A finished job predicts; where its model is damaged that is said, and `resume` makes it again."""
     row = {"x1": 1.0, "x2": 0.0, "x3": 0.0}
-    for name, kind, _ in victims(FINISHED, "done"):
+    for name, kind, _ in whole.victims("done"):
         if kind == "model":
             with pytest.raises((ModelDamaged, ModelNotReady)):
                 await service.predict(name, [row])
@@ -174,7 +191,7 @@ async def finished_are_whole(service: TrainingService, whole: Whole) -> None:
 
 
 async def paused_go_on(service: TrainingService, whole: Whole) -> None:
-    names = [name for name, _, _ in victims(PAUSED, "paused")]
+    names = [name for name, _, _ in whole.victims("paused")]
     for name in names:
         await service.resume(name)
     for name in names:
@@ -184,7 +201,7 @@ async def paused_go_on(service: TrainingService, whole: Whole) -> None:
 
 async def datasets_are_refused_or_right(service: TrainingService, whole: Whole) -> None:
     """A job on a damaged data set is refused, fails with a code, or makes the model that it always made."""
-    for name, kind, _ in victims(DATASET, "set"):
+    for name, kind, _ in whole.victims("set"):
         try:
             await service.submit(SPEC | {"dataset": name}, job_id=f"again-{name}")
         except DatasetNotFound:
@@ -197,30 +214,30 @@ async def datasets_are_refused_or_right(service: TrainingService, whole: Whole) 
             assert (job.status, job.weights_digest) == ("COMPLETED", whole.digests[name]), (name, job.error)
 
 
-def everything_damaged(case: Case, whole: Whole, copy: Path) -> None:
-    shutil.copytree(whole.root, copy)
-    damaged(copy, case)
+def everything_damaged(case: Case, whole: Whole, copy: TrainingService) -> None:
+    shutil.copytree(whole.root, copy.layout.root)
+    damaged(copy.layout.root, whole, case)
     asyncio.run(judged(copy, whole))
-    shutil.rmtree(copy)
+    shutil.rmtree(copy.layout.root)
 
 
 @pytest.mark.timeout(120)
-def test_damaged_files_cost_no_others(whole: Whole, tmp_path: Path, tally: Tally) -> None:
+def test_damaged_files_cost_no_others(whole: Whole, tmp_path: Path, open_root: Open, tally: Tally) -> None:
     with tally.case("damaged file", 1) as case:
-        everything_damaged(case, whole, tmp_path / "copy")
+        everything_damaged(case, whole, open_root(tmp_path / "copy", **OPTIONS))
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(1_800)
-def test_three_hundred_damaged_files(whole: Whole, tmp_path: Path, tally: Tally) -> None:
+def test_three_hundred_damaged_files(whole_in_all_ways: Whole, tmp_path: Path, open_root: Open, tally: Tally) -> None:
     for seed in seeds(range(2, 8)):
         with tally.case("damaged file", seed) as case:
-            everything_damaged(case, whole, tmp_path / str(seed))
+            everything_damaged(case, whole_in_all_ways, open_root(tmp_path / str(seed), **OPTIONS))
 
 
-async def judged_without_database(root: Path, whole: Whole, caplog: pytest.LogCaptureFixture) -> None:
+async def judged_without_database(service: TrainingService, whole: Whole, caplog: pytest.LogCaptureFixture) -> None:
     """Start a service on the root whose database is damaged: jobs, states, digests are there, the paused go on."""
-    async with TrainingService(root=root, **OPTIONS) as service:
+    async with service:
         if service.engine.journal.store.is_new:
             assert "no whole database" in caplog.text
         jobs = {job.job_id: job for job in (await service.jobs(limit=500)).jobs}
@@ -231,30 +248,40 @@ async def judged_without_database(root: Path, whole: Whole, caplog: pytest.LogCa
 
 
 def database_damaged(
-    case: Case, whole: Whole, copy: Path, way: Callable[..., None], log: pytest.LogCaptureFixture
+    case: Case, whole: Whole, copy: TrainingService, way: Callable[..., None], log: pytest.LogCaptureFixture
 ) -> None:
-    shutil.copytree(whole.root, copy)
-    way(copy / "artifacts/traind.db", random.Random(case.seed))
+    shutil.copytree(whole.root, copy.layout.root)
+    way(copy.layout.database_path, random.Random(case.seed))
     case.asked = 1
     asyncio.run(judged_without_database(copy, whole, log))
-    shutil.rmtree(copy)
+    shutil.rmtree(copy.layout.root)
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("way", [truncated, emptied, flipped, absent])
 def test_a_damaged_database_costs_no_job(
-    whole: Whole, tmp_path: Path, caplog: pytest.LogCaptureFixture, tally: Tally, way: Callable[..., None]
+    whole: Whole,
+    tmp_path: Path,
+    open_root: Open,
+    caplog: pytest.LogCaptureFixture,
+    tally: Tally,
+    way: Callable[..., None],
 ) -> None:
     with tally.case("damaged database", 1) as case:
-        database_damaged(case, whole, tmp_path / "copy", way, caplog)
+        database_damaged(case, whole, open_root(tmp_path / "copy", **OPTIONS), way, caplog)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("way", [truncated, flipped, foreign, oversized])
 def test_forty_damaged_databases(
-    whole: Whole, tmp_path: Path, caplog: pytest.LogCaptureFixture, tally: Tally, way: Callable[..., None]
+    whole: Whole,
+    tmp_path: Path,
+    open_root: Open,
+    caplog: pytest.LogCaptureFixture,
+    tally: Tally,
+    way: Callable[..., None],
 ) -> None:
     for seed in seeds(range(2, 12)):
         with tally.case("damaged database", seed) as case:
-            database_damaged(case, whole, tmp_path / f"{seed}", way, caplog)
+            database_damaged(case, whole, open_root(tmp_path / f"{seed}", **OPTIONS), way, caplog)

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,9 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def original(tmp_path_factory: pytest.TempPathFactory, open_root: Callable[..., TrainingService]) -> Made:
     """The root that each test gets a copy of."""
-    return asyncio.run(made(tmp_path_factory.mktemp("made") / "root"))
+    return asyncio.run(made(open_root(tmp_path_factory.mktemp("made") / "root", slots=1)))
 
 
 @pytest.fixture
@@ -40,8 +41,8 @@ def copy(original: Made, tmp_path: Path) -> Made:
     return Made(shutil.copytree(original.root, tmp_path / "root"), original.digest)
 
 
-async def made(root: Path) -> Made:
-    async with TrainingService(root=root, slots=1) as service:
+async def made(service: TrainingService) -> Made:
+    async with service:
         for job_id, spec in (("done", SPEC), ("whole", LONG), ("paused", LONG)):
             await service.submit(spec, job_id=job_id)
         await service.wait("done")
@@ -52,7 +53,7 @@ async def made(root: Path) -> Made:
         async for event in service.watch("paused"):
             if getattr(event, "status", None) == "PAUSED":
                 break
-    return Made(root, digest)
+    return Made(service.layout.root, digest)
 
 
 async def trained_to(service: TrainingService, job_id: str, epoch: int) -> int:
@@ -65,7 +66,7 @@ async def trained_to(service: TrainingService, job_id: str, epoch: int) -> int:
 
 @pytest.mark.timeout(120)
 async def test_damage_in_a_large_database_costs_no_job(
-    copy: Made, caplog: pytest.LogCaptureFixture, tally: Tally
+    copy: Made, caplog: pytest.LogCaptureFixture, tally: Tally, open_root: Callable[..., TrainingService]
 ) -> None:
     grow(copy.root / "artifacts/traind.db", "done")
     break_events(copy.root / "artifacts/traind.db", at_root=True)
@@ -75,7 +76,7 @@ async def test_damage_in_a_large_database_costs_no_job(
     (jobs_dir / "whole.json").write_bytes(msgspec.json.encode(stale))  # as if killed before it was written
     with tally.case("damaged database", 1) as case:
         case.asked = 1
-        async with TrainingService(root=copy.root, slots=1) as service:
+        async with open_root(root=copy.root, slots=1) as service:
             assert not service.engine.journal.store.is_checked
             while not service.engine.journal.store.is_new:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
@@ -93,10 +94,12 @@ async def test_damage_in_a_large_database_costs_no_job(
 
 
 @pytest.mark.timeout(120)
-async def test_a_job_goes_on_while_the_database_is_rebuilt(copy: Made, tally: Tally) -> None:
+async def test_a_job_goes_on_while_the_database_is_rebuilt(
+    copy: Made, tally: Tally, open_root: Callable[..., TrainingService]
+) -> None:
     with tally.case("damaged database", 2) as case:
         case.asked = 1
-        async with TrainingService(root=copy.root, slots=1) as service:
+        async with open_root(root=copy.root, slots=1) as service:
             await service.resume("paused")
             seq = await trained_to(service, "paused", 5)
             assert await rebuild(service.engine.journal, "as if it were damaged") == []
@@ -110,8 +113,10 @@ async def test_a_job_goes_on_while_the_database_is_rebuilt(copy: Made, tally: Ta
 
 
 @pytest.mark.timeout(120)
-async def test_who_comes_while_the_database_is_rebuilt_is_told_the_rest(copy: Made) -> None:
-    async with TrainingService(root=copy.root, slots=1) as service:
+async def test_who_comes_while_the_database_is_rebuilt_is_told_the_rest(
+    copy: Made, open_root: Callable[..., TrainingService]
+) -> None:
+    async with open_root(root=copy.root, slots=1) as service:
         await service.resume("paused")
         await trained_to(service, "paused", 5)
         rebuilding = asyncio.create_task(rebuild(service.engine.journal, "as if it were damaged"))
@@ -131,7 +136,9 @@ async def told(service: TrainingService, job_id: str) -> list[int]:
 
 
 @pytest.mark.timeout(120)
-async def test_a_job_that_is_lost_keeps_no_other_from_being_mended(copy: Made) -> None:
+async def test_a_job_that_is_lost_keeps_no_other_from_being_mended(
+    copy: Made, open_root: Callable[..., TrainingService]
+) -> None:
     for job_id in ("done", "whole"):
         (copy.root / f"artifacts/jobs/{job_id}.json").write_bytes(b"{")
     database = sqlite3.connect(copy.root / "artifacts/traind.db")
@@ -140,7 +147,7 @@ async def test_a_job_that_is_lost_keeps_no_other_from_being_mended(copy: Made) -
             "UPDATE records SET record = x'7b' WHERE number = (SELECT number FROM jobs WHERE job_id = 'whole')"
         )
     database.close()
-    async with TrainingService(root=copy.root, slots=1):
+    async with open_root(root=copy.root, slots=1):
         while not mended(copy.root / "artifacts/jobs/done.json"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -30,9 +31,11 @@ def traind(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-async def test_a_backup_of_a_running_root_goes_on_elsewhere(tmp_path: Path) -> None:
+async def test_a_backup_of_a_running_root_goes_on_elsewhere(
+    tmp_path: Path, open_root: Callable[..., TrainingService]
+) -> None:
     root, copy, archive = tmp_path / "root", tmp_path / "copy", tmp_path / "root.tar.gz"
-    async with TrainingService(root=root, slots=1) as service:
+    async with open_root(root=root, slots=1) as service:
         await service.put_dataset("t", ROWS)
         done = await service.wait((await service.submit(TrainSpec(dataset="t", target="y", epochs=2))).job_id)
         running = (await service.submit(LONG)).job_id
@@ -45,7 +48,7 @@ async def test_a_backup_of_a_running_root_goes_on_elsewhere(tmp_path: Path) -> N
     copy.mkdir()
     with tarfile.open(archive) as files:
         files.extractall(copy, filter="data")
-    async with TrainingService(root=copy, slots=1) as service:
+    async with open_root(root=copy, slots=1) as service:
         assert (await service.status(done.job_id)).weights_digest == done.weights_digest
         assert len((await service.predict(done.job_id, [{"a": 1.0, "b": "x"}])).predictions) == 1
         again = await service.wait(running)
@@ -65,10 +68,10 @@ def test_an_archive_is_not_written_over_and_a_root_must_be_there(tmp_path: Path)
 
 
 @pytest.fixture
-async def finished(tmp_path: Path) -> Path:
+async def finished(tmp_path: Path, open_root: Callable[..., TrainingService]) -> Path:
     """A root with a finished job and a data set."""
     root = tmp_path / "root"
-    async with TrainingService(root=root, slots=1) as service:
+    async with open_root(root=root, slots=1) as service:
         await service.put_dataset("t", ROWS)
         await service.wait((await service.submit(TrainSpec(dataset="t", target="y", epochs=1), job_id="j")).job_id)
     return root

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ LONG = {"epochs": 100_000, "checkpoint_every": 0.2, "job_id": "long"}
 
 
 async def test_a_copy_of_a_running_root_leaves_its_workers_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, open_root: Callable[..., TrainingService]
 ) -> None:
     """F24: three times, since a job that had three workers killed would be given up."""
-    async with TrainingService(root=tmp_path / "live", slots=1) as live:
+    async with open_root(root=tmp_path / "live", slots=1) as live:
         await live.submit(**LONG)
         async for event in live.watch("long"):
             if isinstance(event, Progress):
@@ -30,7 +31,7 @@ async def test_a_copy_of_a_running_root_leaves_its_workers_alone(
             copy = tmp_path / f"copy-{number}"
             await asyncio.to_thread(shutil.copytree, tmp_path / "live", copy, ignore_dangling_symlinks=True)
             with caplog.at_level(logging.WARNING):
-                async with TrainingService(root=copy, slots=1) as copied:
+                async with open_root(root=copy, slots=1) as copied:
                     assert f"a copy of {tmp_path / 'live'}" in caplog.text
                     await copied.stop("long")
                     assert (await copied.wait("long")).status in {Status.STOPPED, Status.CANCELLED}

@@ -5,7 +5,7 @@
 
 import json
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ def said() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TrainingService]:
+async def service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_root: Callable[..., TrainingService]
+) -> AsyncIterator[TrainingService]:
     monkeypatch.syspath_prepend(str(FOLDER))
     with tarfile.open(FOLDER / "root.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     trainers = {"line": "line_trainer:train"}
-    async with TrainingService(root=tmp_path / "root", slots=1, trainers=trainers) as opened:
+    async with open_root(root=tmp_path / "root", slots=1, trainers=trainers) as opened:
         yield opened
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from traind import TrainingService
@@ -9,9 +10,11 @@ from traind import TrainingService
 TINY = {"epochs": 2, "batch_size": 16, "synthetic": {"rows": 200}, "report_every": 1}
 
 
-async def test_whoever_comes_at_whatever_moment_sees_each_event_once_and_the_end(tmp_path: Path) -> None:
+async def test_whoever_comes_at_whatever_moment_sees_each_event_once_and_the_end(
+    tmp_path: Path, open_root: Callable[..., TrainingService]
+) -> None:
     """What is written but not told yet is shown to nobody: neither on a page nor to a watcher."""
-    async with TrainingService(root=tmp_path, slots=2) as service:
+    async with open_root(root=tmp_path, slots=2) as service:
         for _ in range(5):
             job = await service.submit(TINY)
             watchers: list[asyncio.Task[list[int]]] = []

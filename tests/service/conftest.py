@@ -1,8 +1,8 @@
-"""What tests of worker processes need: one fork server for all, and slots to run misbehaving jobs on."""
+"""What tests of worker processes need: slots to run misbehaving jobs on, from the one fork server."""
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,6 @@ from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import is_alive
 from traind.trainer.contract.events import AnyEvent
 from traind.trainer.contract.spec import Assignment, Place, TrainSpec
-
-
-@pytest.fixture(scope="session")
-def fork_server() -> Iterator[ForkServer]:
-    server = ForkServer()
-    server.start()
-    yield server
-    server.stop()
 
 
 class Rig:

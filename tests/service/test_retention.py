@@ -1,6 +1,7 @@
 """What is kept of jobs that are over, and what of their checkpoints."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -24,13 +25,15 @@ def pin(run: Run[dict[str, int]]) -> None:
     run.finish({"weights": {"w": torch.zeros(1)}})
 
 
-async def test_finished_jobs_over_the_count_go_but_not_those_that_an_alias_names(tmp_path: Path) -> None:
-    async with TrainingService(root=tmp_path, slots=1) as service:
+async def test_finished_jobs_over_the_count_go_but_not_those_that_an_alias_names(
+    tmp_path: Path, open_root: Callable[..., TrainingService]
+) -> None:
+    async with open_root(root=tmp_path, slots=1) as service:
         for name in ("oldest", "named", "older", "newest"):
             await service.submit(SMALL, job_id=name)
             await service.wait(name)
         await service.set_alias("live", "named")
-    async with TrainingService(root=tmp_path, slots=1, keep_finished=1) as service:
+    async with open_root(root=tmp_path, slots=1, keep_finished=1) as service:
         while len((await service.jobs()).jobs) > 2:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # the first sweep is at the start
         assert [job.job_id for job in (await service.jobs()).jobs] == ["newest", "named"]
@@ -39,9 +42,11 @@ async def test_finished_jobs_over_the_count_go_but_not_those_that_an_alias_names
     assert sorted(path.name for path in (tmp_path / "artifacts/checkpoints").iterdir()) == ["named", "newest"]
 
 
-async def test_a_pinned_checkpoint_outlives_its_attempt(tmp_path: Path, monkeypatch) -> None:
+async def test_a_pinned_checkpoint_outlives_its_attempt(
+    tmp_path: Path, monkeypatch, open_root: Callable[..., TrainingService]
+) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    async with TrainingService(root=tmp_path, slots=1, trainers=PINS, keep_checkpoints=1) as service:
+    async with open_root(root=tmp_path, slots=1, trainers=PINS, keep_checkpoints=1) as service:
         await service.submit({"trainer": "pins"}, job_id="a")
         assert (await service.wait("a")).status is Status.FAILED
         await service.resume("a")
@@ -57,8 +62,10 @@ async def test_a_pinned_checkpoint_outlives_its_attempt(tmp_path: Path, monkeypa
     ]
 
 
-async def test_a_job_can_be_deleted_as_soon_as_it_is_over(tmp_path: Path) -> None:
-    async with TrainingService(root=tmp_path, slots=1) as service:
+async def test_a_job_can_be_deleted_as_soon_as_it_is_over(
+    tmp_path: Path, open_root: Callable[..., TrainingService]
+) -> None:
+    async with open_root(root=tmp_path, slots=1) as service:
         job = await service.submit(SMALL | {"epochs": 100_000})
         async for event in service.watch(job.job_id):
             if isinstance(event, State) and event.status is Status.RUNNING:

@@ -1,6 +1,6 @@
 """The service as a program meets it: what is refused, what is the same job, what a deletion does to a watcher."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,8 @@ SMALL = {"epochs": 1, "synthetic": {"rows": 200, "columns": 2}}
 
 
 @pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[TrainingService]:
-    async with TrainingService(root=tmp_path / "root", slots=1) as service:
+async def service(tmp_path: Path, open_root: Callable[..., TrainingService]) -> AsyncIterator[TrainingService]:
+    async with open_root(root=tmp_path / "root", slots=1) as service:
         yield service
 
 
@@ -53,3 +53,21 @@ async def test_a_watcher_of_a_job_that_is_deleted_is_told(service: TrainingServi
         async for _ in watched:
             pass
     assert (await service.jobs()).jobs == []
+
+
+async def test_files_are_put_where_they_are_wanted_and_uploads_say_how_far_they_are(
+    service: TrainingService, tmp_path: Path
+) -> None:
+    heard: list[tuple[int, int | None]] = []
+    table = "a,y\n" + "".join(f"{n % 5},{2 * n}\n" for n in range(60))
+    await service.put_dataset("t", table.encode(), "csv", on_progress=lambda *now: heard.append(now))
+    assert heard[-1] == (len(table), len(table))
+    done = await service.wait((await service.submit(dataset="t", epochs=1)).job_id)
+    model = await service.model_path(done.job_id, to=tmp_path / "mine.pt")
+    assert model == tmp_path / "mine.pt"
+    assert model.read_bytes() == (await service.model_path(done.job_id)).read_bytes()
+    exported = await service.export(done.job_id, "safetensors", to=tmp_path / "mine.safetensors")
+    assert exported == tmp_path / "mine.safetensors"
+    assert exported.stat().st_size > 1_000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.pt", "mine.safetensors", "root"]
+    assert list(service.layout.side_dir.glob("export-*")) == []

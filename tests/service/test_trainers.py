@@ -1,5 +1,6 @@
 """Trainers are named, or handed over as functions, and looked at once when the service starts."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,22 +43,28 @@ def test_functions_and_files_become_what_workers_import(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("trainer", "words"), [(lambda run: None, "inside a function"), (42, "neither a function"), (object(), "neither")]
 )
-def test_what_workers_cannot_import_is_said(trainer: Any, words: str, tmp_path: Path) -> None:
+def test_what_workers_cannot_import_is_said(
+    trainer: Any, words: str, tmp_path: Path, open_root: Callable[..., TrainingService]
+) -> None:
     with pytest.raises(InvalidSpec, match=rf"trainers\.mine.*{words}"):
-        TrainingService(root=tmp_path, trainers={"mine": trainer})
+        open_root(root=tmp_path, trainers={"mine": trainer})
 
 
-async def test_a_trainer_from_a_file_trains_and_its_options_are_checked(tmp_path: Path) -> None:
+async def test_a_trainer_from_a_file_trains_and_its_options_are_checked(
+    tmp_path: Path, open_root: Callable[..., TrainingService]
+) -> None:
     (tmp_path / "own_trainer.py").write_text(OWN)
     trainers = {"own": f"{tmp_path}/own_trainer.py:train"}
-    async with TrainingService(root=tmp_path / "root", slots=1, trainers=trainers) as service:
+    async with open_root(root=tmp_path / "root", slots=1, trainers=trainers) as service:
         with pytest.raises(Exception, match="no option `widht`"):
             await service.submit(trainer="own", options={"widht": 4})
         job = await service.wait((await service.submit(trainer="own", options={"width": 3})).job_id)
         assert job.status is Status.COMPLETED, job.error
 
 
-async def test_bad_trainers_stop_the_start_all_of_them_named(tmp_path: Path) -> None:
+async def test_bad_trainers_stop_the_start_all_of_them_named(
+    tmp_path: Path, open_root: Callable[..., TrainingService]
+) -> None:
     (tmp_path / "own_trainer.py").write_text(OWN)
     trainers = {
         "async": f"{tmp_path}/own_trainer.py:later",
@@ -65,8 +72,8 @@ async def test_bad_trainers_stop_the_start_all_of_them_named(tmp_path: Path) -> 
         "good": f"{tmp_path}/own_trainer.py:train",
     }
     with pytest.raises(InvalidSpec) as refused:
-        async with TrainingService(root=tmp_path / "root", slots=1, trainers=trainers):
+        async with open_root(root=tmp_path / "root", slots=1, trainers=trainers):
             pass
     assert [detail["loc"] for detail in refused.value.details] == ["trainers.async", "trainers.absent"]
-    async with TrainingService(root=tmp_path / "root", slots=1):  # the root was let go
+    async with open_root(root=tmp_path / "root", slots=1):  # the root was let go
         pass

@@ -161,8 +161,10 @@ def facts_of(
 ) -> Facts:
     """Return what the recipe may know of the encoded training rows `train`; a linear target keeps its shape."""
     scale = _AS_IT_IS
-    if task == "regression" and not synthetic:
-        scale = fit_target_scale(np.asarray(train.target, dtype=np.float64), keeps_shape=is_linear)
+    if task == "regression":
+        target = np.asarray(train.target, dtype=np.float64)
+        within = {"low": float(target.min()), "high": float(target.max())}
+        scale = structs.replace(scale, **within) if synthetic else fit_target_scale(target, keeps_shape=is_linear)
     return Facts(
         task=task,
         rows=len(train.target),

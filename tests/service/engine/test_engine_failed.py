@@ -1,6 +1,7 @@
 """A task of the engine that meets what nobody thought of ends the engine in order, and nothing is lost."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,15 @@ async def test_a_start_that_fails_half_way_closes_what_it_opened(tmp_path: Path,
     assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("traind")] == []
 
 
-async def test_a_service_that_cannot_start_lets_the_root_go(tmp_path: Path) -> None:
+async def test_a_service_that_cannot_start_lets_the_root_go(
+    tmp_path: Path, open_root: Callable[..., TrainingService]
+) -> None:
     (tmp_path / "models").touch()  # a file where a folder is needed
     with pytest.raises(FileExistsError):
-        async with TrainingService(root=tmp_path, slots=1):
+        async with open_root(root=tmp_path, slots=1):
             pass
     (tmp_path / "models").unlink()
-    async with TrainingService(root=tmp_path, slots=1) as service:
+    async with open_root(root=tmp_path, slots=1) as service:
         assert service.is_open
         failed = asyncio.ensure_future(service.failed)
         done, _ = await asyncio.wait({failed}, timeout=0)
@@ -92,32 +95,31 @@ async def test_a_service_that_cannot_start_lets_the_root_go(tmp_path: Path) -> N
         failed.cancel()
 
 
-def broken(root: Path) -> TrainingService:
-    """Return a service whose second job breaks its engine."""
-    service = TrainingService(root=root, slots=2, shutdown_s=1.0)
+@pytest.fixture
+def broken(tmp_path: Path, open_root: Callable[..., TrainingService]) -> TrainingService:
+    """A service whose second job breaks its engine."""
+    service = open_root(tmp_path, slots=2, shutdown_s=1.0)
     service.engine = Engine(service.settings, service.layout, BrokenExecutor(obey))
     return service
 
 
-async def test_http_says_that_the_engine_has_stopped(tmp_path: Path, aiohttp_client: Any) -> None:
-    service = broken(tmp_path)
-    client = await aiohttp_client(service.web_app())
+async def test_http_says_that_the_engine_has_stopped(broken: TrainingService, aiohttp_client: Any) -> None:
+    client = await aiohttp_client(broken.web_app())
     assert (await client.get("/health")).status == 200
     for _ in range(2):
         assert (await client.post("/api/train", json={"epochs": 1})).status == 202
-    await service.failed
+    await broken.failed
     for answer in (await client.get("/health"), await client.post("/api/train", json={"epochs": 1})):
         assert answer.status == 503
         assert (await answer.json())["error"]["code"] == "engine_failed"
 
 
-async def test_serve_leaves_with_a_code_that_has_it_started_again(tmp_path: Path, free_port: int) -> None:
-    service = broken(tmp_path)
-    serving = asyncio.create_task(_serve(service, Door(host="127.0.0.1", port=free_port)))
-    await until(lambda: service.is_open)
+async def test_serve_leaves_with_a_code_that_has_it_started_again(broken: TrainingService, free_port: int) -> None:
+    serving = asyncio.create_task(_serve(broken, Door(host="127.0.0.1", port=free_port)))
+    await until(lambda: broken.is_open)
     for _ in range(2):
-        await service.submit(epochs=1)
+        await broken.submit(epochs=1)
     with pytest.raises(Failed, match="The engine has stopped") as failed:
         await serving
     assert failed.value.code == BROKEN != 0
-    assert not service.is_open
+    assert not broken.is_open

@@ -5,7 +5,6 @@ import pytest
 from traind.service.errors import NoSuchDevice
 from traind.service.executor.base import Need
 from traind.service.executor.devices import Device, find_devices
-from traind.service.service import TrainingService
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import Log
 
@@ -52,13 +51,13 @@ async def test_a_gpu_that_is_not_there_is_final(rig):
     assert "cuda:1 (Second)" in wait.message
 
 
-async def test_without_gpus_nothing_is_hidden_and_a_wish_for_one_is_refused(rig, tmp_path):
+async def test_without_gpus_nothing_is_hidden_and_a_wish_for_one_is_refused(rig, tmp_path, open_root):
     rig = await rig()
     worker = await rig.job("say_devices")
     assert await seen(rig, worker) == "as it was"
     worker.ask(Verb.STOP)
     await rig.end(worker)
-    async with TrainingService(root=tmp_path, slots=1, devices="cpu") as service:
+    async with open_root(root=tmp_path, slots=1, devices="cpu") as service:
         for device in ("cuda", "cuda:7"):
             with pytest.raises(NoSuchDevice) as refused:
                 await service.submit(device=device)
@@ -67,8 +66,8 @@ async def test_without_gpus_nothing_is_hidden_and_a_wish_for_one_is_refused(rig,
         assert job.device == "cpu"
 
 
-async def test_a_service_that_is_told_of_a_gpu_that_is_not_there_does_not_start(tmp_path):
+async def test_a_service_that_is_told_of_a_gpu_that_is_not_there_does_not_start(tmp_path, open_root):
     with pytest.raises(NoSuchDevice, match="cuda:63"):
-        async with TrainingService(root=tmp_path, slots=1, devices="cuda:63"):
+        async with open_root(root=tmp_path, slots=1, devices="cuda:63"):
             pass
     assert find_devices("cpu") == ()

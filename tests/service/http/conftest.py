@@ -87,17 +87,18 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(root: Path, door: Door | None = None, **settings: Any) -> AsyncIterator[Caller]:
+async def calling(service: TrainingService, door: Door | None = None) -> AsyncIterator[Caller]:
     """Serve a root on a free port and yield a caller."""
-    service = TrainingService(root, **settings)
     async with serve(service, door or Door(port=0)) as url, aiohttp.ClientSession() as session:
         yield Caller(url, session, service)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def call(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Caller]:
+async def call(
+    tmp_path_factory: pytest.TempPathFactory, open_root: Callable[..., TrainingService]
+) -> AsyncIterator[Caller]:
     """The shared server's caller."""
-    async with calling(tmp_path_factory.mktemp("http"), slots=2) as caller:
+    async with calling(open_root(tmp_path_factory.mktemp("http"), slots=2)) as caller:
         yield caller
 
 
@@ -108,9 +109,9 @@ async def done(call: Caller) -> str:
 
 
 @pytest.fixture(scope="session")
-def calling_on() -> Any:
+def calling_on(open_root: Callable[..., TrainingService]) -> Any:
     """Serve a root of its own: `async with calling_on(root, door, **settings) as call`."""
-    return calling
+    return lambda root, door=None, **settings: calling(open_root(root, **settings), door)
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from traind.service.service import TrainingService
-
 
 @asynccontextmanager
 async def hosting(app):
@@ -33,10 +31,10 @@ async def own_route(request):
     return web.Response(text=f"the host's own, for {request.get(USER, 'anybody')}")
 
 
-async def test_it_works_below_a_prefix_beside_the_hosts_routes(tmp_path):
+async def test_it_works_below_a_prefix_beside_the_hosts_routes(tmp_path, open_root):
     app = web.Application()
     app.router.add_get("/own", own_route)
-    app.add_subapp("/deep/training/", TrainingService(tmp_path, slots=1).web_app(hosts=None))
+    app.add_subapp("/deep/training/", open_root(tmp_path, slots=1).web_app(hosts=None))
     async with hosting(app) as session:
         assert "anybody" in await (await session.get("/own")).text()
         page = await session.get("/deep/training")
@@ -61,13 +59,13 @@ async def test_it_works_below_a_prefix_beside_the_hosts_routes(tmp_path):
         assert foreign.status == 403
 
 
-async def test_the_host_decides_who_may_do_what(tmp_path):
+async def test_the_host_decides_who_may_do_what(tmp_path, open_root):
     async def check(request):
         await asyncio.sleep(0)
         return request.method == "GET" or request.headers.get("X-User") == "alice"
 
     app = web.Application()
-    app.add_subapp("/t/", TrainingService(tmp_path, slots=1).web_app(hosts=None, authorize=check))
+    app.add_subapp("/t/", open_root(tmp_path, slots=1).web_app(hosts=None, authorize=check))
     async with hosting(app) as session:
         assert (await session.get("/t/api/train/jobs")).status == 200
         refused = await session.post("/t/api/train", json={"epochs": 1})
@@ -75,19 +73,19 @@ async def test_the_host_decides_who_may_do_what(tmp_path):
         assert (await session.post("/t/api/train", json={"epochs": 1}, headers={"X-User": "alice"})).status == 202
 
 
-async def test_a_hosts_own_refusal_keeps_its_status_in_our_shape(tmp_path):
+async def test_a_hosts_own_refusal_keeps_its_status_in_our_shape(tmp_path, open_root):
     def check(request):
         raise web.HTTPUnauthorized(text="Log in first.", headers={"WWW-Authenticate": "Basic"})
 
     app = web.Application()
-    app.add_subapp("/t/", TrainingService(tmp_path, slots=1).web_app(hosts=None, authorize=check))
+    app.add_subapp("/t/", open_root(tmp_path, slots=1).web_app(hosts=None, authorize=check))
     async with hosting(app) as session:
         refused = await session.get("/t/api/train/jobs")
         assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Basic")
         assert (await refused.json())["error"]["message"] == "Log in first."
 
 
-async def test_a_hosts_middleware_and_its_answers_are_left_alone(tmp_path):
+async def test_a_hosts_middleware_and_its_answers_are_left_alone(tmp_path, open_root):
     @web.middleware
     async def login(request, handler):
         if "X-User" not in request.headers:
@@ -97,7 +95,7 @@ async def test_a_hosts_middleware_and_its_answers_are_left_alone(tmp_path):
 
     app = web.Application(middlewares=[login])
     app.router.add_get("/own", own_route)
-    app.add_subapp("/t/", TrainingService(tmp_path, slots=1).web_app(hosts=None))
+    app.add_subapp("/t/", open_root(tmp_path, slots=1).web_app(hosts=None))
     async with hosting(app) as session:
         shown = await session.get("/t/api/train/jobs")
         assert "log in" in await shown.text()
@@ -106,10 +104,10 @@ async def test_a_hosts_middleware_and_its_answers_are_left_alone(tmp_path):
         assert "for bob" in await (await session.get("/own", headers={"X-User": "bob"})).text()
 
 
-async def test_two_services_in_one_process_do_not_meet(tmp_path):
+async def test_two_services_in_one_process_do_not_meet(tmp_path, open_root):
     app = web.Application()
     for name in ("a", "b"):
-        app.add_subapp(f"/{name}/", TrainingService(tmp_path / name, slots=1).web_app(hosts=None))
+        app.add_subapp(f"/{name}/", open_root(tmp_path / name, slots=1).web_app(hosts=None))
     async with hosting(app) as session:
         body = {"epochs": 1, "job_id": "only-in-a", "synthetic": {"rows": 100, "columns": 2}}
         assert (await session.post("/a/api/train", json=body)).status == 202
@@ -120,8 +118,8 @@ async def test_two_services_in_one_process_do_not_meet(tmp_path):
         assert 'traind_events_total{type="state"}' not in figures[1]
 
 
-async def test_a_service_that_the_host_started_stays_the_hosts(tmp_path):
-    async with TrainingService(tmp_path, slots=1) as service:
+async def test_a_service_that_the_host_started_stays_the_hosts(tmp_path, open_root):
+    async with open_root(tmp_path, slots=1) as service:
         app = web.Application()
         app.add_subapp("/t/", service.web_app(hosts=None))
         async with hosting(app) as session:
@@ -130,11 +128,11 @@ async def test_a_service_that_the_host_started_stays_the_hosts(tmp_path):
     assert not service.is_open
 
 
-async def test_signals_logging_and_open_streams_are_the_hosts_to_end(tmp_path):
+async def test_signals_logging_and_open_streams_are_the_hosts_to_end(tmp_path, open_root):
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)}
     loggers = [(name, list(logging.getLogger(name).handlers)) for name in (None, "traind", "traind.http")]
     app = web.Application()
-    app.add_subapp("/t/", TrainingService(tmp_path, slots=1).web_app(hosts=None))
+    app.add_subapp("/t/", open_root(tmp_path, slots=1).web_app(hosts=None))
     async with hosting(app) as session:
         assert {number: signal.getsignal(number) for number in handlers} == handlers
         assert [(name, list(logging.getLogger(name).handlers)) for name, _ in loggers] == loggers

@@ -13,7 +13,6 @@ from traind.service.http.context import Limits
 from traind.service.http.errors import BadRequest, PortInUse, TokenNeeded
 from traind.service.http.server import Door, is_loopback, serve
 from traind.service.http.tokens import parse_tokens
-from traind.service.service import TrainingService
 
 MEGABYTE = 1024 * 1024
 
@@ -154,9 +153,9 @@ async def test_a_dripping_upload_is_cut_off_and_leaves_nothing(impatient):
         assert not [path for path in call.service.layout.datasets_dir.rglob("*") if path.is_file()]
 
 
-async def test_connections_beyond_the_cap_are_told_to_come_back(impatient):
-    async with impatient as call:
-        held = [await dial(call) for _ in range(60)]
+async def test_connections_beyond_the_cap_are_told_to_come_back(calling_on, tmp_path):
+    async with calling_on(tmp_path, Door(port=0, connections=3), slots=1) as call:
+        held = [await dial(call) for _ in range(3)]
         answer = await exchange(call, b"")
         assert error_of(answer) == (503, "too_many_connections")
         assert b"Retry-After: " in answer
@@ -164,12 +163,12 @@ async def test_connections_beyond_the_cap_are_told_to_come_back(impatient):
             writer.close()
 
 
-async def test_a_port_in_use_is_a_sentence(tmp_path):
+async def test_a_port_in_use_is_a_sentence(tmp_path, open_root):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        service = TrainingService(tmp_path)
+        service = open_root(tmp_path)
         with pytest.raises(PortInUse, match=f"127.0.0.1:{port}: address already in use") as refused:
             async with serve(service, Door(port=port)):
                 pass
@@ -178,18 +177,18 @@ async def test_a_port_in_use_is_a_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "train.example"])
-async def test_the_network_needs_a_token(tmp_path, host):
+async def test_the_network_needs_a_token(tmp_path, host, open_root):
     assert not is_loopback(host)
     with pytest.raises(TokenNeeded, match="token"):
-        async with serve(TrainingService(tmp_path), Door(host=host, port=0)):
+        async with serve(open_root(tmp_path), Door(host=host, port=0)):
             pass
 
 
 @pytest.mark.parametrize(("host", "port"), [("no-such-host.invalid", 0), ("127.0.0.1", 70_000), ("192.0.2.7", 0)])
-async def test_an_address_that_cannot_be_is_a_sentence(tmp_path, host, port):
+async def test_an_address_that_cannot_be_is_a_sentence(tmp_path, host, port, open_root):
     door = Door(host=host, port=port, tokens=parse_tokens("token", "test"))
     with pytest.raises(ServiceError) as refused:
-        async with serve(TrainingService(tmp_path), door):
+        async with serve(open_root(tmp_path), door):
             pass
     assert isinstance(refused.value, BadRequest | PortInUse)
     assert host in refused.value.message
@@ -204,10 +203,10 @@ async def test_a_server_on_all_addresses_answers_to_the_one_that_was_dialled(tmp
             assert answered.status == status, host
 
 
-async def test_two_servers_on_one_root_are_told_apart(tmp_path, calling_on):
+async def test_two_servers_on_one_root_are_told_apart(tmp_path, calling_on, open_root):
     async with calling_on(tmp_path, slots=1) as call:
         with pytest.raises(ServiceError) as refused:
-            async with serve(TrainingService(tmp_path), Door(port=0)):
+            async with serve(open_root(tmp_path), Door(port=0)):
                 pass
         assert refused.value.code == "root_busy"
         assert (await call.get("/health")).status == 200

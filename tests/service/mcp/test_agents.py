@@ -1,7 +1,7 @@
 """Agents, by the protocol's own client over stdio, against a real server."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ HOUSES = Path(__file__).parents[3] / "data/samples/house_prices.csv.gz"
 
 
 @asynccontextmanager
-async def connected(tmp_path: Path) -> AsyncIterator[Client]:
+async def connected(service: TrainingService) -> AsyncIterator[Client]:
     """An agent beside a server, in the task that uses it."""
-    async with serve(TrainingService(tmp_path, slots=1), Door(port=0)) as url:
+    async with serve(service, Door(port=0)) as url:
         program = StdioServerParameters(command=sys.executable, args=["-m", "traind", "mcp", "--server", url])
         async with Client(stdio_client(program)) as client:
             yield client
@@ -40,8 +40,10 @@ async def refused(agent: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     return msgspec.json.decode(text[text.index("{") :])
 
 
-async def test_every_tool_is_described_and_there_are_few(tmp_path: Path) -> None:
-    async with connected(tmp_path) as agent:
+async def test_every_tool_is_described_and_there_are_few(
+    tmp_path: Path, open_root: Callable[..., TrainingService]
+) -> None:
+    async with connected(open_root(tmp_path, slots=1)) as agent:
         tools = (await agent.list_tools()).tools
         assert 5 <= len(tools) <= 10
         for tool in tools:
@@ -50,8 +52,8 @@ async def test_every_tool_is_described_and_there_are_few(tmp_path: Path) -> None
                 assert field.get("description"), f"{tool.name}.{name}"
 
 
-async def test_from_a_file_to_a_prediction(tmp_path: Path) -> None:
-    async with connected(tmp_path) as agent:
+async def test_from_a_file_to_a_prediction(tmp_path: Path, open_root: Callable[..., TrainingService]) -> None:
+    async with connected(open_root(tmp_path, slots=1)) as agent:
         seen: list[float] = []
 
         async def progress(done: float, total: float | None, message: str | None) -> None:
@@ -81,8 +83,8 @@ async def test_from_a_file_to_a_prediction(tmp_path: Path) -> None:
         assert msgspec.json.decode(curve.contents[0].text)
 
 
-async def test_refusals_name_code_and_field(tmp_path: Path) -> None:
-    async with connected(tmp_path) as agent:
+async def test_refusals_name_code_and_field(tmp_path: Path, open_root: Callable[..., TrainingService]) -> None:
+    async with connected(open_root(tmp_path, slots=1)) as agent:
         assert (await refused(agent, "job_status", job_id="nobody"))["code"] == "job_not_found"
         wrong = await refused(agent, "train", dataset="houses", settings={"epochs": 0, "widht": 4})
         assert {"epochs", "widht"} <= {detail["loc"] for detail in wrong["details"]}
@@ -93,8 +95,10 @@ async def test_refusals_name_code_and_field(tmp_path: Path) -> None:
             await agent.read_resource("traind://jobs/nobody")
 
 
-async def test_a_job_is_paused_taken_up_and_cancelled(tmp_path: Path) -> None:
-    async with connected(tmp_path) as agent:
+async def test_a_job_is_paused_taken_up_and_cancelled(
+    tmp_path: Path, open_root: Callable[..., TrainingService]
+) -> None:
+    async with connected(open_root(tmp_path, slots=1)) as agent:
         await call(agent, "register_dataset", name="houses", path=str(HOUSES))
         job_id = (await call(agent, "train", dataset="houses", target="price", settings={"epochs": 1000}))["job"][
             "job_id"

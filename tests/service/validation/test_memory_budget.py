@@ -1,5 +1,6 @@
 """What cannot fit is refused before anything is started, by the estimate that the dry run makes of the real table."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,11 @@ MODELS: list[dict[str, Any]] = [
 ]
 
 
-async def test_the_budget_knows_what_the_dry_run_knows(tmp_path: Path, houses: Path) -> None:
+async def test_the_budget_knows_what_the_dry_run_knows(
+    tmp_path: Path, houses: Path, open_root: Callable[..., TrainingService]
+) -> None:
     """For each kind of model the two estimates are about the same, and a budget far below it refuses the job."""
-    async with TrainingService(tmp_path, slots=1) as service:
+    async with open_root(tmp_path, slots=1) as service:
         dataset = await service.put_dataset("houses", houses)
         known = Known(dataset.summary["n_rows"], dataset.summary["columns"])
         for fields in MODELS:

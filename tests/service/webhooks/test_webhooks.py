@@ -14,7 +14,6 @@ from aiohttp import web
 from standardwebhooks import Webhook as Verifier
 
 from traind.service.errors import InvalidSpec, WebhookNotFound
-from traind.service.service import TrainingService
 from traind.service.webhooks.targets import load_targets
 
 SECRET = base64.b64encode(b"a secret of enough bytes").decode()
@@ -75,10 +74,10 @@ def hook(tmp_path):
     return lambda url, **more: {"name": "told", "url": url, "secret_file": str(path), **more}
 
 
-async def test_an_end_is_told_once_signed_and_with_what_there_is_to_know(tmp_path, hook):
+async def test_an_end_is_told_once_signed_and_with_what_there_is_to_know(tmp_path, hook, open_root):
     async with Receiver() as receiver:
         hooks = [hook(receiver.url)]
-        async with TrainingService(tmp_path / "root", webhooks=hooks, slots=1) as service:
+        async with open_root(tmp_path / "root", webhooks=hooks, slots=1) as service:
             job = await service.submit(**TINY, tags=["nightly"], name="n")
             done = await service.wait(job.job_id)
             await receiver.until(lambda: receiver.taken)
@@ -94,10 +93,10 @@ async def test_an_end_is_told_once_signed_and_with_what_there_is_to_know(tmp_pat
             assert "hook" not in listed["address"]
 
 
-async def test_only_what_is_wanted_is_told(tmp_path, hook):
+async def test_only_what_is_wanted_is_told(tmp_path, hook, open_root):
     async with Receiver() as receiver:
         hooks = [hook(receiver.url, events=["RUNNING", "COMPLETED"], tags=["a", "b"])]
-        async with TrainingService(tmp_path / "root", webhooks=hooks, slots=1) as service:
+        async with open_root(tmp_path / "root", webhooks=hooks, slots=1) as service:
             other = await service.submit(**TINY, tags=["c"])
             await service.wait(other.job_id)
             job = await service.submit(**TINY, tags=["b"])
@@ -107,7 +106,7 @@ async def test_only_what_is_wanted_is_told(tmp_path, hook):
 
 
 @pytest.mark.parametrize("answer", [500, 301, 404, None])
-async def test_what_is_not_taken_is_sent_again_with_the_same_id_and_in_order(tmp_path, hook, answer):
+async def test_what_is_not_taken_is_sent_again_with_the_same_id_and_in_order(tmp_path, hook, answer, open_root):
     seen = []
 
     def mood(request):
@@ -116,7 +115,7 @@ async def test_what_is_not_taken_is_sent_again_with_the_same_id_and_in_order(tmp
 
     async with Receiver(mood) as receiver:
         hooks = [hook(receiver.url, events=["RUNNING", "COMPLETED"])]
-        async with TrainingService(tmp_path / "root", webhooks=hooks, slots=1) as service:
+        async with open_root(tmp_path / "root", webhooks=hooks, slots=1) as service:
             job = await service.submit(**TINY)
             await service.wait(job.job_id)
             await receiver.until(lambda: len(receiver.taken) == 2)
@@ -126,8 +125,8 @@ async def test_what_is_not_taken_is_sent_again_with_the_same_id_and_in_order(tmp
             assert (first.state, first.attempts) == ("delivered", 3)
 
 
-async def test_a_test_message_says_that_it_is_one(tmp_path, hook):
-    async with Receiver() as receiver, TrainingService(tmp_path / "root", webhooks=[hook(receiver.url)]) as service:
+async def test_a_test_message_says_that_it_is_one(tmp_path, hook, open_root):
+    async with Receiver() as receiver, open_root(tmp_path / "root", webhooks=[hook(receiver.url)]) as service:
         id_ = await service.test_webhook("told")
         await receiver.until(lambda: receiver.taken)
         assert receiver.taken[0][0] == id_

@@ -1,0 +1,58 @@
+"""How a service is: health, who waits, what is counted. For `/health`, `/metrics` and whoever watches all jobs."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from traind.service.jobs.job import ACTIVE, Job
+from traind.service.parts import Parts
+from traind.service.results import Figures
+from traind.trainer.contract.events import AnyEvent, Status
+
+
+class Overview(Parts):
+    """What a service tells of itself."""
+
+    _opened = 0.0  # by the monotonic clock
+
+    def health(self) -> dict[str, Any]:
+        """Return slots busy and total, queue length, uptime and what is wrong now."""
+        self._check_open()
+        attempts, executor = self.engine.attempts, self.engine.executor
+        problems = [*self.engine.problems.all()]
+        if executor.problem is not None:
+            is_long = "\n" in executor.problem  # what a process wrote, which is in the log
+            problems.append("No worker can be started; the log says why." if is_long else executor.problem)
+        with contextlib.suppress(OSError):  # which the watchdog sees too, and shows
+            if (free := self.layout.free_bytes()) < self.settings.disk_floor_bytes:
+                problems.append(f"{free // 2**20} MiB of disk space are free: jobs pause, and uploads are refused.")
+        return {
+            "slots": {"busy": executor.busy, "total": executor.total},
+            "queued": len(attempts.queue()),
+            "watchers": self.engine.feed.count(),
+            "uptime_s": round(time.monotonic() - self._opened, 3),
+            "is_ready": not problems and (executor.is_ready or executor.busy > 0),
+            "problems": problems,
+            "cluster": executor.cluster,
+        }
+
+    @property
+    def observers(self) -> list[Callable[[Job, AnyEvent], None]]:
+        """Functions that are called with each committed event and the job after it."""
+        return self.engine.journal.observers
+
+    def active(self) -> list[Job]:
+        """Return the jobs that a worker has."""
+        return [job for job in self.engine.journal.live.values() if job.status in ACTIVE]
+
+    def queue(self) -> dict[str, Any]:
+        """Return who waits and how many slots are busy, as those who watch all jobs are told it."""
+        return self.engine.queue_notice()
+
+    async def figures(self) -> Figures:
+        """Return what is counted beside `health`, for `/metrics`."""
+        feed = self.engine.feed
+        running = sum(job.samples_per_s or 0.0 for job in self.active() if job.status is Status.RUNNING)
+        jobs = await self.engine.journal.store.counts()
+        return Figures(jobs, running, feed.thinned, feed.dropped, dict(self.engine.executor.lost))

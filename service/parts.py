@@ -1,0 +1,22 @@
+"""What the parts of `TrainingService` share: each is a class of its own, and the service is all of them."""
+
+from abc import ABC, abstractmethod
+
+from traind.service.datasets import Datasets
+from traind.service.engine.engine import Engine
+from traind.service.processes.side import SideWorker
+from traind.service.settings import Layout, Settings
+
+
+class Parts(ABC):
+    """The rooms of one service, and whether it is open."""
+
+    settings: Settings
+    layout: Layout
+    engine: Engine
+    side: SideWorker
+    _datasets: Datasets
+
+    @abstractmethod
+    def _check_open(self) -> None:
+        """Raise `NotRunning` where the service is not started, and the engine's error where it has stopped."""
