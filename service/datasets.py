@@ -71,8 +71,12 @@ class Datasets:
         temporary = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
             total = _size(source, size_bytes)
+
+            def heard(received_bytes: int) -> None:
+                if on_progress is not None:
+                    on_progress(received_bytes, total)
+
             with self._expecting(temporary, total or 0), _full_disk():
-                heard = on_progress and (lambda received: on_progress(received, total))
                 digest, hint = await self._receive(source, temporary, format, heard)
             request = {"path": os.fspath(temporary), "format": hint}
             summary = await self._side.call("traind.data.describe:describe_request", request, DESCRIBE_S)

@@ -86,7 +86,8 @@ def _with_options(query: UploadQuery, form: str | None) -> str | None:
     said = {name: value for name, value in structs.asdict(query).items() if name != "format" and value is not UNSET}
     if not said:
         return form
-    written = {name: value if name == "missing" else quote(value, safe="-. ") for name, value in said.items()}
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in said.items()}
+    written = {name: text if name == "missing" else quote(text, safe="-. ") for name, text in texts.items()}
     options_of(written)
     return ";".join([form or "", *(f"{name}={value}" for name, value in written.items())])
 

@@ -22,7 +22,6 @@ from traind.service.http.requests import (
     AliasRequest,
     EvaluateRequest,
     ExportQuery,
-    NoQuery,
     PredictRequest,
 )
 from traind.service.http.schemas import (
@@ -33,6 +32,7 @@ from traind.service.http.schemas import (
     answer,
     facts,
 )
+from traind.service.http.upload_query import UploadQuery
 from traind.service.threads import in_thread
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import MALFORMED, parse, reason, refusal
@@ -58,6 +58,7 @@ async def predict(request: web.Request) -> web.StreamResponse:
         job_id = request.match_info["job_id"]
         making = request.app[SERVICE].predict_table(job_id, table, form)
         return await _made(request, making, f"{job_id}-predictions.csv", "text/csv")
+    read_query(request, UploadQuery)
     body = await read_body(request, limit=request.app[LIMITS].predict_bytes)
     if len(body) <= NAMED_BYTES:
         check(body, PredictRequest)
@@ -173,7 +174,7 @@ async def evaluate(request: web.Request) -> web.Response:
         table, form = read_table(request)
         scoring = service.evaluate(model, table, format=form)
     else:
-        read_query(request, NoQuery)
+        read_query(request, UploadQuery)
         wanted = await read_as(request, EvaluateRequest)
         scoring = service.evaluate(model, dataset=wanted.dataset)
     return answer(ScoreAnswer(score=await while_connected(request, scoring)))

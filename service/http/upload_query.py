@@ -1,37 +1,42 @@
-"""What the query of an upload may say: the file's format, and how it is written."""
+"""What the query of an upload may say: the file's format, and how it is written.
 
-from typing import Annotated
+The longest values of all of them together, percent-encoded, still fit into a request line (8 kB).
+"""
+
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 _FORMAT = r"^[A-Za-z.]{1,10}(;[^;]{1,200}){0,12}\Z"
 _FORMATS = "csv, tsv, jsonl (also as csv.gz and so on), parquet or xlsx; options behind it, as in csv;charset=latin-1"
-FileFormat = Annotated[str, Meta(pattern=_FORMAT, max_length=1_000, description=_FORMATS)]
-Option = Annotated[str, Meta(max_length=1_000)]
+FileFormat = Annotated[str, Meta(pattern=_FORMAT, max_length=300, description=_FORMATS)]
 
 
 class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """The format of an upload and how it is written, where neither its content type nor its content tells."""
+    """The format of an upload and how it is written, where neither its content type nor its content tells.
+
+    A body of JSON is no upload: beside it these are checked and mean nothing.
+    """
 
     format: FileFormat | UnsetType = UNSET
     """Format of the file: csv, tsv, jsonl, parquet and others, without options or with them."""
-    encoding: Option | UnsetType = UNSET
+    encoding: Annotated[str, Meta(min_length=1, max_length=40)] | UnsetType = UNSET
     """Encoding of the text, any codec of Python's, such as cp1252."""
-    delimiter: Option | UnsetType = UNSET
+    delimiter: Annotated[str, Meta(min_length=1, max_length=1)] | UnsetType = UNSET
     """Character between the cells of CSV."""
-    quote: Option | UnsetType = UNSET
+    quote: Annotated[str, Meta(max_length=1)] | UnsetType = UNSET
     """Character around cells of CSV; empty: none is."""
-    decimal: Option | UnsetType = UNSET
+    decimal: Literal[".", ","] | UnsetType = UNSET
     """Decimal mark of the numbers that are text."""
-    thousands: Option | UnsetType = UNSET
+    thousands: Literal[".", ",", " ", "'"] | UnsetType = UNSET
     """Mark that sets thousands apart in them."""
-    skip: Option | UnsetType = UNSET
+    skip: Annotated[int, Meta(ge=0, le=1_000_000)] | UnsetType = UNSET
     """Lines above the header to pass over."""
-    comment: Option | UnsetType = UNSET
+    comment: Annotated[str, Meta(min_length=1, max_length=10)] | UnsetType = UNSET
     """Beginning of lines to pass over."""
-    missing: Option | UnsetType = UNSET
+    missing: Annotated[str, Meta(max_length=250)] | UnsetType = UNSET
     """Words that mean a missing value, beside the usual ones, with commas between them."""
-    header: Option | UnsetType = UNSET
+    header: bool | UnsetType = UNSET
     """False where the first line holds no names."""
-    sheet: Option | UnsetType = UNSET
+    sheet: Annotated[str, Meta(min_length=1, max_length=31)] | UnsetType = UNSET
     """Name of the sheet of an Excel file; by default the first."""
