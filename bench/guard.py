@@ -101,19 +101,19 @@ async def serving(service: TrainingService, *, is_guarded: bool, has_token: bool
 
 
 async def microseconds(server: web.Server, request: bytes, times: int) -> float:
-    """Return how long one request takes on a connection that stays open."""
+    """Return the processor time that one request takes of the loop's thread, on a connection that stays open."""
     loop = asyncio.get_running_loop()
     wire = Wire()
     line = Line(server, loop=loop, access_log=None, auto_decompress=False)
     line.connection_made(wire)
     await asyncio.sleep(0)
-    began = time.perf_counter()
+    began = time.thread_time()
     for _ in range(times):
         wire.answered = loop.create_future()
         line.data_received(request)
         answer = await wire.answered
         await asyncio.sleep(0)
-    took = time.perf_counter() - began
+    took = time.thread_time() - began
     assert answer.startswith(b"HTTP/1.1 200"), answer
     line.connection_lost(None)
     return 1e6 * took / times

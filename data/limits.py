@@ -18,7 +18,8 @@ CELLS_A_BYTE = 16  # of the table that JSON lines make, by byte of the file: row
 LEAST_CELLS = 1_000_000  # that any file of JSON lines may make
 
 # Shown
-ANSWER_BYTES = MEGABYTE  # of any answer but a download, and predictions by the size of their request
+ANSWER_BYTES = MEGABYTE  # of any answer but a download
+ANSWER_FACTOR = 16  # of a request's size: predictions of a large one may be longer, and are then sent as a download
 PAGE_BYTES = MEGABYTE // 2  # of a list, which then ends early and says where it goes on
 DETAILS = 100  # problems named in one error
 DETAILS_CHARS = 100_000  # of all of them together

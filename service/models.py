@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +45,37 @@ class Models(Parts):
         data = {"rows": [dict(row) for row in rows or ()]} if columns is None else {"columns": dict(columns)}
         request = await self._prediction_of(model) | data
         answer = await self.side.call(
-            "traind.trainer.model.model:predict_request", request, QUICK_S, LOADED_S, lane="predict many"
+            "traind.trainer.model.answers:predict_request", request, QUICK_S, LOADED_S, lane="predict many"
         )
         return msgspec.convert(answer, Prediction)
 
-    async def predict_json(self, model: str, **data: bytes) -> bytes:
-        """Predict `rows` or `columns` as `predict` does, from JSON to JSON; neither is unpacked in this process."""
+    async def predict_json(self, model: str, **data: bytes) -> bytes | Path:
+        """Predict `rows` or `columns` as `predict` does, from JSON to JSON; neither is unpacked in this process.
+
+        The answer to much data may be a file, in a folder of its own as that of `export` is.
+        """
         request = await self._prediction_of(model) | data
-        lane = "predict few" if sum(map(len, data.values())) <= FEW_BYTES else "predict many"
-        answer = await self.side.call(
-            "traind.trainer.model.model:predict_json_request", request, QUICK_S, LOADED_S, lane=lane
-        )
-        body: bytes = answer["json"]
-        return body
+        function = "traind.trainer.model.answers:predict_json_request"
+        if sum(map(len, data.values())) <= FEW_BYTES:
+            answer = await self.side.call(function, request, QUICK_S, LOADED_S, lane="predict few")
+            return bytes(answer["json"])
+        async with self._out_dir("predict-") as folder:
+            request["out_dir"] = folder
+            answer = await self.side.call(function, request, QUICK_S, LOADED_S, lane="predict many")
+        if "path" in answer:
+            return Path(answer["path"])
+        await in_thread(shutil.rmtree, folder, True)
+        return bytes(answer["json"])
+
+    @contextlib.asynccontextmanager
+    async def _out_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Make a folder for what the side worker writes; it is removed where that fails."""
+        folder = await asyncio.to_thread(tempfile.mkdtemp, "", prefix, self.layout.side_dir)
+        try:
+            yield folder
+        except BaseException:
+            await in_thread(shutil.rmtree, folder, True)
+            raise
 
     async def _prediction_of(self, model: str) -> dict[str, Any]:
         """Return what the side worker has to know of a model, or raise `JobNotFound`, `ModelNotReady`.
@@ -107,20 +125,16 @@ class Models(Parts):
         the service closes.
         """
         path = await self.model_path(model)
-        out_dir = await asyncio.to_thread(tempfile.mkdtemp, "", "export-", self.layout.side_dir)
-        request = {"model_path": os.fspath(path), "format": format, "out_dir": out_dir}
-        try:
+        async with self._out_dir("export-") as folder:
+            request = {"model_path": os.fspath(path), "format": format, "out_dir": folder}
             answer = await self.side.call("traind.trainer.model.export:export_request", request, SLOW_S)
-        except BaseException:
-            await in_thread(shutil.rmtree, out_dir, True)
-            raise
         made = Path(answer["path"])
         if to is None:
             return made
         try:
             await in_thread(self.layout.disk.move, made, Path(to))
         finally:
-            await in_thread(shutil.rmtree, out_dir, True)
+            await in_thread(shutil.rmtree, folder, True)
         return Path(to)
 
     async def evaluate(
@@ -154,15 +168,10 @@ class Models(Parts):
     async def predict_table(self, model: str, source: Source, format: str | None = None) -> Path:  # noqa: A002
         """Return a CSV file of a table's columns with the predictions, in a folder of its own, as `export` does."""
         request = await self._prediction_of(model)
-        out_dir = await asyncio.to_thread(tempfile.mkdtemp, "", "predict-", self.layout.side_dir)
         function = "traind.trainer.model.scoring:predict_table_request"
-        try:
-            async with self._datasets.borrowed(source, format) as (path, hint):
-                table = {"path": os.fspath(path), "format": hint, "out_dir": out_dir}
-                answer = await self.side.call(function, {**request, **table}, SLOW_S, LOADED_S, lane="evaluate")
-        except BaseException:
-            await in_thread(shutil.rmtree, out_dir, True)
-            raise
+        async with self._out_dir("predict-") as folder, self._datasets.borrowed(source, format) as (path, hint):
+            table = {"path": os.fspath(path), "format": hint, "out_dir": folder}
+            answer = await self.side.call(function, {**request, **table}, SLOW_S, LOADED_S, lane="evaluate")
         return Path(answer["path"])
 
     async def set_alias(

@@ -7,7 +7,8 @@ says so, and as soon as it passes the limit where it does not.
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -18,10 +19,12 @@ from traind.data.errors import DatasetTooLarge
 from traind.data.limits import DETAILS, clipped
 from traind.service.http.context import LIMITS
 from traind.service.http.errors import BadRequest, BodyTooLarge, BodyTooSlow, InvalidJson, UnsupportedMedia
+from traind.service.threads import in_thread
 from traind.service.validation.validate import MALFORMED, parse, reason
 
 T = TypeVar("T")
 CHUNK_BYTES = 256 * 1024
+INLINE_BYTES = 8 * 1024  # of a body: such a one is checked on the loop, in a millisecond or two
 
 
 async def expect_later(request: web.Request) -> None:
@@ -29,14 +32,25 @@ async def expect_later(request: web.Request) -> None:
     del request
 
 
-async def read_json(request: web.Request, *, limit: int | None = None) -> Any:
-    """Return the body as plain values. Raises `InvalidJson`, `BodyTooLarge`, `BodyTooSlow`, `UnsupportedMedia`."""
-    return decode(await read_body(request, limit=limit))
-
-
 async def read_as(request: web.Request, type_: type[T], *, limit: int | None = None) -> T:
     """Return the body as `type_`, in one go where all is well; raises `InvalidSpec` with every wrong field."""
-    return check(await read_body(request, limit=limit), type_)
+    return await read_by(request, partial(check, type_=type_), limit=limit)
+
+
+async def read_by(request: web.Request, checked: Callable[[bytes], T], *, limit: int | None = None) -> T:
+    """Return what `checked` makes of a JSON body; of a large one in a thread, since saying what is wrong takes time.
+
+    Raises what it raises, and `BodyTooLarge`, `BodyTooSlow`, `UnsupportedMedia`.
+    """
+    if request.content_type != "application/json":
+        message = f"{request.method} here takes Content-Type: application/json."
+        raise UnsupportedMedia(message, hint="With curl: -H 'Content-Type: application/json'.")
+    limit = limit or request.app[LIMITS].control_bytes
+    parts = [part async for part in stream_body(request, limit=limit, error=_too_large(limit))]
+    if sum(map(len, parts)) <= INLINE_BYTES:
+        return checked(b"".join(parts))
+    made: T = await in_thread(lambda: checked(b"".join(parts)))
+    return made
 
 
 def check(body: bytes, type_: type[T]) -> T:
@@ -96,16 +110,6 @@ def _endless(value: Any, loc: str) -> Iterator[str]:
     for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(inner, float | dict | list):
             yield from _endless(inner, f"{loc}.{clipped(str(name))}".lstrip("."))
-
-
-async def read_body(request: web.Request, *, limit: int | None = None) -> bytes:
-    """Return the bytes of a JSON body."""
-    if request.content_type != "application/json":
-        message = f"{request.method} here takes Content-Type: application/json."
-        raise UnsupportedMedia(message, hint="With curl: -H 'Content-Type: application/json'.")
-    limit = limit or request.app[LIMITS].control_bytes
-    parts = [part async for part in stream_body(request, limit=limit, error=_too_large(limit))]
-    return b"".join(parts)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from aiohttp.abc import AbstractStreamWriter
 from msgspec import UNSET, UnsetType
 
 from traind.service.errors import ModelNotReady, ServiceError
-from traind.service.http.bodies import check, no_body, read_as, read_body, read_query
+from traind.service.http.bodies import check, no_body, read_as, read_by, read_query
 from traind.service.http.callers import while_connected
-from traind.service.http.context import EXPORTS, KILOBYTE, LIMITS, SERVICE
+from traind.service.http.context import EXPORTS, KILOBYTE, LIMITS, SERVICE, Exports
 from traind.service.http.datasets import FORMATS, read_table
 from traind.service.http.errors import InvalidJson
 from traind.service.http.requests import (
@@ -59,33 +59,37 @@ async def predict(request: web.Request) -> web.StreamResponse:
         making = request.app[SERVICE].predict_table(job_id, table, form)
         return await _made(request, making, f"{job_id}-predictions.csv", "text/csv")
     read_query(request, UploadQuery)
-    body = await read_body(request, limit=request.app[LIMITS].predict_bytes)
-    if len(body) <= NAMED_BYTES:
-        check(body, PredictRequest)
-        parts = _parts(body)
-    else:
-        parts = await in_thread(_parts, body)
-    if (parts.rows is UNSET) == (parts.columns is UNSET):
-        raise refusal([Problem("rows", "or columns must be given, and not both")])
-    data = {name: bytes(part) for name in ("rows", "columns") if (part := getattr(parts, name)) is not UNSET}
+    data = await read_by(request, _data, limit=request.app[LIMITS].predict_bytes)
     predicting = request.app[SERVICE].predict_json(request.match_info["job_id"], **data)
     answered = await while_connected(request, predicting)
-    return web.Response(body=b'{"ok":true,' + answered[1:], content_type="application/json")
+    if isinstance(answered, bytes):
+        return web.Response(body=answered, content_type="application/json")
+    try:
+        request.app[EXPORTS].take()
+    except ServiceError:
+        await in_thread(shutil.rmtree, answered.parent, True)
+        raise
+    return FileOnce(answered, request.app[EXPORTS], _headers(answered.name, "application/json"))
+
+
+def _data(body: bytes) -> dict[str, bytes]:
+    """Return a body's rows or columns as JSON; of what is wrong in a large one only the first is named."""
+    if len(body) <= NAMED_BYTES:
+        check(body, PredictRequest)
+    try:
+        parts = msgspec.json.decode(body, type=_Parts)
+    except msgspec.ValidationError as error:
+        raise refusal([Problem("", f"is not rows or columns: {error}")], "The body") from None
+    except MALFORMED as error:
+        raise InvalidJson(f"The body is not valid JSON: {reason(error)}.") from None
+    if (parts.rows is UNSET) == (parts.columns is UNSET):
+        raise refusal([Problem("rows", "or columns must be given, and not both")])
+    return {name: bytes(part) for name in ("rows", "columns") if (part := getattr(parts, name)) is not UNSET}
 
 
 class _Parts(msgspec.Struct, forbid_unknown_fields=True):
     rows: msgspec.Raw | UnsetType = UNSET
     columns: msgspec.Raw | UnsetType = UNSET
-
-
-def _parts(body: bytes) -> _Parts:
-    """Return the body's rows or columns as JSON; of what is wrong in a large one only the first is named."""
-    try:
-        return msgspec.json.decode(body, type=_Parts)
-    except msgspec.ValidationError as error:
-        raise refusal([Problem("", f"is not rows or columns: {error}")], "The body") from None
-    except MALFORMED as error:
-        raise InvalidJson(f"The body is not valid JSON: {reason(error)}.") from None
 
 
 async def export(request: web.Request) -> web.StreamResponse:
@@ -107,25 +111,25 @@ async def _made(
         raise
     try:
         path = await while_connected(request, making)
-        sent = FileOnce(path, headers=_headers(name or path.name, content_type))
     except BaseException:
         exports.give_back()
         raise
-    sent.done = exports.give_back
-    return sent
+    return FileOnce(path, exports, _headers(name or path.name, content_type))
 
 
 class FileOnce(web.FileResponse):
-    """Sends a file and removes the folder that was made for it, then calls `done`."""
+    """Sends a file and removes the folder that was made for it; it counts among the exports until then."""
 
-    done: Callable[[], None]
+    def __init__(self, path: Path, exports: Exports, headers: dict[str, str]) -> None:
+        super().__init__(path, headers=headers)
+        self._exports = exports
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send it; it is gone then, sent or not."""
         try:
             return await super().prepare(request)
         finally:
-            self.done()
+            self._exports.give_back()
             await asyncio.to_thread(shutil.rmtree, self._path.parent, ignore_errors=True)
 
 

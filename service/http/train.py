@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from traind.data.limits import ANSWER_BYTES
 from traind.service.engine.edits import Edit
-from traind.service.http.bodies import no_body, read_as, read_json, read_query
+from traind.service.http.bodies import decode, no_body, read_as, read_by, read_query
 from traind.service.http.callers import client_of, while_connected
 from traind.service.http.context import ENCODED, SERVICE
 from traind.service.http.requests import (
@@ -35,20 +35,23 @@ from traind.service.http.schemas import (
 from traind.service.jobs.job import Job
 from traind.service.processes.lane import CLIENT
 from traind.service.service import TrainingService
-from traind.service.validation.validate import check_request
+from traind.service.validation.validate import Checked, check_request
 
 
 async def create(request: web.Request) -> web.Response:
     """Accept a job, or with `dry_run=true` say what it would do."""
     query = read_query(request, TrainQuery)
-    value = await read_json(request)
-    wanted, spec = check_request(value, SubmitRequest)
+    wanted, spec = await read_by(request, _submitted)
     service = request.app[SERVICE]
     if query.dry_run:
         return facts(await while_connected(request, service.dry_run(spec)))
     CLIENT.set(client_of(request))  # a trainer that is not the built-in one checks its options in the side worker
     job = await service.submit(spec, job_id=wanted.job_id)
     return answer(Accepted(job_id=job.job_id, pid=job.pid, status=job.status), status=202)
+
+
+def _submitted(body: bytes) -> tuple[SubmitRequest, Checked]:
+    return check_request(decode(body), SubmitRequest)
 
 
 async def status(request: web.Request) -> web.Response:

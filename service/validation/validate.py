@@ -5,8 +5,9 @@ the type and names every field that is wrong, nested ones too, with what was exp
 the HTTP handlers, the engine and the CLI. Knows no HTTP.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,6 +21,8 @@ T = TypeVar("T")
 S = TypeVar("S", bound=TrainSpec)
 
 MAX_DEPTH = 32  # of lists and objects in each other; only `options` can have any at all
+_WHOLE = frozenset({int, str, bool, NoneType})  # plain values that hold no fraction and nothing else
+_SCALARS = _WHOLE | {float}
 MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -86,9 +89,22 @@ def _with_whole_numbers(value: Any) -> Any:
     """Return the value with 3.0 as 3: in JSON they are one number, and some programs write the one for the other."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
-    if isinstance(value, Mapping):
-        return {name: _with_whole_numbers(inner) for name, inner in value.items()}
-    return [_with_whole_numbers(inner) for inner in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, dict | Mapping):
+        changed: dict[Any, Any] = _changed(value.items())
+        return {**value, **changed} if changed else value
+    if isinstance(value, list | tuple):
+        changed = _changed(enumerate(value))
+        return [changed.get(place, inner) for place, inner in enumerate(value)] if changed else value
+    return value
+
+
+def _changed(entries: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Return what `_with_whole_numbers` makes of the entries that it changes; a copy of all would cost more."""
+    return {
+        place: made
+        for place, inner in entries
+        if type(inner) not in _WHOLE and (made := _with_whole_numbers(inner)) is not inner
+    }
 
 
 def refusal(found: list[Problem], what: str = "The request") -> InvalidSpec:
@@ -116,18 +132,16 @@ def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:
     """Tell whether lists and objects stand in each other more than `limit` deep."""
     layer = [value]
     for _ in range(limit + 1):
-        layer = [inner for outer in layer for inner in _inside(outer)]
+        layer = [inner for outer in layer for inner in _inside(outer) if type(inner) not in _SCALARS]
         if not layer:
             return False
     return True
 
 
-def _inside(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return []
-    return [inner for inner in value if isinstance(inner, Mapping | list | tuple)]
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict | Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _as_stored(spec: TrainSpec) -> TrainSpec:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from traind.data.encoding.encoder import Encoded, Encoder
 from traind.data.errors import BadTable
-from traind.data.limits import ANSWER_BYTES, MEGABYTE
 from traind.data.predict_input import Batch, parse, table_from
 from traind.data.table.arrays import Table
 from traind.data.table.cell_text import typed_labels
@@ -33,11 +32,8 @@ from traind.trainer.network.objective import predictions
 from traind.trainer.network.recipe import Recipe
 from traind.trainer.source import last_line
 
-NOTES_CHARS = ANSWER_BYTES // 4  # of all notes in one answer: beyond, only their counts are told
 CHUNK_ROWS = 2_048  # in cache, and few calls
 MODELS_KEPT = 4
-NUMBER_BYTES = 26  # of a number in JSON, at most, with what stands around it
-ANSWER_FACTOR = 16  # of the request's size: what the answer may have, beyond what any answer may
 GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
 Rows = Sequence[Mapping[str, Any]]
 Columns = Mapping[str, Sequence[Any]]
@@ -273,14 +269,6 @@ def load_model(path: str | Path, trainer: plugins.Train | None = None) -> Model 
     return model
 
 
-def predict_request(request: dict[str, Any]) -> dict[str, Any]:
-    """Predict `rows` or `columns` with the model at `model_path`, for the side worker; a few models stay loaded.
-
-    `trainer` is the `module:function` of a trainer that is not the built-in one.
-    """
-    return _answer(loaded(request), request)
-
-
 def loaded(request: dict[str, Any]) -> Model | CustomModel:
     """Return the model that a request of the side worker names; a few stay loaded."""
     path = Path(request["model_path"])
@@ -288,47 +276,6 @@ def loaded(request: dict[str, Any]) -> Model | CustomModel:
         path = max(path.parent.glob("checkpoint-*.pt"), default=path)
     stat = path.stat()
     return _loaded(path, stat.st_mtime_ns, stat.st_size, request.get("trainer"))
-
-
-def predict_json_request(request: dict[str, Any]) -> dict[str, Any]:
-    """Predict as `predict_request` does, from JSON to JSON: of what may be large the server looks at neither."""
-    name = "columns" if "columns" in request else "rows"
-    kind: Any = dict[str, list[Cell]] if name == "columns" else list[dict[str, Cell]]
-    try:
-        data = msgspec.json.decode(request[name], type=kind)
-    except msgspec.ValidationError as error:
-        raise BadTable(f"the {name} cannot be read: {error}") from None
-    rows = len(data) if name == "rows" else max(map(len, data.values()), default=0)
-    model = loaded(request)
-    if isinstance(model, Model):
-        _check_answer(model, rows, len(request[name]))
-    return {"json": msgspec.json.encode(_answer(model, {**request, name: data}))}
-
-
-def _answer(model: Model | CustomModel, request: dict[str, Any]) -> dict[str, Any]:
-    """Return what a model predicts of the request's rows or columns."""
-    prediction = model.predict(request["columns"] if "columns" in request else request["rows"])
-    answer: dict[str, Any] = {"job_id": request.get("job_id"), "predictions": list(prediction)}
-    if prediction.probabilities is not None:
-        answer["probabilities"] = prediction.probabilities
-    if prediction.labels is not None and prediction.labels != list(prediction):
-        answer["labels"] = prediction.labels
-    if prediction.noted:
-        answer["noted"] = prediction.noted
-        if sum(len(note) for notes in prediction.notes or () for note in notes) <= NOTES_CHARS:
-            answer["notes"] = prediction.notes
-    return answer
-
-
-def _check_answer(model: Model, rows: int, body_bytes: int) -> None:
-    """Raise `BadTable` where predictions would be longer than a usual answer and several times their request."""
-    row_bytes = NUMBER_BYTES + sum(len(label.encode()) + NUMBER_BYTES for label in model.labels)
-    most = max(ANSWER_BYTES, ANSWER_FACTOR * body_bytes)
-    if rows * row_bytes > most:
-        raise BadTable(
-            f"the answer to {rows:,} rows would have about {rows * row_bytes // MEGABYTE} MB",
-            hint=f"send {max(1, most // row_bytes):,} rows at once, at most",
-        )
 
 
 @lru_cache(maxsize=MODELS_KEPT)

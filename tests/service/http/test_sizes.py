@@ -1,6 +1,7 @@
 """What an answer may have: no more than a megabyte, whatever was asked, however long the names and cells are."""
 
 import gzip
+import io
 import json
 
 import msgspec
@@ -107,3 +108,36 @@ def test_an_error_says_no_more_than_can_be_read():
     assert len(told["details"]) == DETAILS
     assert told["details"][0]["line"] == 3
     assert len(msgspec.json.encode(told)) < 250_000
+
+
+async def test_predictions_of_many_rows_are_sent_as_a_download_and_nothing_of_them_stays(call, done):
+    """A large body's answer may have more than a megabyte: it comes from a file, and is the same as in parts."""
+    numbers = [place / 1_000 for place in range(60_000)]
+    columns = {"x1": numbers, "x2": numbers, "x3": numbers}
+    path, kind = f"/api/models/{done}/predict", {"Content-Type": "application/json"}
+    whole = await call("POST", path, data=io.BytesIO(msgspec.json.encode({"columns": columns})), headers=kind)
+    assert whole.status == 200, whole.body[:500]
+    assert len(whole.body) > ANSWER_BYTES
+    assert whole.headers["Content-Type"] == "application/json"
+    assert whole.headers["Content-Disposition"] == 'attachment; filename="predictions.json"'
+    part = {name: values[-3:] for name, values in columns.items()}
+    few = await call.post(path, {"columns": part})
+    assert few.headers.get("Content-Disposition") is None
+    assert whole.json["predictions"][-3:] == pytest.approx(few.json["predictions"])
+    assert [path for path in call.service.layout.side_dir.glob("predict-*") if path.is_dir()] == []
+
+
+async def test_a_small_body_that_asks_for_much_is_told_how_many_rows_it_may_have(sizes):
+    labels = [f"{place:02}{'k' * 98}" for place in range(40)]
+    rows = "\n".join(["x,y", *(f"{place % 9},{labels[place % 40]}" for place in range(800))])
+    assert (await sizes("PUT", "/api/datasets/labels", data=rows.encode())).status == 200
+    model = {"kind": "linear"}
+    job_id = await sizes.trained(dataset="labels", target="y", model=model, synthetic=None)
+    path = f"/api/models/{job_id}/predict"
+    refused = await sizes.post(path, {"columns": {"x": [1] * 20_000}})
+    assert (refused.status, refused.error["code"]) == (422, "data_error")
+    assert "20,000 rows would have about" in refused.error["message"]
+    allowed = int(refused.error["hint"].split(" rows")[0].split()[-1].replace(",", ""))
+    answered = await sizes.post(path, {"columns": {"x": [1] * allowed}})
+    assert answered.status == 200
+    assert ANSWER_BYTES / 4 < len(answered.body) <= ANSWER_BYTES

@@ -267,7 +267,7 @@ async def test_code_that_was_changed_is_not_run_any_more(
     model = tmp_path / "model.pt"
     write_model(model, {"weights": {"w": torch.zeros(1)}}, {"trainer": "mine"})
     request = {"model_path": str(model), "trainer": "edited_trainer:train", "rows": [{"x": 1}]}
-    predict, check = "traind.trainer.model.model:predict_request", "traind.trainer.plugins:check_request"
+    predict, check = "traind.trainer.model.answers:predict_request", "traind.trainer.plugins:check_request"
     assert (await side.call(predict, request))["predictions"] == ["old"]
     assert (await side.call(check, {"trainer": "edited_trainer:train", "options": {"a": 1}}))["options"] is None
     options = (

@@ -17,7 +17,8 @@ from traind.data.prepare import prepare
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.errors import ModelDamaged, NoModelYet
 from traind.trainer.contract.events import Epoch
-from traind.trainer.model.model import Model, forward, load_model, predict_request
+from traind.trainer.model.answers import predict_request
+from traind.trainer.model.model import Model, forward, load_model
 from traind.trainer.model.tensor_file import packed, weights_digest
 from traind.trainer.tabular.train import request_of
 

@@ -15,7 +15,8 @@ from traind.trainer import plugins
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.errors import SpecError, UserCodeError
 from traind.trainer.contract.events import Checkpoint, Epoch, Log, Metric, Progress, State, Status
-from traind.trainer.model.model import load_model, predict_request
+from traind.trainer.model.answers import predict_request
+from traind.trainer.model.model import load_model
 from traind.trainer.run.attempt import Run, run_trainer
 
 STEPS = 12
