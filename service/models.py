@@ -36,25 +36,33 @@ class Models(Parts):
     """What a service does with finished models."""
 
     async def predict(
-        self, model: str, rows: Rows | None = None, *, columns: Mapping[str, list[Any]] | None = None
+        self,
+        model: str,
+        rows: Rows | None = None,
+        *,
+        columns: Mapping[str, list[Any]] | None = None,
+        interval: float | None = None,
     ) -> Prediction:
         """Predict with a job's model, or an alias's; of a running job with the best checkpoint so far.
 
-        Raises `JobNotFound`, `ModelNotReady`, and `PredictionFailed` naming each bad row.
+        With `interval`, such as 0.9, each predicted number has an interval that holds this share of such rows.
+        Raises `JobNotFound`, `ModelNotReady`, `PredictionFailed` naming each bad row, and `SpecError` where there are
+        no such intervals.
         """
-        data = {"rows": [dict(row) for row in rows or ()]} if columns is None else {"columns": dict(columns)}
+        data: dict[str, Any] = {"interval": interval}
+        data |= {"rows": [dict(row) for row in rows or ()]} if columns is None else {"columns": dict(columns)}
         request = await self._prediction_of(model) | data
         answer = await self.side.call(
             "traind.trainer.model.answers:predict_request", request, QUICK_S, LOADED_S, lane="predict many"
         )
         return msgspec.convert(answer, Prediction)
 
-    async def predict_json(self, model: str, **data: bytes) -> bytes | Path:
+    async def predict_json(self, model: str, interval: float | None = None, **data: bytes) -> bytes | Path:
         """Predict `rows` or `columns` as `predict` does, from JSON to JSON; neither is unpacked in this process.
 
         The answer to much data may be a file, in a folder of its own as that of `export` is.
         """
-        request = await self._prediction_of(model) | data
+        request = await self._prediction_of(model) | {"interval": interval} | data
         function = "traind.trainer.model.answers:predict_json_request"
         if sum(map(len, data.values())) <= FEW_BYTES:
             answer = await self.side.call(function, request, QUICK_S, LOADED_S, lane="predict few")

@@ -59,6 +59,8 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
     """One prediction a row, labels in the type they had."""
     probabilities: list[dict[str, float]] | None = None
     """For classes, the probability of each label a row, 0 to 1; null for numbers."""
+    intervals: list[list[float]] | None = None
+    """Lower and upper end of the interval around each predicted number, in its own unit; null where not asked for."""
     labels: list[str] | None = None
     """Predicted classes as texts, where they are numbers or booleans."""
     notes: list[list[str]] | None = None

@@ -17,11 +17,12 @@ Server = Annotated[str | None, Parameter(env_var="TRAIND_SERVER", help="take the
 Out = Annotated[Path, Parameter(name=["--out", "-o"], help="where to write")]
 
 
-def predict(
+def predict(  # noqa: PLR0913 - flags
     model: Annotated[str, Parameter(help="a model file, or the id of the job that made it")],
     file: Annotated[Path, Parameter(help="rows to predict, of any kind that can be trained on")],
     *,
     out: Out,
+    interval: Annotated[float | None, Parameter(help="share of such rows that intervals hold, as 0.9")] = None,
     as_json: Json = False,
     root: Root = Path(),
     server: Server = None,
@@ -33,7 +34,7 @@ def predict(
         raise Failed(f"{file} is not a file.")
     _check_folder(out)
     with _model_file(model, root, server) as path, about(file):
-        rows = load_model(path).predict_file(file, out)
+        rows = load_model(path).predict_file(file, out, interval=interval)
     if as_json:
         from traind.service.cli.show import print_json
 

@@ -150,10 +150,15 @@ class Client:
         return await self._connection.send(calls.curve(job_id, points))
 
     async def predict(
-        self, model: str, rows: Rows | None = None, *, columns: Mapping[str, list[Any]] | None = None
+        self,
+        model: str,
+        rows: Rows | None = None,
+        *,
+        columns: Mapping[str, list[Any]] | None = None,
+        interval: float | None = None,
     ) -> Prediction:
-        """Predict with a job's model, or an alias's: one prediction a row."""
-        return await self._connection.send(calls.predict(model, rows, columns))
+        """Predict with a job's model, or an alias's: one prediction a row; of numbers an interval if asked for."""
+        return await self._connection.send(calls.predict(model, rows, columns, interval))
 
     async def model_path(self, model: str, *, to: str | os.PathLike[str] | None = None) -> Path:
         """Download a finished model and return where it lies: `to`, or `<model>.pt`. `traind.load_model` reads it."""

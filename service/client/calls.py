@@ -173,9 +173,13 @@ def curve(job_id: str, points: int) -> Call[dict[str, Any]]:
     return Call("GET", "/api/train/curve", _facts, query={"job_id": job_id, "points": points})
 
 
-def predict(model: str, rows: Rows | None, columns: Mapping[str, list[Any]] | None) -> Call[Prediction]:
+def predict(
+    model: str, rows: Rows | None, columns: Mapping[str, list[Any]] | None, interval: float | None
+) -> Call[Prediction]:
     """Ask for predictions: rows of columns, or columns of values."""
     body: dict[str, Any] = {"columns": columns} if columns is not None else {"rows": list(rows or ())}
+    if interval is not None:
+        body["interval"] = interval
     path = f"/api/models/{_quoted(model)}/predict"
     return Call("POST", path, lambda answer: _decode(answer, Prediction), body=_encoder.encode(body))
 

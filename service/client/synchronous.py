@@ -169,10 +169,15 @@ class SyncClient:
         return self._wait(self._opened().curve(job_id, points))
 
     def predict(
-        self, model: str, rows: Rows | None = None, *, columns: Mapping[str, list[Any]] | None = None
+        self,
+        model: str,
+        rows: Rows | None = None,
+        *,
+        columns: Mapping[str, list[Any]] | None = None,
+        interval: float | None = None,
     ) -> Prediction:
-        """Predict with a job's model, or an alias's: one prediction a row."""
-        return self._wait(self._opened().predict(model, rows, columns=columns))
+        """Predict with a job's model, or an alias's: one prediction a row; of numbers an interval if asked for."""
+        return self._wait(self._opened().predict(model, rows, columns=columns, interval=interval))
 
     def model_path(self, model: str, *, to: str | os.PathLike[str] | None = None) -> Path:
         """Download a finished model and return where it lies: `to`, or `<model>.pt`. `traind.load_model` reads it."""

@@ -22,7 +22,7 @@ export function showModel(root, job, onRow) {
     isTabular && predictPanel(job, onRow),
     isTabular && h("div.panels", {}, tablesPanel(job), aliasPanel(job)),
     importancePanel(job.report),
-    h("div.panels", {}, confusionPanel(job.report) ?? residualPanel(job.report), warningsPanel(job.report)),
+    h("div.panels", {}, confusionPanel(job.report) ?? residualPanel(job.report), calibrationPanel(job.report), warningsPanel(job.report)),
   );
 }
 
@@ -121,6 +121,32 @@ function residualPanel(about) {
     h("p.muted.note", {}, "Predicted minus actual on the validation rows. The box holds the middle half, the line all but the outermost 2%."),
     h("div.residuals", { "aria-hidden": "true" }, h("i.whisker"), box, zero, find(0.5) !== null && h("i.median", { vars: { at: place(find(0.5)) } })),
     h("dl.quantiles", {}, marks),
+    intervals(about),
+  );
+}
+
+/** Return how often intervals hold, in a sentence each. */
+function intervals({ intervals: found = [] }) {
+  const told = ({ level, coverage, median_width: width }) => h("li", {}, `Intervals of ${share(level)} hold ${share(coverage)} of them; half are narrower than ${value(width, 3)}.`);
+  return found.length > 0 && h("ul.stack.muted", {}, found.map(told));
+}
+
+function calibrationPanel(about) {
+  const { bins, expected_calibration_error: error, temperature } = about?.calibration ?? {};
+  if (!bins?.length) return null;
+  const labels = about.schema?.labels ?? [];
+  const of = labels.length === 2 ? `is “${labels[1]}”` : "is right";
+  const rows = bins.map(({ predicted, observed, rows: number }) =>
+    h("tr", {}, h("td.number", {}, share(predicted)), h("td.number", {}, share(observed)), h("td.gains", {}, h("span.gain-bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(observed) } }))), h("td.number", {}, count(number))),
+  );
+  const head = h("tr", {}, ["Predicted", "Happened", "", "Rows"].map((name) => h("th.number", { scope: "col" }, name)));
+  const tempered = temperature !== 1 && `They are tempered by ${value(temperature, 3)}.`;
+  return h(
+    "section.panel",
+    {},
+    h("h2", {}, "How far its probabilities hold"),
+    h("p.muted.note", {}, [`How often a validation row ${of}, by the predicted probability; they are ${share(error)} apart in the mean.`, tempered].filter(Boolean).join(" ")),
+    scrolling("Reliability", h("table.scores", {}, h("thead", {}, head), h("tbody", {}, rows))),
   );
 }
 

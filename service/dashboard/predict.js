@@ -8,6 +8,7 @@ import { datasetOf } from "./standing.js";
 
 const SHOWN = 12; // columns at once; the others behind one click
 const EXAMPLES = 20;
+const INTERVAL = 0.9; // of rows like the one predicted, whose value the interval holds
 
 /** Return the panel, or null where the model's columns are not known; `onRow(row)` hears of each row predicted. */
 export function predictPanel(job, onRow) {
@@ -87,21 +88,27 @@ class PredictForm {
     const row = this.#row();
     this.onRow(row);
     try {
-      const answer = await api.post(api.modelPath(this.job.job_id, "/predict"), { rows: [row] });
-      this.#show(answer.predictions[0], answer.probabilities?.[0]);
+      const answer = await api.post(api.modelPath(this.job.job_id, "/predict"), { rows: [row], ...this.#interval() });
+      this.#show(answer);
     } catch (error) {
       const details = (error.details ?? []).map(({ loc, msg }) => h("p", {}, `${loc}: ${msg}`));
       fill(this.answer, h("div.problem", {}, h("p", {}, error.message), details));
     }
   }
 
-  #show(prediction, probabilities) {
+  /** An interval too, where the model's report says how often such intervals hold. */
+  #interval() {
+    return (this.job.report.intervals ?? []).some(({ level }) => level === INTERVAL) ? { interval: INTERVAL } : {};
+  }
+
+  #show({ predictions: [prediction], probabilities: [probabilities] = [], intervals: [interval] = [] }) {
     const text = typeof prediction === "number" ? value(prediction, 6) : String(prediction);
     const actual = this.actual === undefined || this.actual === null ? null : h("span.muted", {}, `the file says ${typeof this.actual === "number" ? value(this.actual, 6) : this.actual}`);
     const likely = Object.entries(probabilities ?? {}).sort((one, other) => other[1] - one[1]).slice(0, 5);
     fill(
       this.answer,
       h("p.prediction-value", {}, h("output", {}, text), actual),
+      interval && h("p.muted", {}, `${share(INTERVAL)} of such rows lie between ${value(interval[0], 6)} and ${value(interval[1], 6)}.`),
       likely.length > 0 && h("ol.importance", {}, likely.map(([label, part]) => h("li", {}, h("span.clip", {}, label), h("span.bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(part) } })), h("span.number", {}, share(part))))),
     );
   }

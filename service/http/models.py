@@ -22,6 +22,7 @@ from traind.service.http.requests import (
     AliasRequest,
     EvaluateRequest,
     ExportQuery,
+    Level,
     PredictRequest,
 )
 from traind.service.http.schemas import (
@@ -72,8 +73,8 @@ async def predict(request: web.Request) -> web.StreamResponse:
     return FileOnce(answered, request.app[EXPORTS], _headers(answered.name, "application/json"))
 
 
-def _data(body: bytes) -> dict[str, bytes]:
-    """Return a body's rows or columns as JSON; of what is wrong in a large one only the first is named."""
+def _data(body: bytes) -> dict[str, Any]:
+    """Return a body's rows or columns as JSON, and its interval; of what is wrong in a large one the first is named."""
     if len(body) <= NAMED_BYTES:
         check(body, PredictRequest)
     try:
@@ -84,12 +85,14 @@ def _data(body: bytes) -> dict[str, bytes]:
         raise InvalidJson(f"The body is not valid JSON: {reason(error)}.") from None
     if (parts.rows is UNSET) == (parts.columns is UNSET):
         raise refusal([Problem("rows", "or columns must be given, and not both")])
-    return {name: bytes(part) for name in ("rows", "columns") if (part := getattr(parts, name)) is not UNSET}
+    data = {name: bytes(part) for name in ("rows", "columns") if (part := getattr(parts, name)) is not UNSET}
+    return {"interval": None if parts.interval is UNSET else parts.interval, **data}
 
 
 class _Parts(msgspec.Struct, forbid_unknown_fields=True):
     rows: msgspec.Raw | UnsetType = UNSET
     columns: msgspec.Raw | UnsetType = UNSET
+    interval: Level | UnsetType | None = UNSET
 
 
 async def export(request: web.Request) -> web.StreamResponse:

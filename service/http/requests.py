@@ -35,6 +35,9 @@ Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Cell = str | Whole | float | bool | list[Any] | dict[str, Any] | None
 
 
+Level = Annotated[float, Meta(gt=0, lt=1)]
+
+
 class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Rows as objects by column, or columns as lists; one of the two. Columns beyond the model's do not matter."""
 
@@ -42,6 +45,8 @@ class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Rows as objects by column; this or columns."""
     columns: dict[ColumnName, list[Cell]] | UnsetType = UNSET
     """Columns as lists of cells, all of one length; this or rows."""
+    interval: Level | UnsetType | None = UNSET
+    """Share of such rows that the interval around each predicted number is to hold, as 0.9; null: no intervals."""
 
 
 class JobQuery(Struct, frozen=True, forbid_unknown_fields=True):

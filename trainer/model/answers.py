@@ -11,7 +11,8 @@ import msgspec
 
 from traind.data.errors import BadTable
 from traind.data.limits import ANSWER_BYTES, ANSWER_FACTOR
-from traind.trainer.model.model import Cell, CustomModel, Model, loaded
+from traind.trainer.model.custom_model import CustomModel
+from traind.trainer.model.model import Cell, Model, loaded
 
 NOTES_CHARS = ANSWER_BYTES // 4  # of all notes in one answer: beyond, only their counts are told
 NUMBER_BYTES = 26  # of a number in JSON, at most, with what stands around it
@@ -57,10 +58,13 @@ def predict_json_request(request: dict[str, Any]) -> dict[str, Any]:
 
 def _answer(model: Model | CustomModel, request: dict[str, Any]) -> dict[str, Any]:
     """Return what a model predicts of the request's rows or columns."""
-    prediction = model.predict(request["columns"] if "columns" in request else request["rows"])
+    data = request["columns"] if "columns" in request else request["rows"]
+    prediction = model.predict(data, interval=request.get("interval"))
     answer: dict[str, Any] = {"job_id": request.get("job_id"), "predictions": list(prediction)}
     if prediction.probabilities is not None:
         answer["probabilities"] = prediction.probabilities
+    if prediction.intervals is not None:
+        answer["intervals"] = prediction.intervals
     if prediction.labels is not None and prediction.labels != list(prediction):
         answer["labels"] = prediction.labels
     if prediction.noted:

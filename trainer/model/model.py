@@ -5,13 +5,14 @@ outputs mean, and some golden rows with their predictions, which are checked whe
 code. `load_model` also reads the checkpoint of a job that is still running.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,21 +23,19 @@ from traind.data.table.arrays import Table
 from traind.data.table.cell_text import typed_labels
 from traind.data.table.schema import Schema
 from traind.trainer import plugins
-from traind.trainer.contract.errors import ModelDamaged, NoModelYet, UserCodeError
-from traind.trainer.contract.values import NotPlain, a_kind, numbers_by_name, plain, text
+from traind.trainer.contract.errors import ModelDamaged, NoModelYet, SpecError
 from traind.trainer.model.assemble import assemble, with_trees
+from traind.trainer.model.custom_model import Columns, CustomModel, Rows
+from traind.trainer.model.intervals import bounds, least_scores, reach
 from traind.trainer.model.notes import notes_on
 from traind.trainer.model.predict_file import Prediction, predict_file
 from traind.trainer.model.tensor_file import FORMAT, unpacked, weights_digest
 from traind.trainer.network.objective import predictions
 from traind.trainer.network.recipe import Recipe
-from traind.trainer.source import last_line
 
 CHUNK_ROWS = 2_048  # in cache, and few calls
 MODELS_KEPT = 4
 GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
-Rows = Sequence[Mapping[str, Any]]
-Columns = Mapping[str, Sequence[Any]]
 Data = Rows | Columns | str | Path  # or a pandas DataFrame, which is asked for its columns
 Cell = str | int | float | bool | list[Any] | dict[str, Any] | None  # lists, objects: where no column is read
 
@@ -63,20 +62,46 @@ class Model:
         found: dict[str, Any] = self.content.get("metrics", {})
         return found
 
-    def predict(self, data: Data) -> Prediction:
+    def predict(self, data: Data, *, interval: float | None = None) -> Prediction:
         """Predict for rows (dicts), for columns (a dict of lists, a DataFrame), or for a file.
 
-        Columns beyond those of the training do not matter, nor does their order. Raises `BadTable` naming what is
-        missing and every row that cannot be read.
+        Columns beyond those of the training do not matter, nor does their order. With `interval`, between 0 and 1,
+        each predicted number has an interval which holds that share of such rows. Raises `BadTable` naming what is
+        missing and every row that cannot be read, `SpecError` where there are no such intervals.
         """
+        length = None if interval is None else self._reach(interval)
         table = self.table_of(data)
         encoded = self.encoder.encode(table)
         values = forward(self.network, self.recipe, encoded)
-        prediction = self.named(values)
+        prediction = self._between(values, length)
         notes, noted = notes_on(self.encoder, self.recipe, table, encoded, values)
         if noted:
             prediction.notes, prediction.noted = notes, noted
         return prediction
+
+    def _between(self, values: Tensor, length: float | None) -> Prediction:
+        """Return values as what they mean, with intervals that reach so far, where there is a length."""
+        prediction = self.named(values)
+        if length is not None:
+            low, high = bounds(values.numpy(), length, self.recipe.target_scale)
+            prediction.intervals = np.stack((low, high), axis=1).tolist()
+        return prediction
+
+    def _reach(self, level: float) -> float:
+        """Return how far intervals of that level reach, in the terms in which the target was learned."""
+        if not 0.0 < level < 1.0:
+            raise SpecError(f"interval: {level:g} is not between 0 and 1.", field="interval", hint="Such as 0.9.")
+        if self.labels:
+            problem = "only predicted numbers have intervals; classes have probabilities"
+            raise SpecError(f"interval: {problem}.", field="interval")
+        scores = self.content.get("interval_scores")
+        if scores is None:
+            problem = "the model has none: it is still being trained, or an older version made it"
+            raise SpecError(f"interval: {problem}.", field="interval", hint="Train it again, or wait for its end.")
+        if (length := reach(scores.numpy(), level)) is None:
+            problem = f"an interval of {level:g} needs {least_scores(level):,} validation rows"
+            raise SpecError(f"interval: {problem}; the model had {len(scores):,}.", field="interval")
+        return length
 
     def named(self, values: Tensor) -> Prediction:
         """Return values or probabilities as what they mean."""
@@ -102,9 +127,13 @@ class Model:
         """Return the same for a table that has been read."""
         return forward(self.network, self.recipe, self.encoder.encode(table))
 
-    def predict_file(self, file: str | Path, out: str | Path, form: str | None = None) -> int:
+    def predict_file(
+        self, file: str | Path, out: str | Path, form: str | None = None, *, interval: float | None = None
+    ) -> int:
         """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
-        return predict_file(self._predict_batch, self.labels, Path(file), Path(out), form)
+        length = None if interval is None else self._reach(interval)
+        predict = functools.partial(self._predict_batch, length=length)
+        return predict_file(predict, self.labels, Path(file), Path(out), form)
 
     def evaluate(self, file: str | Path) -> dict[str, Any]:
         """Return how good it is on a labelled table: `metrics`, `baseline`, `rows`, `left_out` and a closer look."""
@@ -118,10 +147,10 @@ class Model:
 
         export(self, format, Path(out))
 
-    def _predict_batch(self, batch: Batch) -> Prediction:
+    def _predict_batch(self, batch: Batch, length: float | None) -> Prediction:
         features = {name: cells for name, cells in batch.columns.items() if name != self.encoder.target}
         table = parse(features, self.encoder, batch.lines, may_lack=batch.may_lack)
-        return self.named(self.values_of(table))
+        return self._between(self.values_of(table), length)
 
     def check(self) -> None:
         """Predict the golden rows again. Raises `ModelDamaged` where they come out otherwise."""
@@ -151,82 +180,6 @@ def _without(target: str, data: Any) -> Rows | Columns:
                 hint='rows are such as [{"rooms": 3}], columns such as {"rooms": [3, 4]}',
             )
     return [{name: cell for name, cell in row.items() if name != target} for row in rows]
-
-
-class CustomModel:
-    """A model of another trainer: it predicts by the `predict(model, rows)` that stands beside the trainer."""
-
-    def __init__(self, content: dict[str, Any], train: plugins.Train | None) -> None:
-        self.content = content
-        self._predict = plugins.predictor(train) if train is not None else None
-
-    def predict(self, data: Rows | Columns) -> Prediction:
-        """Predict for rows (dicts) or columns (a dict of lists). Raises `UserCodeError` where that cannot be done."""
-        if self._predict is None:
-            raise UserCodeError(
-                f"Models of the trainer {self.content.get('trainer')!r} cannot predict.",
-                hint="It needs a function predict(model, rows) beside it, and its package installed here.",
-            )
-        if isinstance(data, Mapping):
-            rows = [dict(zip(data, cells, strict=True)) for cells in zip(*data.values(), strict=True)]
-        else:
-            rows = [dict(row) for row in data]
-        try:
-            found = self._predict(self.content, rows)
-        except Exception as error:
-            raise UserCodeError(
-                f"The trainer's predict raised {type(error).__name__}: {text(error, 500)}{last_line(error)}"
-            ) from error
-        return _predicted(found, len(rows))
-
-    def predict_file(self, file: str | Path, out: str | Path, form: str | None = None) -> int:
-        """Predict a file of any length into a CSV file with its columns and the predictions; return the rows."""
-        return predict_file(lambda batch: self.predict(batch.columns), (), Path(file), Path(out), form)
-
-    def evaluate(self, file: str | Path) -> dict[str, Any]:
-        """Refuse: what such a model predicts, only its own trainer can measure."""
-        from traind.trainer.model.scoring import evaluate_file
-
-        return evaluate_file(self, file)
-
-    def export(self, format: str, out: str | Path) -> None:  # noqa: A002 - the public word for it
-        """Write it as `onnx` or `safetensors`, compared with the original first. Raises `ExportFailed`."""
-        from traind.trainer.model.export import export
-
-        export(self, format, Path(out))
-
-
-def _predicted(found: Any, rows: int) -> Prediction:
-    """Return what a trainer's `predict` returned as plain values, one a row. Raises `UserCodeError`."""
-    shares = None
-    if isinstance(found, Mapping):
-        if "predictions" not in found or found.keys() - {"predictions", "probabilities"}:
-            names = ", ".join(text(name, 50) for name in found)
-            raise UserCodeError(
-                f"The trainer's predict returned a dict of {names or 'nothing'}.",
-                hint='Return one value a row, or {"predictions": [...], "probabilities": [{label: share}, ...]}.',
-            )
-        found, shares = found["predictions"], found.get("probabilities")
-    if isinstance(found, Iterator):
-        found = list(found)
-    shape = getattr(found, "shape", None)
-    is_listed = isinstance(found, Collection) if shape is None else len(shape) > 0
-    if not is_listed or isinstance(found, str | bytes | AbstractSet):
-        raise UserCodeError(f"The trainer's predict returned {a_kind(found)}; it returns one value a row.")
-    for one in (found, shares):
-        if one is not None and len(one) != rows:
-            raise UserCodeError(f"The trainer's predict gave {len(one)} predictions for {rows} rows.")
-    try:
-        prediction = Prediction(plain(found))
-        if shares is not None:
-            prediction.probabilities = [_shares(one, f"['probabilities'][{n}]") for n, one in enumerate(shares)]
-    except NotPlain as refused:
-        raise UserCodeError(f"The trainer's predict returned what cannot be answered: {refused}.") from None
-    return prediction
-
-
-def _shares(one: Any, where: str) -> dict[str, float]:
-    return {label: share for label, share in numbers_by_name(one, where).items() if share is not None}
 
 
 def forward(

@@ -15,11 +15,13 @@ BLOCK_ROWS = 16_384
 class Prediction(list[Any]):
     """One prediction a row: numbers, or labels in the type they had, `labels` being their texts.
 
-    `probabilities` are one dict a row, label to probability, for classes only. `notes` says of each row what the
-    prediction rests on less than others, and `noted` of how many rows, by kind: clamped, unseen, outside, missing.
+    `probabilities` are one dict a row, label to probability, for classes only. `intervals` are both ends of each
+    row's interval, where they were asked for. `notes` says of each row what the prediction rests on less than
+    others, and `noted` of how many rows, by kind: clamped, unseen, outside, missing.
     """
 
     probabilities: list[dict[str, float]] | None = None
+    intervals: list[list[float]] | None = None
     labels: list[str] | None = None
     notes: list[list[str]] | None = None
     noted: dict[str, int] | None = None
@@ -33,8 +35,10 @@ class Prediction(list[Any]):
 def predict_file(
     predict: Callable[[Batch], Prediction], labels: Sequence[str], file: Path, out: Path, form: str | None = None
 ) -> int:
-    """Write the file's columns with `prediction`, and `probability_<label>` for classes, as CSV; return the rows.
+    """Write the file's columns with `prediction`, and what is known beside it, as CSV; return the rows.
 
+    Beside it stand `probability_<label>` for classes, or `prediction_low` and `prediction_high` where predictions
+    have intervals.
     `out` is there once it is whole. Raises `BadTable` naming line and column of cells that cannot be read.
     """
     temporary = out.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{out.name}")
@@ -54,18 +58,24 @@ def _write(
 ) -> int:
     count = 0
     for batch in batches:
-        if not count:
-            writer.writerow([*batch.columns, *_names(labels, set(batch.columns))])
         predicted = predict(batch)
-        shares = predicted.probabilities or [{}] * len(predicted)
+        beside: Sequence[Sequence[float]] = [[]] * len(predicted)
+        if predicted.intervals is not None:
+            beside = predicted.intervals
+        elif predicted.probabilities is not None:
+            beside = [list(shares.values()) for shares in predicted.probabilities]
+        if not count:
+            has_intervals = predicted.intervals is not None
+            writer.writerow([*batch.columns, *_names(labels, set(batch.columns), has_intervals=has_intervals)])
         texts = predicted.labels or predicted
-        for cells, one, share in zip(zip(*batch.columns.values(), strict=True), texts, shares, strict=True):
-            writer.writerow([*cells, one, *share.values()])
+        for cells, one, more in zip(zip(*batch.columns.values(), strict=True), texts, beside, strict=True):
+            writer.writerow([*cells, one, *more])
         count += len(predicted)
     return count
 
 
-def _names(labels: Sequence[str], taken: set[str]) -> list[str]:
+def _names(labels: Sequence[str], taken: set[str], *, has_intervals: bool) -> list[str]:
     """Return the names of the added columns: one that the file has already gets an underscore."""
-    names = ["prediction", *(f"probability_{label}" for label in labels)]
+    ends = ["prediction_low", "prediction_high"] if has_intervals else []
+    names = ["prediction", *ends, *(f"probability_{label}" for label in labels)]
     return [name + "_" if name in taken else name for name in names]

@@ -89,7 +89,8 @@ def _count(cells: Any, usable: NDArray[np.bool_], left_out: dict[str, int], *, i
 def predict_table_request(request: dict[str, Any]) -> dict[str, Any]:
     """Predict the table at `path` into a CSV file below `out_dir`, for the side worker."""
     out = Path(request["out_dir"]) / "predictions.csv"
-    return {"path": str(out), "rows": loaded(request).predict_file(request["path"], out, request.get("format"))}
+    model, form, interval = loaded(request), request.get("format"), request.get("interval")
+    return {"path": str(out), "rows": model.predict_file(request["path"], out, form, interval=interval)}
 
 
 def evaluate_request(request: dict[str, Any]) -> dict[str, Any]:

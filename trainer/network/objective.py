@@ -16,6 +16,7 @@ from torch.nn import functional
 from traind.trainer.network.recipe import Recipe, TargetScale, transformed
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+SMALLEST = 1e-15  # of the probabilities that have a logarithm
 
 
 def training_target(recipe: Recipe, target: NDArray[Any]) -> Tensor:
@@ -50,15 +51,22 @@ def loss_function(recipe: Recipe, *, is_weighted: bool = False) -> Loss:
 def predictions(recipe: Recipe, output: Tensor) -> Tensor:
     """Return (rows,) float64 values in the target's own unit, or (rows, classes) float32 probabilities.
 
-    Heads and members are averaged: values in the network's terms, classes by their probabilities.
+    Heads and members are averaged: values in the network's terms, classes by their probabilities, which are then
+    tempered.
     """
     heads = output.unsqueeze(1) if output.ndim == 2 else output
     if recipe.task == "regression":
         return _unscaled(recipe.target_scale, _averaged(recipe, heads.squeeze(2)))
     if recipe.task == "multiclass":
-        return _averaged(recipe, heads.softmax(dim=2))
+        return _tempered(recipe, _averaged(recipe, heads.softmax(dim=2)))
     positive = _averaged(recipe, heads.squeeze(2).sigmoid())
-    return torch.stack((1.0 - positive, positive), dim=1)
+    return _tempered(recipe, torch.stack((1.0 - positive, positive), dim=1))
+
+
+def _tempered(recipe: Recipe, probabilities: Tensor) -> Tensor:
+    if recipe.temperature == 1.0:
+        return probabilities
+    return (probabilities.clamp(min=SMALLEST).log() / recipe.temperature).softmax(dim=1)
 
 
 def _averaged(recipe: Recipe, heads: Tensor) -> Tensor:

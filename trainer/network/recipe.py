@@ -108,6 +108,7 @@ class Recipe(Struct, frozen=True):
     members: int = 1  # the monitor, which validation rows are kept from, and others on all rows; of trees as well
     trees: Boosting | None = None  # None: networks alone
     networks_share: float | None = None  # of a finished blend
+    temperature: float = 1.0  # of a finished model of classes: the logarithms of its probabilities are divided by it
     reasons: dict[str, str] = {}  # of the fields that were chosen, in words
 
 

@@ -11,10 +11,12 @@ from traind.data.prepare import Prepared
 from traind.data.table.schema import Schema
 from traind.trainer.contract.metrics import VAL_LOSS
 from traind.trainer.model.assemble import monitor_part, with_trees
+from traind.trainer.model.intervals import kept_scores, scores_of
 from traind.trainer.model.model import Model, forward, raw_outputs
 from traind.trainer.network.objective import predictions
 from traind.trainer.run.run import Run
 from traind.trainer.tabular import start
+from traind.trainer.tabular.calibration import coverage, reliability, temperature
 from traind.trainer.tabular.importance import importance
 from traind.trainer.tabular.loop import Evaluation
 from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusion, measure, residuals
@@ -40,9 +42,17 @@ def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
         model.recipe = structs.replace(model.recipe, networks_share=share)
         monitor.recipe = structs.replace(monitor.recipe, networks_share=share)
     found, meant, predicted = evaluated(monitor.network, monitor.recipe, prepared.validation, run.beat)
-    model.recipe = structs.replace(model.recipe, target_scale=meant.target_scale)
+    if model.labels and (degrees := temperature(predicted, prepared.validation.target)) != 1.0:
+        meant = structs.replace(meant, temperature=degrees)
+        tempered, _, predicted = evaluated(monitor.network, meant, prepared.validation, run.beat)
+        found = Evaluation(found.loss, tempered.metrics)
+    changes = {"target_scale": meant.target_scale, "temperature": meant.temperature}
+    model.recipe = structs.replace(model.recipe, **changes)
     monitor.recipe = meant
     about = {**about, "recipe": msgspec.to_builtins(model.recipe)}
+    if not model.labels:
+        scores = scores_of(predicted, prepared.validation.target, meant.target_scale)
+        about["interval_scores"] = torch.from_numpy(kept_scores(scores))
     golden = [dict(row) for row in prepared.samples]
     metrics, report = evaluate(run, (model, monitor), prepared, found, predicted)
     run.finish(
@@ -54,7 +64,7 @@ def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
         },
         metrics=metrics,
         best_epoch=None if state.best_epoch is None else phase.plan.first_epoch + state.best_epoch,
-        best_note=note_on(phase, metrics["validation"], about["architecture"]["kind"]),
+        best_note=note_on(phase, metrics["validation"], model),
         report={
             "schema": shown(prepared.schema),
             "recipe": about["recipe"],
@@ -96,16 +106,18 @@ def best_share(run: Run[Any], monitor: Model, prepared: Prepared) -> float:
     return min(losses, key=lambda share: losses[share])
 
 
-def note_on(phase: Phase, measured: dict[str, float | None], kind: str) -> str | None:
+def note_on(phase: Phase, measured: dict[str, float | None], model: Model) -> str | None:
     """Return why the finished model's validation metrics are not those of the best epoch; None where they are."""
     state = phase.state
-    if kind == "blend":
+    if model.content["architecture"]["kind"] == "blend":
         return "The model blends networks and trees: its validation metrics are those of both monitors together."
     if state.best_epoch is None:
         return f"No epoch ended: the model is of the weights after step {state.step}."
     reported = state.history[state.best_epoch - 1]
     if all(reported.get(name) == value for name, value in measured.items()):
         return None
+    if (degrees := model.recipe.temperature) != 1.0:
+        return f"The finished model's probabilities are tempered by {degrees:.3g}, which lowers its log loss."
     return "The finished model was measured again on the CPU, where it predicts; the last digits differ."
 
 
@@ -140,7 +152,9 @@ def evaluate(
     }
     if model.labels:
         labels = list(model.labels[:CONFUSION_CLASSES])
+        report["calibration"] = reliability(values, rows.target, model.recipe.temperature)
         return found, {**report, "confusion": {"labels": labels, "counts": confusion(values, rows.target)}}
+    report["intervals"] = coverage(values, rows.target, model.recipe.target_scale)
     return found, {**report, "residuals": residuals(values, rows.target)}
 
 
