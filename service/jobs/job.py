@@ -144,7 +144,7 @@ class Job(Struct, frozen=True, kw_only=True):
     weights_digest: str | None = None
     """Sha256 of the final weights, 64 hex digits."""
     report: dict[str, Any] = {}
-    """A closer look at a finished job: schema, warnings, importance, confusion or residuals, recipe."""
+    """A closer look at a finished job: schema, warnings, importance, errors, calibration or intervals, recipe."""
     dataset: DatasetFile | None = None
     """The version of the data set that it trains on; null: synthetic data."""
     spec: TrainSpec

@@ -25,7 +25,8 @@ from traind.data.encoding.encoder import FIRST, MISSING, UNSEEN
 from traind.data.predict_input import table_from
 from traind.data.table.arrays import Codes, Mixed, Table
 from traind.trainer.contract.errors import ExportFailed
-from traind.trainer.model.model import GOLDEN_TOLERANCE, CustomModel, Model, load_model
+from traind.trainer.model.custom_model import CustomModel
+from traind.trainer.model.model import GOLDEN_TOLERANCE, Model, load_model
 from traind.trainer.model.onnx_module import Whole
 from traind.trainer.model.tensor_file import write_file
 

@@ -34,15 +34,16 @@ class Scale(Protocol):
 
 def scores_of(predicted: NDArray[np.generic], target: NDArray[np.generic], scale: Scale) -> Floats:
     """Return (rows,) how far each prediction is off, in the terms in which the target was learned."""
-    return np.abs(_seen(predicted.astype(np.float64), scale) - _seen(target.astype(np.float64), scale))
+    off: Floats = np.abs(_seen(predicted.astype(np.float64), scale) - _seen(target.astype(np.float64), scale))
+    return off
 
 
 def kept_scores(scores: Floats) -> Floats:
     """Return the scores in order, as many as a model file keeps."""
-    ordered = np.sort(scores)
-    if len(ordered) <= KEPT_SCORES:
-        return ordered
-    return ordered[np.linspace(0, len(ordered) - 1, KEPT_SCORES).round().astype(int)]
+    ordered: Floats = np.sort(scores)
+    if len(ordered) > KEPT_SCORES:
+        ordered = ordered[np.linspace(0, len(ordered) - 1, KEPT_SCORES).round().astype(int)]
+    return ordered
 
 
 def reach(ordered: Floats, level: float) -> float | None:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from traind.data.errors import BadTable
 from traind.data.predict_input import Batch, batches_of, format_of, parse
 from traind.trainer.contract.errors import UserCodeError
-from traind.trainer.model.model import CustomModel, Model, forward, loaded
+from traind.trainer.model.custom_model import CustomModel
+from traind.trainer.model.model import Model, forward, loaded
 from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusion, measure, residuals
 
 BLOCK_ROWS = 16_384

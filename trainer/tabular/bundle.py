@@ -14,6 +14,7 @@ from traind.trainer.model.assemble import monitor_part, with_trees
 from traind.trainer.model.intervals import kept_scores, scores_of
 from traind.trainer.model.model import Model, forward, raw_outputs
 from traind.trainer.network.objective import predictions
+from traind.trainer.network.recipe import Recipe
 from traind.trainer.run.run import Run
 from traind.trainer.tabular import start
 from traind.trainer.tabular.calibration import coverage, reliability, temperature
@@ -41,14 +42,9 @@ def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
         share = best_share(run, monitor, prepared)
         model.recipe = structs.replace(model.recipe, networks_share=share)
         monitor.recipe = structs.replace(monitor.recipe, networks_share=share)
-    found, meant, predicted = evaluated(monitor.network, monitor.recipe, prepared.validation, run.beat)
-    if model.labels and (degrees := temperature(predicted, prepared.validation.target)) != 1.0:
-        meant = structs.replace(meant, temperature=degrees)
-        tempered, _, predicted = evaluated(monitor.network, meant, prepared.validation, run.beat)
-        found = Evaluation(found.loss, tempered.metrics)
-    changes = {"target_scale": meant.target_scale, "temperature": meant.temperature}
-    model.recipe = structs.replace(model.recipe, **changes)
-    monitor.recipe = meant
+    found, monitor.recipe, predicted = judged(run, monitor, prepared)
+    meant = monitor.recipe
+    model.recipe = structs.replace(model.recipe, target_scale=meant.target_scale, temperature=meant.temperature)
     about = {**about, "recipe": msgspec.to_builtins(model.recipe)}
     if not model.labels:
         scores = scores_of(predicted, prepared.validation.target, meant.target_scale)
@@ -73,6 +69,18 @@ def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
             **started(run, prepared),
         },
     )
+
+
+def judged(run: Run[Any], monitor: Model, prepared: Prepared) -> tuple[Evaluation, Recipe, NDArray[Any]]:
+    """Return what the monitor is worth on the validation rows, its recipe as these have it, and what it predicts."""
+    rows = prepared.validation
+    found, recipe, predicted = evaluated(monitor.network, monitor.recipe, rows, run.beat)
+    if not monitor.labels or (degrees := temperature(predicted, rows.target)) == 1.0:
+        return found, recipe, predicted
+    tempered, recipe, predicted = evaluated(
+        monitor.network, structs.replace(recipe, temperature=degrees), rows, run.beat
+    )
+    return Evaluation(found.loss, tempered.metrics), recipe, predicted
 
 
 def started(run: Run[Any], prepared: Prepared) -> dict[str, Any]:
