@@ -74,7 +74,7 @@ async def predict(request: web.Request) -> web.StreamResponse:
 
 
 def _data(body: bytes) -> dict[str, Any]:
-    """Return a body's rows or columns as JSON, and its interval; of what is wrong in a large one the first is named."""
+    """Return a body's rows or columns as JSON, and its interval; of what is wrong in a large one only the first."""
     if len(body) <= NAMED_BYTES:
         check(body, PredictRequest)
     try:
