@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from traind.data.columns.profile import Profile
 from traind.data.columns.reading_of import Marks, Reading, readings
 from traind.data.table.arrays import Codes
@@ -18,6 +20,7 @@ _NUMBER_NAME = re.compile(r"(^|_|\b)(phone|mobile|fax|isbn|ean|upc|ssn|imei|iban
 _KEY_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key)$)|[a-z](Id|ID)$")
 _CODE_NAME = re.compile(r"zip|postal|post_?code|plz|area_?code|(^|_)(code|fips|naics|sic|icd)s?(_|$)", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-fA-F-]{16,}\Z")  # of identifiers that programs make
+_DIGIT = re.compile("[0-9]")
 _UNIQUE = 0.95  # share of distinct values from which a column names rows
 _EXAMPLES = 200  # texts looked at for what free text is like
 
@@ -107,7 +110,9 @@ def _of_cells(facts: Profile, marks: Marks, *, is_target: bool) -> _Choice:
         return _number(facts, Reading(1.0), is_target=is_target)
     found = readings(facts, marks)
     best = max((one for one in found if one.is_whole), key=lambda one: (one.share >= 0.98, one.share), default=None)
-    if best is None or (best.found and _CODE_NAME.search(facts.name)):
+    if best is not None and best.found and (_CODE_NAME.search(facts.name) or _NUMBER_NAME.search(facts.name)):
+        best, found = None, []  # 606xx and 014038572X are no numbers
+    if best is None:
         return _text(facts, found, is_target=is_target)
     if best.dates:
         return _dates(facts, best)
@@ -117,8 +122,9 @@ def _of_cells(facts: Profile, marks: Marks, *, is_target: bool) -> _Choice:
 def _styled(facts: Profile, best: Reading) -> _Choice:
     """Return the choice of numbers that are not plainly written."""
     assert best.found is not None
-    written = next((text for text, _ in facts.levels if not text[:1].isdigit() or not text[-1:].isdigit()), None)
-    example = written or max((text for text, _ in facts.levels), key=len)
+    with_digits = [text for text, _ in facts.levels if _DIGIT.search(text)] or [facts.levels[0][0]]
+    written = next((text for text in with_digits if not text[:1].isdigit() or not text[-1:].isdigit()), None)
+    example = written or max(with_digits, key=len)
     evidence = f"{best.found.what} written like {example!r}"
     if best.found.is_open:
         evidence += f", {best.found.style.decimal!r} assumed to be the decimal mark"
@@ -152,10 +158,10 @@ def _number(facts: Profile, best: Reading, *, is_target: bool) -> _Choice:
     """Return the choice for plain numbers."""
     wrong = 0 if best.words else facts.present - facts.numbers - facts.no_numbers
     evidence = f"{facts.distinct:,} distinct numbers" if not wrong else f"numbers, but for {wrong:,} cells"
+    if facts.leading_zeros and facts.integers == facts.numbers and not is_target:
+        return _code(facts, "digits with leading zeros")
     if facts.integers < facts.numbers or wrong or is_target or best.words:
         return _Choice("numeric", evidence + _beside(best), words=best.words, missing=facts.no_numbers)
-    if facts.leading_zeros:
-        return _code(facts, "digits with leading zeros")
     if _is_days(facts):
         return _Choice("datetime", "eight digits that are all days, as in 20141013")
     whole = f"{facts.distinct:,} distinct whole numbers"
@@ -175,7 +181,8 @@ def _number(facts: Profile, best: Reading, *, is_target: bool) -> _Choice:
 
 def _code(facts: Profile, why: str) -> _Choice:
     if facts.distinct > facts.present * 0.5:
-        return _Choice("text", f"{why}, nearly all distinct", "identifier")
+        reason = "" if _CODE_NAME.search(facts.name) else "identifier"
+        return _Choice("text", f"{why}, nearly all distinct", reason)
     return _Choice("categorical", f"{why}: a code, not a quantity")
 
 
@@ -191,9 +198,12 @@ def _is_called_id(facts: Profile) -> bool:
 
 
 def is_counter(facts: Profile) -> bool:
-    """Tell whether distinct whole numbers count the rows, from 0 or 1, under a name that does not say so."""
-    span = (facts.largest or 0) - (facts.smallest or 0) + 1
-    return span == facts.n_rows and facts.smallest in (0, 1) and not facts.missing and not _is_called_id(facts)
+    """Tell whether whole numbers count the rows as they stand, from 0 or 1, under a name that does not say so."""
+    if facts.distinct != facts.n_rows or facts.smallest not in (0, 1) or _is_called_id(facts):
+        return False
+    if isinstance(facts.cells, np.ndarray):
+        return bool((np.diff(facts.cells) == 1.0).all())  # 3, 1, 2 is a rank
+    return (facts.largest or 0) - facts.smallest + 1 == facts.n_rows
 
 
 def _is_days(facts: Profile) -> bool:
@@ -212,6 +222,8 @@ def _text(facts: Profile, found: list[Reading], *, is_target: bool) -> _Choice:
     if found:
         what = "dates" if found[0].dates else "numbers"
         evidence += f", {found[0].share:.1%} of them {what}"
+        if found[0].found and found[0].found.clashing:
+            evidence += f" in units of different kinds: {', '.join(found[0].found.clashing[:3])}"
     if is_target:
         return _Choice("categorical", evidence)
     if not is_free_text(facts):
@@ -232,4 +244,6 @@ def _are_identifiers(facts: Profile) -> bool:
         return False
     texts = [text for text, _ in facts.levels[:_EXAMPLES]]
     is_one_word = sum(" " not in text for text in texts) > 0.9 * len(texts)
+    if _NUMBER_NAME.search(facts.name):
+        return True
     return is_one_word and (_is_called_id(facts) or all(_HEX.match(text) for text in texts))

@@ -25,7 +25,8 @@ def infer_schema(profiles: dict[str, Profile], request: Request, options: Option
     names = list(profiles)
     _check_names(names, request)
     _check_nested(profiles, request)
-    target = request.target or next((name for name in reversed(names) if not profiles[name].is_index), names[-1])
+    usable = (name for name in reversed(names) if profiles[name].present and not profiles[name].is_index)
+    target = request.target or next(usable, names[-1])
     columns = _with_marks(options, lambda marks: [_column(profiles[name], request, target, marks) for name in names])
     counter = _use_counter(columns, profiles)
     facts = profiles[target]

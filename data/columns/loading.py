@@ -13,7 +13,7 @@ from traind.data.reading.raw_table import LISTED, RawTable, bad_cells
 from traind.data.table.arrays import Cells, Codes, Mixed, Numbers
 from traind.data.table.cell_text import NOT_A_NUMBER
 from traind.data.table.dates import all_seconds
-from traind.data.table.numbers import read_all
+from traind.data.table.numbers import are_units, read_all
 from traind.data.table.schema import Column
 
 Bad = NDArray[np.bool_]  # which cells are not what their column is
@@ -107,5 +107,5 @@ def _levels_read(texts: pl.Series, column: Column) -> tuple[NDArray[np.float64],
     style = column.number_style
     if style is not None:
         styled = read_all(texts, style)
-        plain = np.where(np.isnan(styled), plain, styled)
+        return np.where(np.isnan(styled), plain, styled), are_units(texts, style)
     return plain, np.zeros(len(texts), np.bool_)

@@ -1,6 +1,6 @@
 """How the cells of a column can be read, by shares of its cells: plain numbers, in a style, dates, or not at all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -13,11 +13,13 @@ from traind.data.table.arrays import Mixed
 from traind.data.table.cell_text import NOT_A_NUMBER
 from traind.data.table.dates import Dates, all_seconds, find_dates
 from traind.data.table.number_style import FoundStyle, find_style
-from traind.data.table.numbers import Style, read_all
+from traind.data.table.numbers import Style, are_units, read_all
 
 MOSTLY = 0.98  # share of cells from which the rest of a column counts as wrong cells, not as words
 HALF = 0.5  # share of numbers from which a column of numbers and words is both
 _FEW = 20  # distinct values up to which a number is one value among others; words up to which each is a feature
+_LETTERED = "^(?:[0-9]+[A-Za-z]|[A-Za-z]{1,2}-?[0-9]+)$"
+_SINGLE = 3  # words that may stand in one cell each
 
 
 class Marks(Struct, frozen=True):
@@ -53,38 +55,51 @@ def readings(facts: Profile, marks: Marks) -> list[Reading]:
     codes = as_codes(facts.cells) if facts.cells is not None else None
     if codes is None or not codes.levels:
         return []
-    texts, counts = pl.Series(codes.levels, dtype=pl.String), codes.counts()
-    is_none = texts.str.to_lowercase().is_in(list(NOT_A_NUMBER)).to_numpy()
+    all_texts, all_counts = pl.Series(codes.levels, dtype=pl.String), codes.counts()
+    is_none = all_texts.str.to_lowercase().is_in(list(NOT_A_NUMBER))
+    texts, counts = all_texts.filter(~is_none), all_counts[~is_none.to_numpy()]
+    known = max(1, int(counts.sum()))
     found = []
     is_plain = texts.cast(pl.Float64, strict=False).is_not_null().to_numpy()
     asked = marks.decimal == "," or marks.thousands is not None
-    if counts[is_plain].sum() > HALF * facts.present and not (asked and texts.str.contains("[.,]").any()):
-        found.append(_of_levels(texts, counts, is_plain, is_none))
+    if counts[is_plain].sum() > HALF * known and not (asked and texts.str.contains("[.,]").any()):
+        found.append(_of_levels(texts, counts, is_plain))
+        if found[0].words and _are_codes(texts, is_plain):
+            found[0] = replace(found[0], words=())
         if found[0].share >= MOSTLY:
             return found
-    if counts[texts.str.contains("[0-9]").to_numpy()].sum() < HALF * facts.present:
+    if counts[texts.str.contains("[0-9]").to_numpy()].sum() < HALF * known:
         return found
     if dates := find_dates(texts, counts):
         seconds, is_zero = all_seconds(texts, dates.order)
-        found.append(_of_levels(texts, counts, ~np.isnan(seconds) | is_zero, is_none, dates=dates))
+        found.append(_of_levels(texts, counts, ~np.isnan(seconds) | is_zero, dates=dates))
     if style := find_style(texts, counts, decimal=marks.decimal, thousands=marks.thousands):
-        is_read = ~np.isnan(read_all(texts, style.style))
-        found.append(_of_levels(texts, counts, is_read, is_none, style=style))
+        is_read = ~np.isnan(read_all(texts, style.style)) | are_units(texts, style.style)
+        found.append(_of_levels(texts, counts, is_read, style=style))
     return [one for one in found if one.share > HALF]
+
+
+def _are_codes(texts: pl.Series, is_plain: NDArray[np.bool_]) -> bool:
+    """Tell whether whole numbers and 207a, 229b ... are names of one kind."""
+    is_whole = texts.filter(is_plain).str.contains("^[0-9]+$").all()
+    return is_whole and 2 * int(texts.filter(~is_plain).str.contains(_LETTERED).sum()) > int((~is_plain).sum())
 
 
 def _of_levels(
     texts: pl.Series,
     counts: NDArray[np.int64],
     is_read: NDArray[np.bool_],
-    is_none: NDArray[np.bool_],
     *,
     style: FoundStyle | None = None,
     dates: Dates | None = None,
 ) -> Reading:
-    rest = ~(is_read | is_none)
-    share = 1.0 - float(counts[rest].sum() / max(1, counts.sum()))
-    words = tuple(texts.filter(rest).head(_FEW + 1))
+    n_words = int(counts[~is_read].sum())
+    share = 1.0 - n_words / max(1, int(counts.sum()))
+    words = tuple(texts.filter(~is_read).head(_FEW + 1))
+    if len(words) > _SINGLE and n_words < 2 * len(words):
+        words = ()  # each stands for itself
+    if style and style.clashing:
+        share, words = min(share, MOSTLY - 0.01), ()
     found = _reading(share, words, _FEW + 1 if dates else int(is_read.sum()))
     return Reading(found.share, found.words, style.style if style else None, style, dates)
 

@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -38,55 +38,63 @@ def csv_frames(path: Path, form: Format, dialect: Dialect) -> Iterator[pl.DataFr
         BadTable: rows that are no rows, each named by line, up to a limit.
         QuotesAreText: the file has to be read again, without quotes.
     """
+    is_plain = not (dialect.comment or dialect.has_backslash or dialect.delimiter == " ")
+    is_plain &= f"{dialect.delimiter}{dialect.quote}".isascii()  # as polars wants them
     blocks = _blocks(utf8_chunks(path, form), dialect)
-    for line, block in blocks:
-        frame = None if dialect.comment or dialect.has_backslash else _parsed(block, dialect)
+    for number, block in enumerate(blocks):
+        frame = _parsed(block, dialect) if is_plain else None
         if frame is None:
-            rest = (text for text in _chain(block, blocks))
-            yield from _one_by_one(
-                rest, dialect, line, may_drop_quotes=form.kind == "tsv" and form.options.quote is None
-            )
+            rest = (text.decode() for text in chain([block], blocks))
+            line = _first_line(path, form, dialect, number)
+            may_drop_quotes = form.kind == "tsv" and form.options.quote is None
+            yield from _one_by_one(rest, dialect, line, may_drop_quotes=may_drop_quotes)
             return
         if len(frame):
             yield frame
 
 
-def _chain(first: bytes, blocks: Iterator[tuple[int, bytes]]) -> Iterator[str]:
-    yield first.decode()
-    for _, block in blocks:
-        yield block.decode()
+def _first_line(path: Path, form: Format, dialect: Dialect, number: int) -> int:
+    """Return the line that a block begins on."""
+    before = islice(_blocks(utf8_chunks(path, form), dialect), number)
+    return dialect.first + 1 + sum(block.count(b"\n") for block in before)
 
 
-def _blocks(chunks: Iterator[bytes], dialect: Dialect) -> Iterator[tuple[int, bytes]]:
-    """Yield parts of the file of whole rows, as far as quotes are in order, each with the line it begins on."""
-    left, line, skip, end = bytearray(), 1, dialect.first, b""
+def _blocks(chunks: Iterator[bytes], dialect: Dialect) -> Iterator[bytes]:
+    """Yield parts of the file of whole rows, as far as quotes are in order."""
+    parts, size, skip, end = list[bytes](), 0, dialect.first, b""
     for chunk in chunks:
         end = end or (b"\r" if b"\n" not in chunk and b"\r" in chunk else b"\n")
-        left += chunk.replace(b"\r", b"\n") if end == b"\r" else chunk
-        while skip and (place := left.find(b"\n")) >= 0:
-            del left[: place + 1]
-            skip, line = skip - 1, line + 1
-        if skip or len(left) < _BLOCK_BYTES:
+        parts.append(chunk.replace(b"\r", b"\n") if end == b"\r" else chunk)
+        size += len(chunk)
+        if not skip and size < _BLOCK_BYTES:
             continue
-        if cut := _end_of_rows(left, dialect):
-            block = bytes(memoryview(left)[:cut])
-            del left[:cut]
-            yield line, block
-            line += block.count(b"\n")
-    if left and not skip:
-        yield line, bytes(left)
+        data = b"".join(parts)
+        begin, skip = _skipped(data, skip) if skip else (0, 0)
+        cut = _end_of_rows(data, dialect) if not skip and size - begin >= _BLOCK_BYTES else begin
+        if cut > begin:
+            yield data[begin:cut]
+        parts = [data[cut:]]
+        size = len(parts[0])
+    if size and not skip:
+        yield b"".join(parts)
 
 
-def _end_of_rows(data: bytearray, dialect: Dialect) -> int:
+def _skipped(data: bytes, skip: int) -> tuple[int, int]:
+    """Return where the lines to skip end, and how many are still to come."""
+    begin = 0
+    while skip and (place := data.find(b"\n", begin)) >= 0:
+        begin, skip = place + 1, skip - 1
+    return begin, skip
+
+
+def _end_of_rows(data: bytes, dialect: Dialect) -> int:
     """Return where the last row ends that ends; 0 where none seems to."""
     if not dialect.quote or (quote := dialect.quote.encode()) not in data:
         return data.rfind(b"\n") + 1
     view = np.frombuffer(data, np.uint8)
     quotes, ends = np.flatnonzero(view == quote[0]), np.flatnonzero(view == 10)
     outside = ends[np.searchsorted(quotes, ends) % 2 == 0]
-    found = int(outside[-1]) + 1 if len(outside) else 0
-    del view
-    return found
+    return int(outside[-1]) + 1 if len(outside) else 0
 
 
 def _parsed(block: bytes, dialect: Dialect) -> pl.DataFrame | None:
@@ -95,28 +103,33 @@ def _parsed(block: bytes, dialect: Dialect) -> pl.DataFrame | None:
     has_quotes = dialect.quote is not None and quote in block
     if has_quotes and not _are_quotes_in_order(block, quote, dialect.delimiter.encode()):
         return None
-    width = len(dialect.names)
-    tidy = block
     if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
         if has_quotes:
             return None
-        tidy = _LONE_RETURN.sub(b"\n", tidy)
-    if width > 1:
-        tidy = tidy.strip(b"\r\n")
-        if b"\n\n" in tidy or b"\n\r\n" in tidy:
-            if has_quotes:
-                return None
-            tidy = _BLANK_LINES.sub(b"\n", tidy)
-    if not tidy:
-        return pl.DataFrame()
-    n_delimiters = tidy.count(dialect.delimiter.encode())
-    frame = _frame_of(tidy, dialect, width)
-    if frame is None:
-        return None
-    if has_quotes and width > 1:
+        block = _LONE_RETURN.sub(b"\n", block)
+    width = len(dialect.names)
+    frame = _frame_of(block, dialect, width)
+    if frame is not None and (width == 1 or not frame[:, -1].null_count()):
+        return frame  # no row is short: rows that are too long are refused
+    if width > 1 and (frame is None or _has_empty_row(frame)):
+        if has_quotes and b"\n\n" in block.replace(b"\r\n", b"\n"):
+            return None
+        block = _BLANK_LINES.sub(b"\n", block.strip(b"\r\n"))
+        frame = _frame_of(block, dialect, width) if block else pl.DataFrame()
+    return frame if frame is not None and _are_rows_whole(frame, block, dialect, has_quotes=has_quotes) else None
+
+
+def _has_empty_row(frame: pl.DataFrame) -> bool:
+    return bool(frame.select(pl.all_horizontal(pl.all().is_null()).any()).item())
+
+
+def _are_rows_whole(frame: pl.DataFrame, block: bytes, dialect: Dialect, *, has_quotes: bool) -> bool:
+    """Tell whether no row lacks cells: each delimiter stands between two, or within one."""
+    n_delimiters = int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord(dialect.delimiter)))
+    if has_quotes and len(frame):
         within = pl.all().str.count_matches(dialect.delimiter, literal=True).sum()
         n_delimiters -= frame.select(pl.sum_horizontal(within)).item() or 0
-    return frame if width == 1 or n_delimiters == len(frame) * (width - 1) else None
+    return n_delimiters == len(frame) * max(0, len(dialect.names) - 1)
 
 
 def _frame_of(text: bytes, dialect: Dialect, width: int) -> pl.DataFrame | None:

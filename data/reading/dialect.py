@@ -92,14 +92,15 @@ def without_comments(lines: Iterable[str], comment: str | None) -> Iterator[str]
 def read_records(lines: Iterable[str], dialect: Dialect, *, is_strict: bool = False) -> "Reader":
     """Return a reader of the lines' records; a strict one raises `csv.Error` where quotes are out of place."""
     csv.field_size_limit(MAX_LINE)
+    lines = without_comments(lines, dialect.comment) if dialect.comment else lines
     return csv.reader(
-        without_comments(lines, dialect.comment) if dialect.comment else lines,
+        (line.rstrip(" \r\n") + "\n" for line in lines) if dialect.delimiter == " " else lines,
         delimiter=dialect.delimiter,
         quotechar=dialect.quote or '"',
         quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
         doublequote=not dialect.has_backslash,
         escapechar="\\" if dialect.has_backslash else None,
-        skipinitialspace=dialect.delimiter != " ",
+        skipinitialspace=True,  # and where spaces are the delimiter, several are one
         strict=is_strict,
     )
 
@@ -129,7 +130,15 @@ def _delimiter(body: str, dialect: Dialect) -> str:
         score = (round(counts[width] / counts.total(), 1), width)
         if width > 1 and score > best_score:
             best, best_score = delimiter, score
-    return best
+    return " " if best_score[1] == 0 and _has_spaces_between(body, replace(dialect, delimiter=" ")) else best
+
+
+def _has_spaces_between(body: str, dialect: Dialect) -> bool:
+    """Tell whether spaces stand between cells: rows are as wide as the header, and some column holds numbers."""
+    header, *rows = _first_records(body, dialect, _SAMPLE_RECORDS, is_whole=True) or [[]]
+    if len(header) < 2 or not rows or any(len(row) != len(header) for row in rows[:-1]):
+        return False
+    return any(all(map(_is_number, cells)) for cells in zip(*rows, strict=False))
 
 
 def _first_records(body: str, dialect: Dialect, limit: int, *, is_whole: bool) -> list[list[str]]:
@@ -145,12 +154,12 @@ def _first_records(body: str, dialect: Dialect, limit: int, *, is_whole: bool) -
 def _names(header: list[str], line: int) -> tuple[str, ...]:
     """Return the columns' names; a nameless one (an index that was saved along) is called by its position."""
     names = [name.strip("\ufeff \t\r\n") or f"column_{i}" for i, name in enumerate(header, 1)]
-    check_names(names, line)
     if all(_is_number(name) for name in names) and not _is_count(names):
         raise BadTable(
-            f"line {line} looks like values, not names: {', '.join(names[:5])}",
+            f"line {line} looks like values, not names: {clipped(', '.join(names[:5]))}",
             hint='the first line must hold the names of the columns; if it has none, say "header": false',
         )
+    check_names(names, line)
     return tuple(names)
 
 

@@ -21,7 +21,7 @@ NOT_A_NUMBER = frozenset(  # missing too, where numbers or dates are expected
 TRUE_WORDS = frozenset({"true", "t", "yes", "y", "1", "1.0"})
 FALSE_WORDS = frozenset({"false", "f", "no", "n", "0", "0.0"})
 
-STRIPPED = " \t\n\r\f\v\u00a0\u202f\ufeff\u200b"
+STRIPPED = " \t\n\r\f\v\u00a0\u202f\ufeff\u200b\x1a"
 _WHOLE = re.compile(r"[+-]?[0-9]{1,400}\Z")
 
 

@@ -46,16 +46,23 @@ _PATTERNS = {
         rf"(?i)^{_WEEKDAY}(?P<d>[0-9]{{1,2}})(?:st|nd|rd|th|\.)?[ -]{_MONTH},?[ -](?P<Y>[0-9]{{4}}|[0-9]{{2}}){_TIME}"
     ),
     "Oct 13, 2014": (
-        rf"(?i)^{_WEEKDAY}{_MONTH} {{1,3}}(?P<d>[0-9]{{1,2}})(?:st|nd|rd|th)?,? {{1,3}}(?P<Y>[0-9]{{4}}){_TIME}"
+        rf"(?i)^{_WEEKDAY}{_MONTH}(?:-| {{1,3}})(?P<d>[0-9]{{1,2}})(?:st|nd|rd|th)?(?:[-,]|,? {{1,3}})"
+        rf"(?P<Y>[0-9]{{4}}){_TIME}"
     ),
     "Mon Oct 13 06:00:00 2014": (
         rf"(?i)^{_WEEKDAY}{_MONTH} {{1,3}}(?P<d>[0-9]{{1,2}}) (?P<H>[0-9]{{2}}):(?P<M>[0-9]{{2}}):(?P<S>[0-9]{{2}})"
         rf"(?: (?P<z>{'|'.join(ZONES)}))? (?P<Y>[0-9]{{4}})$"
     ),
+    "2014-Q4": r"(?i)^(?P<Y>[0-9]{4})[-/ ]?Q(?P<q>[1-4])$",
+    "Q4 2014": r"(?i)^Q(?P<q>[1-4])[-/ ]?(?P<Y>[0-9]{4})$",
+    "2014-W42": r"(?i)^(?P<Y>[0-9]{4})[- ]?W(?P<w>[0-9]{1,2})$",
+    "2014M10": r"^(?P<Y>[0-9]{4})M(?P<m>[0-9]{1,2})$",
     "2014-10": r"^(?P<Y>[0-9]{4})-(?P<m>[0-9]{2})$",
+    "10/2014": r"^(?P<m>[0-9]{1,2})[/.](?P<Y>(?:19|20)[0-9]{2})$",
     "Oct 2014": rf"(?i)^{_MONTH}[ -](?P<Y>[0-9]{{4}})$",
 }
 _COMPILED = {way: re.compile(pattern) for way, pattern in _PATTERNS.items()}
+_CENTURY = 40  # years of two digits from here on are of the last one
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAYS = np.array([31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 
@@ -178,8 +185,10 @@ def _days(parts: "pl.DataFrame", order: Order) -> tuple[NDArray[np.int64], NDArr
     names = set(parts.columns)
     year = _ints(parts["Y"])
     is_short = (parts["Y"].str.len_bytes() == 2).fill_null(value=False).to_numpy()
-    year = np.where(is_short, year + np.where(year >= 70, 1900, 2000), year)
+    year = np.where(is_short, year + np.where(year >= _CENTURY, 1900, 2000), year)
     day, month = (_ints(parts[key]) if key in names else np.ones(len(year), np.int64) for key in "dm")
+    if "q" in names:
+        month = 3 * _ints(parts["q"]) - 2
     if "x" in names:
         day, month = (_ints(parts[key]) for key in ("xy" if order == "dmy" else "yx"))
     if "b" in names:
@@ -191,8 +200,17 @@ def _days(parts: "pl.DataFrame", order: Order) -> tuple[NDArray[np.int64], NDArr
     is_day &= ~((month == 2) & (day == 29) & ((year % 4 != 0) | ((year % 100 == 0) & (year % 400 != 0))))
     if "t" in names:
         is_day &= (parts["s"] == parts["t"]).fill_null(value=False).to_numpy()
+    if "w" in names:
+        return _weeks(year, _ints(parts["w"]))
     months = np.where(is_day, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
     return months.astype("datetime64[D]").astype(np.int64) + np.where(is_day, day, 1) - 1, is_day
+
+
+def _weeks(year: NDArray[np.int64], week: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the Mondays of weeks as ISO 8601 counts them, the first being that of 4 January."""
+    is_week = (year >= 1) & (week >= 1) & (week <= 53)
+    fourth = np.where(is_week, year - 1970, 0).astype("datetime64[Y]").astype("datetime64[D]").astype(np.int64) + 3
+    return fourth - (fourth + 3) % 7 + 7 * (week - 1), is_week
 
 
 def _clock(parts: "pl.DataFrame") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -222,11 +240,17 @@ def _clock(parts: "pl.DataFrame") -> tuple[NDArray[np.float64], NDArray[np.bool_
 def _seconds(parts: dict[str, str | None], order: Order) -> float | None:
     year: str = parts["Y"] or ""
     if len(year) == 2:
-        year = f"{'19' if int(year) >= 70 else '20'}{year}"
+        year = f"{'19' if int(year) >= _CENTURY else '20'}{year}"
     if parts.get("s") != parts.get("t"):
         return None
     day: str | None = parts.get("d")
     month = parts.get("m")
+    if parts.get("w"):
+        week = int(parts["w"] or 0)
+        days = datetime(int(year), 1, 4, tzinfo=UTC) - _EPOCH
+        return ((days.days - (days.days + 3) % 7 + 7 * (week - 1)) * 86_400.0) if 1 <= week <= 53 else None
+    if parts.get("q"):
+        month = str(3 * int(parts["q"] or 0) - 2)
     if name := parts.get("b"):
         month = str(_NAMES.index(name[:3].lower()) + 1)
     elif "x" in parts:

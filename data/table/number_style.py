@@ -11,6 +11,7 @@ from traind.data.table.numbers import (
     ANY_DIGITS,
     CLOCKS,
     CURRENCY,
+    FEET,
     SPAN,
     SPAN_UNITS,
     Clock,
@@ -37,8 +38,8 @@ _FAMILIES: tuple[dict[str, float], ...] = (
     | {"h": 3_600.0, "hr": 3_600.0, "hrs": 3_600.0, "hour": 3_600.0, "d": 86_400.0, "day": 86_400.0}
     | {"w": 604_800.0, "wk": 604_800.0, "week": 604_800.0, "mo": 2_629_800.0, "month": 2_629_800.0}
     | {"y": 31_557_600.0, "yr": 31_557_600.0, "yrs": 31_557_600.0, "year": 31_557_600.0},
-    {"mg": 1e-3, "g": 1.0, "kg": 1e3, "t": 1e6},
-    {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3},
+    {"mg": 1e-3, "g": 1.0, "kg": 1e3, "t": 1e6, "oz": 28.349523125, "lb": 453.59237, "lbs": 453.59237},
+    {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3, "in": 0.0254, "ft": 0.3048, "mi": 1_609.344, "mile": 1_609.344},
     {"ml": 1e-3, "cl": 1e-2, "dl": 0.1, "l": 1.0},
     {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9},
     {"w": 1.0, "kw": 1e3, "mw": 1e6, "gw": 1e9},
@@ -55,11 +56,14 @@ class FoundStyle(Struct, frozen=True):
     share: float
     is_open: bool = False  # 1,234 may be a thousand or a fraction
     currencies: tuple[str, ...] = ()  # where there are several
+    clashing: tuple[str, ...] = ()  # units that have nothing to do with each other: these are no numbers of one kind
 
     @property
     def what(self) -> str:
         """Return what the numbers are, for people."""
-        return "times, read as seconds" if self.style.clock or self.style.has_spans else "numbers"
+        if self.style.has_feet:
+            return "feet, read as inches,"
+        return "times, read as seconds," if self.style.clock or self.style.has_spans else "numbers"
 
 
 def find_style(
@@ -73,7 +77,9 @@ def find_style(
 
     texts = normal(texts)
     total = max(1, int(counts.sum()))
-    found = _find_times(texts, counts, total) if texts.str.contains("[0-9] ?[:hmsdwHMSDW]").any() else None
+    found = None
+    if texts.str.contains("(?i)[0-9] ?[:hmsdw'f]").any():
+        found = _find_times(texts, counts, total) or _find_feet(texts, counts, total)
     if found is not None:
         return found
     parts = texts.str.extract_groups(frame(ANY_DIGITS)).struct.unnest()
@@ -85,12 +91,13 @@ def find_style(
     marks, is_open = _marks(weights, decimal, thousands)
     if marks is None:
         return None
-    units = _units(_weights(parts["before"], counts_of), _weights(parts["after"], counts_of))
-    if units is None:
-        return None
-    style = Style(marks[0], marks[1], units[0])
+    after = _weights(parts["after"], counts_of)
+    units = _units(_weights(parts["before"], counts_of), after)
+    clashing = () if units else tuple(sorted((unit for unit in after if unit), key=lambda unit: -after[unit]))
+    scales, currencies = units or (dict.fromkeys(clashing, 1.0), ())
+    style = Style(marks[0], marks[1], scales)
     share = counts[~np.isnan(read_numbers(texts, style))].sum() / total
-    return FoundStyle(style, float(share), is_open, units[1]) if share >= 0.5 else None
+    return FoundStyle(style, float(share), is_open, currencies, clashing) if share >= 0.5 else None
 
 
 def _find_times(texts: "pl.Series", counts: NDArray[Any], total: int) -> FoundStyle | None:
@@ -111,6 +118,14 @@ def _find_times(texts: "pl.Series", counts: NDArray[Any], total: int) -> FoundSt
     if counts[filled > 0].sum() >= total / 2 and (filled > 1).any():
         return FoundStyle(Style(has_spans=True), float(counts[filled > 0].sum() / total))
     return None
+
+
+def _find_feet(texts: "pl.Series", counts: NDArray[Any], total: int) -> FoundStyle | None:
+    """Return the style of a column of feet and inches, None if it is none."""
+    is_feet = texts.str.contains(FEET).fill_null(value=False).to_numpy()
+    if counts[is_feet].sum() < total / 2 or not texts.str.contains(r"[0-9] ?['a-z]+\.? ?[0-9]").any():
+        return None
+    return FoundStyle(Style(has_feet=True), float(counts[is_feet].sum() / total))
 
 
 def _marks(shapes: dict[str, int], decimal: str | None, thousands: str | None) -> tuple[tuple[Any, Any] | None, bool]:
@@ -154,7 +169,12 @@ def _units(before: dict[str, int], after: dict[str, int]) -> tuple[dict[str, flo
     is_currency, numbers = re.compile(CURRENCY).fullmatch, sum(after.values())
     currencies = {one: n for one, n in [*before.items(), *after.items()] if one and is_currency(one)}
     units = {one: n for one, n in after.items() if one and one not in currencies and n >= _RARE * numbers}
+    units = {one: n for one, n in units.items() if "+" not in one or 2 * n >= numbers}  # 125+ beside 125 is another
     found: dict[str, float] = dict.fromkeys(currencies, 1.0)
+    several = tuple(sorted(currencies)) if len({unit_key(one) for one in currencies}) > 1 else ()
+    split = {one: _of_magnitude(one) for one in units}
+    if len({what for _, what in split.values()}) == 1 and any(" " in one for one in units):
+        return found | {one: scale for one, (scale, _) in split.items()}, several
     kinds = {unit_key(one) for one in units}
     bare = after.get("", 0) + sum(n for one, n in after.items() if one in currencies)
     family = next((family for family in _FAMILIES if all(kind in family for kind in kinds)), None)
@@ -167,8 +187,14 @@ def _units(before: dict[str, int], after: dict[str, int]) -> tuple[dict[str, flo
         if family is None or bare > _RARE * numbers:
             return None
         found |= {one: family[unit_key(one)] for one in units}
-    several = tuple(sorted(currencies)) if len({unit_key(one) for one in currencies}) > 1 else ()
     return found, several
+
+
+def _of_magnitude(unit: str) -> tuple[float, str]:
+    """Return what a unit multiplies by, and of what it is: `M views` is a million of views."""
+    first, _, rest = unit.partition(" ")
+    scale = _MAGNITUDES.get(unit_key(first)) if rest else None
+    return (1.0, unit_key(unit)) if scale is None else (scale, unit_key(rest))
 
 
 def _shape(digits: "pl.Series") -> "pl.Series":

@@ -23,11 +23,19 @@ CURRENCY = (
     r"(?:[A-Z]{0,3}[$€£¥₹₽₩₺₴₪฿₫₱]|USD|EUR|GBP|CHF|JPY|CAD|AUD|NZD|CNY|RMB|INR|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|"
     r"TRY|RUB|KRW|SGD|HKD|Rs\.?|kr\.?|zł|Kč|Fr\.?|TL)"
 )
-_UNIT = r"(?:%|‰|[A-Za-z°µμ][A-Za-z°µμ/²³]{0,14}\.?)"
+_UNIT = (
+    r"(?:%|‰|/ ?[0-9]{1,4}|[★☆⭐\"*#]{1,2}|"  # 4.5/5
+    r"\+|(?:\+ ?)?[A-Za-z°µμ][A-Za-z°µμ/²³]{0,14}\.?(?: [A-Za-z]{1,14}\.?){0,2})"  # 3.1M views
+)
 ANY_DIGITS = r"(?:[0-9][0-9.,' ]{0,40}|[.,][0-9]{1,40})"
 CLOCKS = (
     r"^(?P<sign>-)?(?:(?P<d>[0-9]{1,6}) ?d(?:ays?)?,? {1,3})?"
-    r"(?P<a>[0-9]{1,6}):(?P<b>[0-5][0-9])(?::(?P<c>[0-5][0-9]))?(?P<f>[.,][0-9]{1,12})?$"
+    r"(?P<a>[0-9]{1,6}):(?P<b>[0-5][0-9])(?::(?P<c>[0-5][0-9]))?(?P<f>[.,][0-9]{1,12})?"
+    r"(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?$"
+)
+FEET = (
+    r"^(?P<a>[0-9]{1,2}) ?(?:'|ft\.?|feet|foot)"
+    r" ?(?:(?P<b>[0-9]{1,2}(?:\.[0-9]{1,3})?) ?(?:\"|''|in\.?|inch(?:es)?)?)?$"
 )
 SPAN_UNITS = (
     ("w", r"w(?:eeks?|ks?)?", 604_800.0),
@@ -37,11 +45,12 @@ SPAN_UNITS = (
     ("s", r"s(?:ec(?:ond)?s?)?", 1.0),
 )
 SPAN = (
-    "(?i)^"
-    + "".join(rf"(?:(?P<{key}>[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?) ?{unit}\.?,? ?)?" for key, unit, _ in SPAN_UNITS)
+    "(?i)^P?"  # PT4M13S is one too
+    + "T?".join(rf"(?:(?P<{key}>[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?) ?{unit}\.?,? ?)?" for key, unit, _ in SPAN_UNITS)
     + "$"
 )
 _SPELLED = {"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "\u2019": "'"}
+_SPELLED |= {"\u2032": "'", "\u2033": '"'}
 _TRANSLATED = str.maketrans(_SPELLED)
 
 
@@ -53,6 +62,7 @@ class Style(Struct, frozen=True):
     units: dict[str, float] = {}
     clock: Clock | None = None
     has_spans: bool = False  # such as 9h 56m, in seconds
+    has_feet: bool = False  # such as 5'11", in inches
 
 
 def legacy_style(mark: str, *, has_decimal_comma: bool) -> Style:
@@ -64,21 +74,24 @@ def legacy_style(mark: str, *, has_decimal_comma: bool) -> Style:
 
 
 def read(text: str, style: Style) -> float | None:
-    """Return the number in a stripped cell, times in seconds; None if it is none in this style."""
+    """Return the number in a stripped cell, times in seconds; NaN for a unit alone, None if it is no number."""
     if len(text) > VALUE_CHARS:
         return None
     text = text.translate(_TRANSLATED)
     if style.clock and (found := _compiled(CLOCKS).match(text)):
         parts = found.groupdict()
         two = (60.0, 1.0) if style.clock == "m:s" and parts["c"] is None else (3_600.0, 60.0)
-        whole = float(parts["d"] or 0) * 86_400.0 + float(parts["a"]) * two[0] + float(parts["b"]) * two[1]
+        first = float(parts["a"]) if parts["p"] is None else float(parts["a"]) % 12 + 12.0 * (parts["p"] in "Pp")
+        whole = float(parts["d"] or 0) * 86_400.0 + first * two[0] + float(parts["b"]) * two[1]
         whole = whole + float(parts["c"] or 0) + float("0" + (parts["f"] or ".0").replace(",", "."))
         return -whole if parts["sign"] else whole
-    if style.has_spans and text and (found := _compiled(SPAN).match(text)):
+    if style.has_spans and (found := _compiled(SPAN).match(text)) and any(found.groups()):
         return sum(float(found[key] or 0.0) * seconds for key, _, seconds in SPAN_UNITS)
+    if style.has_feet and (found := _compiled(FEET).match(text)):
+        return 12.0 * float(found["a"]) + float(found["b"] or 0.0)
     found = _compiled(_pattern(style.decimal, style.thousands)).match(text)
     if found is None or bool(found["open"]) != bool(found["close"]):
-        return None
+        return float("nan") if text.lower() in map(str.lower, style.units) else None
     scale = _scale(found["before"], style) * _scale(found["after"], style)
     digits = _plain(found["digits"], style) + (found["exp"] or "")
     if scale != scale or _is_padded(digits):  # noqa: PLR0124 - a unit that the style has not
@@ -102,14 +115,27 @@ def read_all(texts: "pl.Series", style: Style) -> NDArray[np.float64]:
             (np.nan_to_num(_floats(spans[key])) * seconds for key, _, seconds in SPAN_UNITS), np.zeros(len(texts))
         )
         values = np.where(is_span.fill_null(value=False).to_numpy(), total, values)
+    if style.has_feet:
+        parts = texts.str.extract_groups(FEET).struct.unnest()
+        values = np.where(
+            np.isnan(feet := _floats(parts["a"])), values, 12.0 * feet + np.nan_to_num(_floats(parts["b"]))
+        )
     if style.clock:
         values = np.where(np.isnan(clock := _read_clocks(texts, style)), values, clock)
     return values
 
 
+def are_units(texts: "pl.Series", style: Style) -> NDArray[np.bool_]:
+    """Tell which of the texts are a unit without a number: there is none."""
+    if not style.units:
+        return np.zeros(len(texts), np.bool_)
+    found: NDArray[np.bool_] = texts.str.to_lowercase().is_in([unit.lower() for unit in style.units]).to_numpy()
+    return found
+
+
 def unit_key(unit: str) -> str:
     """Return one spelling for a unit: `Months.` is `month`."""
-    key = unit.rstrip(".").lower()
+    key = unit.rstrip(".").lower().replace("/ ", "/")
     return key.removesuffix("s") if len(key) > 3 else key
 
 
@@ -162,7 +188,7 @@ def normal(texts: "pl.Series") -> "pl.Series":
     import polars as pl
 
     texts = pl.select(pl.when(texts.str.len_chars() <= VALUE_CHARS).then(texts)).to_series()
-    if not texts.str.contains("[\u2212\u2013\u00a0\u202f\u2009\u2007\u2019]").any():
+    if not texts.str.contains("[\u2212\u2013\u00a0\u202f\u2009\u2007\u2019\u2032\u2033]").any():
         return texts
     return texts.str.replace_many(list(_SPELLED), list(_SPELLED.values()))
 
@@ -196,6 +222,8 @@ def read_numbers(texts: "pl.Series", style: Style) -> NDArray[np.float64]:
 def _read_clocks(texts: "pl.Series", style: Style) -> NDArray[np.float64]:
     parts = texts.str.extract_groups(CLOCKS).struct.unnest()
     a, b, c = (_floats(parts[key]) for key in "abc")
+    half = parts["p"].str.to_lowercase()
+    a = np.where(half.is_not_null().to_numpy(), a % 12 + 12.0 * (half == "p").fill_null(value=False).to_numpy(), a)
     first, second = (
         np.where(np.isnan(c) & (style.clock == "m:s"), 60.0, 3_600.0),
         np.where(np.isnan(c) & (style.clock == "m:s"), 1.0, 60.0),

@@ -75,7 +75,56 @@ KINDS: dict[str, tuple[str, Cell, str, str]] = {
     "losses in brackets": ("x", lambda i: f"({i})" if i % 3 else i, "numeric", "numbers written like '("),
     "units": ("x", lambda i: f"{i % 30} months", "numeric", "months'"),
     "times of day": ("x", lambda i: f"{i % 24:02d}:{i % 60:02d}", "numeric", "times, read as seconds"),
-    "two units": ("x", lambda i: f"{i % 9} {'kg' if i % 2 else 'lb'}", "categorical", "18 distinct texts"),
+    "two units of one kind": (
+        "x",
+        lambda i: f"{i % 9 + 1} {'kg' if i % 2 else 'lbs'}",
+        "numeric",
+        "numbers written like",
+    ),
+    "two units of two kinds": (
+        "x",
+        lambda i: f"{i % 9} {'kg' if i % 2 else 'cm'}",
+        "categorical",
+        "of different kinds",
+    ),
+    "halves of the day": (
+        "x",
+        lambda i: f"{i % 12 + 1}:{i % 60:02d} {'ap'[i % 2]}m",
+        "numeric",
+        "times, read as seconds",
+    ),
+    "durations of ISO 8601": ("x", lambda i: f"PT{i % 3 + 1}H{i % 60}M", "numeric", "times, read as seconds"),
+    "feet and inches": ("x", lambda i: f'{5 + i % 2}\'{i % 12}""', "numeric", "feet, read as inches"),
+    "inches": ("x", lambda i: f'{60 + i % 20}""' if i % 2 else "", "numeric", "numbers written like"),
+    "at least": ("x", lambda i: f"{10 ** (i % 5):,}+", "numeric", "numbers written like"),
+    "at least, for a few": ("x", lambda i: "125+" if i % 9 == 0 else i % 50 + 75, "numeric", "beside '125+'"),
+    "out of five": ("x", lambda i: f"{i % 41 / 10 + 1:.1f}/5", "numeric", "numbers written like"),
+    "millions of views": ("x", lambda i: f"{i % 90 + 1}.5{'KM'[i % 2]} views", "numeric", "numbers written like"),
+    "a unit without a number": (
+        "x",
+        lambda i: f"{i % 90} bhp" if i % 50 else " bhp",
+        "numeric",
+        "numbers written like",
+    ),
+    "half of it not known": ("x", lambda i: f"{i % 90} lbs." if i % 2 else "--", "numeric", "numbers written like"),
+    "quarters": ("x", lambda i: f"{2000 + i % 20}Q{i % 4 + 1}", "datetime", "2014-Q4"),
+    "quarters first": ("x", lambda i: f"Q{i % 4 + 1} {2000 + i % 20}", "datetime", "Q4 2014"),
+    "weeks": ("x", lambda i: f"2020-W{i % 52 + 1:02d}", "datetime", "2014-W42"),
+    "months behind a slash": ("x", lambda i: f"{i % 12 + 1}/{2000 + i % 20}", "datetime", "10/2014"),
+    "months with dashes": ("x", lambda i: f"Apr-{i % 28 + 1}-{2000 + i % 20}", "datetime", "Oct 13, 2014"),
+    "seasons": ("x", lambda i: f"{2000 + i % 20}/{1 + i % 20:02d}", "categorical", "20 distinct texts"),
+    "ranks": ("x", lambda i: i * 7 % N + 1, "numeric", "distinct whole numbers"),
+    "numbers of families": ("x", lambda i: f"{i % 90:03d}{'A' if i % 90 == 80 else ''}", "categorical", "a code"),
+    "numbers and letters": (
+        "x",
+        lambda i: f"{i % 90}{'ab'[i % 2] if i % 90 > 80 else ''}",
+        "categorical",
+        "of them numbers",
+    ),
+    "postal codes of their own": ("PLZ", lambda i: f"{1067 + i * 231:05d}", "text", "leading zeros"),
+    "masked postal codes": ("zip_code", lambda i: f"{100 + i % 30}xx", "categorical", "30 distinct texts"),
+    "ISBNs": ("isbn_10", lambda i: f"{10**9 + i * 7}{'X' if i % 11 == 0 else i % 10}", "text", "names of rows"),
+    "telephones apart": ("phone", lambda i: f"+91 {10**9 + i * 7}", "text", "names of rows"),
     "numbered names": ("x", lambda i: f"SKU-{i % 30}", "categorical", "30 distinct texts"),
     "ids that repeat": ("item_id", lambda i: i % 90, "categorical", "names, not quantities"),
     "an index that is none": ("mass_index", lambda i: i % 90, "numeric", "90 distinct whole numbers"),
@@ -122,6 +171,13 @@ def test_what_is_odd_about_a_column_is_said(
 ) -> None:
     schema = schema_of(cell, name, n=2_600 if code in {"high_cardinality", "leak", "nearly_constant"} else N)
     assert [(remark.code, remark.column) for remark in schema.warnings] == [(code, name)]
+
+
+def test_the_last_column_that_holds_anything_is_the_target(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x;y;;\n" + "".join(f"{i * 37 % 101 / 7};{i % 13 / 3};;\n" for i in range(200)) + ";;;\n" * 9)
+    found = prepare((path, "csv"))
+    assert (found.schema.target, found.schema.n_rows) == ("y", 200)
 
 
 def test_a_kind_can_be_set(schema_of: Callable[..., Schema]) -> None:

@@ -13,8 +13,10 @@ import pytest
 
 from traind.data.describe import describe_request
 from traind.data.errors import BadTable
+from traind.data.predict_input import table_from
 from traind.data.prepare import Prepared, Request, prepare
 from traind.data.reading.formats import detect
+from traind.data.reading.raw_table import read_table
 
 RNG = random.Random(0)
 ROWS = [f"{RNG.gauss(0, 1):.4f},{RNG.choice('abc')},{RNG.random() * 100:.2f}" for _ in range(300)]
@@ -61,6 +63,23 @@ def test_ragged_rows_are_all_named(write: Callable[..., Path]) -> None:
         (101, "4 cells, where the header has 3 names"),
     ]
     assert error.cells[0].value == "1,a,2,9"
+
+
+@pytest.mark.parametrize("gap", [" ", "   "])
+def test_spaces_may_stand_between_cells(write: Callable[..., Path], gap: str) -> None:
+    text = "\n".join(gap + row.replace(",", gap) + " " for row in ["x,c,y", *ROWS])
+    same, found = plain(write(table())), plain(write(text.encode() + b"\n", "spaced.txt"))
+    assert [(c.name, c.kind) for c in found.schema.columns] == [(c.name, c.kind) for c in same.schema.columns]
+    assert np.array_equal(found.train.numeric, same.train.numeric)
+    error = refused(write(text.replace(gap + ROWS[250].replace(",", gap), gap + "1").encode(), "short.txt"))
+    assert [(cell.line, cell.message) for cell in error.cells] == [(252, "1 cells, where the header has 3 names")]
+    table_of = table_from(write(text.encode(), "spaced.txt"), found.encoder)
+    assert table_of.n_rows == len(ROWS)
+
+
+def test_a_column_of_texts_is_not_cut_at_its_spaces(write: Callable[..., Path]) -> None:
+    path = write(b"full name\n" + b"".join(b"Ann Lee%c\n" % (97 + i) for i in range(9)))
+    assert list(read_table(path, detect(path)).columns) == ["full name"]
 
 
 def test_a_wrong_cell_is_found_deep_in_a_file(write: Callable[..., Path]) -> None:

@@ -42,6 +42,30 @@ def test_iso_times_are_read_to_the_microsecond(time: datetime) -> None:
     assert abs(found - (time - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("1974Q1", date(1974, 1, 1)),
+        ("2020-Q4", date(2020, 10, 1)),
+        ("Q3 2011", date(2011, 7, 1)),
+        ("2011M06", date(2011, 6, 1)),
+        ("6/2011", date(2011, 6, 1)),
+        ("Apr-1-1995", date(1995, 4, 1)),
+        ("1/12/63", date(1963, 12, 1)),
+        ("1/12/39", date(2039, 12, 1)),
+        *(
+            (f"{year}-W{week:02d}", date.fromisocalendar(year, week, 1))
+            for year in (1969, 2015, 2024)
+            for week in (1, 52)
+        ),
+    ],
+)
+def test_other_ways_of_people_are_read(text: str, day: date) -> None:
+    expected = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+    assert seconds_of(text, "dmy") == expected
+    assert all_seconds(pl.Series([text]), "dmy")[0].tolist() == [expected]
+
+
 def test_an_offset_is_applied() -> None:
     assert seconds_of("2014-02-03T02:00:00+02:00", "dmy") == DAY.timestamp()
     assert seconds_of("2014-02-02 19:00-0500", "dmy") == DAY.timestamp()
@@ -118,6 +142,6 @@ def test_one_cell_and_a_series_are_read_alike(texts: list[str], order: Order) ->
             assert found == pytest.approx(said, abs=1e-3), text
 
 
-@given(day=st.dates(min_value=date(1970, 1, 1), max_value=date(2069, 12, 31)))
-def test_years_of_two_digits_mean_1970_to_2069(day: date) -> None:
+@given(day=st.dates(min_value=date(1940, 1, 1), max_value=date(2039, 12, 31)))
+def test_years_of_two_digits_mean_1940_to_2039(day: date) -> None:
     assert seconds_of(day.strftime("%d.%m.%y"), "dmy") == (day - date(1970, 1, 1)).days * 86_400
