@@ -6,6 +6,8 @@ ServiceError
 |- JobFinished        job_finished       the job is over, the verb no longer applies
 |- JobNotFinished     job_not_finished   the job is not over yet, and the verb needs that
 |- NotWaiting         job_not_waiting    the job runs or is over, and the change is for one that waits
+|- JobNotRunning      job_not_running    the job waits or is paused, and the change is for one that runs
+|- ChangeRefused      change_refused     the running job could not take the change up; `details` says why
 |- NotResumable       not_resumable      there is nothing to go on from
 |- IdTaken            job_id_taken       that job id belongs to a job with another spec
 |- NotBetter          not_better         the alias stays: the new model is not better; both scores are in `details`
@@ -15,7 +17,7 @@ ServiceError
 |- CursorAhead        cursor_ahead       `after` is beyond the job's newest event
 |- SlowWatcher        slow_watcher       the watcher did not keep up; come back with the cursor
 |- QueueFull          queue_full         too many jobs wait
-|- TooMany            too_many           there are as many data sets, aliases or exports as there may be
+|- TooMany            too_many           there are as many data sets, aliases, exports or changes as there may be
 |- DiskLow            disk_full          less space is left than the floor
 |- ExecutorRefused    executor_refused   what is to run jobs is not there, or is not to be trusted
 |- RootBusy           root_busy          another server holds the root
@@ -76,6 +78,18 @@ class NotWaiting(ServiceError):
     code = "job_not_waiting"
 
 
+class JobNotRunning(ServiceError):
+    """The job waits or is paused, and the change is for one that runs."""
+
+    code = "job_not_running"
+
+
+class ChangeRefused(ServiceError):
+    """The running job could not take the change up; `details` says why, by field."""
+
+    code = "change_refused"
+
+
 class NotResumable(ServiceError):
     """There is nothing to go on from."""
 
@@ -131,7 +145,7 @@ class QueueFull(ServiceError):
 
 
 class TooMany(ServiceError):
-    """There are as many data sets, aliases or exports as there may be."""
+    """There are as many data sets, aliases, exports or changes of a job as there may be."""
 
     code = "too_many"
 

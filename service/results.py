@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from traind.service.jobs.job import Job
+from traind.trainer.contract.events import Status
 from traind.trainer.contract.spec import DatasetName
 
 Metric = Annotated[str, Meta(pattern=r"^(rmse|mae|r2|accuracy|f1|auc|log_loss)\Z")]
@@ -17,6 +18,19 @@ class JobPage(Struct, frozen=True):
     """The jobs, newest first unless sorted otherwise."""
     next: str | int | None = None
     """The `after` of the next page; null on the last one."""
+
+
+class Controlled(Struct, frozen=True, kw_only=True):
+    """A change of a running job's settings, as it stands."""
+
+    job_id: str
+    """Id of the job."""
+    status: Status
+    """State that the job is in."""
+    number: int
+    """Number of the change in the job, from 1."""
+    step: int | None = None
+    """Gradient steps that had been taken when it was taken up; null: it waits, and a `control` event will say it."""
 
 
 class EventPage(Struct, frozen=True):

@@ -29,7 +29,7 @@ from traind.service.models import QUICK_S, SLOW_S, Models
 from traind.service.overview import Overview
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.side import SideWorker
-from traind.service.results import EventPage, JobPage
+from traind.service.results import Controlled, EventPage, JobPage
 from traind.service.root_lock import RootLock
 from traind.service.settings import PRIVATE_UMASK, Layout, Settings, cache_dir
 from traind.service.tables import Tables
@@ -41,6 +41,7 @@ from traind.service.validation.validate import Checked, parse, parse_spec, refus
 from traind.service.webhooks.deliver import Webhooks
 from traind.service.webhooks.outbox import Delivery
 from traind.service.webhooks.targets import load_targets
+from traind.trainer.contract.change import Change
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -142,20 +143,21 @@ class TrainingService(Models, Tables, Overview):
         field, `DatasetNotFound`, `IdTaken`, `QueueFull`, `DiskLow`.
         """
         self._check_open()
-        checked = await inherit(parse_spec(fields if spec is None else spec), job_id, self.engine.journal.job)
+        asked = parse_spec(fields if spec is None else spec)
+        checked, changes = await inherit(asked, job_id, self.engine.journal.job)
         if job_id is not None and (job := await self.engine.submitted_before(job_id, checked)) is not None:
             return job
         await self._check_trainer(checked)
         dataset, known = await self._datasets.resolve(checked)
         check_memory(checked, known, self.settings.memory_budget_bytes)
-        return await self.engine.submit(checked, dataset, job_id)
+        return await self.engine.submit(checked, dataset, job_id, changes)
 
     async def dry_run(
         self, spec: TrainSpec | Checked | Mapping[str, Any] | None = None, **fields: Any
     ) -> dict[str, Any]:
         """Tell what a job would do: schema with evidence, warnings, parameters, memory, seconds. Takes no slot."""
         self._check_open()
-        checked = await inherit(parse_spec(fields if spec is None else spec), None, self.engine.journal.job)
+        checked, _ = await inherit(parse_spec(fields if spec is None else spec), None, self.engine.journal.job)
         await self._check_trainer(checked)
         dataset, known = await self._datasets.resolve(checked)
         check_memory(checked, known, self.settings.memory_budget_bytes)
@@ -240,6 +242,14 @@ class TrainingService(Models, Tables, Overview):
     async def cancel(self, job_id: str) -> Job:
         """End a job and keep nothing but its record. Raises `JobFinished`."""
         return await self.engine.cancel(job_id)
+
+    async def control(self, job_id: str, **changes: Any) -> Controlled:
+        """Change `lr`, `epochs`, `patience`, `report_every` or `checkpoint_every` of a running job at its next step.
+
+        Returns at which step; None for it where that takes longer than ten seconds, and an event says it then.
+        Raises `InvalidSpec`, `JobNotRunning`, `JobFinished`, `ChangeRefused`, `TooMany`.
+        """
+        return await self.engine.control(job_id, parse(changes, Change, what="The change"))
 
     async def edit(self, job_id: str, **changes: Any) -> Job:
         """Change `name`, `tags` or `notes` of a job, or its `priority` while it waits.

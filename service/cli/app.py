@@ -35,6 +35,10 @@ COMMANDS = {
     "stop": ("jobs:stop", "End a job and keep the best model so far."),
     "pause": ("jobs:pause", "Let a job write its checkpoint and give its slot back."),
     "resume": ("jobs:resume", "Let a paused, stopped, failed or (with more epochs) completed job go on."),
+    "control": (
+        "control:control",
+        "Change a running job's learning rate, epochs or patience, at its next step.",
+    ),
     "cancel": ("jobs:cancel", "End a job and keep nothing but its record."),
     "delete": ("jobs:delete", "Remove a finished job with its files and its model."),
     "logs": ("jobs:logs", "Print the end of what a job itself wrote."),

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from traind.service.jobs.job import TERMINAL, Job
 from traind.service.plain_text import plain, plain_lines
+from traind.trainer.contract.change import FIELDS
 from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
@@ -155,7 +156,7 @@ def _words(event: AnyEvent) -> str:
         case Metric():
             return f"step {event.step}{numbers(event.values)}"
         case ControlRequested():
-            return f"{event.verb} asked"
+            return _control_told(event)
         case Edited():
             return f"edited  {', '.join(name for name in EDITABLE if getattr(event, name) is not UNSET)}"
 
@@ -171,6 +172,16 @@ def _state_told(event: State) -> str:
     if event.error is not None:
         facts.append(event.error.message)
     return "  ".join(facts)
+
+
+def _control_told(event: ControlRequested) -> str:
+    if event.verb != "control":
+        return f"{event.verb} asked"
+    said = {name: getattr(event, name) for name in FIELDS if name != "epochs" or event.epochs is not None}
+    changes = ", ".join(f"{name} {value}" for name, value in said.items() if value is not UNSET)
+    if event.refused:
+        return f"change {event.number} refused  {'; '.join(f'{name} {why}' for name, why in event.refused.items())}"
+    return f"change {event.number} {'asked' if event.step is None else f'from step {event.step} on'}  {changes}"
 
 
 def number(value: float | None) -> str:

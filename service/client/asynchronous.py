@@ -18,6 +18,7 @@ from traind.service.jobs.listing import Filters
 from traind.service.results import (
     Alias,
     AliasSet,
+    Controlled,
     Dataset,
     DatasetPage,
     EventPage,
@@ -132,6 +133,13 @@ class Client:
     async def resume(self, job_id: str, epochs: int | None = None) -> Job:
         """Let a paused, stopped, failed or (with more epochs) completed job go on."""
         return await self._ask(calls.verb("resume", job_id, epochs))
+
+    async def control(self, job_id: str, **changes: Any) -> Controlled:
+        """Change `lr`, `epochs`, `patience`, `report_every` or `checkpoint_every` of a running job at its next step.
+
+        Returns at which step; None for it where that takes longer than ten seconds.
+        """
+        return await self._connection.send(calls.control(job_id, changes))
 
     async def edit(self, job_id: str, **changes: Any) -> Job:
         """Change `name`, `tags` or `notes` of a job, or its `priority` while it waits; what is left out stays."""

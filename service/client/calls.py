@@ -15,6 +15,7 @@ from traind.service.jobs.listing import Filters
 from traind.service.results import (
     Alias,
     AliasSet,
+    Controlled,
     Dataset,
     DatasetPage,
     EventPage,
@@ -148,6 +149,14 @@ def verb(name: Verb, job_id: str, epochs: int | None = None) -> Call[str]:
         lambda answer: _decode(answer, _Accepted).job_id,
         body=_encoder.encode(body),
         is_repeatable=epochs is None,
+    )
+
+
+def control(job_id: str, changes: Mapping[str, Any]) -> Call[Controlled]:
+    """Ask a running job to change its settings; sent twice it would be taken up twice."""
+    body = _encoder.encode({"job_id": job_id} | dict(changes))
+    return Call(
+        "POST", "/api/train/control", lambda found: _decode(found, Controlled), body=body, is_repeatable=False
     )
 
 

@@ -16,6 +16,7 @@ from traind.service.jobs.listing import Filters
 from traind.service.results import (
     Alias,
     AliasSet,
+    Controlled,
     Dataset,
     DatasetPage,
     EventPage,
@@ -151,6 +152,13 @@ class SyncClient:
     def resume(self, job_id: str, epochs: int | None = None) -> Job:
         """Let a paused, stopped, failed or (with more epochs) completed job go on."""
         return self._wait(self._opened().resume(job_id, epochs))
+
+    def control(self, job_id: str, **changes: Any) -> Controlled:
+        """Change `lr`, `epochs`, `patience`, `report_every` or `checkpoint_every` of a running job at its next step.
+
+        Returns at which step; None for it where that takes longer than ten seconds.
+        """
+        return self._wait(self._opened().control(job_id, **changes))
 
     def edit(self, job_id: str, **changes: Any) -> Job:
         """Change `name`, `tags` or `notes` of a job, or its `priority` while it waits; what is left out stays."""

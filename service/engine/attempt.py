@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from traind.service.executor.base import Beat, Frame, Worker
-from traind.service.jobs.job import TERMINAL
+from traind.service.jobs.changes import waiting
+from traind.service.jobs.job import TERMINAL, Job
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import State, Status
 from traind.trainer.contract.liveness import Liveness
@@ -45,6 +46,11 @@ class Attempt:
         if self.worker is not None:
             self.worker.ask(verb)
         self.expect_end(grace_s)
+
+    def change(self, job: Job) -> None:
+        """Hand the worker the changes that it has not taken up."""
+        if self.worker is not None and (left := waiting(job.changes)):
+            self.worker.change(left)
 
     def expect_end(self, grace_s: float) -> None:
         """Kill the worker if it has not left after the grace period."""

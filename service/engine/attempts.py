@@ -17,6 +17,7 @@ from traind.service.engine.needs import need_of
 from traind.service.engine.settling import Settling
 from traind.service.errors import DiskLow, StoreFailed
 from traind.service.executor.base import Ended, Executor, Frame, Inbox, Need, Worker
+from traind.service.jobs.changes import is_answer
 from traind.service.jobs.job import ACTIVE, Job
 from traind.service.jobs.outcomes import store_failed
 from traind.service.jobs.states import may_follow
@@ -25,7 +26,17 @@ from traind.service.record.problems import GIVE_UP_S, RECORDING, RETRY_S, Proble
 from traind.service.recovery.checkpoint_files import attempt_dirs
 from traind.service.settings import Layout, Settings, cache_dir
 from traind.trainer.contract.control import Verb
-from traind.trainer.contract.events import AnyEvent, Checkpoint, Epoch, Log, Metric, Progress, State, Status
+from traind.trainer.contract.events import (
+    AnyEvent,
+    Checkpoint,
+    ControlRequested,
+    Epoch,
+    Log,
+    Metric,
+    Progress,
+    State,
+    Status,
+)
 from traind.trainer.contract.spec import Assignment, Place
 
 INBOX_FRAMES = 1_000  # what workers said and is not yet folded; beyond it their pipes fill, and progress is thinned
@@ -80,6 +91,7 @@ class Attempts:
     def adopt(self, job: Job, worker: Worker) -> None:
         """Take up a worker of the last server, which goes on with its job."""
         self._running_on(worker, attempt := Attempt(job.job_id, job.attempt))
+        attempt.change(job)
         if job.requested is not None:
             attempt.ask(Verb[job.requested.upper()], self._settings.grace_s)
 
@@ -216,6 +228,7 @@ class Attempts:
         self._executor.begin(worker, assignment)
         if attempt.asked:
             worker.ask(attempt.asked)
+        attempt.change(self._journal.live.get(job.job_id, job))
         if attempt.killed_for is not None:
             worker.kill()
         self.on_change()
@@ -242,6 +255,7 @@ class Attempts:
             trainer=trainers.get(job.spec.trainer, BUILT_IN),
             keep_checkpoints=self._settings.keep_checkpoints,
             ran_s=job.timings.get("running_s", 0.0),
+            changes=tuple(job.changes),
             finish=job.requested == "stop",
         )
         return Assignment(job.spec, place)
@@ -301,7 +315,8 @@ class Attempts:
                 changes.setdefault(job.job_id, []).append(seen)
         if changes:
             pairs = [(self._journal.live[job_id], events) for job_id, events in changes.items()]
-            await self._journal.record_many(pairs, is_synced=False, cursors=cursors)
+            is_synced = any(isinstance(event, ControlRequested) for _, events in pairs for event in events)
+            await self._journal.record_many(pairs, is_synced=is_synced, cursors=cursors)
         for job_id, cursor in cursors.items():
             if (attempt := self.running.get(job_id)) is not None and attempt.worker is not None:
                 attempt.worker.committed(cursor)
@@ -319,6 +334,8 @@ class Attempts:
                     return None
                 return msgspec.structs.replace(event, attempt=attempt.number, path=self._layout.relative(event.path))
             case Progress() | Epoch() | Metric() | Log():
+                return msgspec.structs.replace(event, attempt=attempt.number)
+            case ControlRequested() if is_answer(self._journal.live[attempt.job_id].changes, event):
                 return msgspec.structs.replace(event, attempt=attempt.number)
             case _:
                 return None

@@ -5,13 +5,15 @@ recorded durably before the worker hears of them, and answer at once. Made and o
 """
 
 import asyncio
+import contextlib
 import functools
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
+from traind.service.engine.changing import TAKEN_UP_S, controlled, is_open, newest_change, requested
 from traind.service.engine.edits import Edit, edited
 from traind.service.engine.lifetime import Lifetime
 from traind.service.engine.needs import need_of
@@ -31,7 +33,8 @@ from traind.service.jobs.job import ACTIVE, TERMINAL, Job, submitted
 from traind.service.jobs.listing import Listing
 from traind.service.record.store import NEWEST_FIRST
 from traind.service.recovery.checkpoint_files import is_model_whole, taken_over
-from traind.service.results import EventPage, JobPage
+from traind.service.results import Controlled, EventPage, JobPage
+from traind.trainer.contract.change import Change, RequestedChange
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import AnyEvent, ControlRequested, State, Status, decode_event
 from traind.trainer.contract.spec import DatasetFile, TrainSpec
@@ -60,11 +63,17 @@ class Engine(Lifetime):
     """One root's jobs. `open` starts it, `close` ends it."""
 
     @uninterrupted
-    async def submit(self, spec: TrainSpec, dataset: DatasetFile | None, job_id: str | None = None) -> Job:
+    async def submit(
+        self,
+        spec: TrainSpec,
+        dataset: DatasetFile | None,
+        job_id: str | None = None,
+        changes: Sequence[RequestedChange] = (),
+    ) -> Job:
         """Write a job down and queue it. With a `job_id`, the same id and spec again give the same job.
 
-        Raises `IdTaken` for the same id with another spec, `NoSuchDevice`, `QueueFull`, `DiskLow`,
-        `StoreFailed`.
+        `changes` are of the job that it starts from, to be taken up again at their steps. Raises `IdTaken` for the
+        same id with another spec, `NoSuchDevice`, `QueueFull`, `DiskLow`, `StoreFailed`.
         """
         self._check_open()
         self.watchdog.check_disk()
@@ -80,6 +89,8 @@ class Engine(Lifetime):
             parent = None
             if spec.start_from is not None:
                 parent = await asyncio.to_thread(taken_over, self.layout, spec, spec.start_from, job_id)
+                known = await self.journal.job(parent.job_id)
+                parent = msgspec.structs.replace(parent, changes=newest_change(known))
                 self.children.setdefault(parent.job_id, []).append(job_id)
             job = Job(
                 job_id=job_id,
@@ -89,6 +100,7 @@ class Engine(Lifetime):
                 dataset=dataset,
                 epochs=None if spec.epochs == "auto" else spec.epochs,
                 parent=parent,
+                changes=list(changes),
             )
             self._check_device(job)
             job = await self.journal.record(job, State(status=Status.QUEUED))
@@ -227,11 +239,48 @@ class Engine(Lifetime):
             raise NotResumable(f"The job {job.job_id} is cancelled: nothing of it was kept.")
         hint = "`epochs` is the number of all its epochs: give a larger one."
         if epochs is not None and epochs < job.epoch:
-            raise NotResumable(f"The job {job.job_id} has trained {job.epoch} epochs already.", hint=hint)
+            details = [{"loc": "epochs", "msg": f"must be {job.epoch} at least: that many epochs have begun"}]
+            problem = f"The job {job.job_id} has trained {job.epoch} epochs already."
+            raise NotResumable(problem, hint=hint, details=details)
         if job.status is not Status.COMPLETED or (epochs is not None and epochs > job.epoch):
             return
         if epochs is not None or await asyncio.to_thread(is_model_whole, self.layout.model_path(job.job_id)):
             raise NotResumable(f"The job {job.job_id} is completed after {job.epoch} epochs.", hint=hint)
+
+    async def control(self, job_id: str, change: Change, within_s: float = TAKEN_UP_S) -> Controlled:
+        """Have a running job change its settings at its next step; return at which it did, once it has.
+
+        What is not taken up `within_s` is, later: the step is then None, and an event says it. Raises
+        `JobNotRunning`, `JobFinished`, `ChangeRefused`, `TooMany`.
+        """
+        number = await self._request(job_id, change)
+        job = await self._settled(job_id, number, within_s)
+        return controlled(job, number)
+
+    @uninterrupted
+    async def _request(self, job_id: str, change: Change) -> int:
+        """Record a change and tell the worker; return its number."""
+        self._check_open()
+        async with self.journal.turn:
+            job = await self.journal.job(job_id)
+            number, event = requested(job, change)
+            if event is not None:
+                job = await self.journal.record(job, event)
+                if (attempt := self.attempts.running.get(job_id)) is not None:
+                    attempt.change(job)
+        return number
+
+    async def _settled(self, job_id: str, number: int, within_s: float) -> Job:
+        """Return the job once its change is taken up or refused, or after `within_s`; raises `JobNotFound`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while True:
+                    with self.feed.watch(job_id) as watcher, contextlib.suppress(SlowWatcher):
+                        while is_open(job := await self.journal.job(job_id), number):
+                            if await watcher.next_item() is None:
+                                raise self._closing()
+                        return job
+        return await self.journal.job(job_id)
 
     @uninterrupted
     async def edit(self, job_id: str, edit: Edit) -> Job:

@@ -7,12 +7,13 @@ exactly once, `Ended`. An executor decides nothing about a job and knows no job 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from traind.trainer.contract.change import RequestedChange
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import AnyEvent
 from traind.trainer.contract.spec import Assignment
@@ -117,6 +118,9 @@ class Worker(Protocol):
 
     def ask(self, verb: Verb) -> None:
         """Tell the job; it looks after each step. The higher verb stays."""
+
+    def change(self, waiting: Sequence[RequestedChange]) -> None:
+        """Hand the job the changes that wait, in order; it looks after each step, and takes up none twice."""
 
     def kill(self) -> None:
         """End the job at once, with all that it started; `Ended` follows."""

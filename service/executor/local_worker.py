@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from multiprocessing import connection, sharedctypes
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +21,7 @@ from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import Identity
 from traind.service.processes.worker_process import WorkerProcess
 from traind.service.threads import finish, in_thread
+from traind.trainer.contract.change import RequestedChange, put
 from traind.trainer.contract.control import SharedControl, Verb
 from traind.trainer.contract.events import AnyEvent, decode_event
 from traind.trainer.contract.process_tree import cpu_s
@@ -90,6 +91,10 @@ class LocalWorker:
     def ask(self, verb: Verb) -> None:
         """Tell the job; it looks at each step. The higher verb stays."""
         self._control.verb = max(int(verb), int(self._control.verb))
+
+    def change(self, waiting: Sequence[RequestedChange]) -> None:
+        """Hand the job the changes that wait."""
+        put(self._control, waiting)
 
     def kill(self) -> None:
         """Kill the process and what it started."""

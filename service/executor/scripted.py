@@ -15,10 +15,11 @@ goes into the engine's inbox as it is, in any order and number, also after the w
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from traind.service.executor.base import Beat, ClusterInfo, Ended, Frame, Inbox, Leftover, Need, Wait, Worker
+from traind.trainer.contract.change import RequestedChange
 from traind.trainer.contract.control import Phase, Verb
 from traind.trainer.contract.events import AnyEvent
 from traind.trainer.contract.spec import Assignment, Place
@@ -45,7 +46,9 @@ class ScriptedWorker:
         self.assignment: Assignment | None = None
         self.has_ended = False
         self._inbox = inbox
+        self.waiting: list[RequestedChange] = []  # changes that were handed to it last
         self._was_asked = asyncio.Event()
+        self._was_changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -66,6 +69,12 @@ class ScriptedWorker:
         await self._was_asked.wait()
         return self.asked
 
+    async def until_changed(self) -> list[RequestedChange]:
+        """Wait until a change is requested, and return those that wait."""
+        await self._was_changed.wait()
+        self._was_changed.clear()
+        return self.waiting
+
     def beat(self) -> Beat:
         """Return the heartbeat."""
         heard_at = time.monotonic() if self.unheard_since is None else self.unheard_since
@@ -83,6 +92,11 @@ class ScriptedWorker:
         """Let the script know; the higher verb stays."""
         self.asked = max(verb, self.asked)
         self._was_asked.set()
+
+    def change(self, waiting: Sequence[RequestedChange]) -> None:
+        """Let the script see the changes that wait."""
+        self.waiting = list(waiting)
+        self._was_changed.set()
 
     def kill(self) -> None:
         """End the script, if it is mortal."""

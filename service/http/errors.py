@@ -178,6 +178,8 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     service.NotResumable: HTTPStatus.CONFLICT,
     service.IdTaken: HTTPStatus.CONFLICT,
     service.NotWaiting: HTTPStatus.CONFLICT,
+    service.JobNotRunning: HTTPStatus.CONFLICT,
+    service.ChangeRefused: HTTPStatus.CONFLICT,
     service.NotBetter: HTTPStatus.CONFLICT,
     service.AliasNotFound: HTTPStatus.NOT_FOUND,
     service.WebhookNotFound: HTTPStatus.NOT_FOUND,

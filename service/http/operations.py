@@ -108,6 +108,20 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         example={"job_id": "job_1234567890123_abc123", "epochs": 6},
     ),
     Operation(
+        method="POST",
+        path="/api/train/control",
+        handler=train.control,
+        summary="Change a running job's settings at its next step",
+        group="jobs",
+        body=requests.ControlRequest,
+        answer=schemas.ControlAnswer,
+        errors=(
+            *(service.JobNotFound, service.JobNotRunning, service.JobFinished, service.ChangeRefused),
+            *(service.TooMany, service.DiskLow, service.StoreFailed),
+        ),
+        example={"job_id": "job_1234567890123_abc123", "lr": 0.001, "epochs": 30},
+    ),
+    Operation(
         method="PATCH",
         path="/api/train/jobs/{job_id}",
         handler=train.edit,

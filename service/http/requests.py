@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from traind.service.jobs.listing import Listing, Named, OfDataset, OfStudy, OfTrainer, Sort, Tag
 from traind.service.results import IfBetter
+from traind.trainer.contract.change import Change
 from traind.trainer.contract.events import Status
 from traind.trainer.contract.spec import ColumnName, DatasetName, TrainSpec
 
@@ -29,6 +30,13 @@ class ResumeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Id of the job that goes on."""
     epochs: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     """Epochs in all, as they shall be; null: as before."""
+
+
+class ControlRequest(Change, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A running job, and what of its settings shall be another from its next step on."""
+
+    job_id: AnyJobId
+    """Id of the job."""
 
 
 Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]

@@ -81,6 +81,19 @@ class VerbAnswer(Answer, frozen=True, kw_only=True):
     """State that the job was in when the verb was recorded."""
 
 
+class ControlAnswer(Answer, frozen=True, kw_only=True):
+    """A change of a running job's settings is on record; the step says from where on it counts."""
+
+    job_id: str
+    """Id of the job."""
+    status: Status
+    """State that the job is in."""
+    number: int
+    """Number of the change in the job, from 1."""
+    step: int | None
+    """Gradient steps that had been taken when it was taken up; null: it waits, and a `control` event will say it."""
+
+
 class StatusAnswer(Answer, frozen=True, kw_only=True):
     """One job."""
 

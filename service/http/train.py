@@ -12,6 +12,7 @@ from traind.service.http.bodies import decode, no_body, read_as, read_by, read_q
 from traind.service.http.callers import client_of, while_connected
 from traind.service.http.context import ENCODED, SERVICE
 from traind.service.http.requests import (
+    ControlRequest,
     CurveQuery,
     JobQuery,
     JobRequest,
@@ -23,6 +24,7 @@ from traind.service.http.requests import (
 )
 from traind.service.http.schemas import (
     Accepted,
+    ControlAnswer,
     Deleted,
     JobsAnswer,
     LogsAnswer,
@@ -36,6 +38,7 @@ from traind.service.jobs.job import Job
 from traind.service.processes.lane import CLIENT
 from traind.service.service import TrainingService
 from traind.service.validation.validate import Checked, check_request
+from traind.trainer.contract.change import values_of
 
 
 async def create(request: web.Request) -> web.Response:
@@ -97,6 +100,13 @@ async def resume(request: web.Request) -> web.Response:
     """Let a job go on, for more epochs where the body says so."""
     wanted = await read_as(request, ResumeRequest)
     return _asked(await request.app[SERVICE].resume(wanted.job_id, wanted.epochs))
+
+
+async def control(request: web.Request) -> web.Response:
+    """Have a running job change its settings at its next step, and say at which it did."""
+    wanted = await read_as(request, ControlRequest)
+    done = await request.app[SERVICE].control(wanted.job_id, **values_of(wanted))
+    return answer(ControlAnswer(job_id=done.job_id, status=done.status, number=done.number, step=done.step))
 
 
 def _asked(job: Job) -> web.Response:

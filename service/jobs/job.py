@@ -10,6 +10,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct
 
+from traind.service.jobs.changes import changed, left_over, without_epochs
+from traind.trainer.contract.change import RequestedChange
 from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
@@ -56,6 +58,8 @@ class Parent(Struct, frozen=True, kw_only=True):
     """Epochs that had ended there."""
     keep: str = "all"
     """Whether all of its state was taken over, or the weights alone."""
+    changes: int = 0
+    """Number of the newest change of settings that had been requested of that job."""
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -157,6 +161,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Checkpoint of another job that it began at; null: it began anew."""
     children: list[str] = []
     """Jobs that began at a checkpoint of this one, oldest first; filled in when asked for."""
+    changes: list[RequestedChange] = []
+    """Changes of settings that were requested while it ran, in order, each with the step it was taken up at."""
     study_id: str | None = None
     """Study that the job is a trial of; null: none."""
 
@@ -263,6 +269,8 @@ def _entered(job: Job, event: State) -> dict[str, Any]:
         changes |= {"pid": None, "node": None, "eta_s": None}
     if status in TERMINAL or status is Status.PAUSED:
         changes["requested"] = None
+    if status in TERMINAL:
+        changes["changes"] = left_over(job.changes)
     if status is Status.QUEUED:
         changes |= {"finished_at": None, "error": None, "crashes": _crashes(job, event)}
     elif status is Status.STARTING:
@@ -354,11 +362,15 @@ def _epoch_ended(event: Epoch) -> dict[str, Any]:
 
 def _asked(job: Job, event: ControlRequested) -> dict[str, Any]:
     """Return what a recorded verb changes."""
+    if event.verb == "control":
+        changes, values = changed(job.changes, event)
+        return {"changes": changes} | ({"epochs": values["epochs"]} if "epochs" in values else {})
     if event.verb != "resume":
         return {"requested": event.verb}
     if event.epochs is None:
         return {"requested": None}
-    return {"requested": None, "epochs": event.epochs, **_respecified(job, {"epochs": event.epochs})}
+    found = {"requested": None, "epochs": event.epochs, "changes": without_epochs(job.changes)}
+    return found | _respecified(job, {"epochs": event.epochs})
 
 
 def _edited(job: Job, event: Edited) -> dict[str, Any]:

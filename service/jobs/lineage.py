@@ -1,39 +1,42 @@
 """A job that begins at another one's checkpoint: what it inherits, and what it may not change."""
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from traind.service.errors import JobNotFound
+from traind.service.jobs.changes import in_force
 from traind.service.jobs.job import Job, submitted
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import parse_spec, refusal
-from traind.trainer.contract.spec import TrainSpec
+from traind.trainer.contract.change import RequestedChange
+from traind.trainer.contract.spec import BlendModel, TrainSpec, TreesModel
 
 OF_THE_JOB = frozenset({"name", "tags", "priority", "start_from"})  # never inherited
-FREE = OF_THE_JOB | {
-    *(
-        "epochs",
-        "lr",
-        "schedule",
-        "weight_decay",
-        "patience",
-        "monitor",
-        "batch_size",
-        "seed",
-        "validation",
+OF_TRAINING = frozenset(
+    {
+        *("epochs", "lr", "schedule", "weight_decay", "patience", "monitor", "batch_size", "seed", "validation"),
         "dataset",
-    ),
-    *("threads", "device", "checkpoint_every", "report_every", "max_seconds", "max_attempts"),
-}
+    }
+)
+OF_RUNNING = {"threads", "device", "checkpoint_every", "report_every", "max_seconds", "max_attempts"}
+FREE = OF_THE_JOB | OF_TRAINING | OF_RUNNING
 _DEFAULTS = msgspec.to_builtins(TrainSpec())
 
 
-async def inherit(spec: TrainSpec, job_id: str | None, find: Callable[[str], Awaitable[Job]]) -> TrainSpec:
+class Inherited(NamedTuple):
+    """A spec with what it takes from the job that it starts from, and the changes of that job to be repeated."""
+
+    spec: TrainSpec
+    changes: tuple[RequestedChange, ...] = ()
+
+
+async def inherit(spec: TrainSpec, job_id: str | None, find: Callable[[str], Awaitable[Job]]) -> Inherited:
     """Return the spec with what it takes from the job that it starts from; raises `InvalidSpec`."""
     if spec.start_from is None:
-        return spec
+        return Inherited(spec)
     start = spec.start_from.job_id
     if start == job_id:
         raise refusal([Problem("start_from.job_id", "must be another job")], "The spec")
@@ -46,13 +49,18 @@ async def inherit(spec: TrainSpec, job_id: str | None, find: Callable[[str], Awa
         parent = await find(start)
     except JobNotFound:
         raise refusal([Problem("start_from.job_id", f"there is no job {start!r}")], "The spec") from None
-    return inherited(spec, parent.spec)
+    if isinstance(parent.spec.model, TreesModel | BlendModel):
+        problem = f"the job {start!r} has trees, which nothing can start from: name a job of networks"
+        raise refusal([Problem("start_from.job_id", problem)], "The spec")
+    return inherited(spec, parent.spec, parent.changes)
 
 
-def inherited(spec: TrainSpec, parent: TrainSpec) -> TrainSpec:
+def inherited(spec: TrainSpec, parent: TrainSpec, changes: Sequence[RequestedChange] = ()) -> Inherited:
     """Return the spec with what it leaves at the default as the parent has it.
 
-    Raises `InvalidSpec` naming each field that would change the network, the encoder or the optimizer's state.
+    Where nothing of the training is another, the parent's `changes` are repeated at their steps; else what they led
+    to is taken over. Raises `InvalidSpec` naming each field that would change the network, the encoder or the
+    optimizer's state.
     """
     wanted, before = msgspec.to_builtins(spec), msgspec.to_builtins(parent)
     asked = {name: value for name, value in wanted.items() if value != _DEFAULTS[name] or name in OF_THE_JOB}
@@ -65,7 +73,11 @@ def inherited(spec: TrainSpec, parent: TrainSpec) -> TrainSpec:
         found.append(Problem("dataset", f"the job {_parent_of(spec)} was trained on synthetic data"))
     if found:
         raise refusal(found, "The spec")
-    return parse_spec(before | asked)
+    now = in_force(changes)
+    others = [name for name in OF_TRAINING & asked.keys() if name in now or asked[name] != before[name]]
+    if others or (spec.start_from is not None and spec.start_from.keep != "all"):
+        return Inherited(parse_spec(before | now | asked))
+    return Inherited(parse_spec(before | asked), tuple(change for change in changes if change.step is not None))
 
 
 def _parent_of(spec: TrainSpec) -> str:

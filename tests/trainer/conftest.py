@@ -3,15 +3,17 @@
 import csv
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import pytest
 import torch
 
+from traind.trainer.contract.change import RequestedChange, put
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import AnyEvent, State
 from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
@@ -20,18 +22,30 @@ from traind.trainer.run.attempt import run
 
 
 class Control:
-    """Gives `verb` from the `at`-th look on; the built-in trainer looks before each epoch and after each step."""
+    """Gives `verb` from the `at`-th look on; the built-in trainer looks before each epoch and after each step.
 
-    def __init__(self, verb: Verb = Verb.NONE, at: int = 0) -> None:
+    `asks` are changes that are requested at a look, by its number.
+    """
+
+    def __init__(
+        self, verb: Verb = Verb.NONE, at: int = 0, asks: Mapping[int, RequestedChange] = MappingProxyType({})
+    ) -> None:
         self.beat = 0
         self.phase = 0
+        self.newest = 0
+        self.box = b""
         self.looks = 0
         self._verb = verb
         self._at = at
+        self._asks = asks
+        self._asked: list[RequestedChange] = []
 
     @property
     def verb(self) -> int:
         self.looks += 1
+        if (change := self._asks.get(self.looks)) is not None:
+            self._asked.append(change)
+            put(self, self._asked)
         return self._verb if self.looks >= self._at else Verb.NONE
 
 
@@ -47,7 +61,14 @@ class Job:
     events: list[AnyEvent] = field(default_factory=list)
     job_id: str = "job"
 
-    def attempt(self, verb: Verb = Verb.NONE, at: int = 0, **place: Any) -> State:
+    def attempt(
+        self,
+        verb: Verb = Verb.NONE,
+        at: int = 0,
+        asks: Mapping[int, RequestedChange] = MappingProxyType({}),
+        emit: Callable[[AnyEvent], None] | None = None,
+        **place: Any,
+    ) -> State:
         """Run one attempt that is told `verb` at its `at`-th look."""
         folder = self.root / f"attempt-{len(self.attempts) + 1}"
         folder.mkdir(parents=True)
@@ -61,7 +82,7 @@ class Job:
             **place,
         )
         self.attempts.append(folder)
-        return run(self.spec, self.events.append, place, Control(verb, at))
+        return run(self.spec, emit or self.events.append, place, Control(verb, at, asks))
 
     def extended(self, **fields: Any) -> None:
         """Change fields of the spec, as `resume` with more epochs does."""

@@ -1,12 +1,15 @@
-"""What the server tells a running worker, and what the worker shows: three numbers in shared memory.
+"""What the server tells a running worker, and what the worker shows: some numbers in shared memory.
 
-The loop reads `verb` after each step and moves `beat` every few; `phase` says what it does meanwhile. No system call,
-no lock, no queue. The server writes `verb` and watches the other two for hangs. Imports no torch.
+The loop reads `verb` and `newest` after each step and moves `beat` every few; `phase` says what it does meanwhile. No
+system call, no lock, no queue. The server writes `verb`, `box` and `newest` (see `change`), and watches the other two
+for hangs. Imports no torch.
 """
 
 import ctypes
 from enum import IntEnum
 from typing import Protocol
+
+BOX_BYTES = 8_192
 
 
 class Verb(IntEnum):
@@ -30,7 +33,13 @@ class Phase(IntEnum):
 class SharedControl(ctypes.Structure):
     """The layout in shared memory: made by the slot with `ctx.RawValue`, handed over in the pool's `initargs`."""
 
-    _fields_ = (("verb", ctypes.c_int64), ("beat", ctypes.c_int64), ("phase", ctypes.c_int64))
+    _fields_ = (
+        ("verb", ctypes.c_int64),
+        ("beat", ctypes.c_int64),
+        ("phase", ctypes.c_int64),
+        ("newest", ctypes.c_int64),  # number of the newest change in the box, written after it
+        ("box", ctypes.c_char * BOX_BYTES),  # changes that wait, as JSON with a checksum
+    )
 
 
 class Control(Protocol):
@@ -39,14 +48,18 @@ class Control(Protocol):
     verb: int
     beat: int
     phase: int
+    newest: int
+    box: bytes
 
 
 class LocalControl:
     """A control of this process alone, for runs in a terminal, a debugger or a test."""
 
-    __slots__ = ("beat", "phase", "verb")
+    __slots__ = ("beat", "box", "newest", "phase", "verb")
 
     def __init__(self) -> None:
         self.verb = int(Verb.NONE)
         self.beat = 0
         self.phase = int(Phase.STEPS)
+        self.newest = 0
+        self.box = b""

@@ -197,12 +197,32 @@ class Metric(Event, frozen=True, kw_only=True, omit_defaults=True, tag="metric")
 
 
 class ControlRequested(Event, frozen=True, kw_only=True, omit_defaults=True, tag="control"):
-    """A verb was recorded: what the user (or the server) asked of the job."""
+    """A verb was recorded: what the user (or the server) asked of the job.
 
-    verb: Literal["stop", "pause", "resume", "cancel"]
+    `control` comes twice: when a change of settings was requested, and with `step` (or `refused`) when the running
+    job has taken it up (or could not).
+    """
+
+    verb: Literal["stop", "pause", "resume", "cancel", "control"]
     """What was requested, by a user or by the server."""
     epochs: int | None = None
-    """Epochs in all that a resume requested; null: as before."""
+    """Epochs in all that a resume or a change requested; null: as before."""
+    number: int | None = None
+    """Of control: number of the change in its job, from 1."""
+    lr: float | UnsetType = UNSET
+    """Of control: the learning rate that was requested."""
+    patience: int | UnsetType | None = UNSET
+    """Of control: the patience in epochs that was requested; null: never stop early."""
+    report_every: int | UnsetType = UNSET
+    """Of control: the gradient steps between progress events that were requested."""
+    checkpoint_every: float | UnsetType = UNSET
+    """Of control: the seconds between checkpoints that were requested."""
+    step: int | None = None
+    """Of control: gradient steps that had been taken when it was taken up; null: it was requested, or refused."""
+    refused: dict[str, str] = {}
+    """Of control: why the running job could not take it up, by field."""
+    attempt: int | None = None
+    """Of control: the attempt that took it up, or could not; null where it was requested."""
 
 
 class Edited(Event, frozen=True, kw_only=True, omit_defaults=True, tag="edit"):

@@ -9,6 +9,14 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from traind.data.reading.formats import Options
+from traind.trainer.contract.change import (
+    CheckpointEvery,
+    Epochs,
+    Patience,
+    Rate,
+    ReportEvery,
+    RequestedChange,
+)
 
 Auto = Literal["auto"]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -145,11 +153,11 @@ class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Size of the synthetic data, where there is no dataset."""
     model: Model = AutoModel()
     """The network; auto, fast and best leave its size to the recipe."""
-    epochs: Annotated[int, Meta(ge=1, le=100_000)] | Auto = "auto"
+    epochs: Epochs | Auto = "auto"
     """Passes over the training rows, at most: training may stop early."""
     batch_size: Annotated[int, Meta(ge=1, le=1_048_576)] | Auto = "auto"
     """Rows of one gradient step."""
-    lr: Annotated[float, Meta(gt=0.0, le=100.0)] | Auto = "auto"
+    lr: Rate | Auto = "auto"
     """Learning rate at its highest, before the schedule lowers it."""
     optimizer: Literal["auto", "adam", "adamw", "sgd"] = "auto"
     """Optimizer of the weights."""
@@ -159,7 +167,7 @@ class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Weight decay of the optimizer: decoupled in adamw, added to the gradient in adam and sgd."""
     grad_clip: Annotated[float, Meta(gt=0.0, le=1e6)] | None = None
     """Largest norm of the gradient, beyond which it is scaled down; null: not clipped."""
-    patience: Annotated[int, Meta(ge=1, le=100_000)] | Auto | None = "auto"
+    patience: Patience | Auto | None = "auto"
     """Epochs without a better monitor after which training stops early; null: never."""
     validation: Validation = Validation()
     """Which rows are kept from training."""
@@ -171,9 +179,9 @@ class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Threads that compute; the job takes that many slots."""
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:[0-9]{1,2})?)\Z")] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
-    checkpoint_every: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 30.0
+    checkpoint_every: CheckpointEvery = 30.0
     """Seconds between checkpoints; 0: after each epoch."""
-    report_every: Annotated[int, Meta(ge=1, le=1_000_000)] = 5
+    report_every: ReportEvery = 5
     """Gradient steps between progress events; fewer are sent where they would come too fast."""
     max_seconds: Annotated[float, Meta(gt=0.0, le=31_536_000.0)] | None = None
     """Seconds of running, over all attempts, after which the job fails with timed_out; null: no limit."""
@@ -229,6 +237,8 @@ class Place(Struct, frozen=True, kw_only=True):
     """Checkpoints kept beside the best one and those that the trainer pinned."""
     ran_s: float = 0.0
     """Seconds that earlier attempts were running; counts towards max_seconds."""
+    changes: tuple[RequestedChange, ...] = ()
+    """Changes of settings that were requested so far, in order; those taken up are taken up again at their step."""
     finish: bool = False
     """Whether to take no step and make the model from the newest checkpoint."""
     device: str | None = None

@@ -38,13 +38,17 @@ def device_of(spec: TrainSpec, place: Place) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return what differs between two environments, in words."""
-    return [
+def differences(checkpoint: dict[str, Any], spec: TrainSpec, place: Place, code: str) -> list[str]:
+    """Return, in words, why training would not go on from a checkpoint bit for bit."""
+    then, now = checkpoint["environment"], environment(spec, place)
+    found = [
         f"{name} was {then.get(name)}, is {now.get(name)}"
         for name in sorted({*then, *now})
         if then.get(name) != now.get(name)
     ]
+    if checkpoint.get("code", code) != code:
+        found.append("the trainer's code was changed")
+    return found
 
 
 def data_digest(spec: TrainSpec, place: Place) -> str:

@@ -32,7 +32,7 @@ class Ran(Protocol):
 
     spec: TrainSpec
     place: Place
-    control: Control
+    shared: Control
     step: int
     stop_reason: StopReason | None
     result: Result | None
@@ -40,7 +40,7 @@ class Ran(Protocol):
 
 def ended(run: Ran) -> State:
     """Return the last state of an attempt whose trainer returned."""
-    stop_reason = run.stop_reason or (Verb(run.control.verb) if run.result is None else None)
+    stop_reason = run.stop_reason or (Verb(run.shared.verb) if run.result is None else None)
     match stop_reason:
         case Verb.CANCEL:
             return _state(run, Status.CANCELLED)
@@ -71,7 +71,7 @@ def raised(run: Ran, error: BaseException) -> State:
     """Return the last state of an attempt that raised. A cancelled job is cancelled, whatever it raised."""
     if isinstance(error, SystemExit) and error.code in (None, 0):  # it left, and says that all is well
         return ended(run)
-    if Verb.CANCEL in (run.stop_reason, run.control.verb):
+    if Verb.CANCEL in (run.stop_reason, run.shared.verb):
         return _state(run, Status.CANCELLED)
     if not isinstance(error, TrainerError | DataError):  # a surprise: its whole traceback into the job's own output
         traceback.print_exception(error)

@@ -29,11 +29,11 @@ def watched(run: Run[Any], hang_s: float) -> Iterator[None]:
         seen, started = Liveness(), time.monotonic()
         while not over.wait(min(1.0, hang_s / 10)):
             now = time.monotonic()
-            seen.saw_beat(run.control.beat, now)
+            seen.saw_beat(run.shared.beat, now)
             if seen.is_suspicious(now, hang_s):
                 seen.saw_cpu(cpu_s(os.getpid()), now)
             mean_step_s = max(0.0, seen.beat_at - started) / max(1, seen.beat)
-            if seen.is_hung(now, hang_s, mean_step_s, run.control.phase):
+            if seen.is_hung(now, hang_s, mean_step_s, run.shared.phase):
                 run.log(f"{silence(seen.silent_s(now))}. A service would end it. {REMEDY}", "error")
                 return
 

@@ -3,6 +3,7 @@
 The built-in trainer draws from none of them (its step has a stream of its own); other people's training code does.
 """
 
+import hashlib
 import random
 from typing import Any
 
@@ -17,6 +18,12 @@ def seed_all(seed: int) -> None:
         torch.cuda.manual_seed_all(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  the global stream it is
+
+
+def generator_of(seed: int, *key: object) -> torch.Generator:
+    """Return a new random stream that is fixed by the seed and the key."""
+    words = hashlib.sha256(repr((seed, *key)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(words[:8]) >> 1)
 
 
 def random_state() -> dict[str, Any]:

@@ -4,18 +4,18 @@ The built-in trainer is written on it as everybody's own is. It turns what the t
 checkpoints, and tells it when to leave; it decides nothing about training. Made by `run`.
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 import torch
 
 from traind.data.errors import BadTable
+from traind.trainer.contract.change import OF_TRAINING
 from traind.trainer.contract.control import Control, Phase, Verb
 from traind.trainer.contract.events import AnyEvent, Checkpoint, Epoch, Log, Metric, Progress, Result, State, Status
 from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
@@ -34,11 +34,12 @@ from traind.trainer.run.border import (
     reported,
     taken,
 )
+from traind.trainer.run.changes import Changes, Settings
 from traind.trainer.run.checkpoints import Checkpoints
 from traind.trainer.run.environment import data_digest, device_of, differences, environment, versions
 from traind.trainer.run.outcome import TIMED_OUT, EmitFailed, StopReason
 from traind.trainer.run.progress import Loss, Meter, Pace, finite
-from traind.trainer.run.rng import random_state, restore_random_state, seed_all
+from traind.trainer.run.rng import generator_of, random_state, restore_random_state, seed_all
 
 Emit = Callable[[AnyEvent], None]
 Options = TypeVar("Options")
@@ -57,7 +58,8 @@ class Run(Generic[Options]):
     def __init__(self, spec: TrainSpec, emit: Emit, place: Place, control: Control) -> None:
         self.spec = spec
         self.place = place
-        self.control = control
+        self.shared = control
+        self.changes = Changes(spec, place, control, self.emit)
         self.step = 0
         self.epoch = 0
         self.is_start = False  # what was restored is of another job, from which this one starts
@@ -124,15 +126,13 @@ class Run(Generic[Options]):
                 hint="Submit a new job for the new data, or put the file back as it was.",
             )
         self._resumed = {"resumed_from_step": content["step"]}
-        unlike = differences(content["environment"], environment(self.spec, self.place))
-        if content.get("code", self.code) != self.code:
-            unlike.append("the trainer's code was changed")
-        if unlike:
+        if unlike := differences(content, self.spec, self.place, self.code):
             self._resumed["bit_exact"] = False
             self.log(f"Going on under other conditions, so not bit for bit: {'; '.join(unlike)}.", "warning")
         self.saved_data = content["data"]
         self.step, self.epoch = content["step"], content["epoch"]
         self.saved = None if self.is_start else (self.step, self.epoch)
+        self.changes.restored(content.get("changes", ()))
         restore_random_state(content["random"])
         return restored(content["state"])
 
@@ -182,7 +182,7 @@ class Run(Generic[Options]):
             reported(metrics)  # what is wrong is wrong from the first step on
             self.start(total=self._total)
         self._meter.count(loss, rows)
-        is_counted = is_epoch_end or step % self.spec.report_every == 0
+        is_counted = is_epoch_end or step % self.changes.report_every == 0
         if step != self._total and not (is_counted and self._pace.take()):
             return None
         return self._tell(loss, metrics)
@@ -197,21 +197,30 @@ class Run(Generic[Options]):
 
     def beat(self) -> None:
         """Show that the job is alive: for work that takes long between two reports."""
-        self.control.beat += 1
+        self.shared.beat += 1
 
     def should_stop(self) -> bool:
         """Whether to leave: save, or finish with the best model so far, and return. Ask it every step."""
-        control = self.control
-        control.beat += 1
-        if verb := control.verb:
+        shared = self.shared
+        shared.beat += 1
+        if verb := shared.verb:
             self.stop_reason = Verb(verb)
         elif self.stop_reason is None and self._is_bounded:
             self.stop_reason = Verb.STOP if self.place.finish else TIMED_OUT if self._is_late() else None
+        self.changes.look_after(self.step)
         return self.stop_reason is not None
+
+    def control(self, *takes: Literal["lr", "epochs", "patience"]) -> Settings:
+        """Return learning rate, epochs and patience as they are for the next step: of the spec, or changed since.
+
+        Ask it before every step: that is how a running job takes up what `traind control` asks of it. Name those
+        that the trainer heeds, where it does not heed all three; others are then refused.
+        """
+        return self.changes.heed(self.step, takes or OF_TRAINING)
 
     def should_save(self, *, is_epoch_end: bool = False) -> bool:
         """Whether `checkpoint_every` seconds have passed since the last checkpoint; 0 waits for the epoch's end."""
-        every = self.spec.checkpoint_every
+        every = self.changes.checkpoint_every
         return time.perf_counter() - self._saved_at >= every and (every > 0.0 or is_epoch_end)
 
     def save(
@@ -233,14 +242,12 @@ class Run(Generic[Options]):
         is_best, is_pinned = taken(flag, is_best, "save(is_best=...)"), taken(flag, is_pinned, "save(is_pinned=...)")
         with self._meter.aside(), self._in(Phase.SAVING):
             content = {
-                "job_id": self.place.job_id,
-                "trainer": self.spec.trainer,
+                **self._origin(),
                 "step": self.step,
                 "epoch": self.epoch,
-                "data": data_digest(self.spec, self.place),
                 "environment": environment(self.spec, self.place),
-                "code": self.code,
                 "random": random_state(),
+                "changes": self.changes.saved(),
                 "state": taken(for_checkpoint, state, "save(state)"),
             }
             saved = self._checkpoints.write(
@@ -248,10 +255,8 @@ class Run(Generic[Options]):
             )
         self._saved_at = time.perf_counter()
         self.saved = (self.step, self.epoch)
-        path, seconds = str(saved.path), saved.seconds
-        self.emit(
-            Checkpoint(attempt=self.place.attempt, step=self.step, path=path, epoch=self.epoch, seconds=seconds)
-        )
+        attempt, path, seconds = self.place.attempt, str(saved.path), saved.seconds
+        self.emit(Checkpoint(attempt=attempt, step=self.step, path=path, epoch=self.epoch, seconds=seconds))
 
     def end_epoch(
         self,
@@ -308,15 +313,8 @@ class Run(Generic[Options]):
             content = taken(for_model, dict(model), "finish(model)")
             check_weights(content.get("weights", content))
             path = self.folder / "model.pt"
-            head = {
-                "job_id": self.place.job_id,
-                "trainer": self.spec.trainer,
-                "spec": msgspec.to_builtins(self.spec),
-                "data": data_digest(self.spec, self.place),
-                "versions": versions(),
-                "code": self.code,
-                "metrics": figures,
-            }
+            spec = msgspec.to_builtins(self.spec)
+            head = {**self._origin(), "spec": spec, "versions": versions(), "metrics": figures}
             digest = write_model(path, content, head)
         note = None if best_note is None else text(best_note, LOG_CHARS)
         result = Result(str(path), digest, figures, best_epoch, facts, note)
@@ -345,8 +343,7 @@ class Run(Generic[Options]):
         With one of its own for each epoch a `DataLoader` leaves the global streams alone, and a resumed epoch has
         the order that it had.
         """
-        words = hashlib.sha256(repr((self.spec.seed, *key)).encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(words[:8]) >> 1)
+        return generator_of(self.spec.seed, *key)
 
     def emit(self, event: EventT) -> EventT:
         """Tell an event as it is, dated now; return it with its date."""
@@ -357,6 +354,11 @@ class Run(Generic[Options]):
         except Exception as error:
             raise EmitFailed(error) from error
         return dated
+
+    def _origin(self) -> dict[str, Any]:
+        """Return what a file of this run is of."""
+        data = data_digest(self.spec, self.place)
+        return {"job_id": self.place.job_id, "trainer": self.spec.trainer, "data": data, "code": self.code}
 
     def _tell(self, loss: Loss, metrics: dict[str, Any]) -> float | None:
         """Report where training is; return the loss that was reported."""
@@ -383,18 +385,16 @@ class Run(Generic[Options]):
     @contextmanager
     def _in(self, phase: Phase) -> Iterator[None]:
         """Show what the job does, for which whoever watches for hangs has more patience."""
-        control, before = self.control, self.control.phase
-        control.beat += 1
-        control.phase = int(phase)
+        shared, before = self.shared, self.shared.phase
+        shared.beat += 1
+        shared.phase = int(phase)
         try:
             yield
         finally:
-            control.phase = before
-            control.beat += 1
+            shared.phase = before
+            shared.beat += 1
 
     def _is_late(self) -> bool:
         """Whether `max_seconds` of running have passed, this attempt and earlier ones together."""
-        limit = self.spec.max_seconds
-        if limit is None or self._running_since is None:
-            return False
-        return self.place.ran_s + time.perf_counter() - self._running_since >= limit
+        limit, since = self.spec.max_seconds, self._running_since
+        return limit is not None and since is not None and self.place.ran_s + time.perf_counter() - since >= limit

@@ -7,12 +7,14 @@ part of it: it follows from seed and epoch alone.
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
+from msgspec import UNSET
 from torch import Tensor
 
+from traind.trainer.contract.change import OF_TRAINING, Change, values_of
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.errors import Diverged, SpecError
 from traind.trainer.contract.metrics import VAL_LOSS, is_higher_better
@@ -50,6 +52,7 @@ class TrainingPlan:
     first_epoch: int = 0
     later_steps: int = 0  # planned for the phase after this one
     rows_each: int = 1  # rows of the table that each of `rows` stands for
+    is_of_spec: bool = True  # lr, epochs and patience of the spec are those of this phase
 
     @property
     def batches(self) -> int:
@@ -65,6 +68,27 @@ class TrainingPlan:
     def total(self) -> int:
         """Gradient steps of all phases, as far as is known."""
         return self.first_step + self.steps + self.later_steps
+
+    def changed(self, change: Change, step: int) -> "TrainingPlan":
+        """Return how to go on where a change is taken up after `step` steps of all phases."""
+        values = values_of(change)
+        epochs = values["epochs"] - self.first_epoch if "epochs" in values else self.epochs
+        plan = replace(self, epochs=epochs, patience=values.get("patience", self.patience))
+        if not values.keys() & {"lr", "epochs"}:
+            return plan
+        schedule = self.schedule.changed(step - self.first_step, values.get("lr"), plan.steps)
+        return replace(plan, schedule=schedule)
+
+    def obstacles(self, change: Change, begun: int) -> dict[str, str]:
+        """Return why a change cannot be taken up now, by field; `begun` epochs of this phase have begun."""
+        values = values_of(change)
+        if not self.is_of_spec:
+            why = "is of the job's networks, and it grows trees now: change it once they train"
+            return {name: why for name in OF_TRAINING if name in values}
+        begun += self.first_epoch
+        if values.get("epochs", begun) < begun:
+            return {"epochs": f"must be {begun} at least: that many epochs have begun"}
+        return {}
 
     def orders(self, epoch: int) -> list[Tensor]:
         """Return the order of the training rows in an epoch (from 0) for each member, the monitor's first."""
@@ -150,24 +174,32 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
     `evaluate` gives loss and metrics on rows that are not trained on. `about` is what makes a
     model of the weights, saved beside them. Raises `Diverged`, with `state` back at the last good epoch.
     """
-    every, batches, total = run.spec.report_every, plan.batches, plan.total
-    schedule, should_stop, reported_rows = plan.schedule, run.should_stop, state.rows(plan)
-    control, lrs, taken, is_due = run.control, [], 0, True
+    batches, changes, shared, should_stop = plan.batches, run.changes, run.shared, run.should_stop
+    reported_rows, lrs, taken, is_due = state.rows(plan), [], 0, True
+    changes.is_heeded = True
     if not run.has_started:
-        run.start(total=total, epochs=plan.first_epoch + plan.epochs)
-    while not state.is_over(plan) and not should_stop():
+        run.start(total=plan.total, epochs=plan.first_epoch + plan.epochs)
+    while True:
+        plan = take_up(run, step, plan, state)
+        if state.is_over(plan) or should_stop():
+            break
         step.begin_epoch(*plan.orders(state.epoch))
-        lr = schedule.at(state.step) * state.lr_scale
+        lr = plan.schedule.at(state.step) * state.lr_scale
         if state.batch < batches:  # else it was left when only its end was to come
             step.set_lr(lr)
         while state.batch < batches:
-            count = min(_at_once(state.step, every, is_due=is_due), batches - state.batch) if step.is_quick else 1
+            if changes.is_due(plan.first_step + state.step):
+                plan = take_up(run, step, plan, state)
+                lr = plan.schedule.at(state.step) * state.lr_scale
+            every, schedule = changes.report_every, plan.schedule
+            room = min(batches - state.batch, changes.room(plan.first_step + state.step))
+            count = min(_at_once(state.step, every, is_due=is_due), room) if step.is_quick else 1
             if schedule.kind != "constant":
                 lrs = [schedule.at(number) * state.lr_scale for number in range(state.step, state.step + count)]
-                lr = lrs[-1]
             for taken in step.steps(state.batch, count, lrs):
-                if taken < count and control.verb:
+                if taken < count and (shared.verb or shared.newest != changes.heard):
                     break
+            lr = lrs[taken - 1] if lrs else lr
             state.batch += taken
             state.step += taken
             loss, is_due = None, run.is_due(plan.first_step + state.step)
@@ -175,7 +207,7 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
                 rows, reported_rows = state.rows(plan) - reported_rows, state.rows(plan)
                 loss = run.report(
                     step=plan.first_step + state.step,
-                    total=total,
+                    total=plan.total,
                     loss=step.take_loss,
                     epoch=plan.first_epoch + state.epoch + 1,
                     rows=max(0, rows),  # after going back, until there are new ones
@@ -187,6 +219,7 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
             if is_leaving or is_saving or loss is not None:
                 if not _is_sound(step, loss, is_looking=is_leaving or is_saving):
                     _go_back(run, step, state)
+                    _save(run, step, plan, state, about)  # a step of this number has been taken before
                     break
                 if is_leaving:
                     break
@@ -195,12 +228,30 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
         else:
             run.count(max(0, state.rows(plan) - reported_rows))
             reported_rows = state.rows(plan)
-            _end_epoch(run, step, plan, state, evaluate)
-            if run.should_save(is_epoch_end=True):
+            if not _end_epoch(run, step, plan, state, evaluate) or run.should_save(is_epoch_end=True):
                 _save(run, step, plan, state, about)
     at = plan.first_step + state.step, plan.first_epoch + state.epoch
     if run.stop_reason is not Verb.CANCEL and run.saved != at:
         _save(run, step, plan, state, about)
+
+
+def take_up(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState) -> TrainingPlan:
+    """Take up the changes that are due before the next step, or refuse them; return how to go on."""
+    at, changes = plan.first_step + state.step, run.changes
+    while changes.is_due(at):
+        change = changes.next()
+        if problems := plan.obstacles(change, state.epoch + (state.batch > 0)):
+            changes.refuse(problems)
+            continue
+        changed = plan.changed(change, at)
+        if state.is_over(plan) and state.is_over(changed):  # no step follows
+            break
+        changes.take(at)
+        plan, state.epochs = changed, changed.epochs
+        if change.lr is not UNSET:
+            state.lr_scale = 1.0
+        step.set_lr(plan.schedule.at(state.step) * state.lr_scale)
+    return plan
 
 
 def _at_once(step: int, every: int, *, is_due: bool) -> int:
@@ -221,14 +272,17 @@ def member_seed(seed: int, number: int) -> int:
     return int.from_bytes(mixed[:8]) >> 1 if number else seed
 
 
-def _end_epoch(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, evaluate: Evaluate) -> None:
-    """Evaluate the epoch, keep its weights if they are the best so far, and remember it as a place to go back to."""
+def _end_epoch(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, evaluate: Evaluate) -> bool:
+    """Evaluate the epoch, keep its weights if they are the best so far, and remember it as a place to go back to.
+
+    Returns whether all was finite; else training is back at the epoch before.
+    """
     with run.aside():
         found = evaluate()
     total, rows = step.loss_total()
     if not (math.isfinite(found.loss) and _is_sound(step, None, is_looking=True)):
         _go_back(run, step, state)
-        return
+        return False
     loss = (total - state.loss_before[0]) / (rows - state.loss_before[1])
     state.loss_before = (total, rows)
     state.epoch += 1
@@ -251,6 +305,7 @@ def _end_epoch(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, e
         metrics=found.metrics,
         is_best=is_best,
     )
+    return True
 
 
 def _is_sound(step: Step, loss: float | None, *, is_looking: bool) -> bool:

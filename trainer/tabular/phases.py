@@ -86,7 +86,7 @@ def networks_phase(
     about = about_of(prepared, recipe, {**networks[0].architecture, "members": len(networks)})
     if before is not None:
         about["before"] = before
-    plan = plan_of(run, prepared, recipe, before)
+    plan = changed(run, plan_of(run, prepared, recipe, before))
     return Phase(step, plan, evaluation_of(run, step, recipe, prepared.validation), about)
 
 
@@ -112,9 +112,11 @@ def trees_phase(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Phase:
         others=(Member(ROUNDS_AT_ONCE, 1, run.spec.seed),) * (recipe.members - 1),
         rows_each=len(prepared.train),
         later_steps=0 if recipe.network is None else plan_of(run, prepared, recipe).steps,
+        is_of_spec=recipe.network is None,
     )
     architecture = {"kind": "trees", "outputs": recipe.outputs, "members": recipe.members}
     evaluate = _Growing(run, steps[0], recipe, prepared.validation)
+    plan = changed(run, plan)
     return Phase(Lockstep(steps), plan, evaluate, about_of(prepared, recipe, architecture))
 
 
@@ -165,6 +167,14 @@ def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe, before: dict[str,
         first_step=before["steps"] if before else 0,
         first_epoch=before["epochs"] if before else 0,
     )
+
+
+def changed(run: Run[Any], plan: TrainingPlan) -> TrainingPlan:
+    """Return the plan as the changes made it that had been taken up where this attempt goes on."""
+    for change in run.changes.taken:
+        assert change.step is not None
+        plan = plan.changed(change, change.step)
+    return plan
 
 
 def monitor_of(run: Run[Any], recipe: Recipe) -> str:

@@ -104,7 +104,7 @@ class Gateway:
         self._relay(await self._seat(seat), (job[0], job[1]), Path(attempt_dir), after)
 
     async def tell(self, seat: str, method: str, arguments: list[Any]) -> Any:
-        """Call one of the seat's small methods: ask, kill, stacks."""
+        """Call one of the seat's small methods: ask, change, kill, stacks."""
         return await (await self._seat(seat)).call(method, *arguments)
 
     async def commit(self, seat: str, cursor: int) -> None:

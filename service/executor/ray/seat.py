@@ -29,6 +29,7 @@ from traind.service.executor.ray.tape import Tape
 from traind.service.processes.fork_server import BootFailed, ForkServer
 from traind.service.settings import cache_dir
 from traind.service.threads import in_thread
+from traind.trainer.contract.change import RequestedChange
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.spec import Assignment, Place
 
@@ -55,6 +56,7 @@ class _Job:
     ended: Ended | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    newest_change: int = 0  # that was handed on
     output_at: int = 0  # how much of what it printed has been handed out
 
     @property
@@ -154,6 +156,14 @@ class Seat:
         """Tell the job a verb."""
         if (worker := self._of(job_id, attempt).worker) is not None:
             worker.ask(Verb(verb))
+
+    async def change(self, job_id: str, attempt: int, waiting: bytes) -> None:
+        """Hand the job the changes that wait, as JSON; calls may come in any order."""
+        job = self._of(job_id, attempt)
+        changes = msgspec.json.decode(waiting, type=list[RequestedChange])
+        if job.worker is not None and changes[-1].number >= job.newest_change:
+            job.newest_change = changes[-1].number
+            job.worker.change(changes)
 
     async def kill(self, job_id: str, attempt: int) -> None:
         """End the job's process at once."""

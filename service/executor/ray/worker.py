@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from traind.service.executor.base import Beat
 from traind.service.executor.ray.link import CallFailed, Link
 from traind.service.executor.ray.protocol import SeatNeed
 from traind.service.threads import in_thread
+from traind.trainer.contract.change import RequestedChange
 from traind.trainer.contract.control import Verb
 
 STACKS_S = 10.0
@@ -66,6 +67,7 @@ class RayWorker:
         self._done = done
         self._committed = 0
         self._asked = Verb.NONE
+        self._waiting = b""  # changes, as JSON
         self._is_killed = False
         self._beat = Beat(0, time.monotonic())
 
@@ -103,6 +105,12 @@ class RayWorker:
             if self.has_begun:
                 self._spawn(self._tell("ask", int(verb)))
 
+    def change(self, waiting: Sequence[RequestedChange]) -> None:
+        """Hand the job the changes that wait."""
+        self._waiting = msgspec.json.encode(waiting)
+        if self.has_begun:
+            self._spawn(self._tell("change", self._waiting))
+
     def kill(self) -> None:
         """End the job's process; of a seat that cannot be reached, the lease does."""
         if not self._is_killed:
@@ -127,6 +135,8 @@ class RayWorker:
         self.has_begun = True
         if self._asked:
             self._spawn(self._tell("ask", int(self._asked)))
+        if self._waiting:
+            self._spawn(self._tell("change", self._waiting))
         if self._is_killed:
             self._spawn(self._tell("kill"))
 
