@@ -58,6 +58,8 @@ def _cell(text: str) -> str:
 def _default(field: inspect.Field) -> str:
     if field.required:
         return ""
+    if field.default is field.default_factory is msgspec.NODEFAULT:  # UNSET
+        return "left out"
     default: Any = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     return f"`{json.dumps(msgspec.to_builtins(default))}`"
 

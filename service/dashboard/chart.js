@@ -24,7 +24,7 @@ export class ChartGroup {
 }
 
 export class Chart {
-  #data = { series: [], baseline: null, best: null, attempts: [] };
+  #data = { series: [], baseline: null, best: null, attempts: [], changes: [] };
   #group;
   #isLog = false;
   #isTable = false;
@@ -56,9 +56,9 @@ export class Chart {
     group.charts.add(this);
   }
 
-  /** Show {series: [{label, index, x, y, isNoisy, hasDots}], baseline: {value, label}, best: {step, label}, attempts: [{attempt, resumed_from_step}]}. */
+  /** Show {series: [{label, index, x, y, isNoisy, hasDots}], baseline: {value, label}, best: {step, label}, attempts: [{attempt, resumed_from_step}], changes: [{step, label}]}. */
   show(data) {
-    this.#data = { baseline: null, best: null, attempts: [], ...data };
+    this.#data = { baseline: null, best: null, attempts: [], changes: [], ...data };
     const labels = this.#data.series.map(({ label }) => label).join("\n");
     if (this.legend.dataset.labels !== labels) {
       this.legend.dataset.labels = labels;
@@ -188,8 +188,8 @@ export class Chart {
     const left = 12 + Math.max(24, ...marks.map((mark) => pen.measureText(this.#format(mark)).width));
     this.x = scale(from, to, left, width - EDGE.right);
     const area = { left, top: EDGE.top, right: width - EDGE.right, bottom: HEIGHT - EDGE.bottom };
-    const { baseline, best, attempts } = this.#data;
-    paint(pen, { x: this.x, y, area, marks, format: this.#format, colors: this.#colors(), seen, baseline, best, attempts, drag: this.#drag, at: this.#group.at });
+    const { baseline, best, attempts, changes } = this.#data;
+    paint(pen, { x: this.x, y, area, marks, format: this.#format, colors: this.#colors(), seen, baseline, best, attempts, changes, drag: this.#drag, at: this.#group.at });
     this.#showTip(seen, width);
   }
 

@@ -1,16 +1,21 @@
 // The charts of one job: the loss, every metric of the validation rows, the learning rate, the throughput.
 
+import { wordsOf } from "./adjust.js";
 import { Chart, ChartGroup } from "./chart.js";
 import { Curves } from "./curves.js";
 import { h, say } from "./dom.js";
 import { brief, count, term, title, value } from "./format.js";
 import { isOver } from "./store.js";
 
+const MOST_LABELS = 6; // of changes: more would hide the curves
+
 export class CurvePanel {
   #curves = new Curves();
   #group = new ChartGroup();
   #charts = new Map();
   #isStale = true;
+  #marks = []; // {step, label} of each change of settings
+  #changes = ""; // of settings that were drawn
   #model = null; // the digest of the weights that the baselines were drawn for
 
   constructor() {
@@ -34,8 +39,12 @@ export class CurvePanel {
 
   /** Draw what came since the last time. */
   draw(job) {
-    if (!this.#isStale && this.#model === job.weights_digest) return;
+    const changes = (job.changes ?? []).filter(({ step }) => step !== null);
+    const drawn = JSON.stringify(changes);
+    if (!this.#isStale && this.#model === job.weights_digest && this.#changes === drawn) return;
     this.#isStale = false;
+    this.#changes = drawn;
+    this.#marks = changes.map((change) => ({ step: change.step, label: changes.length > MOST_LABELS ? "" : wordsOf(change) }));
     this.#model = job.weights_digest;
     const curves = this.#curves;
     this.empty.hidden = curves.lastStep > 0;
@@ -78,7 +87,7 @@ export class CurvePanel {
     if (!this.#charts.has(key)) this.#add(key, name);
     const { best, attempts } = this.#curves;
     const marked = best && (key === "loss" || key.startsWith("metrics.")) ? { ...best, label: `best by ${term(best.monitor)} · epoch ${count(best.epoch)}` } : null;
-    this.#charts.get(key).show({ series, baseline, best: marked, attempts: attempts.map((one) => ({ ...one })) });
+    this.#charts.get(key).show({ series, baseline, best: marked, attempts: attempts.map((one) => ({ ...one })), changes: this.#marks });
   }
 
   #add(key, name) {

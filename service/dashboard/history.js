@@ -1,6 +1,7 @@
 // What happened to a job, newest first: its states, epochs, checkpoints, log lines and what was asked of it; and its
 // own output.
 
+import { wordsOf } from "./adjust.js";
 import { get } from "./api.js";
 import { report } from "./dialog.js";
 import { button, fill, h } from "./dom.js";
@@ -91,7 +92,7 @@ function lineOf(event) {
 const SAYS = {
   state: (event) => [h("b", {}, title(event.status.toLowerCase())), stateNote(event)],
   log: (event) => event.message,
-  control: (event) => `Asked to ${event.verb}${event.epochs ? ` up to epoch ${count(event.epochs)}` : ""}`,
+  control: (event) => event.verb === "control" ? changeTold(event) : `Asked to ${event.verb}${event.epochs ? ` up to epoch ${count(event.epochs)}` : ""}`,
   edit: (event) => `Changed ${["name", "tags", "notes", "priority"].filter((name) => name in event).join(", ")}`,
   checkpoint: (event) => `Checkpoint at step ${count(event.step)}${event.seconds ? `, ${duration(event.seconds)}` : ""}`,
   metric: (event) => Object.entries(event.values).map(([name, number]) => `${name} ${value(number)}`).join(", "),
@@ -101,6 +102,12 @@ const SAYS = {
     return [`Epoch ${count(event.epoch)} · ${metrics.join(" · ") || `loss ${value(event.train_loss)}`}`, event.is_best && h("b.best", {}, ` best by ${term(event.monitor ?? "val_loss")}`)];
   },
 };
+
+function changeTold(event) {
+  const refused = Object.entries(event.refused ?? {}).map(([name, why]) => `${name} ${why}`);
+  if (refused.length) return `Change ${event.number} was refused: ${refused.join("; ")}`;
+  return `${wordsOf(event)} ${event.step === undefined ? "requested" : `from step ${count(event.step)} on`}`;
+}
 
 function stateNote({ message, reason, resumed_from_step: from, error }) {
   const notes = [reason?.replaceAll("_", " "), from && `from step ${count(from)}`, error?.message ?? message];

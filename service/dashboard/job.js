@@ -113,7 +113,7 @@ class JobView {
   #hear(event) {
     this.curves.add(event);
     this.history.add(event);
-    if (["state", "edit"].includes(event.type)) this.#refresh().catch(() => {}); // what no event carries: timings, report, files
+    if (["state", "edit", "control"].includes(event.type)) this.#refresh().catch(() => {}); // what no event carries: timings, report, files
   }
 
   #startOver(stop) {

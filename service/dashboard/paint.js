@@ -11,6 +11,7 @@ export function paint(pen, view) {
   pen.rect(view.area.left, view.area.top - 4, view.area.right - view.area.left + 4, view.area.bottom - view.area.top + 6);
   pen.clip();
   for (const { attempt, resumed_from_step: step } of view.attempts) rule(pen, view, step, `attempt ${attempt}`, freeHeight(view, step, view.area.bottom - 6));
+  for (const { step, label } of view.changes) rule(pen, view, step, label, freeHeight(view, step, view.area.top + 24));
   if (view.best) rule(pen, view, view.best.step, view.best.label, freeHeight(view, view.best.step, view.area.top + 8));
   if (view.baseline) baseline(pen, view);
   for (const series of view.seen) curve(pen, view, series);

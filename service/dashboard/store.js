@@ -108,7 +108,7 @@ function fold(job, event) {
     case "epoch":
       return epochEnded(event);
     case "control":
-      return { requested: event.verb === "resume" ? null : event.verb };
+      return event.verb === "control" ? {} : { requested: event.verb === "resume" ? null : event.verb };
     case "edit":
       return Object.fromEntries(["name", "tags", "notes", "priority"].filter((name) => name in event).map((name) => [name, event[name]]));
     default:

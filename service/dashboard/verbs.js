@@ -1,5 +1,6 @@
 // What can be done to a job, said once: which verbs apply, which of them ask first, and how they are carried out.
 
+import { adjust } from "./adjust.js";
 import * as api from "./api.js";
 import { askNumber, askTexts, confirm, notify, report } from "./dialog.js";
 import { button } from "./dom.js";
@@ -12,6 +13,7 @@ const VERBS = {
   pause: { label: "Pause", icon: "pause", applies: (job) => !isOver(job) && job.status !== "PAUSED" },
   resume: { label: "Resume", icon: "play", applies: (job) => ["PAUSED", "STOPPED", "FAILED"].includes(job.status) },
   extend: { label: "More epochs", icon: "play", applies: (job) => job.status === "COMPLETED" },
+  adjust: { label: "Adjust", icon: "sliders", applies: (job) => job.status === "RUNNING" },
   stop: { label: "Stop", icon: "stop", applies: (job) => !isOver(job) },
   again: { label: "Train again", icon: "again", applies: isOver },
   cancel: { label: "Cancel", icon: "close", applies: (job) => !isOver(job) },
@@ -65,6 +67,8 @@ const ACTS = {
     });
     if (epochs) await send("resume", job, { epochs });
   },
+
+  adjust,
 
   async edit(job) {
     const { status } = await api.get("api/train/status", { job_id: job.job_id });
