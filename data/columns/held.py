@@ -1,23 +1,28 @@
-"""A column of a raw table as what its cells are, before anybody decides what the column is.
+"""Columns of a raw table as what their cells are, before anybody decides what the columns are.
 
 Text is stripped and the missing taken out; what then is plain numbers throughout becomes numbers, unless their
-spelling says more than their value. All the rest are codes: each distinct text once.
+spelling says more than their value. All the rest are codes: each distinct text once. Many columns are looked at
+together: a call of polars costs more than a short column.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from traind.data.columns.distinct import coded
-from traind.data.table.arrays import Cells, Codes, Mixed, Numbers
+from traind.data.table.arrays import Cells, Codes, Mixed, Numbers, codes_of
 from traind.data.table.cell_text import MISSING, NOT_A_NUMBER, PLAIN_MISSING, STRIPPED
 
 _EXACT = 2**53  # whole numbers beyond are not all exact as doubles
 _FEW_FRACTIONS = 50  # distinct fractions up to which their spelling may matter: they may be labels
 _SOME = 10_000  # cells that are looked at first
+_LOOKED_AT = 500  # fractions of which some must differ
 _PADDED = r"^[+-]?0[0-9]|^\+|[.eE]"  # spellings of whole numbers that say more than their value
-_GROUPED = r"^-?[1-9][0-9]{0,2}\.[0-9]{3}$"  # or a thousand, where points set them apart
+_GROUPED = r"^\s*-?[1-9][0-9]{0,2}\.[0-9]{3}\s*$"  # or a thousand, where points set them apart
+_LONGEST = max(map(len, MISSING))
+_Texts = Mapping[str, pl.Series]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,16 @@ class Held:
     is_time: bool = False
 
 
-def hold(cells: pl.Series, *, as_text: bool = False) -> Held:
-    """Return the column's cells; `as_text` keeps numbers as they are spelled."""
+def hold(columns: _Texts, as_text: frozenset[str] = frozenset()) -> dict[str, Held]:
+    """Return the cells of columns of equal length; those of `as_text` keep numbers as they are spelled."""
+    texts = {name: cells for name, cells in columns.items() if cells.dtype == pl.String and name not in as_text}
+    numbers = _numbers(texts) if texts else {}
+    return {name: numbers.get(name) or _held(cells, as_text=name in as_text) for name, cells in columns.items()}
+
+
+def _held(cells: pl.Series, *, as_text: bool) -> Held:
     if cells.dtype == pl.String:
-        numbers = None if as_text else _numbers(cells)
-        return numbers or Held(*coded_texts(cells))
+        return Held(*coded_texts(cells))
     if cells.dtype.is_temporal():
         return Held(_seconds(cells), is_time=True)
     if cells.dtype.is_integer():
@@ -58,93 +68,131 @@ def as_codes(cells: Cells) -> Codes:
 
 def coded_texts(cells: pl.Series) -> tuple[Codes, dict[str, int]]:
     """Return the stripped texts as codes, the most frequent first, and unusual words for none, with counts."""
-    raw = cells.unique().drop_nulls()
-    places = _places(cells, raw)
-    counts = np.bincount(places + 1, minlength=len(raw) + 1)[1:]
-    meant = raw.str.strip_chars(STRIPPED)
-    is_missing = meant.str.to_lowercase().is_in(list(MISSING))
+    raw = _factorized(cells)
+    counts = raw.counts()
+    texts = [level.strip(STRIPPED) for level in raw.levels]
+    missing = {text for text in texts if len(text) <= _LONGEST and text.lower() in MISSING}
     words: dict[str, int] = {}
-    for text, n in zip(meant.filter(is_missing), counts[is_missing.to_numpy()].tolist(), strict=True):
-        if text.lower() not in PLAIN_MISSING:
+    for text, n in zip(texts, counts.tolist(), strict=True) if missing else ():
+        if text in missing and text.lower() not in PLAIN_MISSING:
             words[text] = words.get(text, 0) + n
-    meant = pl.select(pl.when(~is_missing).then(meant)).to_series()
-    frame = pl.DataFrame({"t": meant, "n": counts}).drop_nulls().group_by("t").agg(pl.col("n").sum())
-    levels = frame.sort(["n", "t"], descending=[True, False])["t"]
-    lookup = np.append(_places(meant, levels), np.int32(-1))
-    return Codes(lookup[places], tuple(levels)), words
+    index: dict[str, int] = {}
+    places = np.array([index.setdefault(text, len(index)) for text in texts], np.int64)
+    names, totals = list(index), np.bincount(places, counts, minlength=len(index))
+    order = pl.Series(names, dtype=pl.String).arg_sort().to_numpy()
+    order = order[np.argsort(-totals[order], kind="stable")]
+    if missing:
+        order = order[[names[place] not in missing for place in order.tolist()]]
+    rank = np.full(len(names) + 1, -1, np.int32)
+    rank[order] = np.arange(len(order))
+    levels = tuple([names[place] for place in order.tolist()])
+    return Codes(np.append(rank[places], np.int32(-1))[raw.codes], levels), words
 
 
-def _places(texts: pl.Series, among: pl.Series) -> "np.ndarray[tuple[int], np.dtype[np.int32]]":
-    """Return the place of each text among distinct ones, -1 for null."""
-    found: np.ndarray[tuple[int], np.dtype[np.int32]] = (
-        texts.cast(pl.Enum(among)).to_physical().cast(pl.Int32).fill_null(-1).to_numpy()
-    )
-    return found
+def _factorized(cells: pl.Series) -> Codes:
+    """Return texts as codes, levels in any order."""
+    if len(cells) <= _SOME:
+        return codes_of(cells.to_list())
+    coded = cells.cast(pl.Categorical(pl.Categories.random()))
+    raw = coded.unique().drop_nulls()
+    rank = np.full(len(raw) + 1, -1, np.int32)
+    rank[raw.to_physical().to_numpy()] = np.arange(len(raw))
+    return Codes(rank[coded.to_physical().fill_null(len(raw)).to_numpy()], tuple(raw.cast(pl.String).to_list()))
 
 
-def _numbers(cells: pl.Series) -> Held | None:
-    """Return a column of text as numbers, with words where there are some; None where it is better kept as text."""
-    if len(cells) > 2 * _SOME:
-        some = cells.head(_SOME)
-        if (
-            some.cast(pl.Float64, strict=False).null_count() - some.null_count()
-            > 0.5 * (_SOME - some.null_count()) + 1
-        ):
-            return None
-    values = cells.cast(pl.Float64, strict=False)
-    odd = values.null_count() - cells.null_count()
-    if 2 * odd > len(cells) - cells.null_count():
-        return None
-    words, missing_words = Codes(np.full(len(cells), -1, np.int32), ()), dict[str, int]()
-    if odd:
-        others = pl.select(pl.when(values.is_null()).then(cells)).to_series()
-        words, missing_words = coded_texts(others)
-        padded = pl.Series(words.levels, dtype=pl.String)
-        is_number = padded.cast(pl.Float64, strict=False).is_not_null()
-        if (padded.str.contains("[0-9]") & ~is_number).any() or (
-            is_number.any() and padded.filter(is_number).str.contains(_PADDED).any()
-        ):
-            return None
-        values, words = _moved(values, words, padded)
-    if not (numbers := _plain(cells, values)) is not None:
-        return None
-    return Held(Mixed(numbers, words) if words.levels else numbers, missing_words)
+def _numbers(texts: _Texts) -> dict[str, Held]:
+    """Return the columns that are numbers, some with words; not those that are better kept as text."""
+    frame = pl.DataFrame([cells.alias(str(place)) for place, cells in enumerate(texts.values())])
+    if len(frame) > 2 * _SOME:
+        head = frame.head(_SOME)
+        frame = frame.select(_mostly_numbers(head, head.cast(pl.Float64, strict=False), slack=1))
+    values = frame.cast(pl.Float64, strict=False)
+    frame = frame.select(_mostly_numbers(frame, values, slack=0))
+    values = values.select(frame.columns)
+    has_odd = [one > other for one, other in zip(values.null_count().row(0), frame.null_count().row(0), strict=True)]
+    array = values.to_numpy(order="fortran")
+    no_words = Codes(np.full(len(frame), -1, np.int32), ())
+    found: dict[str, tuple[Numbers, Codes, dict[str, int]]] = {}
+    for place, numbers, is_odd in zip(frame.columns, array.T, has_odd, strict=True):
+        read = _with_words(frame[place], numbers) if is_odd else (numbers, no_words, {})
+        found |= {place: read} if read else {}
+    plain = _plainly_written(frame, {place: numbers for place, (numbers, _, _) in found.items()})
+    names = list(texts)
+    return {
+        names[int(place)]: Held(Mixed(numbers, words) if words.levels else numbers, missing)
+        for place, (numbers, words, missing) in found.items()
+        if place in plain
+    }
 
 
-def _moved(values: pl.Series, words: Codes, texts: pl.Series) -> tuple[pl.Series, Codes]:
-    """Return the numbers with those that were only padded, and the words that are left."""
+def _mostly_numbers(frame: pl.DataFrame, values: pl.DataFrame, slack: int) -> list[str]:
+    """Return the columns of which at least half of the cells are numbers."""
+    n_null, n_no_value = (np.array(one.null_count().row(0)) for one in (frame, values))
+    is_mostly = 2 * (n_no_value - n_null - slack) <= len(frame) - n_null
+    return [place for place, is_it in zip(frame.columns, is_mostly.tolist(), strict=True) if is_it]
+
+
+def _with_words(cells: pl.Series, values: Numbers) -> tuple[Numbers, Codes, dict[str, int]] | None:
+    """Return numbers, those that are only padded too, and the words beside them; None for other columns."""
+    rows = np.flatnonzero(np.isnan(values))
+    words, missing_words = coded_texts(cells.gather(rows))
+    texts = pl.Series(words.levels, dtype=pl.String)
     known = texts.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
-    found = np.append(known, np.nan)[words.codes]
-    merged = np.where(np.isnan(found), values.fill_null(float("nan")).to_numpy(), found)
-    is_word = np.isnan(known) & ~texts.str.to_lowercase().is_in(list(NOT_A_NUMBER)).to_numpy()
+    is_number = ~np.isnan(known)
+    has_digits = texts.str.contains("[0-9]").to_numpy()
+    if (has_digits & ~is_number).any() or texts.filter(is_number).str.contains(_PADDED).any():
+        return None
+    numbers = values.copy()
+    numbers[rows] = np.append(known, np.nan)[words.codes]
+    is_word = ~is_number & np.array([text.lower() not in NOT_A_NUMBER for text in words.levels], np.bool_)
     kept = np.append(np.where(is_word, np.cumsum(is_word) - 1, -1), -1).astype(np.int32)
+    codes = np.full(len(values), -1, np.int32)
+    codes[rows] = kept[words.codes]
     levels = tuple(text for text, keep in zip(words.levels, is_word.tolist(), strict=True) if keep)
-    return pl.Series(merged), Codes(kept[words.codes], levels)
+    return numbers, Codes(codes, levels), missing_words
 
 
-def _plain(cells: pl.Series, values: pl.Series) -> Numbers | None:
-    """Return the values, None where their spelling says more."""
-    numbers: Numbers = values.fill_null(float("nan")).to_numpy()
-    present = numbers[~np.isnan(numbers)]
-    if not len(present):
-        return None
-    some = present[:_SOME]
-    if (some == np.trunc(some)).all() and (present == np.trunc(present)).all():
-        if np.abs(present).max() >= _EXACT or cells.str.contains(_PADDED).any():
-            return None
-        return numbers
-    if len(np.unique(some)) <= _FEW_FRACTIONS and len(np.unique(present)) <= _FEW_FRACTIONS:
-        return None
-    written = cells.filter(pl.Series(~np.isnan(numbers)))  # not `..` and other words
-    if _may_be_grouped(written.head(_SOME)) and _may_be_grouped(written):
-        return None
-    return numbers
+def _plainly_written(frame: pl.DataFrame, numbers: dict[str, Numbers]) -> set[str]:
+    """Return the columns whose spelling says no more than their values."""
+    whole, fractions, likely = list[str](), list[str](), list[str]()
+    for place, values in numbers.items():
+        present = values[~np.isnan(values)]
+        if not len(present):
+            continue
+        if _are_whole(present):
+            whole += [place] if np.abs(present).max() < _EXACT else []
+        elif _are_many(present):
+            fractions.append(place)
+            likely += [place] if _may_be_thousandths(present[:_LOOKED_AT]) else []
+    padded = frame.select(pl.col(whole).str.contains(_PADDED).any()).row(0) if whole else ()
+    head = frame.head(_SOME).select(_may_be_grouped(likely)).row(0) if likely else ()
+    maybe = [place for place, is_it in zip(likely, head, strict=True) if is_it]
+    grouped = frame.select(_may_be_grouped(maybe)).row(0) if maybe else ()
+    wrong = {place for place, is_it in zip(maybe, grouped, strict=True) if is_it}
+    return {place for place, is_it in zip(whole, padded, strict=True) if not is_it} | (set(fractions) - wrong)
 
 
-def _may_be_grouped(cells: pl.Series) -> bool:
-    """Tell whether every point in these numbers may set thousands apart."""
-    with_point = cells.str.contains(".", literal=True)
-    return bool((cells.filter(with_point).str.strip_chars().str.contains(_GROUPED)).all())
+def _are_whole(present: Numbers) -> bool:
+    some = present[:_LOOKED_AT]
+    return bool((some == np.trunc(some)).all()) and bool((present == np.trunc(present)).all())
+
+
+def _are_many(present: Numbers) -> bool:
+    parts = (present[: 2 * _FEW_FRACTIONS], present[:_SOME], present)
+    return any(len(np.unique(some)) > _FEW_FRACTIONS for some in parts)
+
+
+def _may_be_thousandths(some: Numbers) -> bool:
+    """Tell whether these may all be written with three digits behind the point."""
+    thousandths = some[np.isfinite(some)] * 1e3
+    return bool((np.abs(thousandths - np.rint(thousandths)) < 1e-6).all())
+
+
+def _may_be_grouped(places: list[str]) -> pl.Expr:
+    """Tell whether every point in these columns' numbers may set thousands apart."""
+    cells = pl.col(places)
+    has_point = cells.str.contains(".", literal=True) & cells.cast(pl.Float64, strict=False).is_not_null()
+    return (cells.str.contains(_GROUPED) | ~has_point).all()
 
 
 def _seconds(cells: pl.Series) -> Numbers:

@@ -14,6 +14,7 @@ from traind.data.table.arrays import Cells, Codes, Mixed, Numbers
 from traind.data.table.cell_text import NOT_A_NUMBER
 from traind.data.threads import mapped
 
+_CELLS = 1 << 19  # looked at together
 FEW = 2_000  # distinct values up to which they are all counted
 SAMPLE = 1_000  # distinct texts that are shown, where not all are
 _FEW_FRACTIONS = 50  # distinct values up to which those of a column of fractions are counted
@@ -56,16 +57,24 @@ class Profile:
 def profile(table: RawTable, as_text: Callable[[str], bool], threads: int = 1) -> dict[str, Profile]:
     """Return the profile of every column, by name; the raw table's cells are let go of one by one."""
 
-    def one(name: str) -> Profile:
-        cells = table.columns[name]
-        if name in table.nested:
-            return Profile(name, "nested", table.n_rows, int(cells.null_count()))
-        held = hold(cells, as_text=as_text(name))
-        table.columns[name] = cells.clear()
-        return replace(_facts(name, held), is_index=name in table.index)
+    def some(names: list[str]) -> list[Profile]:
+        nested = {name: int(table.columns[name].null_count()) for name in names if name in table.nested}
+        held = hold(
+            {name: table.columns[name] for name in names if name not in nested}, frozenset(filter(as_text, names))
+        )
+        for name in names:
+            table.columns[name] = table.columns[name].clear()
+        return [
+            Profile(name, "nested", table.n_rows, nested[name]) if name in nested else _facts(name, held.pop(name))
+            for name in names
+        ]
 
     names = list(table.columns)
-    return dict(zip(names, mapped(one, names, threads if table.n_rows * len(names) > 100_000 else 1), strict=True))
+    size = max(1, _CELLS // max(1, table.n_rows))
+    batches = [names[start : start + size] for start in range(0, len(names), size)]
+    found = [one for batch in mapped(some, batches, threads) for one in batch]
+    found = [replace(one, is_index=True) if one.name in table.index else one for one in found]
+    return dict(zip(names, found, strict=True))
 
 
 def _facts(name: str, held: Held) -> Profile:
@@ -79,22 +88,26 @@ def _facts(name: str, held: Held) -> Profile:
         found = _of_mixed(name, cells)
     else:
         found = _of_numbers(name, cells)
-    return replace(found, missing_words=tuple(held.missing_words.items()))
+    return replace(found, missing_words=tuple(held.missing_words.items())) if held.missing_words else found
 
 
 def of_codes(name: str, cells: Codes) -> Profile:
     """Count a column by its distinct texts."""
     counts = cells.counts()
-    texts = pl.Series(cells.levels, dtype=pl.String)
-    values = texts.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+    text = pl.col("text")
+    texts = pl.DataFrame({"text": cells.levels}, schema={"text": pl.String}).select(
+        value=text.cast(pl.Float64, strict=False).fill_null(float("nan")),
+        is_padded=text.str.contains("^0[0-9]+$"),
+        is_none=text.str.to_lowercase().is_in(list(NOT_A_NUMBER)),
+        is_round=text.str.ends_with("0"),
+        length=text.str.len_bytes(),
+    )
+    values, padded, no_number, is_round, lengths = (one.to_numpy() for one in texts.get_columns())
     is_number = ~np.isnan(values)
     is_finite = np.isfinite(values)
     finite = values[is_finite]
     is_whole = is_finite & (values == np.trunc(values))
     integers, numbers = int(counts[is_whole].sum()), int(counts[is_number].sum())
-    padded = texts.str.contains("^0[0-9]+$").to_numpy() if integers == numbers else np.zeros(len(texts), np.bool_)
-    no_number = texts.str.to_lowercase().is_in(list(NOT_A_NUMBER)).to_numpy()
-    lengths = texts.str.len_bytes().to_list()
     is_counted = len(texts) <= FEW
     shown = cells.levels if is_counted else cells.levels[:SAMPLE]
     return Profile(
@@ -107,13 +120,13 @@ def of_codes(name: str, cells: Codes) -> Profile:
         no_numbers=int(counts[no_number].sum()),
         integers=integers,
         infinite=int(counts[np.isinf(values)].sum()),
-        leading_zeros=int(counts[padded].sum()),
-        round_numbers=int(counts[is_number & texts.str.ends_with("0").to_numpy()].sum()),
+        leading_zeros=int(counts[padded].sum()) if integers == numbers else 0,
+        round_numbers=int(counts[is_number & is_round].sum()),
         distinct=len(texts),
         smallest=float(finite.min()) if len(finite) else None,
         largest=float(finite.max()) if len(finite) else None,
-        shortest=min(lengths, default=0),
-        longest=max(lengths, default=0),
+        shortest=int(lengths.min()) if len(lengths) else 0,
+        longest=int(lengths.max(initial=0)),
         levels=tuple(zip(shown, counts[: len(shown)].tolist(), strict=True)),
         is_counted=is_counted,
     )

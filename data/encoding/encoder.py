@@ -24,6 +24,7 @@ MAX_LEVELS = 20_000
 _TIME_PARTS = ("day", "month", "day_of_month", "weekday", "hour")
 _DAY_S = 86_400.0
 _SORTED = 200_000  # values from which quartiles are taken, at least; where there are twice as many, not of all
+_AT_ONCE = 8  # features encoded together
 _BLOCK = 16_384  # rows encoded at once: their arrays stay in the processor's cache
 
 
@@ -124,6 +125,9 @@ class Encoder(Struct, frozen=True):
         numeric = np.empty((n_rows, len(self.features)), np.float32)
         n_categorical = len(self.vocabularies) + sum(bag.width for bag in self.bags)
         categorical = np.empty((n_rows, n_categorical), np.int64)
+        alike = [i for i, one in enumerate(self.features) if one.part == "value" and not one.is_linear]
+        bent = [alike[start : start + _AT_ONCE] for start in range(0, len(alike), _AT_ONCE)]
+        others = sorted({*range(len(self.features))} - {*alike})
         lookups = [_lookup(table.columns[one.column], one) for one in self.vocabularies]
 
         tokens = [np.vstack([_places(table, rule), np.zeros((1, rule.width), np.int32)]) for rule in self.texts]
@@ -131,7 +135,11 @@ class Encoder(Struct, frozen=True):
         def fill(start: int) -> None:
             block = slice(start, start + _BLOCK)
             chosen = block if rows is None else rows[block]
-            for i, feature in enumerate(self.features):
+            for some in bent:
+                values = np.stack([_values(table, self.features[i].column)[chosen] for i in some])
+                numeric[block, some] = _scaled(values, [self.features[i] for i in some]).T
+            for i in others:
+                feature = self.features[i]
                 numeric[block, i] = _numbers(take(table.columns[feature.column], chosen), feature)
             for i, (vocabulary, lookup) in enumerate(zip(self.vocabularies, lookups, strict=True)):
                 categorical[block, i] = lookup[_codes_in(table, vocabulary.column)[chosen]]
@@ -268,6 +276,12 @@ def _places(table: Table, rule: TextRule) -> NDArray[np.int32]:
     return rule.places(cells.levels)
 
 
+def _values(table: Table, column: str) -> Numbers:
+    cells = table.columns[column]
+    assert not isinstance(cells, Codes)
+    return cells.numbers if isinstance(cells, Mixed) else cells
+
+
 def _codes_in(table: Table, column: str) -> NDArray[np.int32]:
     cells = table.columns[column]
     assert isinstance(cells, Codes)
@@ -286,10 +300,16 @@ def _numbers(cells: Cells, feature: Feature) -> NDArray[Any]:
         )
     numbers = cells.numbers if isinstance(cells, Mixed) else cells
     values = numbers if feature.part == "value" else _time_part(numbers, feature.part)
-    assert feature.scale is not None
+    found: Numbers = _scaled(values[None], [feature])[0]
+    return found
+
+
+def _scaled(values: Numbers, features: Sequence[Feature]) -> Numbers:
+    """Return (features, rows) numbers scaled, and bent or not as the first feature is."""
+    scales = np.array([(one.scale.center, one.scale.factor) for one in features if one.scale is not None])
     with np.errstate(invalid="ignore", over="ignore"):  # infinite cells
-        scaled = (values - feature.scale.center) * feature.scale.factor
-        return np.nan_to_num(np.clip(scaled, -1e6, 1e6)) if feature.is_linear else smooth_clip(scaled)
+        scaled = (values - scales[:, :1]) * scales[:, 1:]
+        return np.nan_to_num(np.clip(scaled, -1e6, 1e6)) if features[0].is_linear else smooth_clip(scaled)
 
 
 def _place(words: Codes, word: str) -> int:

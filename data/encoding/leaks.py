@@ -4,6 +4,8 @@ Each column predicts the target by the mean (or the majority) of its bin: bins o
 scored on the other half. Numbers are also tried with a straight line.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ _FEW_BINS = 20  # where an order is looked for
 _ROWS = 20_000
 _LEAST = 100  # rows that say enough
 _CELLS = 10_000_000
+_AT_ONCE = 500_000  # cells that are looked at together
 _CLASSES = 100  # beyond, nothing is looked for
 
 
@@ -37,46 +40,58 @@ class Explains:
             assert isinstance(target, np.ndarray)
             self._target = target[self._rows, None]
 
-    def whole(self, cells: Cells) -> float:
-        """Return the share that a column explains in any way."""
-        if isinstance(cells, Codes):
-            return self.by_level(cells)
-        values = cells.numbers if isinstance(cells, Mixed) else cells
-        share = self._of_bins(values, _BINS)
-        return (
-            share
-            if self._is_class or not self.is_known
-            else max(share, _correlated(values[self._rows], self._target[:, 0]))
-        )
+    def whole(self, columns: Mapping[str, Cells]) -> dict[str, float]:
+        """Return the share that each column explains in any way."""
+        numbers = {name: one.numbers if isinstance(one, Mixed) else one for name, one in columns.items()}
+        values = {name: one for name, one in numbers.items() if not isinstance(one, Codes)}
+        shares = dict(zip(values, self._of_order(list(values.values()), _BINS, has_lines=True), strict=True))
+        return {name: self.by_level(one) if isinstance(one, Codes) else shares[name] for name, one in columns.items()}
 
     def by_level(self, cells: Codes) -> float:
         """Return the share that the names explain, each by itself."""
+        if not self.is_known:
+            return 0.0
         codes = cells.codes[self._rows].astype(np.int64)
-        return self._explained(np.where(codes < 0, len(cells.levels), codes))
+        return float(self._explained(np.where(codes < 0, len(cells.levels), codes)[:, None])[0])
 
     def by_order(self, values: Numbers) -> float:
         """Return the share that the order of the numbers explains."""
-        return self._of_bins(values, _FEW_BINS)
+        return self._of_order([values], _FEW_BINS)[0]
 
-    def _of_bins(self, values: Numbers, bins: int) -> float:
-        return self._explained(_bins(values[self._rows], bins)) if self.is_known else 0.0
-
-    def _explained(self, bins: NDArray[np.int64]) -> float:
-        """Return the share of the target that the bins of the first half of the rows explain in the second."""
+    def _of_order(self, columns: list[Numbers], bins: int, *, has_lines: bool = False) -> list[float]:
+        """Return the share that each column of numbers explains, by bins or a straight line; many at once."""
         if not self.is_known:
-            return 0.0
+            return [0.0] * len(columns)
+        shares: list[float] = []
+        at_once = max(1, _AT_ONCE // self._target.size)
+        for start in range(0, len(columns), at_once):
+            some = np.stack([one[self._rows] for one in columns[start : start + at_once]], axis=1)
+            explained = self._explained(_bins(some, bins))
+            if has_lines and not self._is_class:
+                explained = np.maximum(explained, _correlated(some, self._target))
+            shares += explained.tolist()
+        return shares
+
+    def _explained(self, bins: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the share of the target that each column's bins of the first half explain in the second."""
         half, target = len(bins) // 2, self._target
-        counts = np.bincount(bins[:half], minlength=int(bins.max()) + 1)
+        n_bins, n_columns = int(bins.max()) + 1, bins.shape[1]
+        places = bins + n_bins * np.arange(n_columns)
+        first = places[:half].ravel()
+        counts = np.bincount(first, minlength=n_bins * n_columns)
         mean = target[:half].mean(axis=0)
-        sums = np.stack([np.bincount(bins[:half], one, minlength=len(counts)) for one in target[:half].T], axis=1)
-        predicted = ((sums + mean) / (counts[:, None] + 1))[bins[half:]]  # one row of prior, for the small bins
+        weights = np.repeat(target[:half], n_columns, axis=0)
+        sums = np.stack([np.bincount(first, one, minlength=len(counts)) for one in weights.T], axis=1)
+        predicted = ((sums + mean) / (counts[:, None] + 1))[places[half:]]  # one row of prior, for the small bins
         seen = target[half:]
         if self._is_class:
-            wrong = float(np.mean(predicted.argmax(axis=1) != seen.argmax(axis=1)))
-            base = float(np.mean(mean.argmax() != seen.argmax(axis=1)))
+            said = seen.argmax(axis=1)
+            wrong = (predicted.argmax(axis=2) != said[:, None]).mean(axis=0)
+            base = float(np.mean(mean.argmax() != said))
         else:
-            wrong, base = float(np.mean((predicted - seen) ** 2)), float(np.mean((mean - seen) ** 2))
-        return 1.0 - wrong / base if base > 0 else 0.0
+            wrong = ((predicted - seen[:, None]) ** 2).mean(axis=(0, 2))
+            base = float(np.mean((mean - seen) ** 2))
+        return np.asarray(1.0 - wrong / base if base > 0 else np.zeros(n_columns))
 
 
 def find_leaks(schema: Schema, table: Table, train: NDArray[np.int64]) -> list[Remark]:
@@ -86,7 +101,7 @@ def find_leaks(schema: Schema, table: Table, train: NDArray[np.int64]) -> list[R
     features = [column for column in schema.features() if column.name not in counters]
     if not explains.is_known:
         return []
-    shares = {column.name: explains.whole(table.columns[column.name]) for column in features}
+    shares = explains.whole({column.name: table.columns[column.name] for column in features})
     found = [name for name, share in shares.items() if share > GIVES_AWAY]
     if 2 * len(found) > len(features):
         return []  # a target that is easy, not one that is given away
@@ -98,22 +113,22 @@ def find_leaks(schema: Schema, table: Table, train: NDArray[np.int64]) -> list[R
     ]
 
 
-def _bins(values: Numbers, bins: int) -> NDArray[np.int64]:
-    """Return each value's quantile; the last is for missing cells."""
-    present = values[np.isfinite(values)]
-    if not len(present):
-        return np.zeros(len(values), np.int64)
-    places = np.linspace(0, len(present) - 1, bins + 1)[1:-1].astype(np.int64)
-    edges = np.unique(np.sort(present)[places])  # sorting is faster than np.quantile of many
-    return np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
+def _bins(values: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """Return the quantile of each of (rows, columns) numbers; the last is for missing cells."""
+    is_finite = np.isfinite(values)
+    ordered = np.sort(np.where(is_finite, values, np.nan), axis=0)
+    last = np.maximum(np.count_nonzero(is_finite, axis=0) - 1, 0)
+    edges = np.take_along_axis(ordered, (np.arange(1, bins)[:, None] * last // bins), axis=0)
+    found = [np.searchsorted(of, one, side="right") for of, one in zip(edges.T, values.T, strict=True)]
+    return np.where(np.isnan(values), bins, np.stack(found, axis=1))
 
 
-def _correlated(x: Numbers, y: Numbers) -> float:
-    """Return the share of the target's variance that a straight line explains, as far as numbers are known."""
+def _correlated(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of y's variance that a straight line in each column of x explains, as far as x is known."""
     known = np.isfinite(x)
-    x, y = x[known], y[known]
-    with np.errstate(over="ignore", invalid="ignore"):
-        x, y = x - x.mean() if len(x) else x, y - y.mean() if len(y) else y
-        size = float((x * x).sum() * (y * y).sum())
-        share = float((x * y).sum() ** 2 / size) if 0.0 < size < np.inf else 0.0
-    return share * float(known.mean()) if np.isfinite(share) else 0.0
+    n = np.maximum(known.sum(axis=0), 1)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        dx = np.where(known, x - np.where(known, x, 0.0).sum(axis=0) / n, 0.0)
+        dy = np.where(known, y - np.where(known, y, 0.0).sum(axis=0) / n, 0.0)
+        share = (dx * dy).sum(axis=0) ** 2 / ((dx * dx).sum(axis=0) * (dy * dy).sum(axis=0))
+    return np.where(np.isfinite(share), share * known.mean(axis=0), 0.0)

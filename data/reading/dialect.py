@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_COLUMNS, MAX_LINE = COLUMNS, LINE_CHARS
 _SAMPLE = 1_000_000  # characters looked at
-_SAMPLE_LINES = 100  # lines looked at, where they are long
+_SAMPLE_LINES = 20  # lines looked at, where they are long
 _SAMPLE_RECORDS = 200  # that tell the delimiter
 _DELIMITERS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r"(?i)\ufeff?\"?sep=([^\r\n])\"?\r?\n?\Z")  # Excel's

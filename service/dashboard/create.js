@@ -9,8 +9,8 @@ import { essence, trainSpec } from "./schema.js";
 
 const FIRST = ["dataset", "target", "model", "epochs", "name"];
 const GROUPS = [
-  ["Training", ["batch_size", "lr", "optimizer", "schedule", "weight_decay", "grad_clip", "patience", "monitor", "seed"]],
-  ["Data", ["task", "ignore", "features", "validation", "synthetic"]],
+  ["Training", ["batch_size", "lr", "optimizer", "schedule", "weight_decay", "grad_clip", "patience", "monitor", "clamp", "seed"]],
+  ["Data", ["task", "positive", "ignore", "features", "weight", "class_weights", "read", "validation", "synthetic"]],
   ["Running", ["max_seconds", "max_attempts", "checkpoint_every", "report_every", "threads", "device", "priority", "tags", "start_from", "trainer", "options"]],
 ];
 const PAUSE_MS = 500; // after the last change, before the dry run is asked for
@@ -113,7 +113,8 @@ class CreateView {
     const { dataset } = await api.get(api.datasetPath(name));
     if (this.dataset.value !== name) return; // another was chosen meanwhile
     const columns = dataset.summary?.columns ?? [];
-    const last = h("option", { value: "" }, `The last column${columns.length ? `: ${columns.at(-1).name}` : ""}`);
+    const usual = columns.findLast(({ missing_share: share }) => share !== 1);
+    const last = h("option", { value: "" }, `The last column${usual ? `: ${usual.name}` : ""}`);
     fill(this.target, last, columns.map((column) => h("option", { value: column.name }, column.name)));
     this.target.value = wanted;
   }

@@ -30,6 +30,14 @@ const LABELS = {
   test_fraction: "Test share",
   column: "Split by column",
   hidden: "Layers",
+  read: "How the file is written",
+  weight: "Column of weights",
+  positive: "Positive class",
+  clamp: "Keep within the range",
+  missing: "Words for missing values",
+  skip: "Lines to skip",
+  comment: "Comments begin with",
+  header: "The first line holds names",
 };
 
 const KIND_WORDS = {
@@ -43,16 +51,20 @@ const KIND_WORDS = {
   tabm: ["TabM", "One network that acts as many"],
 };
 
+const WORDS = { true: "yes", false: "no", ",": "comma ,", ".": "point .", " ": "space", "'": "apostrophe '" };
+const SIGNS = { "\\t": "\t", tab: "\t", space: " ", none: "" }; // that nobody can type
+
 export const labelOf = (name) => LABELS[name] ?? title(name);
 
 /** Return what a field is, from its schema; `null` is typed as none here. */
 const hintOf = (schema) => (schema.description ?? "").replaceAll("null", "none");
 
 /** Return the words a field may take beside numbers, such as "auto", and whether it may be null. */
-function shapeOf(schema) {
-  const options = schema.anyOf ?? [schema];
+function shapeOf(schema, find) {
+  const options = (schema.anyOf ?? [schema]).map(find);
+  const words = options.flatMap((option) => option.enum ?? []);
   return {
-    words: options.flatMap((option) => option.enum ?? []),
+    words: words.length && options.some(({ type }) => type === "boolean") ? [...words, true, false] : words,
     isNullable: options.some((option) => option.type === "null"),
     main: options.find((option) => option.type && option.type !== "null" && !option.enum) ?? options[0],
   };
@@ -61,7 +73,7 @@ function shapeOf(schema) {
 /** Return a field {element, read(), write(value), complain(text)} for one property of a schema. */
 export function makeField(name, schema, { path = name, find = (one) => one, hint = null } = {}) {
   const resolved = find(schema);
-  const { words, isNullable, main } = shapeOf(resolved);
+  const { words, isNullable, main } = shapeOf(resolved, find);
   const maker = chooseMaker(resolved, main, words);
   const id = `field-${path.replaceAll(".", "-")}`;
   const field = maker({ id, name, path, schema: resolved, main, words, isNullable, find });
@@ -75,7 +87,7 @@ function chooseMaker(schema, main, words) {
   if (main?.properties) return groupField;
   if (main?.type === "array") return listField;
   if (main?.type === "object") return jsonField;
-  if (words.length && (!main?.type || main.enum)) return choiceField;
+  if (words.length && (!main?.type || main.enum || main.type === "boolean")) return choiceField;
   if (main?.type === "integer" || main?.type === "number") return numberField;
   if (main?.type === "boolean") return flagField;
   return textField;
@@ -110,18 +122,21 @@ function numberField({ id, main, words, isNullable, schema }) {
   return { input, read, write };
 }
 
-function choiceField({ id, words, isNullable, schema }) {
-  const input = h("select", { id }, isNullable && h("option", { value: "" }, "none"), words.map((word) => h("option", { value: word }, String(word).replaceAll("_", " "))));
-  const read = () => (input.value === String(schema.default ?? "") ? undefined : input.value || null);
-  const write = (value) => (input.value = value ?? schema.default ?? "");
+function choiceField({ id, path, words, isNullable, schema }) {
+  const nothing = path.startsWith("read.") ? "found out" : "none";
+  const input = h("select", { id }, isNullable && h("option", { value: "" }, nothing), words.map((word) => h("option", { value: String(word) }, WORDS[word] ?? String(word).replaceAll("_", " "))));
+  const read = () => (input.value === String(schema.default ?? "") ? undefined : (words.find((word) => String(word) === input.value) ?? null));
+  const write = (value) => (input.value = String(value ?? schema.default ?? ""));
   write();
   return { input, read, write };
 }
 
-function textField({ id, schema }) {
+function textField({ id, main, schema }) {
   const usual = schema.default ?? null;
   const input = h("input", { id, autocomplete: "off", placeholder: usual === null ? "" : String(usual) });
-  return { input, read: () => (input.value === "" || input.value === usual ? undefined : input.value), write: (value) => (input.value = value === usual ? "" : (value ?? "")) };
+  const shown = (value) => (main.maxLength === 1 ? (Object.keys(SIGNS).find((sign) => SIGNS[sign] === value) ?? value) : value);
+  const meant = () => (main.maxLength === 1 ? (SIGNS[input.value] ?? input.value) : input.value);
+  return { input, read: () => (input.value === "" || input.value === usual ? undefined : meant()), write: (value) => (input.value = value === usual ? "" : (shown(value) ?? "")) };
 }
 
 function flagField({ id, schema }) {

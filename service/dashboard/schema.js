@@ -4,7 +4,7 @@ import { get } from "./api.js";
 
 let loading = null;
 
-/** Return {properties, find}: TrainSpec's fields, and how to follow a `$ref`. Fetched once. */
+/** Return {properties, reading, find}: fields of TrainSpec and of how a file is read, and how to follow a `$ref`. Fetched once. */
 export function trainSpec() {
   loading ??= get("api/openapi.json").then(read, (error) => {
     loading = null;
@@ -16,7 +16,7 @@ export function trainSpec() {
 function read(openapi) {
   const schemas = openapi.components.schemas;
   const find = (schema) => (schema?.$ref ? { ...schemas[schema.$ref.split("/").at(-1)], ...schema } : schema);
-  return { properties: schemas.TrainSpec.properties, find };
+  return { properties: schemas.TrainSpec.properties, reading: schemas.Options.properties, find };
 }
 
 const isSame = (one, other) => JSON.stringify(sorted(one)) === JSON.stringify(sorted(other));

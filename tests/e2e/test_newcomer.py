@@ -49,6 +49,36 @@ async def test_a_file_becomes_a_model_that_predicts(serve, visitor, houses, tmp_
     assert b'"predictions"' in (await asked.communicate())[0]
 
 
+async def test_how_a_file_is_written_can_be_said(serve, visitor, tmp_path):
+    server = serve("--slots", "1", root=tmp_path / "root")
+    file = tmp_path / "shop.csv"
+    rows = (f"{i % 7},{i % 10}\t{'new' if i % 9 else 'none yet'}\t{'yn'[i % 2]}" for i in range(200))
+    file.write_text("made by hand\nprice\tstate\tsold\n" + "\n".join(rows))
+    page = await visitor.open(server.url)
+    await page.get_by_text("Say how the file is written").click()
+    await page.get_by_label("Delimiter").fill("tab")
+    await page.get_by_label("Decimal").select_option(",")
+    await page.get_by_label("Lines to skip").fill("1")
+    await page.get_by_label("Words for missing values").fill("none yet")
+    await page.set_input_files("#file", file)
+    await expect(page.get_by_label("Kind of price")).to_have_value("numeric")
+    await expect(page.get_by_role("row", name="state categorical")).to_contain_text("12%")
+
+    await page.get_by_role("link", name="Train a model on it").click()
+    await page.get_by_text("All settings").click()
+    asked = []
+    page.on("request", lambda request: asked.append(request.post_data_json) if request.post_data else None)
+    await page.get_by_label("Positive class").fill("n")
+    await page.get_by_label("Class weights").select_option("balanced")
+    await page.get_by_label("Keep within the range").select_option("no")
+    await page.get_by_label("Words for missing values").fill("new, none yet")
+    outlook = page.get_by_label("What will happen")
+    await expect(outlook).to_contain_text("binary")
+    await expect(outlook).to_contain_text("'state' is left out: every cell is missing")
+    told = {"positive": "n", "class_weights": "balanced", "clamp": False, "read": {"missing": ["new", "none yet"]}}
+    assert asked[-1] == {"dataset": "shop", **told}
+
+
 async def test_synthetic_data_is_one_click_away(serve, visitor):
     server = serve("--slots", "1")
     page = await visitor.open(server.url)
