@@ -197,10 +197,10 @@ function taggedField({ id, name, path, schema, find }) {
   };
   const read = () => {
     const own = fields.map((field) => [field.path.split(".").at(-1), field.read()]).filter(([, value]) => value !== undefined);
-    return chosen() === schema["x-default"]?.[tag] && !own.length ? undefined : { [tag]: chosen(), ...Object.fromEntries(own) };
+    return chosen() === schema.default?.[tag] && !own.length ? undefined : { [tag]: chosen(), ...Object.fromEntries(own) };
   };
   const write = (value) => {
-    const wanted = value?.[tag] ?? schema["x-default"]?.[tag];
+    const wanted = value?.[tag] ?? schema.default?.[tag];
     for (const { firstChild } of cards) firstChild.checked = firstChild.value === wanted;
     choose();
     fields.forEach((field) => field.write(value?.[field.path.split(".").at(-1)]));

@@ -15,6 +15,9 @@ export function trainSpec() {
 
 function read(openapi) {
   const schemas = openapi.components.schemas;
+  for (const { properties = {} } of Object.values(schemas)) {
+    for (const schema of Object.values(properties)) schema.default ??= schema["x-default"]; // of what is sent
+  }
   const find = (schema) => (schema?.$ref ? { ...schemas[schema.$ref.split("/").at(-1)], ...schema } : schema);
   return { properties: schemas.TrainSpec.properties, reading: schemas.Options.properties, find };
 }

@@ -83,7 +83,10 @@ def _format(request: web.Request, asked: str | None) -> str | None:
 
 def _with_options(query: UploadQuery, form: str | None) -> str | None:
     """Return the format, or what is known of it, with the options of the query behind it."""
-    said = {name: value for name, value in structs.asdict(query).items() if name != "format" and value is not UNSET}
+    options = {
+        name: value for name, value in structs.asdict(query).items() if name != "format" and value is not UNSET
+    }
+    said = {"quote" if name == "quotechar" else name: value for name, value in options.items()}
     if not said:
         return form
     texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in said.items()}

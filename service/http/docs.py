@@ -130,7 +130,8 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _default(schema: dict[str, Any]) -> str:
-    return f"<code>{escape(json.dumps(schema['default']))}</code>" if "default" in schema else ""
+    usual = [schema[name] for name in ("default", "x-default") if name in schema]
+    return f"<code>{escape(json.dumps(usual[0]))}</code>" if usual else ""
 
 
 def _prose(text: str) -> str:

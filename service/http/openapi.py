@@ -28,7 +28,8 @@ from traind.service.http.schemas import (
     ErrorAnswer,
     ErrorBody,
 )
-from traind.service.http.typed_schemas import typed
+from traind.service.http.typed_schemas import for_senders, typed
+from traind.service.http.upload_query import UNDESCRIBED
 from traind.trainer.contract import errors as trainer
 from traind.trainer.contract.metrics import monitors
 
@@ -47,6 +48,10 @@ ALWAYS: Final = (
     http.Unexpected,
 )
 TABLE: Final = {"type": "string", "minLength": 1, "description": "a header and rows: the file as it is"}
+FORMS: Final = {
+    "application/octet-stream": {"type": "string", "format": "binary"},
+    "text/event-stream": {"type": "object", "properties": {"id": {"type": "string"}, "data": {"type": "string"}}},
+}
 BODY_ENDS_BEFORE: Final = 10_000  # names that no body of a control call has room for
 NOT_NULL: Final = {"not": {"type": "null"}}
 WITH_BODY: Final = (http.InvalidJson, http.BodyTooLarge, http.BodyTooSlow, service.InvalidSpec)
@@ -130,6 +135,7 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
     components = typed(_portable(components))
     _put_lines(components, types)
     components[ErrorBody.__name__]["properties"]["code"]["enum"] = sorted(codes())
+    for_senders(components, {one.body.__name__ for one in listed if one.body is not None})
     components[SubmitRequest.__name__]["allOf"] = CONFLICTS
     components[PredictRequest.__name__] |= ROWS_OR_COLUMNS
     return {
@@ -234,6 +240,7 @@ def _query_parameters(one: Operation, components: dict[str, Any]) -> list[dict[s
     return [
         {"name": name, "in": "query", "required": name in required, "schema": schema}
         for name, schema in described["properties"].items()
+        if name not in UNDESCRIBED
     ]
 
 
@@ -251,9 +258,9 @@ def _header_parameters(one: Operation) -> list[dict[str, Any]]:
 
 
 def _responses(one: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
-    content: dict[str, Any] = {kind: {"schema": {"description": text}} for kind, text in one.media.items()}
-    if one.answer is not None:
-        content[JSON] = {"schema": schemas[repr(one.answer)]}
+    content: dict[str, Any] = {} if one.answer is None else {JSON: {"schema": schemas[repr(one.answer)]}}
+    for kind, text in one.media.items():
+        content[kind] = {"schema": FORMS.get(kind, {"type": "string"}) | {"description": text}}
     responses: dict[str, Any] = {str(one.status): {"description": one.summary, "content": content}}
     if one.is_websocket:
         responses = {"101": {"description": "The websocket is open"}}

@@ -149,6 +149,21 @@ class Deleted(Answer, frozen=True, kw_only=True):
     """It is gone, with its files."""
 
 
+class ErrorDetail(Struct, frozen=True):
+    """One thing that is wrong. Some errors tell more of it, as further fields."""
+
+    loc: str | UnsetType = UNSET
+    """The field, parameter or column: `model.hidden.2`."""
+    msg: str | UnsetType = UNSET
+    """What is wrong with it, in a sentence for people."""
+    line: int | UnsetType | None = UNSET
+    """Line of a file, from 1; of a cell that is wrong."""
+    column: str | UnsetType | None = UNSET
+    """Column of a file; of a cell that is wrong."""
+    value: str | UnsetType | None = UNSET
+    """The cell as it stands in the file."""
+
+
 class ErrorBody(Struct, frozen=True):
     """What was wrong, for programs (`code`) and for people."""
 
@@ -158,7 +173,7 @@ class ErrorBody(Struct, frozen=True):
     """What happened, in a sentence for people."""
     hint: str | None
     """What to do about it; null where nobody knows."""
-    details: list[dict[str, Any]]
+    details: list[ErrorDetail]
     """Each thing that is wrong, with where it is."""
 
 

@@ -3,13 +3,14 @@
 The longest values of all of them together, percent-encoded, still fit into a request line (8 kB).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 _FORMAT = r"^[A-Za-z.]{1,10}(;[^;]{1,200}){0,12}\Z"
 _FORMATS = "csv, tsv, jsonl (also as csv.gz and so on), parquet or xlsx; options behind it, as in csv;charset=latin-1"
 FileFormat = Annotated[str, Meta(pattern=_FORMAT, max_length=300, description=_FORMATS)]
+UNDESCRIBED: Final = frozenset({"quote"})  # generated clients call a function of that name where they put in the path
 
 
 class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,8 +25,10 @@ class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Encoding of the text, any codec of Python's, such as cp1252."""
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)] | UnsetType = UNSET
     """Character between the cells of CSV."""
-    quote: Annotated[str, Meta(max_length=1)] | UnsetType = UNSET
+    quotechar: Annotated[str, Meta(max_length=1)] | UnsetType = UNSET
     """Character around cells of CSV; empty: none is."""
+    quote: Annotated[str, Meta(max_length=1)] | UnsetType = UNSET
+    """The same as quotechar, by the name that it has in a spec's `read`."""
     decimal: Literal[".", ","] | UnsetType = UNSET
     """Decimal mark of the numbers that are text."""
     thousands: Literal[".", ",", " ", "'"] | UnsetType = UNSET

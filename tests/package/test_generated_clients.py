@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -10,6 +11,9 @@ from typing import Any
 
 import pytest
 
+TYPESCRIPT = Path(__file__).with_name("typescript")
+LOCK = TYPESCRIPT / "package-lock.json"
+INSTALLED = TYPESCRIPT / "node_modules/.package-lock.json"
 SETTINGS = {"epochs": 1, "synthetic": {"rows": 200, "columns": 3}}
 
 
@@ -60,5 +64,51 @@ def use(generated: str, client: Any, models: Any) -> None:
     while (status := call("jobs", "get_api_train_status", job_id=job_id).status).status != "COMPLETED":
         assert status.status != "FAILED"
     assert job_id in [job.job_id for job in call("jobs", "get_api_train_jobs").jobs]
+    rows = models.PredictRequest.from_dict(
+        {"rows": [{"x1": 0.5, "x2": "1", "x3": None}, {"x1": 0, "x2": 0, "x3": 0}]}
+    )
+    predicted = call("models", "post_api_models_job_id_predict", job_id=job_id, body=rows)
+    assert predicted.job_id == job_id
+    assert [type(value) for value in predicted.predictions] == [float, float]
     missing = call("jobs", "get_api_train_status", job_id="nobody")
     assert missing.error.code == "job_not_found"
+    refused = call("jobs", "post_api_train", body=models.SubmitRequest.from_dict({"epochs": 0}))
+    assert [detail.loc for detail in refused.error.details] == ["epochs"]
+
+
+@pytest.fixture(scope="module")
+def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the TypeScript program and, of the versions that are pinned, the generator and the compiler."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    if not INSTALLED.exists() or INSTALLED.stat().st_mtime < LOCK.stat().st_mtime:
+        subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=TYPESCRIPT, check=True)
+        INSTALLED.touch()
+    folder = tmp_path_factory.mktemp("typescript")
+    for name in ("client.ts", "package.json", "tsconfig.json"):
+        shutil.copy(TYPESCRIPT / name, folder)
+    (folder / "node_modules").symlink_to(TYPESCRIPT / "node_modules")
+    return folder
+
+
+@pytest.mark.timeout(300)
+def test_a_typescript_program_compiles_strictly_and_runs(typescript: Path, server: Any) -> None:
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=typescript, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run("node_modules/.bin/openapi-typescript", f"{server.url}/api/openapi.json", "--output", "traind.d.ts")
+    run("node_modules/.bin/tsc")
+    said = json.loads(run("node", "out/client.js", server.url))
+    assert said.pop("learned") > 100
+    assert said == {
+        "status": "COMPLETED",
+        "attempt": 1,
+        "rows": 160,
+        "isListed": True,
+        "predictions": [1, 2],
+        "missing": "job_not_found",
+        "refused": "validation_failed",
+        "details": ["epochs"],
+    }

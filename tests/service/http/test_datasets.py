@@ -158,3 +158,11 @@ async def test_ids_and_aliases_are_one_namespace(call, done):
     alias = await call("PUT", f"/api/models/aliases/{done}", json={"job_id": done})
     assert (alias.status, alias.error["code"]) == (409, "job_id_taken")
     assert (await call("DELETE", "/api/models/aliases/taken")).status == 200
+
+
+@pytest.mark.parametrize("name", ["quote", "quotechar"])
+async def test_the_quote_goes_by_the_name_in_a_spec_and_by_that_of_generated_clients(call, name):
+    table = b"a,y\n" + b"".join(b"'one, and %d',%d\n" % (row, row) for row in range(20))
+    put = await call("PUT", f"/api/datasets/quoted?format=csv&{name}=%27", data=table)
+    assert put.status == 200, put.body
+    assert (await call.get("/api/datasets/quoted/preview?rows=1")).json["rows"][0][0] == "one, and 0"
