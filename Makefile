@@ -8,7 +8,7 @@ BENCH := .venv/.ready-to-compare
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format tables bench faults cluster e2e wheel clean
+.PHONY: help demo run test check format tables docs bench faults cluster e2e wheel clean
 
 help: ## list these targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
@@ -33,6 +33,9 @@ format: $(DEV) ## put the code into shape
 
 tables: $(DEV) ## write the tables in docs/ that are made from the code
 	$(BIN)/python docs/tables.py
+
+docs: $(DEV) ## the manual as a site in build/docs, made without a network; a warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky -q -b html docs build/docs
 
 bench: $(BENCH) ## what is measured, as tables; ONLY=name for one of them
 	$(BIN)/python -m bench $(ONLY)
@@ -67,7 +70,7 @@ $(RUN): constraints.txt pyproject.toml | .venv/bin/python
 	@touch $@
 
 $(DEV): $(RUN)
-	$(PIP) --no-build-isolation --editable '.[test,check,e2e,examples]'
+	$(PIP) --no-build-isolation --editable '.[test,check,docs,e2e,examples]'
 	@touch $@
 
 $(BENCH): $(DEV)

@@ -1,10 +1,11 @@
-"""Writes the tables of docs/ from the code: fields and settings into api.md, states into architecture.md.
+"""Writes what is made from the code in docs/: fields and settings in api.md, states in architecture.md, whole pages.
 
 Called by `make tables`. A test fails where the tables are not what this writes.
 """
 
 import json
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,3 +68,5 @@ def _default(field: inspect.Field) -> str:
 if __name__ == "__main__":
     PAGE.write_text(written(PAGE.read_text()))
     HOUSE.write_text(house_written(HOUSE.read_text()))
+    for name, text in runpy.run_path(str(PAGE.with_name("reference.py")))["pages"]().items():
+        PAGE.with_name(name).write_text(text)

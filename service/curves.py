@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from traind.service.engine.engine import Engine
+from traind.service.jobs.points import points_of
 from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress, State, decode_event
 
 PAGE = 5_000
@@ -35,23 +36,14 @@ class Curves:
                 self._attempt = attempt or self._attempt + 1
                 self.attempts.append({"attempt": self._attempt, "resumed_from_step": step})
                 self._rewind(step)
-            case Progress():
-                for name in ("loss", "lr", "samples_per_s"):
-                    self._put(name, event.step, getattr(event, name), is_kept=name == "loss")
-                for name, value in event.metrics.items():
-                    self._put(f"custom.{name}", event.step, value)
             case Epoch():
                 ended = {"epoch": event.epoch, "step": event.step, "is_best": event.is_best}
                 self.epochs.append(ended if event.monitor is None else {**ended, "monitor": event.monitor})
-                self._put("train_loss", event.step, event.train_loss)
-                self._put("val_loss", event.step, event.val_loss)
-                for name, value in event.metrics.items():
-                    self._put(f"metrics.{name}", event.step, value)
-            case Metric():
-                for name, value in event.values.items():
-                    self._put(f"custom.{name}", event.step, value)
             case _:
                 pass
+        if isinstance(event, Progress | Epoch | Metric):
+            for name, value in points_of(event):
+                self.series.setdefault(name, []).append((event.step, value))
 
     def thinned(self, points: int) -> dict[str, Any]:
         """Return the series as `{"step": [...], "value": [...]}`, and the epochs."""
@@ -64,10 +56,6 @@ class Curves:
         best = [epoch for epoch in self.epochs if epoch["is_best"]][-1:]
         epochs = [epoch for epoch in self.epochs[::-stride][::-1] if epoch not in best] + best
         return {"series": series, "epochs": sorted(epochs, key=_step), "attempts": self.attempts[-MOST_ATTEMPTS:]}
-
-    def _put(self, name: str, step: int, value: float | None, *, is_kept: bool = False) -> None:
-        if value is not None or is_kept:
-            self.series.setdefault(name, []).append((step, value))
 
     def _rewind(self, step: int) -> None:
         for values in self.series.values():

@@ -33,7 +33,7 @@ class Overview(Parts):
             "watchers": self.engine.feed.count(),
             "uptime_s": round(time.monotonic() - self._opened, 3),
             "is_ready": not problems and (executor.is_ready or executor.busy > 0),
-            "problems": problems,
+            "problems": [*problems, *self.mirrors.problems()],
             "cluster": executor.cluster,
         }
 

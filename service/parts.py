@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 from traind.service.datasets import Datasets
 from traind.service.engine.engine import Engine
+from traind.service.mirrors.mirrors import Mirrors
 from traind.service.processes.side import SideWorker
 from traind.service.settings import Layout, Settings
 
@@ -14,6 +15,7 @@ class Parts(ABC):
     settings: Settings
     layout: Layout
     engine: Engine
+    mirrors: Mirrors
     side: SideWorker
     _datasets: Datasets
 

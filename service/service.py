@@ -25,6 +25,7 @@ from traind.service.jobs.job import Job
 from traind.service.jobs.lineage import inherit
 from traind.service.jobs.listing import Filters, Listing
 from traind.service.logs import read_logs
+from traind.service.mirrors.mirrors import Mirrors
 from traind.service.models import QUICK_S, SLOW_S, Models
 from traind.service.overview import Overview
 from traind.service.processes.fork_server import ForkServer
@@ -73,6 +74,7 @@ class TrainingService(Models, Tables, Overview):
         self.engine = Engine(self.settings, self.layout, executor_of(self.settings, self.layout.root, self._server))
         self.webhooks = Webhooks(load_targets(self.settings.webhooks))
         self.engine.outbox = self.webhooks.entries
+        self.mirrors = Mirrors(self.settings, self.layout)
         self._opened_parts: AsyncExitStack | None = None
         self.started_at = 0.0  # seconds since 1970
 
@@ -109,6 +111,8 @@ class TrainingService(Models, Tables, Overview):
             opened.push_async_callback(self.engine.close)
             await self.webhooks.start(self.engine.journal.store)
             opened.push_async_callback(self.webhooks.close)
+            await self.mirrors.start()
+            opened.push_async_callback(self.mirrors.close)
             self._opened_parts = opened.pop_all()
         self.started_at, self._opened = time.time(), time.monotonic()
         return self
@@ -298,11 +302,7 @@ class TrainingService(Models, Tables, Overview):
     ) -> "web.Application":
         """Return an aiohttp app to add under any prefix; it starts and closes the service with its host.
 
-        Args:
-            hosts: names the app may be reached by, beside loopback; None leaves the Host header to the host app.
-            origins: other origins whose pages may call it.
-            authorize: asked for every request that shows or changes a job; False answers 403.
-            options: further options of `http.app.build_app`.
+        What the arguments mean stands in `http.app.build_app`; `options` are its further ones.
         """
         from traind.service.http.app import build_app
 
@@ -310,7 +310,7 @@ class TrainingService(Models, Tables, Overview):
 
     def own_children(self) -> set[int]:
         """Return the pids of processes that this one started and waits for itself."""
-        return {pid for pid in (self._server.pid,) if pid is not None}
+        return {pid for pid in (self._server.pid,) if pid is not None} | self.mirrors.pids()
 
     async def _check_trainer(self, spec: TrainSpec) -> None:
         """Raise `InvalidSpec` for a trainer that is not registered, or options it does not take."""

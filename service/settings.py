@@ -67,6 +67,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Trainers of your own by name, as {"mine": "package.module:function"} or {"mine": "file.py:function"}."""
     webhooks: str | list[Any] = []
     """Programs that are told of jobs: a TOML file of [[webhook]] tables, or a list of service.webhooks.Webhook."""
+    tensorboard: str | None = None
+    """Folder in which each job is a run of TensorBoard, while it trains; null: none. Needs traind[tensorboard]."""
+    mlflow: str | None = None
+    """Address of an MLflow server, or its store, in which each job is a run; null: none. Needs traind[mlflow]."""
     grace_s: Seconds = 30.0
     """Seconds that a worker may take to obey a verb before it is killed."""
     hang_s: Seconds = 60.0
@@ -146,6 +150,7 @@ class Layout:
         self.identity_path = self.artifacts_dir / "root.json"
         self.checkpoints_dir = self.artifacts_dir / "checkpoints"
         self.datasets_dir = self.artifacts_dir / "datasets"
+        self.mirrors_dir = self.artifacts_dir / "mirrors"
         self.side_dir = self.artifacts_dir / "side"
         self.models_dir = self.root / "models"
 

@@ -88,7 +88,7 @@ function drawShell() {
   const lost = document.getElementById("lost");
   const isLost = connection.state === "lost";
   if (lost.hidden === isLost) lost.hidden = !isLost;
-  if (isLost) say(lost.firstElementChild, heardAt ? `The connection is lost. What you see is from ${timeOf(heardAt / 1000)}; it comes back by itself.` : "The server cannot be reached. It is tried again and again.");
+  if (isLost) say(lost.firstElementChild, connection.why ? [connection.why.message, connection.why.hint].filter(Boolean).join(" ").replaceAll("`", "") : heardAt ? `The connection is lost. What you see is from ${timeOf(heardAt / 1000)}; it comes back by itself.` : "The server cannot be reached. It is tried again and again.");
   const slots = document.getElementById("slots");
   slots.hidden = !server?.slots;
   if (server?.slots) drawSlots(slots, server.slots);

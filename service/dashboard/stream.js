@@ -7,11 +7,23 @@ const QUIET_MS = 20_000; // this long without a word, then ask whether somebody 
 const ANSWER_MS = 8_000; // and this long for the answer
 const LONGEST_WAIT_MS = 8_000;
 
+const NO_UPGRADE = {
+  message: "A proxy in between does not pass on websockets, which this page lives by.",
+  hint: "nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; examples/deploy has the whole of it.",
+};
+
+/** Calls are answered, and the socket is not: this page's origin is refused, or a proxy does not upgrade. */
+function whyNoSocket() {
+  return api.post("api/train/ws").then(() => NO_UPGRADE, (error) => (error.code === "origin_not_allowed" ? error : NO_UPGRADE));
+}
+
 export class Stream {
   #socket = null;
   #watched = new Map(); // job id -> {after, onEvent, onReset}
   #listeners = new Set();
   #failures = 0;
+  #isProven = false; // a socket was open once: what fails since is the server or the network, no setting
+  #why = null; // which setting keeps sockets out
   #retry = null;
   #watchdog = null;
   #onMessage;
@@ -64,6 +76,8 @@ export class Stream {
   #opened(socket) {
     if (socket !== this.#socket) return;
     this.#failures = 0;
+    this.#isProven = true;
+    this.#why = null;
     this.#onState({ state: "live", retryAt: null });
     for (const [jobId, { after }] of this.#watched) this.#ask(jobId, after);
     this.#listen();
@@ -98,13 +112,16 @@ export class Stream {
     this.#socket = null;
     const wait = Math.min(LONGEST_WAIT_MS, 250 * 2 ** this.#failures) * (0.75 + Math.random() / 2);
     this.#failures += 1;
-    this.#onState({ state: "lost", retryAt: Date.now() + wait });
+    this.#onState({ state: "lost", retryAt: Date.now() + wait, why: this.#why });
     this.#retry = setTimeout(() => this.#comeBack(), wait);
   }
 
-  /** A refused handshake does not say why: one small call does, and asks for a token where that is the reason. */
+  /** A refused handshake does not say why: small calls do, and ask for a token where that is the reason. */
   async #comeBack() {
-    if (this.#failures > 1) await api.get("api/train/jobs", { limit: 1 }).catch(() => {});
+    if (!this.#isProven || this.#failures > 1) {
+      const why = await api.get("api/train/jobs", { limit: 1 }).then(this.#isProven ? () => null : whyNoSocket, () => null);
+      if (why !== null) this.#onState({ state: "lost", retryAt: null, why: (this.#why = why) });
+    }
     if (this.#socket === null) this.open();
   }
 

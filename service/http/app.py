@@ -77,6 +77,7 @@ def build_app(
     openings = Openings(
         without_token=frozenset(open_handlers),
         from_links=frozenset(entries.values()),
+        assets=frozenset(assets.values()),
         for_viewers=_for_viewers() | {document},
     )
     telemetry = Telemetry()

@@ -253,6 +253,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except Exception:
         LOG.exception("%s %s failed", request.method, request.path)
         failure = Unexpected("traind made a mistake; its log says which.", hint="Please report it.")
+    if isinstance(failure, HostNotAllowed | OriginNotAllowed):
+        from traind.service.http.refusal_page import answer_person
+
+        return answer_person(request, failure)
     return response_of(failure)
 
 

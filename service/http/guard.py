@@ -41,6 +41,8 @@ LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 SUBPROTOCOL: Final = "traind"
 TOKEN_SUBPROTOCOL: Final = "traind.token."  # noqa: S105 - followed by the token, base64url without padding
 SITE: Final = istr("Sec-Fetch-Site")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9_.:\[\]-]{1,90}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _PREFLIGHT = {  # what a page of an allowed origin may send
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, PATCH, DELETE",
@@ -67,6 +69,7 @@ class Openings:
 
     without_token: frozenset[Handler]  # the page, its assets, liveness
     from_links: frozenset[Handler]  # what a link on another site may open
+    assets: frozenset[Handler] = frozenset()  # the page's scripts and styles, which are no secret
     for_viewers: frozenset[Handler] = frozenset()  # what a viewer's token may do: read and predict
 
 
@@ -140,7 +143,8 @@ def _check_host(request: web.Request, allowed: frozenset[str]) -> None:
     if named is not None and all(_is_ours(request, name, allowed) for name in (named, request.host)):
         return
     shown = "none" if named is None else named[:100]
-    hint = "Start the server with --allow-host and the name by which it is reached."
+    name = _PORT.sub("", shown) if _NAME.fullmatch(_PORT.sub("", shown)) else "NAME"
+    hint = f"If that is the name it is reached by, start it with `--allow-host {name}`, or TRAIND_ALLOW_HOST={name}."
     raise HostNotAllowed(f"This server does not answer to the host {shown!r}.", hint=hint)
 
 
@@ -186,8 +190,15 @@ def _is_same_origin(origin: str, host: str) -> bool:
 
 
 def _check_link(request: web.Request, openings: Openings) -> None:
-    """Refuse what a page of another site sent; a link there may open the page, and nothing else."""
+    """Refuse what a page of another site sent; a link there may open the page, and nothing else.
+
+    The page's own scripts and styles are no secret, and browsers let no other site read them. They pass unless the
+    browser says that the site is another, so that behind a proxy that changes Host the page can say what is wrong.
+    """
     origin = request.headers.get(hdrs.ORIGIN)
+    is_other = request.headers.get(SITE, OWN_SITES[0]).lower() not in OWN_SITES
+    if request.match_info.handler in openings.assets and not is_other:
+        return
     is_link = (
         request.method == hdrs.METH_GET
         and request.headers.get("Sec-Fetch-Mode") == "navigate"
@@ -196,7 +207,12 @@ def _check_link(request: web.Request, openings: Openings) -> None:
     if is_link and origin is None and request.match_info.handler in openings.from_links:
         return
     shown = "another site" if origin is None else origin[:100]
-    hint = "Let it in with --allow-origin, or origins=(...) where traind is embedded."
+    site = shown if origin is not None and _ORIGIN.fullmatch(shown) else "https://SITE"
+    hint = (
+        f"Let it in with `--allow-origin {site}`, or TRAIND_ALLOW_ORIGIN={site}; where traind is embedded, "
+        "with origins=(...). If this is traind's own page behind a proxy, have the proxy pass the Host header on "
+        "(nginx: `proxy_set_header Host $http_host;`), and name that host with `--allow-host`."
+    )
     raise OriginNotAllowed(f"Pages of {shown} may not use this server.", hint=hint)
 
 

@@ -17,8 +17,8 @@ from traind.service.results import Figures
 from traind.service.service import TrainingService
 from traind.trainer.contract.events import Status
 
-_DROPPED = "Points that went as part of a later one, or not to a watcher; a job's events lack none"
-_RESTARTS = "Workers replaced because they died, by what they did then"
+DROPPED = "Points that went as part of a later one, or not to a watcher; a job's events lack none"
+RESTARTS = "Workers replaced because they died, by what they did then"
 
 
 async def health(request: web.Request) -> web.Response:
@@ -54,7 +54,7 @@ def _gather(service: TrainingService, telemetry: Telemetry, figures: Figures) ->
     telemetry.disk.set(shutil.disk_usage(service.layout.root).free)
     telemetry.rate.set(figures.samples_per_s)
     dropped = {"worker": telemetry.coalesced, "overview": figures.thinned, "slow_watcher": figures.dropped}
-    telemetry.totals.tell("traind_points_dropped", _DROPPED, dropped, "at")
+    telemetry.totals.tell("traind_points_dropped", DROPPED, dropped, "at")
     telemetry.totals.tell(
-        "traind_slot_restarts", _RESTARTS, {"training": telemetry.deaths, **figures.lost_workers}, "while"
+        "traind_slot_restarts", RESTARTS, {"training": telemetry.deaths, **figures.lost_workers}, "while"
     )

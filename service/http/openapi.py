@@ -48,7 +48,7 @@ ALWAYS: Final = (
     http.Unexpected,
 )
 TABLE: Final = {"type": "string", "minLength": 1, "description": "a header and rows: the file as it is"}
-FORMS: Final = {
+FORMS: Final[dict[str, dict[str, Any]]] = {
     "application/octet-stream": {"type": "string", "format": "binary"},
     "text/event-stream": {"type": "object", "properties": {"id": {"type": "string"}, "data": {"type": "string"}}},
 }
@@ -126,6 +126,7 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
         if kind is not None
     ]
     refs, components = msgspec.json.schema_components([*types, ErrorAnswer], ref_template=REF)
+    _put_lines(components, types)
     schemas = dict(zip(map(repr, types), refs, strict=False))
     paths: dict[str, dict[str, Any]] = {}
     sockets: dict[str, dict[str, Any]] = {}
@@ -133,7 +134,6 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
         place = sockets if one.is_websocket else paths
         place.setdefault(one.path, {})[one.method.lower()] = _describe(one, schemas, components)
     components = typed(_portable(components))
-    _put_lines(components, types)
     components[ErrorBody.__name__]["properties"]["code"]["enum"] = sorted(codes())
     for_senders(components, {one.body.__name__ for one in listed if one.body is not None})
     components[SubmitRequest.__name__]["allOf"] = CONFLICTS

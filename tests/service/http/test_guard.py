@@ -112,8 +112,11 @@ async def test_foreign_origins_are_refused_on_every_route(guarded):
         for origin in FOREIGN_ORIGINS:
             for extra in ({}, UPGRADE, {"Sec-Fetch-Site": "same-origin"}):
                 answered = await guarded(method, filled, **sent(method, Origin=origin, **bearer(), **extra))
-                assert (answered.status, answered.error["code"]) == (403, "origin_not_allowed"), (path, origin)
                 assert "Access-Control-Allow-Origin" not in answered.headers
+                if path.startswith("/page/"):  # no secret; by them the page behind a proxy can say what is wrong
+                    assert answered.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+                    continue
+                assert (answered.status, answered.error["code"]) == (403, "origin_not_allowed"), (path, origin)
 
 
 async def test_an_origin_of_ours_does_not_vouch_for_another(guarded):
