@@ -4,11 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := .venv/.ready-to-run
 DEV := .venv/.ready-to-develop
+MLFLOW := .venv/mlflow-server/bin/mlflow
 BENCH := .venv/.ready-to-compare
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format tables docs bench faults cluster e2e wheel clean
+.PHONY: help demo run test check format tables docs bench faults cluster e2e wheel pythons clean
 
 help: ## list these targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
@@ -19,7 +20,7 @@ demo: $(RUN) ## train on real house prices through a real server, live, and pred
 run: $(RUN) ## serve on http://127.0.0.1:3001; PORT=, HOST= and TRAIND_... choose otherwise, ARGS= adds flags
 	$(BIN)/traind serve $(ARGS)
 
-test: $(DEV) ## every test but the long fault runs and the browser's, in two processes; ARGS= goes to pytest
+test: $(DEV) $(MLFLOW) ## every test but the long fault runs and the browser's, in two processes; ARGS= goes to pytest
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(DEV) ## lint, format and types
@@ -52,10 +53,14 @@ cluster: $(DEV) ## jobs on a real Ray cluster of three nodes, started on this ma
 e2e: $(DEV) ## the page in a real Chromium
 	$(BIN)/python -m pytest -m "" tests/e2e $(ARGS)
 
-wheel: $(DEV) ## build wheel and sdist into dist/, install the wheel in a bare environment, train one job with it
+wheel: $(DEV) ## build wheel and sdist into dist/, check them, install the wheel in a bare environment, train one job with it
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
 	.ci/wheel dist/*.whl
+
+pythons: wheel ## the wheel under each Python that is here: installed, one job trained
+	.ci/pythons dist/*.whl
 
 clean: ## remove what was built, the environment included
 	rm -rf .venv dist build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -71,6 +76,11 @@ $(RUN): constraints.txt pyproject.toml | .venv/bin/python
 
 $(DEV): $(RUN)
 	$(PIP) --no-build-isolation --editable '.[test,check,docs,e2e,examples]'
+	@touch $@
+
+$(MLFLOW): tests/service/mirrors/mlflow-server.txt | .venv/bin/python # in a place of its own: it needs an older pandas
+	$(PYTHON) -m venv .venv/mlflow-server
+	.venv/mlflow-server/bin/python -m pip --quiet --disable-pip-version-check install -r $<
 	@touch $@
 
 $(BENCH): $(DEV)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-PARTS = ("steps", "start", "feed", "http", "guard", "history", "data")
+PARTS = ("steps", "start", "feed", "http", "guard", "history", "data", "tools")
 LONG = ("quality", "ray")  # half an hour and more, or a cluster: only where it is named
 
 
