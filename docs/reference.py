@@ -4,6 +4,7 @@ Called by `make tables`, which is docs/tables.py. A test fails where a page is n
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +39,11 @@ def commands() -> str:
     """Return the page of every command with its flags."""
     from traind.service.cli.app import app
 
-    text = app.generate_docs(include_hidden=False)
+    called, sys.argv = sys.argv, ["traind"]  # what the library takes for the program's name
+    try:
+        text = app.generate_docs(include_hidden=False)
+    finally:
+        sys.argv = called
     text = re.sub(r"## Table of Contents\n.*?\n\*\*Commands\*\*:\n.*?(?=\n## )", "", text, flags=re.DOTALL)
     return text.replace("# traind\n", f"# Every command\n\n{MADE}", 1).rstrip() + "\n"
 
