@@ -19,8 +19,8 @@ from bench.records import in_turns, ratio, show, write
 from traind import TrainingService
 from traind.sklearn import TraindRegressor
 
-ROWS, COLUMNS, EPOCHS, ROUNDS = 10_000, 8, 10, 5
-LONG = {"epochs": 60, "batch_size": 16, "synthetic": {"rows": 5_000}, "patience": None}
+ROWS, COLUMNS, EPOCHS, ROUNDS = 10_000, 8, 5, 3
+LONG = {"epochs": 30, "batch_size": 16, "synthetic": {"rows": 5_000}, "patience": None}
 
 
 def table() -> pl.DataFrame:

@@ -7,11 +7,13 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
+import os
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
-from traind.service.mirrors.process import BYE, LEAVE_S
+from traind.service.mirrors.process import BYE, LEAVE_S, TARGET_VARIABLE
 from traind.service.settings import Layout, Settings
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import refusal
@@ -37,6 +39,7 @@ class Mirrors:
             self.targets["tensorboard"] = str(Path(self.targets["tensorboard"]).absolute())
         self._layout = layout
         self._problems: dict[str, str] = {}
+        self._since = 0.0  # when the service started, in seconds since 1970
         self._tasks: list[asyncio.Task[None]] = []
         self._processes: dict[str, Process] = {}
 
@@ -50,6 +53,7 @@ class Mirrors:
 
     async def start(self) -> None:
         """Start a process for each target."""
+        self._since = time.time()
         for kind, target in self.targets.items():
             process = await self._started(kind, target)
             self._tasks.append(asyncio.create_task(self._keep(kind, target, process), name=f"traind-mirror {kind}"))
@@ -87,9 +91,15 @@ class Mirrors:
             process = await self._started(kind, target)
 
     async def _started(self, kind: str, target: str) -> Process:
-        command = (sys.executable, "-m", "traind.service.mirrors.process", kind, str(self._layout.root), target)
+        command = [sys.executable, "-m", "traind.service.mirrors.process", kind, str(self._layout.root)]
         process = self._processes[kind] = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=None, start_new_session=True
+            *command,
+            str(self._since),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=None,
+            start_new_session=True,
+            env={**os.environ, TARGET_VARIABLE: target},
         )
         return process
 

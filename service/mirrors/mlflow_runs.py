@@ -5,6 +5,7 @@ already. Where a resumed attempt takes steps again, what was there first stays: 
 Called by the mirror's process only. Needs `traind[mlflow]`.
 """
 
+import logging
 import os
 import platform
 import re
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET
@@ -24,6 +26,7 @@ from traind.service.recovery.root_identity import RootIdentity
 from traind.service.settings import Layout
 from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress, Status
 
+LOG = logging.getLogger(__name__)
 WAITING: Final = {  # MLflow's own client waits for minutes; here the next look tries again
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -163,7 +166,16 @@ class _Reaching:
             return
         status = error.get_http_status_code() if hasattr(error, "get_http_status_code") else None
         if isinstance(error, OSError) or status is None or status >= 500 or status in (401, 403, 429):
-            raise Away(f"{self._uri} cannot be reached or does not work: {_short(error)}") from error
+            shown = _without_secrets(self._uri)
+            said = _short(error).replace(self._uri, shown)
+            LOG.warning("MLflow at %s: %s", shown, said)
+            raise Away(f"MLflow at {shown} cannot be reached or does not work; the log says more.") from error
+
+
+def _without_secrets(uri: str) -> str:
+    """Return an address without the user and password that it may hold: `/health` shows it to anybody."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
 
 
 def _short(error: BaseException) -> str:

@@ -1,9 +1,9 @@
 """The process of one mirror: it reads what the server has committed and tells the target, at its own pace.
 
-Started by `mirrors.Mirrors` as `python -m traind.service.mirrors.process KIND ROOT TARGET`. A target that is away,
-slow or wrong therefore delays no job, and what it missed stands in the database until it is back. The lines that it
-writes on stdout are the problem there is, as a sentence, empty when it is over. It leaves when its stdin is closed: a
-server that is killed takes it along, once what was committed is told or `ORPHANED_S` have passed.
+Started by `mirrors.Mirrors` as `python -m traind.service.mirrors.process KIND ROOT SINCE`. A target that is
+away, slow or wrong therefore delays no job, and what it missed stands in the database until it is back. The lines
+that it writes on stdout are the problem there is, as a sentence, empty when it is over. It leaves when its stdin is
+closed: a server that is killed takes it along, once what was committed is told or `ORPHANED_S` have passed.
 """
 
 import os
@@ -20,6 +20,7 @@ from traind.service.settings import Layout
 EVERY_S = 1.0  # between two looks
 LEAVE_S = 8.0  # for the rest, when the server closes
 ORPHANED_S = 3.0  # when it was killed
+TARGET_VARIABLE = "TRAIND_MIRROR_TARGET"  # no argument: an address may hold a password, and others see those
 BYE = b"bye"  # what it says when it closes
 AT_ONCE = 500  # events
 LONGEST_LOOKS = 512  # between two tries of a job that the target does not take
@@ -88,14 +89,15 @@ class Mirror:
 
 def main() -> None:
     """Look, tell, wait, until the server has left."""
-    kind, root, address = sys.argv[1:]
+    kind, root, since = sys.argv[1:]
+    address = os.environ[TARGET_VARIABLE]
     os.nice(10)  # jobs come first
     said_to_server = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is for the log
     leaving = threading.Event()
     threading.Thread(target=_watch_server, args=(leaving,), daemon=True).start()
     layout = Layout(root)
-    told = Told(layout.mirrors_dir / f"{kind}.db", address)
+    told = Told(layout.mirrors_dir / f"{kind}.db", address, float(since))
     mirror = Mirror(Record(layout.database_path), told, _target(kind, layout, address))
     said, pause_s = "", EVERY_S
     while True:

@@ -6,7 +6,6 @@ Up to where each job that is over was told stands in a file of the mirror's own,
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -69,9 +68,12 @@ class Record:
 
 
 class Told:
-    """The jobs that are over and told of, in a file of the mirror's own. Raises `sqlite3.OperationalError`."""
+    """The jobs that are over and told of, in a file of the mirror's own. Raises `sqlite3.OperationalError`.
 
-    def __init__(self, path: Path, target: str) -> None:
+    Of a target that is new, jobs that ended before `since` are not told of.
+    """
+
+    def __init__(self, path: Path, target: str, since: float) -> None:
         path.parent.mkdir(exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, timeout=OTHERS_S)
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")  # from the first transaction until the process ends
@@ -80,7 +82,7 @@ class Told:
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS told (target TEXT, job_id TEXT, seq INTEGER, UNIQUE (target, job_id))"
         )
-        self._db.execute("INSERT OR IGNORE INTO targets VALUES (?, ?)", (target, time.time()))
+        self._db.execute("INSERT OR IGNORE INTO targets VALUES (?, ?)", (target, since))
         self._db.execute("COMMIT")
         self._target = target
         (self.since,) = self._db.execute("SELECT since FROM targets WHERE target = ?", (target,)).fetchone()

@@ -80,7 +80,9 @@ async def test_a_server_that_is_away_delays_no_job_and_gets_everything_later(
         await service.submit(spec, job_id="table")
         assert (await service.wait("table")).status is Status.COMPLETED
         await until(lambda: bool(service.health()["problems"]))
-        assert uri in service.health()["problems"][0]
+        health = service.health()
+        assert uri in health["problems"][0]
+        assert health["is_ready"]
     start()
     async with TrainingService(root=tmp_path / "root", **settings) as service:
         await service.submit({"trainer": "own"}, job_id="own")
@@ -113,3 +115,10 @@ async def test_a_server_that_is_away_delays_no_job_and_gets_everything_later(
     assert list(model.predict(rows)["prediction"]) == list(
         load_model(tmp_path / "root/models/table.pt").predict(rows)
     )
+
+
+def test_a_password_in_the_address_is_shown_to_nobody() -> None:
+    from traind.service.mirrors.mlflow_runs import _without_secrets
+
+    assert _without_secrets("https://me:hidden@mlflow.example.org:5000/x") == "https://mlflow.example.org:5000/x"
+    assert _without_secrets("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
