@@ -11,7 +11,6 @@ import platform
 import re
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import UNSET
 
+import traind
 from traind.service.jobs.job import TERMINAL, Job
 from traind.service.jobs.points import points_of
 from traind.service.mirrors.target import Away
@@ -234,6 +234,6 @@ def _as_mlflow_model(model: Path, folder: Path, run: str) -> Path:
     described.add_flavor(
         "python_function", loader_module="traind.mlflow", data="model.pt", python_version=platform.python_version()
     )
-    (folder / "requirements.txt").write_text(f"traind=={version('traind')}\nmlflow\npandas\n")
+    (folder / "requirements.txt").write_text(f"traind=={traind.__version__}\nmlflow\npandas\n")
     described.save(str(folder / "MLmodel"))
     return folder

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from traind.trainer.model.model import load_model
     from traind.trainer.run.attempt import Run, run_trainer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AutoModel",
