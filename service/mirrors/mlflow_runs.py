@@ -116,7 +116,7 @@ class MlflowRuns:
         finals = [MlflowMetric(name, value, ts, job.step) for name, value in _finals(job)]
         model = self._layout.model_path(job.job_id)
         with self._reaching(), tempfile.TemporaryDirectory() as folder:
-            self._client.log_batch(run, metrics=finals)
+            self._client.log_batch(run, metrics=finals, tags=_tags(job))
             status = Path(folder, "job.json")
             status.write_bytes(msgspec.json.format(msgspec.json.encode(job), indent=2))
             self._client.log_artifact(run, str(status))

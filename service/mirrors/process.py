@@ -9,6 +9,7 @@ closed: a server that is killed takes it along, once what was committed is told 
 import os
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ LEAVE_S = 8.0  # for the rest, when the server closes
 ORPHANED_S = 3.0  # when it was killed
 TARGET_VARIABLE = "TRAIND_MIRROR_TARGET"  # no argument: an address may hold a password, and others see those
 BYE = b"bye"  # what it says when it closes
+MARGIN_S = 600.0  # by which clocks may differ, or be set
 AT_ONCE = 500  # events
 LONGEST_LOOKS = 512  # between two tries of a job that the target does not take
 SHORTEST_S, LONGEST_S = 1.0, 60.0  # pauses before a target that failed is tried again
@@ -41,12 +43,14 @@ class Mirror:
 
     def __init__(self, record: Record, told: Told, target: Target) -> None:
         self._record, self._told, self._target = record, told, target
+        self._since = told.since
         self._cursors: dict[str, int] = {}
         self._failed: dict[str, Failed] = {}
 
     def look(self) -> list[str]:
         """Tell what is new; return what failed, as sentences. Raises `Away`."""
-        for one in self._record.candidates(self._told.since):
+        began = time.time()
+        for one in self._record.candidates(self._since):
             if self._told.is_told(one) or self._cursors.get(one.job_id) == one.last_seq or self._waits(one.job_id):
                 continue
             try:
@@ -62,6 +66,8 @@ class Mirror:
                 self._failed[one.job_id] = Failed(
                     f"the job {one.job_id}: {type(error).__name__}: {error}"[:300], pause, pause
                 )
+        if not self._failed:  # what ended before is told, and need not be looked at again
+            self._since = max(self._since, began - MARGIN_S)
         return [failed.problem for failed in self._failed.values()]
 
     def _waits(self, job_id: str) -> bool:
