@@ -26,7 +26,8 @@ from traind.trainer.contract.spec import TrainSpec
 
 DOCS = Path(__file__).parents[2] / "docs"
 SPECIMENS = {path.name: path.read_text() for path in DOCS.glob("*.md")}
-ELSEWHERE = {"embedding.md", "replay.md", "scikit-learn.md", "training.md"}  # whose blocks other tests run
+ELSEWHERE = {"embedding.md", "replay.md"}  # whose blocks other tests run
+ALONE = ("scikit-learn.md", "training.md")  # each block is a program; test_docs.py uses the trainer that one defines
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -35,7 +36,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 def test_every_page_with_blocks_that_can_run_is_run_somewhere() -> None:
-    assert {page for page in SPECIMENS if blocks(page)} == {"tutorial.md", "backup.md"} | ELSEWHERE
+    assert {page for page in SPECIMENS if blocks(page)} == {"tutorial.md", "backup.md", *ALONE} | ELSEWHERE
 
 
 @pytest.mark.timeout(300)
@@ -83,6 +84,14 @@ def test_the_tutorial_runs_from_top_to_bottom_and_then_the_backup(
         finally:
             app.send_signal(signal.SIGINT)
     assert 300_000 < price < 1_000_000
+
+
+@pytest.mark.parametrize("page", ALONE)
+def test_blocks_that_are_programs_run(page: str, tmp_path: Path) -> None:
+    for _, text in blocks(page):
+        command = [sys.executable, "-W", "error", "-c", text]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def ask(url: str, app: subprocess.Popen[bytes]) -> Any:

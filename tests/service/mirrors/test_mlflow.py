@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,9 @@ async def test_a_server_that_is_away_delays_no_job_and_gets_everything_later(
     assert "custom/accuracy" in runs["own"].data.metrics
 
     mlflow.set_tracking_uri(uri)
-    model = mlflow.pyfunc.load_model(f"runs:/{table.info.run_id}/model")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow warns of type hints of its own
+        model = mlflow.pyfunc.load_model(f"runs:/{table.info.run_id}/model")
     rows = pd.DataFrame({"x1": [0.5, -1.0], "x2": [0.0, 2.0], "x3": [1.0, 1.0]})
     from traind import load_model
 
