@@ -32,7 +32,7 @@ async def test_it_works_below_any_prefix(visitor, houses, tmp_path):
         await page.get_by_role("link", name="Jobs", exact=True).click()
         await page.get_by_role("button", name="Train on synthetic data").click()
         await expect(page.locator(".badge")).to_have_text("Completed")
-        await page.get_by_role("button", name="Predict").click()
+        await page.get_by_role("button", name="Predict", exact=True).click()
         await expect(page.locator("output")).not_to_be_empty()
         await expect(page.get_by_label("Code", exact=True)).to_contain_text("/apps/training/api/models/")
         await page.close()

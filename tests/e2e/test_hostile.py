@@ -43,7 +43,7 @@ async def test_payloads_are_shown_as_they_are(serve, visitor, talk):
         await expect(page.locator("h1")).to_have_text(name)
         await expect(page.locator(".badge")).to_have_text("Failed" if name == LONG_WORD else "Completed")
     await page.goto(f"{server.url}/#/job/{jobs[0]}")
-    await page.get_by_role("button", name="Predict").click()
+    await page.get_by_role("button", name="Predict", exact=True).click()
     await expect(page.locator("output")).not_to_be_empty()
     await page.goto(f"{server.url}/#/dataset/hostile")
     await expect(page.get_by_label(f"Kind of {MARKUP}")).to_be_visible()

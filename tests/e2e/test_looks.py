@@ -109,7 +109,7 @@ async def test_a_busy_server(serve, visitor, talk, houses, album):
                 await page.goto(f"{server.url}/{address}")
                 await expect(page.locator(sign).first).to_be_visible()
                 if view in ("finished", "classes"):
-                    await page.get_by_role("button", name="Predict").click()
+                    await page.get_by_role("button", name="Predict", exact=True).click()
                     await expect(page.locator("output")).not_to_be_empty()
                 await page.wait_for_load_state("networkidle")
                 await page.screenshot(path=album / f"{view}-{scheme}-{width}.png", full_page=True)

@@ -36,7 +36,7 @@ async def test_nothing_is_predicted_before_there_is_a_row(serve, visitor, talk):
 
     await page.route("**/preview*", hold)
     await page.goto(f"{server.url}/#/job/{job_id}")
-    predict = page.get_by_role("button", name="Predict")
+    predict = page.get_by_role("button", name="Predict", exact=True)
     await expect(predict).to_be_visible()
     await asked.wait()
     await expect(predict).to_be_disabled()

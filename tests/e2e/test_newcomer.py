@@ -35,7 +35,7 @@ async def test_a_file_becomes_a_model_that_predicts(serve, visitor, houses, tmp_
     await expect(page.get_by_role("img", name=loss)).to_be_visible()
     await expect(page.get_by_role("table").first).to_contain_text("RMSE")
 
-    await page.get_by_role("button", name="Predict").click()
+    await page.get_by_role("button", name="Predict", exact=True).click()
     price = float((await page.locator("output").inner_text()).replace(",", ""))
     assert 50_000 < price < 1_000_000
     async with page.expect_download() as download:
@@ -85,7 +85,7 @@ async def test_synthetic_data_is_one_click_away(serve, visitor):
     await page.get_by_role("button", name="Train on synthetic data").click()
     await expect(page.get_by_role("heading", name="First try")).to_be_visible()
     await expect(page.locator(".badge")).to_have_text("Completed")
-    await page.get_by_role("button", name="Predict").click()
+    await page.get_by_role("button", name="Predict", exact=True).click()
     await expect(page.locator("output")).to_have_text(re.compile(r"^-?[0-9.]+$"))
 
 
