@@ -16,6 +16,9 @@ LINE_CHARS = 4_000_000  # of one line of a file, and so of one cell
 VALUE_CHARS = 64  # of a cell that may be a number or a date: a longer one is neither
 CELLS_A_BYTE = 16  # of the table that JSON lines make, by byte of the file: rows may leave out most keys, not all
 LEAST_CELLS = 1_000_000  # that any file of JSON lines may make
+TEXT_TOKENS = 16_384  # of a column of free text, those of most rows
+TEXT_WIDTH = 192  # tokens of one text, the rarest first
+TEXT_CELLS = 30_000_000  # of the matrix of a column's tokens, but for eight a text
 
 # Shown
 ANSWER_BYTES = MEGABYTE  # of any answer but a download
@@ -31,6 +34,11 @@ CELL_SHOWN = 200  # characters of a cell in a preview or an error
 def clipped(text: str, limit: int = NAME_SHOWN) -> str:
     """Return the text, cut to `limit` characters with `...` behind where it is longer."""
     return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def text_width(rows: int) -> int:
+    """Return how many tokens each of so many texts may have: fewer where texts are many."""
+    return min(TEXT_WIDTH, max(8, TEXT_CELLS // max(1, rows)))
 
 
 def how_many_fit(sizes: Iterable[int], limit: int = PAGE_BYTES) -> int:

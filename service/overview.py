@@ -1,6 +1,7 @@
 """How a service is: health, who waits, what is counted. For `/health`, `/metrics` and whoever watches all jobs."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,14 @@ from traind.service.jobs.job import ACTIVE, Job
 from traind.service.parts import Parts
 from traind.service.results import Figures
 from traind.trainer.contract.events import AnyEvent, Status
+
+
+def for_everybody(problem: str) -> str:
+    """Return a problem as a sentence without paths, or what a process wrote: health asks nobody for a token."""
+    if os.sep not in problem and "\n" not in problem:
+        return problem
+    told = problem.partition(":")[0].partition(os.sep)[0].strip().rstrip(".")
+    return f"{told[:1].upper()}{told[1:]}; the log says why."
 
 
 class Overview(Parts):
@@ -20,10 +29,8 @@ class Overview(Parts):
         """Return slots busy and total, queue length, uptime and what is wrong now."""
         self._check_open()
         attempts, executor = self.engine.attempts, self.engine.executor
-        problems = [*self.engine.problems.all()]
-        if executor.problem is not None:
-            is_long = "\n" in executor.problem  # what a process wrote, which is in the log
-            problems.append("No worker can be started; the log says why." if is_long else executor.problem)
+        found = [*self.engine.problems.all(), *filter(None, [executor.problem])]
+        problems = [for_everybody(problem) for problem in found]
         with contextlib.suppress(OSError):  # which the watchdog sees too, and shows
             if (free := self.layout.free_bytes()) < self.settings.disk_floor_bytes:
                 problems.append(f"{free // 2**20} MiB of disk space are free: jobs pause, and uploads are refused.")

@@ -122,12 +122,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def worker_limit_bytes(self) -> int | None:
         """What one worker may allocate, in bytes; None: no limit.
 
-        By default twice the budget of its job, since an estimate is one, and never more than the machine has. On a
-        machine with a GPU there is none: its driver maps more than it uses.
+        By default twice the budget of its job, since an estimate is one, and never more than the machine has. A job
+        with a GPU has none: the driver maps more than it uses.
         """
         if self.worker_memory_bytes is not None:
             return self.worker_memory_bytes or None
-        if not self.memory_budget_bytes or Path("/dev/nvidiactl").exists():
+        if not self.memory_budget_bytes:
             return None
         return min(max(2 * self.memory_budget_bytes, LEAST_WORKER_BYTES), machine_memory_bytes())
 

@@ -14,11 +14,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from traind.data.limits import TEXT_TOKENS, text_width
 from traind.data.table.arrays import Codes
 
-MAX_TOKENS = 16_384  # of a column
-MAX_WIDTH = 192  # tokens of a text, the rarest first
-_MAX_CELLS = 30_000_000  # of the matrix of a column's tokens
 _MAX_LETTERS = 20_000_000  # characters of a column, beyond which only words are looked at
 _LEAST_ROWS = 2  # that share a token
 _LONGEST = 4_000  # characters of a text that are looked at
@@ -53,20 +51,19 @@ def fit_text(column: str, cells: Codes) -> TextRule | None:
     texts = [(text, n) for text, n in zip(cells.levels, counts.tolist(), strict=True) if n]
     has_letters = sum(min(len(text), _LONGEST) for text, _ in texts) <= _MAX_LETTERS
     rows: Counter[int] = Counter()
-    found = []
+    found: list[NDArray[np.uint32]] = []  # as arrays: a set of each text would be twenty times as large
     for text, n in texts:
         tokens = set(tokens_of(text, has_letters=has_letters))
-        found.append(tokens)
+        found.append(np.fromiter(tokens, np.uint32, len(tokens)))
         rows.update(dict.fromkeys(tokens, n))
     total = sum(n for _, n in texts)
     often = [(n, token) for token, n in rows.items() if _LEAST_ROWS <= n < total]
-    kept = [token for _, token in sorted(often, key=lambda one: (-one[0], one[1]))[:MAX_TOKENS]]
+    kept = [token for _, token in sorted(often, key=lambda one: (-one[0], one[1]))[:TEXT_TOKENS]]
     if not kept:
         return None
     known = set(kept)
-    lengths = np.array([len(tokens & known) for tokens in found])
-    affordable = max(8, _MAX_CELLS // max(1, len(cells)))
-    width = int(np.clip(np.quantile(lengths, 0.95), 1, min(MAX_WIDTH, affordable)))
+    lengths = np.array([len(known.intersection(tokens.tolist())) for tokens in found])
+    width = int(np.clip(np.quantile(lengths, 0.95), 1, text_width(len(cells))))
     return TextRule(column, tuple(kept), width, has_letters)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from traind.service.executor.base import Executor
-from traind.service.executor.devices import find_devices
+from traind.service.executor.devices import CPU, find_devices
 from traind.service.executor.local import LocalExecutor
 from traind.service.executor.ray.executor import RaySlots
 from traind.service.processes.fork_server import ForkServer
@@ -18,6 +18,7 @@ def executor_of(settings: Settings, root: Path, server: ForkServer) -> Executor:
             count=settings.slot_count,
             memory_bytes=settings.worker_limit_bytes,
             find_devices=lambda: find_devices(settings.devices),
+            hides_gpus=settings.devices == CPU,
         )
     slots = RaySlots(
         settings.ray_address or "",

@@ -99,10 +99,8 @@ def pick(need: Need, found: Sequence[Device], taken: Collection[Device]) -> Devi
     return next((device for device in found if _fits(device, need) and device not in taken), None)
 
 
-def placed(place: Place, device: Device | None, found: Sequence[Device]) -> Place:
-    """Return a job's place with the device it was given. Where there are no GPUs the job looks for itself."""
-    if not found:
-        return place
+def placed(place: Place, device: Device | None) -> Place:
+    """Return a job's place with the device it was given; without one it sees no GPU."""
     if device is None:
         return replace(place, device=CPU, visible_devices="")
     return replace(place, device="cuda", device_name=device.name, visible_devices=device.uuid)

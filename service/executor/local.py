@@ -43,6 +43,7 @@ class LocalExecutor:
         run: str = "traind.trainer.run.attempt:run",
         memory_bytes: int | None = None,
         find_devices: Callable[[], Sequence[Device]] = tuple,
+        hides_gpus: bool = False,
     ) -> None:
         """Make the executor; `start` starts workers.
 
@@ -52,10 +53,12 @@ class LocalExecutor:
             run: `module:function` that carries out an assignment in the worker.
             memory_bytes: what one job may allocate; None: no limit.
             find_devices: returns the GPUs for jobs, one job each, beside those on the slots; called at the start.
+            hides_gpus: whether jobs see none of the GPUs that there may be; else, where none is found, they look.
         """
         self.lost = {"starting": 0, "waiting": 0}
         self._count = count
         self._find_devices = find_devices
+        self._hides_gpus = hides_gpus
         self._devices: Sequence[Device] = ()
         self._server = server
         self._run = run
@@ -155,7 +158,8 @@ class LocalExecutor:
         """Hand a worker that was taken its job; what it says arrives in the inbox."""
         assert isinstance(worker, LocalWorker)
         worker.attempt_dir = Path(assignment.place.attempt_dir)
-        place = devices.placed(assignment.place, worker.device, self._devices)
+        is_decided = bool(self._devices) or self._hides_gpus
+        place = devices.placed(assignment.place, worker.device) if is_decided else assignment.place
         self._spawn(self._relay(worker, Assignment(assignment.spec, place)), f"relay {worker.pid}")
         self._refill()
 

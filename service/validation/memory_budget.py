@@ -11,15 +11,30 @@ from msgspec import Struct, structs
 
 from traind.service.errors import InvalidSpec
 from traind.trainer.contract import memory
-from traind.trainer.contract.spec import BestModel, FastModel, LinearModel, MlpModel, Synthetic, TabmModel, TrainSpec
+from traind.trainer.contract.spec import (
+    AutoModel,
+    BestModel,
+    BlendModel,
+    FastModel,
+    LinearModel,
+    MlpModel,
+    Model,
+    Synthetic,
+    TabmModel,
+    TrainSpec,
+    TreesModel,
+)
 
 MOST_LEVELS = 20_000  # of a category that are told apart
 FIRST_LEVELS = 2  # missing, and not seen in training
 TIME_PARTS = 5  # numbers that a time becomes
 FEW_LEVELS = 2
-_MODELS = {
+_MODELS: dict[type[Model], memory.Shape] = {
+    AutoModel: memory.Shape(members=2),
     FastModel: memory.Shape(hidden=(128, 128), bins=64, dim=16),
     BestModel: memory.Shape(heads=8),
+    BlendModel: memory.Shape(members=2, has_trees=True),
+    TreesModel: memory.Shape(members=2, has_trees=True, has_network=False),
     LinearModel: memory.Shape(hidden=(), embedding="none"),
 }
 
@@ -57,8 +72,7 @@ def needs_of(spec: TrainSpec, known: Known) -> dict[str, int]:
     table, outputs = _table(spec, known)
     shape = _shape(spec, outputs)
     batch = spec.batch_size if isinstance(spec.batch_size, int) else memory.auto_batch(table.rows)
-    units = memory.units(memory.widths(shape, table), shape.heads)
-    needs = memory.needs(table.bytes, memory.weights(shape, table), min(batch, table.rows), units)
+    needs = memory.needs(shape, table, batch)
     model = "model.hidden" if isinstance(spec.model, MlpModel | TabmModel) else "model"
     data = "dataset" if spec.dataset is not None else "synthetic.rows"
     return {data: needs["dataset"], model: needs["model"], "batch_size": needs["batch_size"]}
@@ -69,9 +83,11 @@ def _table(spec: TrainSpec, known: Known) -> tuple[memory.Table, int]:
     share = max(0.0, 1.0 - spec.validation.fraction - spec.validation.test_fraction)
     if spec.dataset is None:
         made = spec.synthetic or Synthetic()
-        return memory.Table(round(made.rows * share), made.columns), 1
+        rows = round(made.rows * share)
+        return memory.Table(rows, made.columns, held_rows=made.rows - rows, is_read=False), 1
     target = spec.target or (known.names[-1] if known.columns else None)
-    numeric, cardinalities, outputs = 0, list[int](), 1
+    rows = round(known.n_rows * share)
+    numeric, cardinalities, texts, outputs = 0, list[int](), 0, 1
     for column in known.columns:
         kind = spec.columns.get(column["name"], column["kind"])
         levels = min(int(column.get("distinct") or 0), MOST_LEVELS) + FIRST_LEVELS
@@ -83,7 +99,10 @@ def _table(spec: TrainSpec, known: Known) -> tuple[memory.Table, int]:
             cardinalities.append(levels)
         elif kind in ("numeric", "datetime"):
             numeric += (TIME_PARTS if kind == "datetime" else 1) + bool(column.get("missing"))
-    return memory.Table(round(known.n_rows * share), numeric, tuple(cardinalities)), outputs
+        elif kind == "text":
+            texts += 1
+    read = (memory.text_of(rows),) * texts
+    return memory.Table(rows, numeric, tuple(cardinalities), read, known.n_rows - rows), outputs
 
 
 def _is_used(spec: TrainSpec, column: Mapping[str, Any]) -> bool:
@@ -108,7 +127,7 @@ def _shape(spec: TrainSpec, outputs: int) -> memory.Shape:
         embedding: memory.Embedding = usual if model.embedding == "auto" else model.embedding
         heads = model.k if isinstance(model, TabmModel) else 1
         return memory.Shape(hidden=model.hidden, heads=heads, embedding=embedding, outputs=outputs)
-    if spec.dataset is None:
+    if spec.dataset is None and not isinstance(model, BlendModel | TreesModel):
         return memory.Shape(hidden=(64, 64), embedding="none")
     return structs.replace(_MODELS.get(type(model), memory.Shape()), outputs=outputs)
 

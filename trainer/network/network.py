@@ -21,11 +21,10 @@ from tabm import EnsembleView, LinearBatchEnsemble, LinearEnsemble
 from torch import Tensor, nn
 
 from traind.data.encoding.encoder import Bag
-from traind.trainer.contract.memory import ONE_HOT_LEVELS, category_width
+from traind.trainer.contract.memory import ONE_HOT_LEVELS, TEXT_WIDTH, category_width
 from traind.trainer.network.piecewise import PiecewiseLinear, fit_edges
 from traind.trainer.network.recipe import Recipe
 
-TEXT_WIDTH = 32  # dimensions of a token's vector, and of a text
 EMBEDDING_STD = 0.1  # of a new category's vector: as small as what a layer's weights begin with
 
 

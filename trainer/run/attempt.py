@@ -23,6 +23,7 @@ from traind.trainer.contract.errors import UserCodeError
 from traind.trainer.contract.events import AnyEvent, Epoch, Progress, State, Status, encode_event
 from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
 from traind.trainer.contract.values import a_kind
+from traind.trainer.run.device import check_device
 from traind.trainer.run.outcome import EmitFailed, ended, raised
 from traind.trainer.run.rehearsal import unlike_a_service, watched
 from traind.trainer.run.run import Emit, Run
@@ -104,6 +105,7 @@ def _train(this: Run[Any], trainer: plugins.Trainer) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(this.spec.threads)
     try:
+        check_device(this.device)
         if this.dataset is not None and this.place.trainer != BUILT_IN:  # which looks itself, and keeps encodings
             check_size(Path(this.dataset.path), this.dataset.size_bytes)
             check_digest(Path(this.dataset.path), this.dataset.digest)

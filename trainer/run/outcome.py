@@ -4,7 +4,6 @@ import traceback
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
-import torch
 
 from traind.data.errors import DataError, sentence
 from traind.trainer.contract.control import Control, Verb
@@ -12,6 +11,7 @@ from traind.trainer.contract.errors import DiskFull, SpecError, TrainerError, Us
 from traind.trainer.contract.events import Failure, Result, State, Status
 from traind.trainer.contract.spec import Place, TrainSpec
 from traind.trainer.contract.values import text
+from traind.trainer.run.device import is_of_gpu, is_out_of_memory
 
 TIMED_OUT: Final = "timed_out"
 StopReason = Verb | Literal["timed_out"]
@@ -113,14 +113,18 @@ def _failure_of(error: BaseException) -> Failure:
             cells = [msgspec.to_builtins(cell) for cell in error.cells]
             hint = sentence(error.hint) if error.hint else None
             return Failure(code=error.code, message=sentence(error.message), hint=hint, details=cells)
-    if _is_out_of_memory(error):
-        return Failure(
-            code="out_of_memory",
-            message="The job needed more memory than it may have.",
-            hint="Use a smaller batch_size or model, or fewer columns.",
-            output=_tail(error),
-        )
+    if is_out_of_memory(error):
+        return _out_of_memory(error)
     return Failure(code="trainer_error", message=f"The trainer raised {_words(error)}", output=_tail(error))
+
+
+def _out_of_memory(error: BaseException) -> Failure:
+    message = "The job needed more memory than it may have."
+    hint = "Use a smaller batch_size or model, or fewer columns."
+    if is_of_gpu(error):
+        message = "The GPU had no memory left for the job."
+        hint = "Resume it when other programs have left the GPU, or use a smaller batch_size or model."
+    return Failure(code="out_of_memory", message=message, hint=hint, output=_tail(error))
 
 
 def _timed_out(run: Ran) -> State:
@@ -136,12 +140,6 @@ def _timed_out(run: Ran) -> State:
 
 def _state(run: Ran, status: Status, **fields: Any) -> State:
     return State(status=status, attempt=run.place.attempt, **fields)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _tail(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import torch
+from msgspec import structs
 
 from traind.data.prepare import Prepared
 from traind.trainer.contract import memory
@@ -68,7 +69,7 @@ def estimate(run: Run[Any]) -> dict[str, Any]:
         "epochs": plan.epochs,
         "steps": sum(phase.plan.steps for phase in phases),
         "seconds": round(seconds, 1),
-        "memory_bytes": _memory_bytes(prepared, recipe, parameters, plan.batch_size),
+        "memory_bytes": _memory_bytes(prepared, recipe, parameters, plan.batch_size, is_read=run.dataset is not None),
     }
 
 
@@ -84,19 +85,26 @@ def _step_seconds(step: Step, plan: TrainingPlan) -> float:
     return statistics.median(took[-(len(took) // 3 + 1) :])
 
 
-def _memory_bytes(prepared: Prepared, recipe: Recipe, parameters: int, batch_size: int) -> int:
+def _memory_bytes(prepared: Prepared, recipe: Recipe, parameters: int, batch_size: int, *, is_read: bool) -> int:
     """Return about what the job holds at once, beside the process itself: what the server's budget counts too."""
-    train, shape = prepared.train, recipe.network
-    held = train.numeric.nbytes + train.categorical.nbytes + train.target.nbytes
-    if shape is None:  # trees have no activations
-        return sum(memory.needs(held, parameters, 1, 1).values())
-    table = memory.Table(len(train), int(train.numeric.shape[1]), prepared.encoder.cardinalities)
-    size = memory.Shape(
-        hidden=shape.hidden,
-        heads=shape.heads,
-        embedding=shape.embedding,
-        dim=shape.embedding_dim,
+    train, encoder = prepared.train, prepared.encoder
+    texts = tuple(memory.Text(bag.width, bag.size) for bag in encoder.bags)
+    held = len(prepared.validation) + len(prepared.test)
+    numeric = int(train.numeric.shape[1])
+    table = memory.Table(len(train), numeric, encoder.cardinalities, texts, held, is_read=is_read)
+    shape = memory.Shape(
         outputs=recipe.outputs,
+        members=recipe.members,
+        has_network=recipe.network is not None,
+        has_trees=recipe.trees is not None,
     )
-    units = memory.units(memory.widths(size, table), size.heads)
-    return sum(memory.needs(held, parameters, batch_size, units).values())
+    if recipe.network is not None:
+        network = recipe.network
+        shape = structs.replace(
+            shape,
+            hidden=network.hidden,
+            heads=network.heads,
+            embedding=network.embedding,
+            dim=network.embedding_dim,
+        )
+    return sum(memory.needs(shape, table, batch_size, parameters).values())

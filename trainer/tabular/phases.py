@@ -19,6 +19,7 @@ from traind.trainer.model.model import CHUNK_ROWS, forward
 from traind.trainer.network.network import Network, build_members
 from traind.trainer.network.objective import loss_function, predictions, training_target, weighted_target
 from traind.trainer.network.recipe import Recipe
+from traind.trainer.run.device import check_device
 from traind.trainer.run.run import Run
 from traind.trainer.step.eager import TrainingRows
 from traind.trainer.step.flat_optimizer import Optimizer
@@ -66,8 +67,7 @@ def networks_phase(
     `before` is what the phase of trees left: `weights`, and the `steps` and `epochs` that it took.
     """
     device = torch.device(run.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SpecError("There is no GPU on this machine.", field="device", hint='Use "auto" or "cpu".')
+    check_device(run.device)  # of a dry run, too
     others = others_of(run, prepared, recipe)
     rows = rows_of(prepared, is_whole=bool(others))
     target = weighted_target(recipe, rows.target, rows.weight)

@@ -25,6 +25,7 @@ MODULES = (
     "safetensors.torch",
 )
 NOWHERE = "/nonexistent/traind"  # for a job that is cancelled before it writes: nothing is left if it is killed
+_is_rehearsed = False  # whether steps may be taken before the job is there
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -33,8 +34,10 @@ def boot() -> None:
     with _one_thread(), _without_scikit_learn():
         for name in MODULES:
             importlib.import_module(name)
+    global _is_rehearsed  # noqa: PLW0603 - a process boots once, and its children know it
     if not _has_gpu():
         _rehearse()
+        _is_rehearsed = True
     gc.collect()
     gc.freeze()  # the collector would write to the pages that children share
 
@@ -42,8 +45,11 @@ def boot() -> None:
 def warm() -> None:
     """Take one step on the default data in a newborn worker, before its job is there.
 
-    Its memory is the fork server's until it is written to, and copying that is half of what a first step costs.
+    Its memory is the fork server's until it is written to, and copying that is half of what a first step costs. With
+    a GPU at hand no step: autograd would look for all of them, before the job is given its own.
     """
+    if not _is_rehearsed:
+        return
     control = LocalControl()
 
     def leave(event: AnyEvent) -> None:

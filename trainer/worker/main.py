@@ -35,6 +35,7 @@ from traind.trainer.worker.output import redirected
 
 ORPHAN_S = 4.0  # what a job has for its checkpoint when its server died: after 5 s nothing of it is left
 OOM_SCORE_ADJ = 800  # out of 1,000: the kernel shall take a worker before the server
+DRIVER = Path("/dev/nvidiactl")  # is there where a GPU of NVIDIA may be
 STACKS_SIGNAL = signal.SIGUSR2
 MESSAGE_CHARS = 500  # results stay under 1 kB: a larger one can be torn
 
@@ -76,7 +77,7 @@ def initialise(
 def initialise_side(memory_bytes: int | None = None) -> None:
     """Settle in as a side worker, which answers requests; `memory_bytes` is what it may allocate."""
     _settle(None, "traind-side")
-    if memory_bytes is not None:
+    if memory_bytes is not None and not may_use_cuda(None, has_driver=DRIVER.exists()):
         _limit_memory(memory_bytes)
 
 
@@ -160,11 +161,16 @@ def _leave_with_server(control: SharedControl | None) -> None:
 
 
 def _take_device(place: Place, memory_bytes: int | None) -> None:
-    """Show the job its own GPU and no other; bound its memory where it has none: CUDA maps more than it uses."""
+    """Show the job its own GPU and no other; bound its memory where it has none."""
     if place.visible_devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.visible_devices
-    if memory_bytes is not None and not place.visible_devices:
+    if memory_bytes is not None and not may_use_cuda(place.visible_devices, has_driver=DRIVER.exists()):
         _limit_memory(memory_bytes)
+
+
+def may_use_cuda(visible_devices: str | None, *, has_driver: bool) -> bool:
+    """Whether a process may load CUDA, which maps far more memory than it uses: one that may see a GPU."""
+    return has_driver if visible_devices is None else bool(visible_devices)
 
 
 def _limit_memory(memory_bytes: int) -> None:

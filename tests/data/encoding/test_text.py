@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traind.data.encoding.encoder import Encoder, fit
-from traind.data.encoding.text import MAX_WIDTH, fit_text, tokens_of
+from traind.data.encoding.text import fit_text, tokens_of
+from traind.data.limits import TEXT_WIDTH
 from traind.data.table.arrays import Table, codes_of
 from traind.data.table.schema import Column, Schema
 
@@ -56,7 +57,7 @@ def test_an_encoder_of_text_is_its_state(texts: list[str | None]) -> None:
 def test_an_endless_text_is_bounded() -> None:
     rule = fit_text("x", codes_of([" ".join(f"w{i % n}" for i in range(50_000)) for n in range(3, 30)]))
     assert rule is not None
-    assert rule.width <= MAX_WIDTH
+    assert rule.width <= TEXT_WIDTH
 
 
 @pytest.mark.parametrize("texts", [["a"], [None, None]])

@@ -7,6 +7,7 @@ from traind.service.executor.base import Need
 from traind.service.executor.devices import Device, find_devices
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import Log
+from traind.trainer.worker.main import may_use_cuda
 
 TWO = (Device(0, "GPU-aaaa", "First", 1 << 30), Device(1, "GPU-bbbb", "Second", 1 << 30))
 
@@ -66,8 +67,25 @@ async def test_without_gpus_nothing_is_hidden_and_a_wish_for_one_is_refused(rig,
         assert job.device == "cpu"
 
 
+async def test_who_sets_devices_to_cpu_hides_the_gpus_that_there_may_be(rig):
+    rig = await rig(hides_gpus=True)
+    worker = await rig.job("say_devices")
+    assert await seen(rig, worker) == ""
+    worker.ask(Verb.STOP)
+    await rig.end(worker)
+
+
 async def test_a_service_that_is_told_of_a_gpu_that_is_not_there_does_not_start(tmp_path, open_root):
     with pytest.raises(NoSuchDevice, match="cuda:63"):
         async with open_root(root=tmp_path, slots=1, devices="cuda:63"):
             pass
     assert find_devices("cpu") == ()
+
+
+@pytest.mark.parametrize(
+    ("visible", "has_driver", "may"),
+    [("GPU-aaaa", False, True), ("", True, False), (None, True, True), (None, False, False), ("", False, False)],
+)
+def test_memory_is_bounded_wherever_no_gpu_can_be_used(visible: str | None, has_driver: bool, may: bool) -> None:
+    """CUDA maps far more than it uses: a limit would end each job on a card, and is kept for all others."""
+    assert may_use_cuda(visible, has_driver=has_driver) is may

@@ -114,3 +114,23 @@ async def test_many_rows_are_predicted_and_refused_without_being_unpacked(call, 
     assert "3000" in bad.error["message"]
     for body, status in (('{"row": []}', 422), ("[]", 422), ('{"rows": [}', 400), ('{"rows": []', 400)):
         assert (await sent(body + " " * NAMED_BYTES)).status == status, body
+
+
+async def test_exports_are_made_one_at_a_time_where_the_setting_says_one(calling_on, tmp_path):
+    """The second is refused while the first is fetched, and taken once that is done or its client has left."""
+    async with calling_on(tmp_path, max_exports=1, slots=1) as call:
+        path = f"/api/models/{await call.trained()}/export?format=safetensors"
+        refused, fetched = [], []
+        for answered in await asyncio.gather(*(call.get(path) for _ in range(6))):
+            (fetched if answered.status == 200 else refused).append(answered)
+        assert fetched
+        assert {(one.status, one.error["code"]) for one in refused} == {(429, "too_many")}
+        leaving = asyncio.create_task(call.get(path))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        async with asyncio.timeout(30):
+            while (await call.get(path)).status != 200:  # noqa: ASYNC110 - over HTTP
+                await asyncio.sleep(0.05)
+            while list(call.service.layout.side_dir.glob("export-*")):  # noqa: ASYNC110 - removed once it is sent
+                await asyncio.sleep(0.02)

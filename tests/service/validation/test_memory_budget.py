@@ -10,13 +10,14 @@ import pytest
 from traind.service.errors import InvalidSpec
 from traind.service.service import TrainingService
 from traind.service.validation.memory_budget import Known, check_memory, needs_of
-from traind.trainer.contract.spec import MlpModel, Synthetic, TabmModel, TrainSpec
+from traind.trainer.contract.spec import AutoModel, BlendModel, MlpModel, Synthetic, TabmModel, TrainSpec
 
 GIB = 2**30
 NUMBER = {"kind": "numeric", "distinct": 1_000_000, "missing": 0}
 LEVEL = {"kind": "categorical", "distinct": 20_000, "missing": 5}
 WIDE = Known(1_000_000, [{"name": f"x{i}", **NUMBER} for i in range(2_000)])
 LEVELS = Known(1_000_000, [{"name": f"c{i}", **LEVEL} for i in range(200)])
+SAME_AS_AUTO = MlpModel(hidden=(256, 256))
 HUGE = TabmModel(hidden=(4_096,), k=64)
 
 
@@ -45,6 +46,23 @@ def test_embeddings_of_numbers_and_of_categories_count() -> None:
     numbers = Known(100_000, WIDE.columns[:100])
     assert needs_of(spec, numbers)["model.hidden"] > 20 * needs_of(bare, numbers)["model.hidden"]
     assert needs_of(bare, LEVELS)["model.hidden"] > 7 * 4 * 199 * 20_000 * 32
+
+
+def test_texts_second_networks_and_trees_count() -> None:
+    """The tokens of a text and a vector each; twice the weights; the rows once more, as trees take them."""
+    known = Known(20_000, [NUMBER | {"name": "y"}, {"name": "t", "kind": "text", "distinct": 20_000, "missing": 0}])
+    spec = TrainSpec(dataset="d", target="y", model=MlpModel(hidden=(8,), embedding="none"))
+    without = Known(20_000, [NUMBER | {"name": "y"}, NUMBER | {"name": "t"}])
+    texts, numbers = needs_of(spec, known), needs_of(spec, without)
+    assert texts["dataset"] - numbers["dataset"] > 20_000 * 192 * 8
+    assert texts["model.hidden"] - numbers["model.hidden"] > 7 * 4 * 16_384 * 31
+    assert texts["batch_size"] > 100 * numbers["batch_size"]
+    one, two = (
+        needs_of(TrainSpec(dataset="d", target="y", model=model), WIDE) for model in (SAME_AS_AUTO, AutoModel())
+    )
+    assert two["model"] == 2 * one["model.hidden"]
+    trees = needs_of(TrainSpec(dataset="d", target="y", model=BlendModel()), without)
+    assert trees["dataset"] > needs_of(TrainSpec(dataset="d", target="y"), without)["dataset"]
 
 
 def test_usual_specs_fit() -> None:

@@ -18,6 +18,7 @@ from traind.trainer.contract.events import Checkpoint, Epoch, Log, Metric, Progr
 from traind.trainer.model.answers import predict_request
 from traind.trainer.model.model import load_model
 from traind.trainer.run.attempt import Run, run_trainer
+from traind.trainer.run.device import is_of_gpu, is_out_of_memory
 
 STEPS = 12
 
@@ -315,3 +316,57 @@ def test_one_call_gives_it_a_file(houses, tmp_path):
 def test_installed_trainers_are_found_by_name():
     assert plugins.registered()["tabular"] == "traind.trainer.tabular.train:train"
     assert plugins.installed("nobody") is None
+
+
+def wants_a_card(run):
+    assert run.device == "cuda"
+    raise AssertionError("it was let in")
+
+
+def fills_the_card(run):
+    run.restore()
+    for step in range(run.step, 6):
+        run.report(step=step + 1, total=6, loss=1.0)
+        if step == 3 and run.place.attempt == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        run.save({"step": step + 1})
+    run.finish({"weights": torch.zeros(1)})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+@pytest.mark.parametrize("trainer", [f"{__name__}:wants_a_card", "traind.trainer.tabular.train:train"])
+def test_a_card_that_cannot_be_used_fails_the_job_in_the_words_of_cuda(trainer, new_job):
+    """What a driver that is too old, or none, does to a job that was given a card all the same."""
+    fields = {} if "tabular" in trainer else {"trainer": "mine"}
+    last = new_job(None, trainer, **fields).attempt(device="cuda", device_name="Invented", visible_devices="GPU-1")
+    assert (last.status, last.error.code) == (Status.FAILED, "invalid_spec")
+    assert last.error.details[0]["loc"] == "device"
+    assert "CUDA" in last.error.message
+    assert "driver" in last.error.hint
+
+
+def test_a_full_card_is_out_of_memory_and_the_job_goes_on_when_it_is_free(new_job):
+    job = job_of(new_job, fills_the_card)
+    last = job.attempt()
+    assert (last.status, last.error.code) == (Status.FAILED, "out_of_memory")
+    assert "GPU" in last.error.message
+    assert "Resume" in last.error.hint
+    last = job.attempt()
+    assert last.status is Status.COMPLETED
+    assert job.reported(Progress)[-1].step == 6
+    assert [event.resumed_from_step for event in job.reported(State) if event.status is Status.RUNNING][-1] == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_each_way_in_which_a_card_says_that_it_is_full_is_known(error):
+    assert is_out_of_memory(error)
+    assert is_of_gpu(error)
+    assert not is_of_gpu(MemoryError())
+    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))

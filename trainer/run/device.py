@@ -1,0 +1,35 @@
+"""A job's GPU: whether it can be used, and whether an error says that its memory, or the machine's, is full."""
+
+import torch
+
+from traind.trainer.contract.errors import SpecError
+
+CUDA = "cuda"
+_FULL = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of torch, of CUDA's contexts, of its libraries
+
+
+def check_device(device: str) -> None:
+    """Raise `SpecError` in CUDA's own words where a GPU cannot be used: there is none, or its driver is too old."""
+    if not device.startswith(CUDA):
+        return
+    try:
+        torch.cuda.init()
+        torch.cuda.get_device_properties(device)
+    except (AssertionError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        why = str(error).strip().partition("\n")[0].rstrip(".")
+        hint = 'Use "auto" or "cpu"; where the driver is too old, a newer one or an older torch.'
+        raise SpecError(f"The GPU cannot be used: {why}.", field="device", hint=hint) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was no memory left."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _FULL)
+
+
+def is_of_gpu(error: BaseException) -> bool:
+    """Whether an error that says so is about a GPU's memory."""
+    return isinstance(error, torch.OutOfMemoryError) or "CUDA" in str(error) or "CUBLAS" in str(error)
