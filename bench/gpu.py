@@ -1,33 +1,33 @@
 """What a GPU does for a job, and whether it is right: python -m bench.gpu [--only step resume speed job memory].
 
-One command, a few minutes, for a bare machine with torch and this repository: it needs msgspec, numpy,
-rtdl_num_embeddings, safetensors and tabm beside them, and aiohttp for the part `slots`. It runs on a CPU too: the
-replayed step takes then the place of the captured one, and what needs CUDA is skipped aloud. Leaves with 1 where
-something is wrong; a slow figure is no error, it is printed.
+One command, a few minutes. `--pack gpu.pyz` writes one script that carries all it needs but torch and numpy, for a
+bare machine that has these: `python gpu.pyz`. It runs on a CPU too: the replayed step takes then the place of the
+captured one, and what needs CUDA is skipped aloud. Leaves with 1 where something is wrong; a slow figure is no error,
+it is printed.
 """
 
 import argparse
-import asyncio
-import importlib.util
 import itertools
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from bench import loops
+from bench.gpu_jobs import ROWS, job, slots
+from bench.gpu_pack import pack
+from bench.gpu_report import Report, card
 from bench.records import in_turns, ratio, say, show, write
 from bench.steps import AUTO, default_model
 from msgspec.structs import replace
 from torch import Tensor, nn
 
 from traind.trainer.contract.control import LocalControl, Verb
-from traind.trainer.contract.events import AnyEvent, Checkpoint, Progress, State, Status
+from traind.trainer.contract.events import AnyEvent, Progress, State, Status
 from traind.trainer.contract.spec import LinearModel, MlpModel, Model, Place, Synthetic, TabmModel, TrainSpec
 from traind.trainer.run.attempt import run
 from traind.trainer.step.eager import EagerStep
@@ -36,7 +36,6 @@ from traind.trainer.step.step import make_step
 
 STEPS = 60  # compared: the step is captured after the eleventh
 BATCHES = (256, 1_024, 4_096, 16_384, 65_536)
-ROWS = 131_072  # of the speed figures
 ARCHITECTURES: dict[str, Model] = {
     "linear": LinearModel(),
     "mlp": MlpModel(hidden=(64, 64), embedding="none", dropout=0.0),
@@ -48,38 +47,17 @@ ARCHITECTURES: dict[str, Model] = {
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
 
-@dataclass
-class Report:
-    """What is found: figures by part, what was skipped and why, what is wrong."""
-
-    device: torch.device
-    parts: dict[str, Any] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-
-    @property
-    def is_cuda(self) -> bool:
-        """Whether there is a card."""
-        return self.device.type == "cuda"
-
-    def skip(self, what: str, why: str) -> None:
-        """Say aloud what is not looked at."""
-        self.skipped.append(f"{what}: {why}")
-        say(f"SKIPPED {what}: {why}")
-
-    def check(self, what: str, *, is_right: bool) -> str:
-        """Note what is wrong; return the word for the table."""
-        if not is_right:
-            self.wrong.append(what)
-        return "equal" if is_right else "DIFFERS"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=(*PARTS,), default=[*PARTS])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="few steps and sizes: whether it runs at all")
+    parser.add_argument("--table", type=Path, help="file for the part `job`, its last column the target")
+    parser.add_argument("--pack", type=Path, metavar="FILE", help="write one script of all this, and leave")
     asked = parser.parse_args()
+    if asked.pack is not None:
+        pack(asked.pack)
+        return
     report = Report(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     torch.set_num_threads(1)  # of the CPU: as a job has it
     say(f"on {card(report.device)}, torch {torch.__version__}")
@@ -92,13 +70,6 @@ def main() -> None:
     for what in report.wrong:
         print(f"WRONG: {what}")
     sys.exit(bool(report.wrong))
-
-
-def card(device: torch.device) -> str:
-    """Return the name of what is measured."""
-    if device.type == "cpu":
-        return "the CPU"
-    return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
 
 
 def step(report: Report, asked: argparse.Namespace) -> list[dict[str, Any]]:
@@ -296,36 +267,6 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def job(report: Report, asked: argparse.Namespace) -> dict[str, Any]:
-    """Run a whole job on the device, from entry to first step and to its end; how busy the card was meanwhile."""
-    epochs = 1 if asked.quick else 4
-    spec = TrainSpec(synthetic=Synthetic(rows=ROWS), epochs=epochs, batch_size=4_096, device=str(report.device))
-    first, busy = [0.0], []
-    started = time.perf_counter()
-
-    def emit(event: AnyEvent) -> None:
-        if isinstance(event, Progress):
-            first[0] = first[0] or time.perf_counter() - started
-            busy.extend(_utilisation(report.device))
-        if isinstance(event, Checkpoint):
-            say(f"checkpoint at step {event.step} in {event.seconds or 0.0:.3f} s")
-
-    with tempfile.TemporaryDirectory() as folder:
-        run(replace(spec, report_every=1), emit, Place(job_id="bench", attempt=1, attempt_dir=folder))
-    found = {
-        "first_step_s": first[0],
-        "whole_s": time.perf_counter() - started,
-        "utilisation": statistics.mean(busy) if busy else None,
-    }
-    show("one job", tuple(found), [tuple(f"{value:.3f}" if value is not None else "-" for value in found.values())])
-    return found
-
-
-def _utilisation(device: torch.device) -> Iterator[float]:
-    if device.type == "cuda" and importlib.util.find_spec("pynvml") is not None:
-        yield float(torch.cuda.utilization(device))
-
-
 def memory(report: Report, asked: argparse.Namespace) -> dict[str, Any]:
     """Measure what a job of the largest batch takes on the card, and that it is given back."""
     if not report.is_cuda:
@@ -339,38 +280,6 @@ def memory(report: Report, asked: argparse.Namespace) -> dict[str, Any]:
     found = {"peak_mb": peak / 2**20, "left_mb": left / 2**20}
     show("memory of the card", tuple(found), [tuple(f"{value:.1f}" for value in found.values())])
     return found
-
-
-def slots(report: Report, asked: argparse.Namespace) -> dict[str, Any]:
-    """Submit to a real service: from submit to first step, and two jobs that ask for one card take turns."""
-    if not report.is_cuda:
-        report.skip("slots", "of a card")
-        return {}
-    if importlib.util.find_spec("aiohttp") is None:
-        report.skip("slots", "aiohttp is not installed")
-        return {}
-    found = asyncio.run(_submitted(1 if asked.quick else 5))
-    report.check("two jobs on one card at once", is_right=not found.pop("overlapped"))
-    show("jobs through the service", tuple(found), [tuple(f"{value:.3f}" for value in found.values())])
-    return found
-
-
-async def _submitted(count: int) -> dict[str, Any]:
-    from traind import TrainingService
-
-    spec = TrainSpec(synthetic=Synthetic(rows=20_000), epochs=2, device="cuda")
-    waits: list[float] = []
-    with tempfile.TemporaryDirectory() as root:
-        async with TrainingService(root=root) as service:
-            for number in range(count + 1):
-                job = await service.submit(spec)
-                job = await service.wait(job.job_id)
-                if number:  # the first one waits for the fork server
-                    waits.append(job.timings["submit_to_first_step_s"])
-            pair = [await service.submit(replace(spec, device="cuda:0", epochs=5)) for _ in range(2)]
-            ended = [await service.wait(one.job_id) for one in pair]
-    times = sorted((one.started_at or 0.0, one.finished_at or 0.0) for one in ended)
-    return {"submit_to_first_step_s": statistics.median(waits), "overlapped": times[1][0] < times[0][1]}
 
 
 PARTS: dict[str, Callable[[Report, argparse.Namespace], Any]] = {

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("TRAIND_BENCH_RESULTS") or Path(__file__).parent / "results")
 PACKAGES = ("traind", "torch", "numpy", "lightning", "skorch", "scikit-learn", "aiohttp", "polars", "pandas")
 Repeats = dict[str, list[float]]
 _began = time.perf_counter()

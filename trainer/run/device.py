@@ -13,7 +13,7 @@ def check_device(device: str) -> None:
     if not device.startswith(CUDA):
         return
     try:
-        torch.cuda.init()
+        torch.cuda.current_device()  # the first to ask initialises CUDA
         torch.cuda.get_device_properties(device)
     except (AssertionError, RuntimeError) as error:
         if is_out_of_memory(error):
