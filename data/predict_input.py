@@ -51,12 +51,20 @@ def table_from(data: Rows | Columns | str | Path, encoder: Encoder, form: str | 
         path = Path(data)
         (batch,) = batches_of(path, form or format_of(path), _ALL) or [Batch({}, [])]
         return parse(batch.columns, encoder, batch.lines, may_lack=batch.may_lack)
-    if isinstance(data, Mapping):
-        lengths = {name: len(cells) for name, cells in data.items()}
+    table: Rows | Columns = plain_columns(data)
+    if isinstance(table, Mapping):
+        lengths = {name: len(cells) for name, cells in table.items()}
         if len(set(lengths.values())) > 1:
             raise BadTable(f"the columns are of different lengths: {lengths}")
-        return parse(data, encoder)
-    return parse(_columns_of(data, encoder), encoder)
+        return parse(table, encoder)
+    return parse(_columns_of(table, encoder), encoder)
+
+
+def plain_columns(data: Any) -> Any:
+    """Return a DataFrame, of pandas or polars, as lists by column, anything else as it is."""
+    if isinstance(data, Mapping) or not hasattr(data, "columns"):
+        return data
+    return {str(name): data[name].to_list() for name in data.columns}
 
 
 def _columns_of(rows: Rows, encoder: Encoder) -> dict[str, list[Any]]:

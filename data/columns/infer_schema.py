@@ -15,7 +15,6 @@ from traind.data.table.cell_text import boolean_of, number_of
 from traind.data.table.schema import Column, Kind, Override, Remark, Schema, Task
 
 _FEW_NUMBERS = 10  # distinct whole numbers up to which a target is taken as classes
-_MANY_NUMBERS = 100  # up to which they might be
 _MANY_LABELS = 1_000
 WEIGHS = "says how much rows count"
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -196,3 +198,34 @@ def test_the_lines_of_a_batch_are_those_of_the_file(tmp_path: Path) -> None:
     path.write_text('\nx,c\n1,"a\nb"\n\n2,c\n3,d\n')
     batches = [*batches_of(path, "csv", 2)]
     assert [[*batch.lines] for batch in batches] == [[3, 6], [7]]
+
+
+def test_what_data_frames_have_for_none_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = (f"{i / 7},{i % 5},{'abc'[i % 3]},2020-01-{i % 28 + 1:02d},{i % 2 == 0},{i % 13 / 3}" for i in range(300))
+    path.write_text("n,k,c,d,f,y\n,,,,,1\n" + "\n".join(rows))
+    encoder = prepare((path, "csv"), Request(target="y")).encoder
+    frame = pd.DataFrame(
+        {
+            "n": [1.5, np.nan],
+            "k": pd.array([3, pd.NA], dtype="Int64"),
+            "c": pd.array(["a", pd.NA], dtype="string"),
+            "d": pd.to_datetime(["2020-01-03", None]),
+            "f": pd.array([True, pd.NA], dtype="boolean"),
+        }
+    )
+    plainly: list[dict[str, Any]] = [
+        {"n": "1.5", "k": 3, "c": "a", "d": "2020-01-03", "f": "true"},
+        dict.fromkeys("nkcdf"),
+    ]
+    expected = encoder.encode(table_from(plainly, encoder))
+    assert expected.numeric[1].tolist() == [float(feature.part == "missing") for feature in encoder.features]
+    for data in (
+        frame,
+        frame.to_dict("records"),
+        dict(frame),
+        pl.DataFrame(plainly, schema_overrides={"n": pl.String}),
+    ):
+        found = encoder.encode(table_from(data, encoder))  # type: ignore[arg-type]
+        assert np.array_equal(found.numeric, expected.numeric)
+        assert np.array_equal(found.categorical, expected.categorical)

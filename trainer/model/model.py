@@ -18,7 +18,7 @@ from torch import Tensor
 
 from traind.data.encoding.encoder import Encoded, Encoder
 from traind.data.errors import BadTable
-from traind.data.predict_input import Batch, parse, table_from
+from traind.data.predict_input import Batch, parse, plain_columns, table_from
 from traind.data.table.arrays import Table
 from traind.data.table.cell_text import typed_labels
 from traind.data.table.schema import Schema
@@ -36,7 +36,7 @@ from traind.trainer.network.recipe import Recipe
 CHUNK_ROWS = 2_048  # in cache, and few calls
 MODELS_KEPT = 4
 GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
-Data = Rows | Columns | str | Path  # or a pandas DataFrame, which is asked for its columns
+Data = Rows | Columns | str | Path  # or a DataFrame of pandas or polars, which is asked for its columns
 Cell = str | int | float | bool | list[Any] | dict[str, Any] | None  # lists, objects: where no column is read
 
 
@@ -168,8 +168,7 @@ class Model:
 
 def _without(target: str, data: Any) -> Rows | Columns:
     """Return rows or columns without the target's cells: they may be nonsense, and are not looked at."""
-    if hasattr(data, "to_dict"):  # a DataFrame
-        data = data.to_dict("list")
+    data = plain_columns(data)
     if isinstance(data, Mapping):
         return {name: cells for name, cells in data.items() if name != target}
     rows = list(data)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec import structs
 
 from traind.data.columns.request import Split
@@ -98,6 +99,10 @@ def read(run: Run[Any]) -> Prepared:
     prepared = prepare(source, request_of(spec), run.place.cache_dir, spec.threads)
     for warning in prepared.schema.warnings[:WARNINGS_TOLD]:
         run.log(warning.message, "warning")
+    if labels := prepared.schema.labels:
+        usual = int(np.bincount(prepared.train.target).argmax())
+        share = float(np.mean(prepared.validation.target == usual))
+        run.log(f"accuracy of always saying {labels[usual][:40]!r}: {share:.4g}")
     return prepared
 
 

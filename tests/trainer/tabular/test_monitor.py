@@ -7,7 +7,7 @@ from dataclasses import replace as changed
 import pytest
 
 from traind.trainer.contract.control import Verb
-from traind.trainer.contract.events import Epoch, Status
+from traind.trainer.contract.events import Epoch, Log, Status
 from traind.trainer.contract.metrics import OF_TASK, VAL_LOSS, is_higher_better, monitors
 from traind.trainer.contract.spec import DatasetFile
 from traind.trainer.tabular.loop import FitState
@@ -44,6 +44,14 @@ def test_the_models_numbers_are_the_best_epochs_where_means_are_predicted(new_jo
     best = job.reported(Epoch)[last.result.best_epoch - 1]
     assert last.result.report["recipe"]["target_scale"]["factor"] > 1.0
     assert last.result.metrics["validation"] == numbers(best)
+
+
+def test_accuracy_never_stands_without_the_majoritys(new_job, table):
+    job = new_job(table("kind"), dataset="kind", epochs=2, batch_size=16)
+    last = job.attempt()
+    assert last.result.metrics["baseline"].keys() == last.result.metrics["validation"].keys() - {VAL_LOSS}
+    told = [event.message for event in job.reported(Log) if event.message.startswith("accuracy of always saying")]
+    assert told[0].endswith(f": {last.result.metrics['baseline']['accuracy']:.4g}")
 
 
 def test_early_stopping_waits_for_the_monitor(new_job, table):
