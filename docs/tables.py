@@ -17,6 +17,9 @@ from traind.service.field_lines import field_lines, structs_in
 from traind.service.jobs import states
 from traind.service.jobs.job import Job
 from traind.service.settings import Settings
+from traind.service.studies.events import AnyStudyEvent
+from traind.service.studies.request import SubmitStudy
+from traind.service.studies.study import Study, Trial
 from traind.service.validation.explain import describe
 from traind.trainer.contract.events import AnyEvent
 from traind.trainer.contract.spec import TrainSpec
@@ -34,7 +37,7 @@ def table(struct: type[msgspec.Struct]) -> str:
 
 def written(text: str) -> str:
     """Return a page with its tables as they should be."""
-    structs = structs_in(TrainSpec, AnyEvent, Job, Settings)
+    structs = structs_in(TrainSpec, AnyEvent, Job, Settings, SubmitStudy, Study, Trial, AnyStudyEvent)
     return BLOCK.sub(lambda found: f"{found[1]}\n{table(structs[found[2]])}\n{found[3]}", text)
 
 

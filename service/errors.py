@@ -10,6 +10,10 @@ ServiceError
 |- ChangeRefused      change_refused     the running job could not take the change up; `details` says why
 |- NotResumable       not_resumable      there is nothing to go on from
 |- IdTaken            job_id_taken       that job id belongs to a job with another spec
+|- StudyNotFound      study_not_found    no study has that id
+|- StudyFinished      study_finished     the study is over, the verb no longer applies
+|- StudyNotFinished   study_not_finished the study is not over yet, and the verb needs that
+|- StudyIdTaken       study_id_taken     that id belongs to a study that was asked for otherwise
 |- NotBetter          not_better         the alias stays: the new model is not better; both scores are in `details`
 |- AliasNotFound      alias_not_found    no alias has that name
 |- WebhookNotFound    webhook_not_found  the operator has named no such webhook
@@ -100,6 +104,30 @@ class IdTaken(ServiceError):
     """That job id belongs to a job with another spec."""
 
     code = "job_id_taken"
+
+
+class StudyNotFound(ServiceError):
+    """No study has that id."""
+
+    code = "study_not_found"
+
+
+class StudyFinished(ServiceError):
+    """The study is over, the verb no longer applies."""
+
+    code = "study_finished"
+
+
+class StudyNotFinished(ServiceError):
+    """The study is not over yet, and the verb needs that."""
+
+    code = "study_not_finished"
+
+
+class StudyIdTaken(ServiceError):
+    """That id belongs to a study that was asked for otherwise, or to a job or an alias."""
+
+    code = "study_id_taken"
 
 
 class NotBetter(ServiceError):

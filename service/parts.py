@@ -7,6 +7,7 @@ from traind.service.engine.engine import Engine
 from traind.service.mirrors.mirrors import Mirrors
 from traind.service.processes.side import SideWorker
 from traind.service.settings import Layout, Settings
+from traind.service.studies.studies import Studies
 
 
 class Parts(ABC):
@@ -18,6 +19,7 @@ class Parts(ABC):
     mirrors: Mirrors
     side: SideWorker
     _datasets: Datasets
+    _studies: Studies
 
     @abstractmethod
     def _check_open(self) -> None:

@@ -19,23 +19,25 @@ from traind.service.curves import curve
 from traind.service.datasets import Datasets
 from traind.service.engine.edits import Edit
 from traind.service.engine.engine import Engine
-from traind.service.errors import EngineFailed, InvalidSpec, NotRunning
+from traind.service.errors import EngineFailed, NotRunning
 from traind.service.executor.choice import executor_of
 from traind.service.jobs.job import Job
 from traind.service.jobs.lineage import inherit
 from traind.service.jobs.listing import Filters, Listing
 from traind.service.logs import read_logs
 from traind.service.mirrors.mirrors import Mirrors
-from traind.service.models import QUICK_S, SLOW_S, Models
+from traind.service.models import SLOW_S, Models
 from traind.service.overview import Overview
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.side import SideWorker
 from traind.service.results import Controlled, EventPage, JobPage
 from traind.service.root_lock import RootLock
 from traind.service.settings import PRIVATE_UMASK, Layout, Settings, cache_dir
+from traind.service.studies.calls import StudyCalls
+from traind.service.studies.studies import Studies
 from traind.service.tables import Tables
 from traind.service.threads import in_thread
-from traind.service.trainers import check_libraries, check_trainers, references
+from traind.service.trainers import check_trainer, check_trainers, references
 from traind.service.validation.explain import Problem
 from traind.service.validation.memory_budget import check_memory
 from traind.service.validation.validate import Checked, parse, parse_spec, refusal
@@ -54,7 +56,7 @@ if TYPE_CHECKING:  # without the HTTP adapter the service loads no aiohttp
 LOG = logging.getLogger(__name__)
 
 
-class TrainingService(Models, Tables, Overview):
+class TrainingService(Models, Tables, Overview, StudyCalls):
     """One root: its jobs, data sets and models.
 
     Keyword arguments are the fields of `Settings`. `async with` starts and closes it; a root can be open in one
@@ -75,6 +77,7 @@ class TrainingService(Models, Tables, Overview):
         self.webhooks = Webhooks(load_targets(self.settings.webhooks))
         self.engine.outbox = self.webhooks.entries
         self.mirrors = Mirrors(self.settings, self.layout)
+        self._studies = Studies(self.engine, self.settings, self.layout)
         self._opened_parts: AsyncExitStack | None = None
         self.started_at = 0.0  # seconds since 1970
 
@@ -109,6 +112,8 @@ class TrainingService(Models, Tables, Overview):
             opened.push_async_callback(self.engine.executor.close)
             await self.engine.open()
             opened.push_async_callback(self.engine.close)
+            await self._studies.open(self.side, self._datasets)
+            opened.push_async_callback(self._studies.close)
             await self.webhooks.start(self.engine.journal.store)
             opened.push_async_callback(self.webhooks.close)
             await self.mirrors.start()
@@ -151,7 +156,7 @@ class TrainingService(Models, Tables, Overview):
         checked, changes = await inherit(asked, job_id, self.engine.journal.job)
         if job_id is not None and (job := await self.engine.submitted_before(job_id, checked)) is not None:
             return job
-        await self._check_trainer(checked)
+        await check_trainer(self.side, self.settings, checked)
         dataset, known = await self._datasets.resolve(checked)
         check_memory(checked, known, self.settings.memory_budget_bytes)
         return await self.engine.submit(checked, dataset, job_id, changes)
@@ -162,7 +167,7 @@ class TrainingService(Models, Tables, Overview):
         """Tell what a job would do: schema with evidence, warnings, parameters, memory, seconds. Takes no slot."""
         self._check_open()
         checked, _ = await inherit(parse_spec(fields if spec is None else spec), None, self.engine.journal.job)
-        await self._check_trainer(checked)
+        await check_trainer(self.side, self.settings, checked)
         dataset, known = await self._datasets.resolve(checked)
         check_memory(checked, known, self.settings.memory_budget_bytes)
         located = self.layout.located(dataset) if dataset else None
@@ -311,18 +316,6 @@ class TrainingService(Models, Tables, Overview):
     def own_children(self) -> set[int]:
         """Return the pids of processes that this one started and waits for itself."""
         return {pid for pid in (self._server.pid,) if pid is not None} | self.mirrors.pids()
-
-    async def _check_trainer(self, spec: TrainSpec) -> None:
-        """Raise `InvalidSpec` for a trainer that is not registered, or options it does not take."""
-        if spec.trainer == "tabular":
-            check_libraries(spec)
-            return
-        own = self.settings.all_trainers()
-        if spec.trainer not in own:
-            problem = f"no trainer {spec.trainer!r} is registered; there are: {', '.join(sorted({'tabular', *own}))}"
-            raise InvalidSpec(f"trainer: {problem}.", details=[{"loc": "trainer", "msg": problem}])
-        request = {"trainer": own[spec.trainer], "options": spec.options}
-        await self.side.call("traind.trainer.plugins:check_request", request, QUICK_S)
 
     def _check_open(self) -> None:
         self._check_started()

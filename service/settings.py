@@ -151,6 +151,7 @@ class Layout:
         self.checkpoints_dir = self.artifacts_dir / "checkpoints"
         self.datasets_dir = self.artifacts_dir / "datasets"
         self.mirrors_dir = self.artifacts_dir / "mirrors"
+        self.studies_dir = self.artifacts_dir / "studies"
         self.side_dir = self.artifacts_dir / "side"
         self.models_dir = self.root / "models"
 

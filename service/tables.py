@@ -48,4 +48,5 @@ class Tables(Parts):
         """Remove a data set; raises `DatasetNotFound`, and `DatasetInUse` while an unfinished job uses it."""
         self._check_open()
         jobs = self.engine.journal.live.values()
-        await self._datasets.delete(name, {job.dataset.digest for job in jobs if job.dataset is not None})
+        used = {job.dataset.digest for job in jobs if job.dataset is not None}
+        await self._datasets.delete(name, used | self._studies.digests)

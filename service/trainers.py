@@ -8,9 +8,11 @@ from typing import Any
 
 from traind.service.errors import InvalidSpec
 from traind.service.processes.side import SideWorker
+from traind.service.settings import Settings
 from traind.trainer.contract.errors import TrainerError
 from traind.trainer.contract.spec import BlendModel, TrainSpec, TreesModel
 
+CHECK_S = 60.0  # what checking options may take
 IMPORT_S = 120.0  # what importing a trainer may take at the start
 LIGHTGBM = "pip install 'traind[trees]'"
 
@@ -36,6 +38,19 @@ async def check_trainers(side: SideWorker, trainers: Mapping[str, str]) -> None:
             problems.append((name, f"{error.message} {error.hint or ''}".strip()))
     if problems:
         raise _refused(problems)
+
+
+async def check_trainer(side: SideWorker, settings: Settings, spec: TrainSpec) -> None:
+    """Raise `InvalidSpec` for a trainer that is not registered, options it does not take, or a library too few."""
+    if spec.trainer == "tabular":
+        check_libraries(spec)
+        return
+    own = settings.all_trainers()
+    if spec.trainer not in own:
+        problem = f"no trainer {spec.trainer!r} is registered; there are: {', '.join(sorted({'tabular', *own}))}"
+        raise InvalidSpec(f"trainer: {problem}.", details=[{"loc": "trainer", "msg": problem}])
+    request = {"trainer": own[spec.trainer], "options": spec.options}
+    await side.call("traind.trainer.plugins:check_request", request, CHECK_S)
 
 
 def check_libraries(spec: TrainSpec) -> None:

@@ -13,6 +13,11 @@ TRAIN = """Train one model and follow it to its end; needs no server.
 The same engine runs here and writes the same files below the root. Ctrl-C writes a checkpoint; the same command with
 the same --job-id goes on from there.
 """
+TUNE = """Look for the best spec: many trials, what is hopeless ended early, one model of the best at the end.
+
+Needs no server. --search names a field and what it may be: lr=1e-4..1e-2:log, model.hidden=[[64],[128,128]];
+without it a good few are searched.
+"""
 PREDICT = """Predict every row of a file with a finished model.
 
 The output is CSV: the file's columns, `prediction` and, for classes, one `probability_<label>` for each label.
@@ -22,6 +27,7 @@ COMMANDS = {
     "demo": ("demo:demo", "Train on real house prices through a real server, live, and predict."),
     "sample": ("sample:sample", "Write a table of real house sales, to try things with."),
     "train": ("train:train", TRAIN),
+    "tune": ("tune:tune", TUNE),
     "predict": ("models:predict", PREDICT),
     "export": ("models:export", "Write a finished model as ONNX or safetensors, compared with the original first."),
     "evaluate": ("models:evaluate", "Say how good a finished model is on a labelled table, and beside a baseline."),
@@ -29,6 +35,7 @@ COMMANDS = {
     "webhooks": ("webhooks:webhooks", "List a server's webhooks and their deliveries, and send a test."),
     "datasets": ("datasets:app", "Register, list, look at and delete a server's data sets."),
     "jobs": ("jobs:jobs", "List a server's jobs: newest first, or the best by a metric."),
+    "studies": ("studies:studies", "List a server's studies, look at one and its trials, and stop or go on with it."),
     "edit": ("jobs:edit", "Change a job's name, tags, notes, or, while it waits, its priority."),
     "status": ("jobs:status", "Show how a job is."),
     "watch": ("jobs:watch", "Follow a job until it ends; Ctrl-C leaves the job alone."),

@@ -71,10 +71,10 @@ def train(
         asyncio.run(_train_on(call, where.server))
         return
     search_here()
-    asyncio.run(_train(call, where.root, _own_trainer(call.spec)))
+    asyncio.run(_train(call, where.root, own_trainer(call.spec)))
 
 
-def _own_trainer(spec: dict[str, Any]) -> dict[str, str]:
+def own_trainer(spec: dict[str, Any]) -> dict[str, str]:
     """Give the trainer that was named by file or module a name; return it by that, as the service takes it."""
     reference = spec.get("trainer", "")
     module, colon, function = reference.rpartition(":")
@@ -91,7 +91,7 @@ async def _train(call: TrainCall, root: Path, trainers: dict[str, str]) -> None:
     """Train in this process's own service."""
     from traind.service.service import TrainingService
 
-    _leave_on_terminate()
+    leave_on_terminate()
     try:
         made = TrainingService(root=root, trainers=trainers)
         made.keep_files_private()
@@ -106,7 +106,7 @@ async def _train_on(call: TrainCall, server: str) -> None:
     """Train on a running server, which goes on without us where we are interrupted."""
     from traind.service.client.asynchronous import Client
 
-    _leave_on_terminate()
+    leave_on_terminate()
     try:
         async with Client(server) as client:
             await _carry_out(client, call)
@@ -115,7 +115,7 @@ async def _train_on(call: TrainCall, server: str) -> None:
         raise Failed(f"Interrupted.{again}", code=INTERRUPTED) from None
 
 
-def _leave_on_terminate() -> None:
+def leave_on_terminate() -> None:
     """Let SIGTERM end the command as Ctrl-C does."""
     task = asyncio.current_task()
     assert task is not None
@@ -129,7 +129,7 @@ async def _carry_out(service: "TrainingService | Client", call: TrainCall) -> No
 
     table = call.spec.get("dataset")
     with _about(table):
-        spec = await _with_dataset(service, call)
+        spec = await with_dataset(service, call)
         if call.is_dry_run:
             await _show_plan(service, spec, as_json=call.as_json)
             return
@@ -165,7 +165,7 @@ def _about(table: str | None) -> Iterator[None]:
             raise Failed(f"There is no file {table}, and no data set of that name.", hint=hint) from None
 
 
-async def _with_dataset(service: "TrainingService | Client", call: TrainCall) -> dict[str, Any]:
+async def with_dataset(service: "TrainingService | Client", call: TrainCall) -> dict[str, Any]:
     """Return the spec with a file replaced by the name it is registered under: its own and its digest's."""
     from traind.data.errors import DatasetNotFound
 

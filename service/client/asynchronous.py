@@ -12,6 +12,7 @@ from traind.service.client.calls import Rows
 from traind.service.client.connection import Connection
 from traind.service.client.cursor import STREAM_SILENCE_S, Cursor
 from traind.service.client.errors import Away
+from traind.service.client.study_calls import StudyVerbs
 from traind.service.client.transfers import upload_of
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
@@ -33,7 +34,7 @@ from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
 
-class Client:
+class Client(StudyVerbs):
     """A running server. `async with Client() as client:` - the verbs are those of `TrainingService`.
 
     A server that has answered may be away for `patience_s` (it restarts, the network breaks): requests that can be

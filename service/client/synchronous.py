@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, Unpack
 
 from traind.service.client.asynchronous import Client
 from traind.service.client.calls import Rows
+from traind.service.client.study_verbs import SyncStudyVerbs
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
 from traind.service.results import (
@@ -73,7 +74,7 @@ class _LoopThread:
         self._loop.stop()
 
 
-class SyncClient:
+class SyncClient(SyncStudyVerbs):
     """A running server, with the verbs of `Client` as plain calls. There is nothing to close.
 
     The first call starts a thread with an event loop; it ends with the program, or when the client is let go of.

@@ -37,7 +37,7 @@ from traind.trainer.contract.events import (
     State,
     Status,
 )
-from traind.trainer.contract.spec import Assignment, Place
+from traind.trainer.contract.spec import Assignment, EnsembleModel, Place, TrainSpec
 
 INBOX_FRAMES = 1_000  # what workers said and is not yet folded; beyond it their pipes fill, and progress is thinned
 BUILT_IN = "traind.trainer.tabular.train:train"
@@ -253,12 +253,18 @@ class Attempts:
             dataset=dataset,
             cache_dir=cache_dir(dataset) if dataset else None,
             trainer=trainers.get(job.spec.trainer, BUILT_IN),
+            members=self._members(job.spec),
             keep_checkpoints=self._settings.keep_checkpoints,
             ran_s=job.timings.get("running_s", 0.0),
             changes=tuple(job.changes),
             finish=job.requested == "stop",
         )
         return Assignment(job.spec, place)
+
+    def _members(self, spec: TrainSpec) -> tuple[tuple[str, str], ...]:
+        """Return the models that an ensemble is made of, and where they are."""
+        jobs = spec.model.jobs if isinstance(spec.model, EnsembleModel) else ()
+        return tuple((job_id, os.fspath(self._layout.model_path(job_id))) for job_id in jobs)
 
     async def _fold(self, frames: Iterable[Frame]) -> None:
         """Commit what several workers said in one transaction; what comes with and after an end is settled apart."""

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 
@@ -47,6 +47,16 @@ _VERBS = {"stop": Verb.STOP, "pause": Verb.PAUSE, "cancel": Verb.CANCEL}
 _ENDS = {"stop": Status.STOPPED, "pause": Status.PAUSED, "cancel": Status.CANCELLED}
 
 
+class Origin(NamedTuple):
+    """The study that a job is made for, and as which of its trials (None: as its ensemble)."""
+
+    study_id: str | None = None
+    trial: int | None = None
+
+
+ALONE = Origin()
+
+
 def uninterrupted(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Carry a method out to its end even if its caller is cancelled: what is committed must also be told."""
 
@@ -69,6 +79,7 @@ class Engine(Lifetime):
         dataset: DatasetFile | None,
         job_id: str | None = None,
         changes: Sequence[RequestedChange] = (),
+        origin: Origin = ALONE,
     ) -> Job:
         """Write a job down and queue it. With a `job_id`, the same id and spec again give the same job.
 
@@ -101,6 +112,8 @@ class Engine(Lifetime):
                 epochs=None if spec.epochs == "auto" else spec.epochs,
                 parent=parent,
                 changes=list(changes),
+                study_id=origin.study_id,
+                trial=origin.trial,
             )
             self._check_device(job)
             job = await self.journal.record(job, State(status=Status.QUEUED))
@@ -205,9 +218,9 @@ class Engine(Lifetime):
                     continue
                 return job
 
-    async def stop(self, job_id: str) -> Job:
+    async def stop(self, job_id: str, reason: str | None = None) -> Job:
         """End a job and keep its best model so far; a job without a step is cancelled. Raises `JobFinished`."""
-        return await self._ask(job_id, "stop")
+        return await self._ask(job_id, "stop", reason)
 
     async def pause(self, job_id: str) -> Job:
         """Free the job's slot and keep its place. Raises `JobFinished`."""
@@ -312,7 +325,7 @@ class Engine(Lifetime):
             await attempt.over.wait()
 
     @uninterrupted
-    async def _ask(self, job_id: str, verb: str) -> Job:
+    async def _ask(self, job_id: str, verb: str, reason: str | None = None) -> Job:
         """Record a verb, then have it carried out."""
         self._check_open()
         async with self.journal.turn:
@@ -323,7 +336,7 @@ class Engine(Lifetime):
                 raise JobFinished(f"The job {job_id} is {job.status.lower()}; it cannot be {_PAST[verb]}.")
             if job.requested is not None and _VERBS[verb] < _VERBS[job.requested]:
                 raise JobFinished(f"The job {job_id} is being {_PAST[job.requested]}; it cannot be {_PAST[verb]}.")
-            asked = ControlRequested(verb=verb)  # type: ignore[arg-type]
+            asked = ControlRequested(verb=verb, reason=reason)  # type: ignore[arg-type]
             if job.status in ACTIVE:
                 job = await self.journal.record(job, asked)
                 if (attempt := self.attempts.running.get(job_id)) is not None:

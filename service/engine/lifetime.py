@@ -95,6 +95,10 @@ class Lifetime:
         """Return why the engine has stopped, once it has."""
         return await asyncio.shield(self._failed)
 
+    def watch_task(self, task: "asyncio.Task[None]") -> None:
+        """End the engine in order where this task breaks: what runs for ever is watched."""
+        task.add_done_callback(self._task_ended)
+
     def _start_tasks(self) -> None:
         for name, work in (
             ("dispatch", self.attempts.dispatch()),

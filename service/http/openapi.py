@@ -227,7 +227,11 @@ LINKS: Final = _links()
 
 
 def _path_parameters(one: Operation) -> list[dict[str, Any]]:
-    patterns = {"job_id": "^[A-Za-z0-9_-]{1,64}$", "name": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"}
+    patterns = {
+        "job_id": "^[A-Za-z0-9_-]{1,64}$",
+        "study_id": "^[A-Za-z0-9_-]{1,48}$",
+        "name": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+    }
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": patterns[name]}}
         for name in re.findall(r"{(\w+)}", one.path)

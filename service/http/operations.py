@@ -8,7 +8,7 @@ from typing import Final
 from traind.data import errors as data
 from traind.service import errors as service
 from traind.service.engine.edits import Edit
-from traind.service.http import datasets, events, health, models, requests, schemas, train, webhooks, ws
+from traind.service.http import datasets, events, health, models, requests, schemas, studies, train, webhooks, ws
 from traind.service.http import errors as http
 from traind.service.http.operation import Header, Operation
 from traind.service.http.upload_query import UploadQuery
@@ -343,6 +343,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         answer=schemas.PreviewAnswer,
         errors=(data.DatasetNotFound, data.BadTable, *SIDE),
     ),
+    *studies.OPERATIONS,
     *webhooks.OPERATIONS,
     Operation(
         method="GET",

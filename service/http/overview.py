@@ -19,7 +19,7 @@ async def snapshot(service: TrainingService) -> bytes:
     """Return the server, the queue, the newest jobs and all that a worker has; `next` is where the others begin."""
     page = await service.jobs(limit=FIRST_JOBS)
     shown = {job.job_id for job in page.jobs}
-    active = [job for job in service.active() if job.job_id not in shown]
+    active = [job for job in service.active() if job.job_id not in shown and job.study_id is None]
     queue = service.queue()
     return _encode(
         {

@@ -41,6 +41,8 @@ class Wish(Struct, frozen=True, forbid_unknown_fields=True):
     subscribe: AnyJobId | None = None
     after: Annotated[int, Meta(ge=0, le=2**53)] = 0
     unsubscribe: AnyJobId | None = None
+    subscribe_study: AnyJobId | None = None
+    unsubscribe_study: AnyJobId | None = None
     older: Annotated[int, Meta(ge=0, le=2**53)] | None = None  # `next` of the snapshot, or of the last such answer
     ping: Any = None
 
@@ -157,15 +159,15 @@ class Connection:
             first.cancel()
         await self._outbox.put(NotRunning("The service is closing."))
 
-    async def _relay_job(self, job_id: str, after: int) -> None:
-        """Put one job's events into the outbox until the job is over."""
+    async def _relay(self, events: AsyncIterator[tuple[int, bytes]], **about: str) -> None:
+        """Put the events of one job, or study, into the outbox until it is over."""
         try:
-            async for _seq, body in self._service.watch_bytes(job_id, after):
+            async for _seq, body in events:
                 await self._outbox.put(body)
         except (SlowWatcher, NotRunning) as error:
             await self._outbox.put(error)
         except ServiceError as error:
-            await self._outbox.put(_refusal(error, job_id))
+            await self._outbox.put(_refusal(error, **about))
 
     async def _read(self, *, can_subscribe: bool) -> None:
         """Do what the client says until it leaves; what cannot be understood is answered, not punished."""
@@ -186,7 +188,8 @@ class Connection:
         await (self._outbox.put(body) if is_merged else self._send(body))
 
     async def _grant(self, wish: Wish, *, can_subscribe: bool) -> None:
-        if wish.older is None and wish.subscribe is None and wish.unsubscribe is None:
+        asked = (wish.subscribe, wish.unsubscribe, wish.subscribe_study, wish.unsubscribe_study)
+        if wish.older is None and not any(asked):
             await self._answer(_encode({"type": "pong", "ping": wish.ping}), is_merged=can_subscribe)
             return
         if not can_subscribe:
@@ -195,11 +198,21 @@ class Connection:
             await self._outbox.put(await overview.older(self._service, wish.older))
         if wish.unsubscribe is not None:
             await self._stop(wish.unsubscribe)
-        if wish.subscribe is not None:
-            await self._stop(wish.subscribe)
-            if len(self._streams) > self._limits.subscriptions:
-                raise TooManyStreams(f"One socket takes {self._limits.subscriptions} subscriptions.")
-            self._start(wish.subscribe, self._relay_job(wish.subscribe, wish.after))
+        if wish.unsubscribe_study is not None:
+            await self._stop(_study(wish.unsubscribe_study))
+        if (job_id := wish.subscribe) is not None:
+            await self._follow(job_id, self._relay(self._service.watch_bytes(job_id, wish.after), job_id=job_id))
+        if (study_id := wish.subscribe_study) is not None:
+            events = self._service.watch_study_bytes(study_id, wish.after)
+            await self._follow(_study(study_id), self._relay(events, study_id=study_id))
+
+    async def _follow(self, topic: str, relay: Coroutine[Any, Any, None]) -> None:
+        """Run a stream in place of the one that the topic had; raises `TooManyStreams`."""
+        await self._stop(topic)
+        if len(self._streams) > self._limits.subscriptions:
+            relay.close()
+            raise TooManyStreams(f"One socket takes {self._limits.subscriptions} subscriptions.")
+        self._start(topic, relay)
 
     def _start(self, topic: str | None, relay: Coroutine[Any, Any, None]) -> None:
         """Run a stream of this socket as a task, until it ends, is stopped, or the socket closes."""
@@ -228,7 +241,11 @@ async def _end(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _refusal(error: ServiceError, job_id: str | None = None) -> bytes:
-    """Return an error as a message: the answer to one of the client's, or the end of a job's stream."""
-    about = {} if job_id is None else {"job_id": job_id}
+def _study(study_id: str) -> str:
+    """Return the topic of a study's stream: no job has such a name."""
+    return f"study/{study_id}"
+
+
+def _refusal(error: ServiceError, **about: str) -> bytes:
+    """Return an error as a message: the answer to one of the client's, or the end of a stream."""
     return _encode({"type": "error", **about, "error": described(error)})

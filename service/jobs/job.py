@@ -103,6 +103,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Name of the machine that its worker is on; null: the server's own."""
     requested: Literal["stop", "pause", "cancel"] | None = None
     """Verb that is recorded and not yet carried out."""
+    requested_reason: str | None = None
+    """Why, where no user requested it: pruned."""
     queue_position: int | None = None
     """Place in the queue, from 1; null where the job does not wait."""
     eta_s: float | None = None
@@ -164,7 +166,9 @@ class Job(Struct, frozen=True, kw_only=True):
     changes: list[RequestedChange] = []
     """Changes of settings that were requested while it ran, in order, each with the step it was taken up at."""
     study_id: str | None = None
-    """Study that the job is a trial of; null: none."""
+    """Study that the job is a trial of, or whose ensemble it makes; null: none."""
+    trial: int | None = None
+    """Number of the trial in its study, from 0; null where it is none."""
 
 
 _SHOWN_IN_LISTS = (
@@ -185,6 +189,8 @@ def summary(job: Job) -> dict[str, Any]:
         "tags": job.spec.tags,
         "notes": job.notes,
         "priority": job.spec.priority,
+        "study_id": job.study_id,
+        "trial": job.trial,
     }
 
 
@@ -366,10 +372,11 @@ def _asked(job: Job, event: ControlRequested) -> dict[str, Any]:
         changes, values = changed(job.changes, event)
         return {"changes": changes} | ({"epochs": values["epochs"]} if "epochs" in values else {})
     if event.verb != "resume":
-        return {"requested": event.verb}
+        return {"requested": event.verb, "requested_reason": event.reason}
+    found: dict[str, Any] = {"requested": None, "requested_reason": None}
     if event.epochs is None:
-        return {"requested": None}
-    found = {"requested": None, "epochs": event.epochs, "changes": without_epochs(job.changes)}
+        return found
+    found |= {"epochs": event.epochs, "changes": without_epochs(job.changes)}
     return found | _respecified(job, {"epochs": event.epochs})
 
 

@@ -41,6 +41,8 @@ def after_outcome(job: Job, said: State, pause_reason: str) -> State:
         return State(status=Status.QUEUED, reason="resumed")
     if said.status is Status.FAILED and said.error is not None and said.error.code == "disk_full":
         return _disk_full_while_writing(job, said)
+    if said.status is Status.STOPPED and said.reason is None:
+        return msgspec.structs.replace(said, reason=job.requested_reason)
     return said
 
 

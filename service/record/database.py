@@ -173,7 +173,8 @@ class Database:
                 contextlib.closing(lenient(self.path)) as damaged,
             ):
                 rows = damaged.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608 - constants
-                new.executemany(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES (?, ?, ?)", rows)  # noqa: S608
+                places = ", ".join("?" * (columns.count(",") + 1))
+                new.executemany(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})", rows)  # noqa: S608
 
 
 def examine(db: sqlite3.Connection) -> Findings:

@@ -146,7 +146,7 @@ class Journal:
             for observe in self.observers:
                 observe(job, event)
             self.feed.publish(job.job_id, item)
-            if isinstance(event, State | Progress | Edited):
+            if job.study_id is None and isinstance(event, State | Progress | Edited):  # else its study tells
                 self.feed.publish_to_all(job.job_id, item, now=event.ts if isinstance(event, Progress) else None)
 
     def _note(self, job_id: str, job: Job | None) -> None:

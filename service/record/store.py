@@ -8,36 +8,32 @@ only.
 """
 
 import asyncio
-import contextlib
-import errno
 import logging
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
 
 from traind.data.limits import PAGE_BYTES, how_many_fit
-from traind.service.errors import DiskLow, StoreFailed
+from traind.service.errors import StoreFailed
 from traind.service.executor.base import Leftover
 from traind.service.jobs.job import TERMINAL, Job
 from traind.service.jobs.listing import Listing
 from traind.service.record import index
-from traind.service.record.database import Database, Findings, examine, is_whole, outside
+from traind.service.record.database import Findings, examine, is_whole, outside
 from traind.service.record.disk import Disk
+from traind.service.record.store_thread import StoreThread
+from traind.service.studies import tables as studies
 from traind.service.threads import in_thread
 from traind.service.webhooks import outbox
 from traind.service.webhooks.outbox import Delivery, Due, Entry
 from traind.trainer.contract.events import Log, encode_event
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 LOG = logging.getLogger(__name__)
 _TERMINAL_SQL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
@@ -64,13 +60,8 @@ class Change:
     entries: Sequence[Entry] = ()  # of the outbox
 
 
-class Store:
+class Store(StoreThread):
     """One open database. Made by `Store.open`; `close` when done."""
-
-    def __init__(self, path: Path, disk: Disk | None = None) -> None:
-        self.path = path
-        self._database = Database(path, disk)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="traind-store")
 
     @property
     def is_new(self) -> bool:
@@ -100,13 +91,6 @@ class Store:
             store._thread.shutdown(wait=False)
             raise
         return store
-
-    async def close(self) -> None:
-        """Close the database after what was handed over before."""
-        try:
-            await self._run(self._database.close)
-        finally:
-            self._thread.shutdown(wait=True)
 
     async def make(self) -> None:
         """Make the database of a root that has no jobs."""
@@ -223,10 +207,13 @@ class Store:
         await self._run(self._database.change, "DELETE FROM jobs WHERE job_id = ?", (job_id,))
 
     async def finished_before(self, ts: float | None, keep: int | None) -> list[str]:
-        """Return the terminal jobs that ended before `ts`, or that are not among the `keep` newest ones."""
+        """Return the terminal jobs that ended before `ts`, or that are not among the `keep` newest ones.
+
+        The trials of a study that is not over are not among either.
+        """
         sql = f"""SELECT job_id FROM (
                 SELECT job_id, finished_at, row_number() OVER (ORDER BY number DESC) AS place
-                FROM jobs WHERE status IN ({_TERMINAL_SQL})
+                FROM jobs WHERE status IN ({_TERMINAL_SQL}) AND number NOT IN ({studies.OPEN_JOBS})
             ) WHERE place > ? OR finished_at < ?"""  # noqa: S608 - constants
         rows = await self._run(
             self._database.rows, sql, (2**62 if keep is None else keep, -1.0 if ts is None else ts)
@@ -265,36 +252,27 @@ class Store:
 
     async def put_deliveries(self, entries: Sequence[Entry]) -> None:
         """Write entries of the outbox that are about no event."""
-        await self._run(self._in_transaction, partial(outbox.put, entries=entries))
+        await self.writing(partial(outbox.put, entries=entries))
 
     async def due_deliveries(self, webhook: str, now: float, limit: int) -> tuple[list[Due], float | None]:
         """Return what is to be sent now, of each job one at most, and when the next is due."""
-        return await self._run(lambda: outbox.due(self._database.connection, webhook, now, limit))
+        return await self.reading(lambda db: outbox.due(db, webhook, now, limit))
 
     async def settle_delivery(self, id_: int, state: str, next_at: float, **told: Any) -> None:
         """Write down how a try went."""
-        await self._run(self._in_transaction, partial(outbox.settle, id_=id_, state=state, next_at=next_at, **told))
+        await self.writing(partial(outbox.settle, id_=id_, state=state, next_at=next_at, **told))
 
     async def deliveries(self, webhook: str, limit: int) -> list[Delivery]:
         """Return the newest deliveries of a webhook, newest first."""
-        return await self._run(lambda: outbox.listed(self._database.connection, webhook, limit))
+        return await self.reading(lambda db: outbox.listed(db, webhook, limit))
 
     async def delivery_counts(self) -> dict[str, dict[str, int]]:
         """Return how many deliveries each webhook has, by state."""
-        return await self._run(lambda: outbox.counts(self._database.connection))
+        return await self.reading(outbox.counts)
 
     async def forget_deliveries(self, before: float) -> None:
         """Remove what was delivered or given up before that time."""
-        await self._run(self._in_transaction, partial(outbox.forget, before=before))
-
-    def _in_transaction(self, change: Callable[[sqlite3.Connection], None]) -> None:
-        with self._database.transaction(is_synced=False) as db:
-            change(db)
-
-    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call on the store's thread."""
-        with failing_as_ours(self.path):
-            return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+        await self.writing(partial(outbox.forget, before=before))
 
     def _set_alias(
         self, name: str, job_id: str | None, reason: str | None, expected: tuple[str | None] | None
@@ -316,21 +294,6 @@ class Store:
     def _commit(self, changes: Sequence[Change], is_synced: bool) -> None:
         with self._database.transaction(is_synced=is_synced) as db:
             _write(changes, db)
-
-
-@contextlib.contextmanager
-def failing_as_ours(path: Path) -> Iterator[None]:
-    """Raise `DiskLow` or `StoreFailed` for sqlite's errors."""
-    try:
-        yield
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is of words in a damaged file
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-            raise DiskLow(f"The database cannot be written: {error}.", hint="Free some disk space.") from error
-        raise StoreFailed(f"The database {path} failed: {error}.") from error
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskLow(f"The database cannot be written: {error}.", hint="Free some disk space.") from error
-        raise StoreFailed(f"The database {path} failed: {error}.") from error
 
 
 def put(

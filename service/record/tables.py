@@ -10,15 +10,17 @@ import sqlite3
 from traind.service.errors import RootTooNew
 from traind.service.jobs.job import TERMINAL
 from traind.service.record import index
+from traind.service.studies import tables as studies
 from traind.service.webhooks import outbox
 
-FORMAT = 8  # `user_version` of the database: the root's format
+FORMAT = 9  # `user_version` of the database: the root's format
 FATE = ("jobs", "workers")
 SALVAGED = {  # tables with what stands nowhere else, and their columns
     "aliases": "name, job_id, since",
     "alias_moves": "name, job_id, ts",
     "alias_reasons": "name, ts, comparison",
     "workers": "job_id, attempt, identity",
+    **studies.SALVAGED,
 }
 _TERMINAL_SQL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 _JOBS = """CREATE TABLE {name} (
@@ -72,6 +74,7 @@ _TABLES = (
     _REASONS,
     *index.TABLES,
     *outbox.TABLES,
+    *studies.TABLES,
 )
 _UPGRADES = {  # from a format to the next
     1: ("ALTER TABLE jobs ADD COLUMN crc INTEGER", "ALTER TABLE events ADD COLUMN crc INTEGER"),
@@ -91,6 +94,7 @@ _UPGRADES = {  # from a format to the next
     5: (_REASONS,),
     6: (index.ADD_PARENT,),
     7: outbox.TABLES,
+    8: studies.TABLES,
 }
 
 

@@ -47,7 +47,8 @@ def back_up(layout: Layout, target: Path) -> Backup:
     staging = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=layout.artifacts_dir))
     try:
         jobs = _copy_database(layout, staging)
-        for folder in (layout.models_dir, layout.jobs_dir, layout.checkpoints_dir, layout.datasets_dir):
+        records = (layout.jobs_dir, layout.studies_dir)
+        for folder in (layout.models_dir, *records, layout.checkpoints_dir, layout.datasets_dir):
             _hold(folder, staging / folder.relative_to(layout.root))
         files = _write(staging, target)
     finally:

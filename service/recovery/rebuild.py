@@ -22,7 +22,8 @@ from traind.service.jobs.job import TERMINAL, Job
 from traind.service.record.database import beside, lenient, remove
 from traind.service.record.journal import Folded, Journal, changes_of
 from traind.service.record.status_files import StatusFiles
-from traind.service.record.store import Change, Store, failing_as_ours, put, readable
+from traind.service.record.store import Change, Store, put, readable
+from traind.service.record.store_thread import failing_as_ours
 from traind.service.record.tables import make_tables
 from traind.trainer.contract.events import Log, encode_event
 

@@ -61,7 +61,7 @@ def parse_spec(source: bytes | str | Mapping[str, Any] | TrainSpec | Checked) ->
 
 def _without_conflicts(spec: S) -> S:
     """Return the spec, or raise `InvalidSpec` for fields that contradict each other."""
-    found = list(_conflicts(spec))
+    found = conflicts(spec)
     if found:
         raise refusal(found, "The spec")
     return spec
@@ -159,7 +159,7 @@ def _to_builtins(spec: TrainSpec) -> Any:
         raise refusal([Problem("", f"cannot be written as JSON: {error}")], "The spec") from None
 
 
-def _conflicts(spec: TrainSpec) -> list[Problem]:
+def conflicts(spec: TrainSpec) -> list[Problem]:
     """Return what is wrong between fields that are each right."""
     found = []
     if spec.dataset is not None and spec.synthetic is not None:

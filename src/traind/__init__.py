@@ -41,9 +41,15 @@ if TYPE_CHECKING:
         SideWorkerFailed,
         SlowWatcher,
         StoreFailed,
+        StudyFinished,
+        StudyIdTaken,
+        StudyNotFinished,
+        StudyNotFound,
     )
     from traind.service.jobs.job import Job
     from traind.service.service import TrainingService
+    from traind.service.studies.request import Dimension, StudyRequest
+    from traind.service.studies.study import Study, Trial
     from traind.trainer.contract.errors import TrainerError
     from traind.trainer.contract.events import (
         Checkpoint,
@@ -83,6 +89,7 @@ __all__ = [
     "DatasetInUse",
     "DatasetNotFound",
     "DatasetTooLarge",
+    "Dimension",
     "DiskLow",
     "Epoch",
     "FastModel",
@@ -115,6 +122,12 @@ __all__ = [
     "State",
     "Status",
     "StoreFailed",
+    "Study",
+    "StudyFinished",
+    "StudyIdTaken",
+    "StudyNotFinished",
+    "StudyNotFound",
+    "StudyRequest",
     "SyncClient",
     "Synthetic",
     "TabmModel",
@@ -122,6 +135,7 @@ __all__ = [
     "TraindError",
     "TrainerError",
     "TrainingService",
+    "Trial",
     "Validation",
     "__version__",
     "load_model",
@@ -159,6 +173,10 @@ _HOMES = {
             "SideWorkerFailed",
             "SlowWatcher",
             "StoreFailed",
+            "StudyFinished",
+            "StudyIdTaken",
+            "StudyNotFinished",
+            "StudyNotFound",
         ),
         "traind.service.errors",
     ),
@@ -174,6 +192,10 @@ _HOMES = {
         ),
         "traind.data.errors",
     ),
+    "Dimension": "traind.service.studies.request",
+    "Study": "traind.service.studies.study",
+    "StudyRequest": "traind.service.studies.request",
+    "Trial": "traind.service.studies.study",
     "TrainerError": "traind.trainer.contract.errors",
     **dict.fromkeys(
         ("Checkpoint", "ControlRequested", "Epoch", "Log", "Metric", "Progress", "State", "Status"),

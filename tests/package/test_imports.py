@@ -149,13 +149,15 @@ def test_every_public_name_is_there_and_listed() -> None:
     )
     assert run_python(code).split() == [
         "AutoModel", "BadTable", "BestModel", "Checkpoint", "Client", "ControlRequested", "CursorAhead",
-        "DataError", "DatasetInUse", "DatasetNotFound", "DatasetTooLarge", "DiskLow", "Epoch", "FastModel",
+        "DataError", "DatasetInUse", "DatasetNotFound", "DatasetTooLarge", "Dimension", "DiskLow",
+        "Epoch", "FastModel",
         "Forbidden", "IdTaken", "InvalidName", "InvalidSpec", "Job", "JobFinished", "JobNotFinished",
         "JobNotFound", "LinearModel", "Log", "Metric", "MlpModel", "ModelNotReady", "NotResumable",
         "NotRunning", "NotWaiting", "PredictionFailed", "Progress", "QueueFull", "RootBusy", "RootTooNew",
         "Run", "ServiceError", "SideWorkerBusy", "SideWorkerFailed", "SlowWatcher", "State", "Status",
-        "StoreFailed", "SyncClient", "Synthetic", "TabmModel", "TrainSpec", "TraindError", "TrainerError",
-        "TrainingService", "Validation", "__version__", "load_model", "run_trainer",
+        "StoreFailed", "Study", "StudyFinished", "StudyIdTaken", "StudyNotFinished", "StudyNotFound", "StudyRequest",
+        "SyncClient", "Synthetic", "TabmModel", "TrainSpec", "TraindError", "TrainerError",
+        "TrainingService", "Trial", "Validation", "__version__", "load_model", "run_trainer",
     ]  # fmt: skip
 
 

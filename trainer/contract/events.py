@@ -223,6 +223,8 @@ class ControlRequested(Event, frozen=True, kw_only=True, omit_defaults=True, tag
     """Of control: why the running job could not take it up, by field."""
     attempt: int | None = None
     """Of control: the attempt that took it up, or could not; null where it was requested."""
+    reason: str | None = None
+    """Why, where no user asked: pruned, the study that the job is a trial of has better ones."""
 
 
 class Edited(Event, frozen=True, kw_only=True, omit_defaults=True, tag="edit"):

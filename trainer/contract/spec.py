@@ -110,7 +110,18 @@ class TabmModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
     """Share of units that are zeroed in training, after each hidden layer; 0: none."""
 
 
-Model = AutoModel | FastModel | BestModel | BlendModel | TreesModel | LinearModel | MlpModel | TabmModel
+JobIds = Annotated[tuple[JobId, ...], Meta(min_length=1, max_length=100)]
+
+
+class EnsembleModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="ensemble"):
+    """The weighted mean of finished jobs' models, chosen by their loss on the validation rows; trains nothing."""
+
+    jobs: JobIds
+    """Jobs whose models are the candidates: on the same rows, all with the same validation rows."""
+
+
+Networks = AutoModel | FastModel | BestModel | LinearModel | MlpModel | TabmModel
+Model = Networks | BlendModel | TreesModel | EnsembleModel
 
 
 class StartFrom(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -233,6 +244,8 @@ class Place(Struct, frozen=True, kw_only=True):
     """Folder that keeps encoded tables; null: they are not kept."""
     trainer: str = "traind.trainer.tabular.train:train"
     """The trainer's code, as module:function."""
+    members: tuple[tuple[str, str], ...] = ()
+    """Of an ensemble: the jobs whose models are its candidates, each with the model's file."""
     keep_checkpoints: int = 2
     """Checkpoints kept beside the best one and those that the trainer pinned."""
     ran_s: float = 0.0

@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
 from traind.trainer.network.network import rebuild
+from traind.trainer.network.objective import predictions
+from traind.trainer.network.recipe import Recipe, TargetScale
 from traind.trainer.step.lockstep import PREFIX
 from traind.trainer.trees.tensors import Trees
 
 Architecture = dict[str, Any]
 Weights = Mapping[str, Tensor]
+SMALLEST = 1e-12  # probability that has a logarithm
 PARTS = ("networks", "trees")  # of a blend, in the order of their outputs
 
 
@@ -42,10 +46,54 @@ class Blend(nn.Module):
         return torch.cat((heads, self.trees(numeric, categorical)), dim=1)
 
 
+class Mean(nn.Module):
+    """Finished models side by side: the weighted mean of what they predict, as raw outputs that mean the same.
+
+    Args of forward as of each model. Returns (rows, outputs) for a recipe whose target is of `scale`.
+    """
+
+    def __init__(
+        self, members: list[nn.Module], recipes: list[Recipe], shares: list[float], scale: TargetScale
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.members = nn.ModuleList(members)
+        self.recipes = recipes
+        self.shares = shares
+
+    def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
+        """Return values or the logit of the second of two classes (rows, 1), or logarithms (rows, classes)."""
+        parts = zip(self.members, self.recipes, self.shares, strict=True)
+        found = [predictions(recipe, member(numeric, categorical)) * share for member, recipe, share in parts]
+        mean = torch.stack(found).sum(dim=0)
+        if mean.ndim == 1:
+            return self._scaled(mean).unsqueeze(1)
+        mean = mean.clamp(min=SMALLEST)
+        if self.recipes[0].task == "multiclass":
+            return mean.log()
+        return (mean[:, 1:] / mean[:, :1]).log()
+
+    def _scaled(self, values: Tensor) -> Tensor:
+        """Return values of the target (rows,) in the terms in which it was learned."""
+        if self.scale.log:
+            values = values.clamp(min=SMALLEST).log()
+        elif self.scale.root:
+            values = values.clamp(min=0.0).sqrt()
+        return (values - self.scale.centre) / self.scale.scale
+
+
 def assemble(architecture: Architecture, weights: Weights) -> nn.Module:
     """Return the module that `architecture` describes with its weights. Raises `RuntimeError`, `KeyError`."""
     if architecture["kind"] == "blend":
         return Blend(*(assemble(architecture[part], below(weights, part)) for part in PARTS))
+    if architecture["kind"] == "ensemble":
+        members = architecture["members"]
+        networks = [
+            assemble(member["architecture"], below(weights, str(number))) for number, member in enumerate(members)
+        ]
+        recipes = [msgspec.convert(member["recipe"], Recipe) for member in members]
+        scale = msgspec.convert(architecture["scale"], TargetScale)
+        return Mean(networks, recipes, [member["share"] for member in members], scale)
     if architecture["kind"] == "trees":
         numbers = range(architecture["members"])
         return Forest([Trees(below(weights, f"{PREFIX}.{number}")) for number in numbers])
@@ -78,9 +126,21 @@ def monitor_part(architecture: Architecture, weights: Weights) -> tuple[Architec
         parts = {part: monitor_part(architecture[part], below(weights, part)) for part in PARTS}
         named = {f"{part}.{name}": tensor for part, (_, own) in parts.items() for name, tensor in own.items()}
         return {"kind": "blend", **{part: own for part, (own, _) in parts.items()}}, named
+    if architecture["kind"] == "ensemble":
+        return _monitors(architecture, weights)
     if architecture.get("members", 1) == 1:
         return architecture, dict(weights)
     first = below(weights, f"{PREFIX}.0")
     if architecture["kind"] == "trees":
         first = {f"{PREFIX}.0.{name}": tensor for name, tensor in first.items()}
     return {**architecture, "members": 1}, first
+
+
+def _monitors(architecture: Architecture, weights: Weights) -> tuple[Architecture, dict[str, Tensor]]:
+    """Return an ensemble of the monitors of its members."""
+    members, named = [], {}
+    for number, member in enumerate(architecture["members"]):
+        part, own = monitor_part(member["architecture"], below(weights, str(number)))
+        members.append({**member, "architecture": part, "recipe": {**member["recipe"], "members": 1}})
+        named.update({f"{number}.{name}": tensor for name, tensor in own.items()})
+    return {**architecture, "members": members}, named

@@ -65,6 +65,7 @@ def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
             "schema": shown(prepared.schema),
             "recipe": about["recipe"],
             "step": phase.step.kind,
+            "monitored": monitored(phase),
             **report,
             **started(run, prepared),
         },
@@ -86,6 +87,14 @@ def judged(run: Run[Any], monitor: Model, prepared: Prepared) -> tuple[Evaluatio
 def started(run: Run[Any], prepared: Prepared) -> dict[str, Any]:
     """Return what the report says of a job that started from another one: how far its columns have drifted."""
     return {} if run.spec.start_from is None else {"drift": start.drift(prepared.encoder, prepared.train)}
+
+
+def monitored(phase: Phase) -> dict[str, Any]:
+    """Return what the monitor was after each epoch: of all that were trained, reported or not."""
+    monitor = phase.plan.monitor
+    if phase.plan.first_epoch:  # a blend: those of its trees are not there any more
+        return {}
+    return {"monitor": monitor, "values": [epoch.get(monitor) for epoch in phase.state.history]}
 
 
 def best_weights(phase: Phase) -> dict[str, torch.Tensor]:

@@ -27,6 +27,11 @@ WARNINGS_TOLD = 20  # all of them are in the report
 
 def train(run: Run[Any]) -> None:
     """Train on a table as the spec says, and finish with the best model by the validation rows."""
+    if isinstance(run.spec.model, contract.EnsembleModel):
+        from traind.trainer.ensemble.combine import combine
+
+        combine(run, read(run))
+        return
     saved = run.restore()
     with run.timed("data_s"):
         prepared = read(run) if run.spec.start_from is None else read_as_before(run, saved)

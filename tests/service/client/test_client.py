@@ -42,6 +42,7 @@ ONLY_IN_PROCESS = {
     "queue",
     "watch_all",
     "watch_bytes",
+    "watch_study_bytes",
     "web_app",
 }
 

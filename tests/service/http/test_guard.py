@@ -14,7 +14,11 @@ from traind.service.http.tokens import parse_tokens
 
 TOKEN = "s3cret-canary-token"
 OPEN = {"/", "", "/docs", "/docs.css", "/health", "/api/health"}
-FILLED = {"job_id": "no-such-job", "name": "no-such-name"}
+TAKE_NO_BODY = {
+    "/api/webhooks/{name}/test",
+    *(f"/api/studies/{{study_id}}/{verb}" for verb in ("stop", "pause", "resume", "cancel")),
+}
+FILLED = {"job_id": "no-such-job", "name": "no-such-name", "study_id": "no-such-study"}
 BODIES = {"POST": "{}", "PATCH": "{}", "PUT": "a,b\n1,2\n", "DELETE": None, "GET": None}
 FOREIGN_HOSTS = ("evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0")
 FOREIGN_ORIGINS = ("https://evil.example", "http://localhost:1", "null", "file://", "http://127.0.0.1", "garbage")
@@ -175,7 +179,7 @@ async def test_json_routes_take_nothing_else(guarded, content_type):
     for method, path, filled in routes(guarded):
         if method not in {"POST", "PATCH"} and (method, path) != ("PUT", "/api/models/aliases/{name}"):
             continue
-        if path == "/api/webhooks/{name}/test":  # takes no body at all
+        if path in TAKE_NO_BODY:
             continue
         headers = {**bearer(), "Content-Type": content_type}
         answered = await guarded(method, filled, data="{}", headers=headers)
@@ -256,7 +260,7 @@ async def test_ids_and_names_never_become_paths(guarded, tmp_path):
     for method, path, _ in routes(guarded):
         for payload in sorted(payloads) if "{" in path else ():
             quoted = payload.replace("/", "%2f").replace("\\", "%5c").replace("\0", "%00")
-            tried = path.replace("{job_id}", quoted).replace("{name}", quoted)
+            tried = path.replace("{job_id}", quoted).replace("{name}", quoted).replace("{study_id}", quoted)
             answered = await guarded(method, tried, **sent(method, **bearer()))
             assert answered.status in (400, 401, 404, 405, 409, 415, 422), (path, payload, answered.body)
             assert b"canary-of-the-file-system" not in answered.body

@@ -130,7 +130,8 @@ async def test_a_root_of_a_newer_traind_is_refused(tmp_path: Path) -> None:
         await Store.open(path)
 
 
-_SEVENTH = "DROP TABLE deliveries; PRAGMA user_version = 7;"
+_EIGHTH = "DROP TABLE study_events; DROP TABLE trials; DROP TABLE studies; PRAGMA user_version = 8;"
+_SEVENTH = f"{_EIGHTH} DROP TABLE deliveries; PRAGMA user_version = 7;"
 _SIXTH = f"{_SEVENTH} ALTER TABLE labels DROP COLUMN parent; PRAGMA user_version = 6;"
 _FIFTH = f"{_SIXTH} DROP TABLE alias_reasons; PRAGMA user_version = 5;"
 _FOURTH = f"{_FIFTH} ALTER TABLE workers DROP COLUMN cursor; PRAGMA user_version = 4;"
@@ -141,7 +142,7 @@ _SECOND = f"""{_THIRD} ALTER TABLE jobs ADD COLUMN record BLOB; ALTER TABLE jobs
 _FIRST = "ALTER TABLE jobs DROP COLUMN crc; ALTER TABLE events DROP COLUMN crc; PRAGMA user_version = 1;"
 
 
-@pytest.mark.parametrize("older", [_SEVENTH, _SIXTH, _FIFTH, _FOURTH, _THIRD, _SECOND, _SECOND + _FIRST])
+@pytest.mark.parametrize("older", [_EIGHTH, _SEVENTH, _SIXTH, _FIFTH, _FOURTH, _THIRD, _SECOND, _SECOND + _FIRST])
 async def test_a_root_of_an_older_traind_is_brought_up_and_reads_as_it_was(tmp_path: Path, older: str) -> None:
     path = tmp_path / "traind.db"
     store = await opened(path)

@@ -1,0 +1,206 @@
+"""`traind tune`: look for the best spec, here and now without a server, or with `--server` on one."""
+
+import asyncio
+import re
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from traind.service.cli.entry import INTERRUPTED, Failed
+from traind.service.cli.flags import Json
+from traind.service.cli.spec import SpecFlags, typed_values
+from traind.service.cli.surroundings import search_here
+from traind.service.cli.train import (
+    HERE,
+    NOTHING_TYPED,
+    TrainCall,
+    Where,
+    leave_on_terminate,
+    own_trainer,
+    with_dataset,
+)
+from traind.service.plain_text import plain
+
+if TYPE_CHECKING:
+    from traind.service.client.asynchronous import Client
+    from traind.service.service import TrainingService
+    from traind.service.studies.events import AnyStudyEvent
+    from traind.service.studies.study import Study
+
+_RANGE = re.compile(r"^(?P<low>[-+0-9.eE]+?)\.\.(?P<high>[-+0-9.eE]+?)(?P<log>:log)?\Z")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Search:
+    """What is looked for, and for how long."""
+
+    search: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="field and what it may be: lr=1e-4..1e-2:log, model.hidden=[[64],[128,128]]; none: a good few"
+        ),
+    ] = ()
+    trials: Annotated[int, Parameter(help="trials to make, at most")] = 50
+    parallel: Annotated[int | None, Parameter(help="trials at once; none: one a slot, and one that waits")] = None
+    metric: Annotated[str, Parameter(help="what trials are compared by")] = "val_loss"
+    sampler: Annotated[str, Parameter(help="who suggests: tpe or random")] = "tpe"
+    pruner: Annotated[str, Parameter(help="which trials end early: median, halving or none")] = "median"
+    ensemble: Annotated[bool, Parameter(help="make one model of the trials' at the end")] = True
+    study_id: Annotated[
+        str | None, Parameter(help="its id; the same command again is the same study, and goes on")
+    ] = None
+
+
+USUAL = Search()
+
+
+def tune(
+    *,
+    format: Annotated[str | None, Parameter(help="of the data set's file, where it does not tell")] = None,  # noqa: A002
+    as_json: Json = False,
+    where: Where = HERE,
+    search: Search = USUAL,
+    spec: SpecFlags = NOTHING_TYPED,  # type: ignore[valid-type]
+) -> None:
+    """Look for the best spec: trials of what may be better, until there are enough.
+
+    Needs no server. Ctrl-C keeps the place: the same command with the same --study-id goes on. --name, --seed and
+    --max-seconds are of the study.
+    """
+    request = _request_of(search, typed_values(spec))
+    call = TrainCall(request["spec"], format, None, False, as_json)
+    if where.server is None:
+        search_here()
+    asyncio.run(_tune(call, request, where))
+
+
+def _request_of(search: Search, spec: dict[str, Any]) -> dict[str, Any]:
+    """Return what was typed as a study."""
+    study: dict[str, Any] = {name: spec.pop(name) for name in ("name", "max_seconds") if name in spec}
+    if "seed" in spec:
+        study["seed"] = spec["seed"]
+    if search.search:
+        study["space"] = dict(map(_dimension, search.search))
+    if search.study_id is not None:
+        study["study_id"] = search.study_id
+    if not search.ensemble:
+        study["ensemble"] = False
+    for name in ("trials", "parallel", "metric", "sampler", "pruner"):
+        study[name] = getattr(search, name)
+    return {**study, "spec": spec}
+
+
+def _dimension(typed: str) -> tuple[str, dict[str, Any]]:
+    """Return a field's path and what it may be, as they were typed."""
+    path, sign, value = typed.partition("=")
+    if found := _RANGE.match(value):
+        low, high = (_number(found[name], typed) for name in ("low", "high"))
+        return path, {"low": low, "high": high, **({"log": True} if found["log"] else {})}
+    try:
+        decoded = msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        decoded = None
+    if not sign or not isinstance(decoded, list | dict):
+        hint = 'As lr=1e-4..1e-2:log, batch_size=[64,256], or lr={"low": 0.1, "high": 1}.'
+        raise Failed(f"--search {typed} does not say what a field may be.", hint=hint)
+    return path, decoded if isinstance(decoded, dict) else {"choices": decoded}
+
+
+def _number(text: str, typed: str) -> float:
+    try:
+        return int(text) if re.fullmatch(r"[-+]?[0-9]+", text) else float(text)
+    except ValueError:
+        raise Failed(f"--search {typed}: {text} is not a number.") from None
+
+
+async def _tune(call: TrainCall, request: dict[str, Any], where: Where) -> None:
+    leave_on_terminate()
+    shown = request.get("study_id")
+    try:
+        async with _opened(call, where) as service:
+            request["spec"] = await with_dataset(service, call)
+            study = await service.submit_study(request)
+            shown = study.study_id
+            await _follow(service, study, as_json=call.as_json)
+    except asyncio.CancelledError:
+        again = "The study goes on." if where.server else f"The same command with --study-id {shown} goes on."
+        raise Failed(f"Interrupted. {again if shown else ''}".strip(), code=INTERRUPTED) from None
+
+
+def _opened(call: TrainCall, where: Where) -> "AbstractAsyncContextManager[TrainingService | Client]":
+    """Return a service of this process, or the client of a server."""
+    if where.server is not None:
+        from traind.service.client.asynchronous import Client
+
+        return Client(where.server)
+    from traind.service.service import TrainingService
+
+    made = TrainingService(root=where.root, trainers=own_trainer(call.spec))
+    made.keep_files_private()
+    return made
+
+
+async def _follow(service: "TrainingService | Client", study: "Study", *, as_json: bool) -> None:
+    """Show what becomes of the trials, then of the study."""
+    from traind.service.cli.show import print_json
+    from traind.service.studies.events import StudyStatus, encode_study_event
+
+    if study.status is StudyStatus.PAUSED:
+        study = await service.resume_study(study.study_id)
+    if not as_json:
+        print(f"study {study.study_id}", flush=True)
+    async for event in service.watch_study(study.study_id):
+        line = encode_study_event(event).decode() if as_json else told(event, study.metric)
+        if line:
+            print(line, flush=True)
+    study = await service.study(study.study_id)
+    if as_json:
+        print_json(study)
+    else:
+        print_study(study)
+    if study.status in (StudyStatus.FAILED, StudyStatus.CANCELLED):
+        raise Failed(study.error.message if study.error is not None else f"The study is {study.status.lower()}.")
+
+
+def told(event: "AnyStudyEvent", metric: str) -> str:
+    """Return an event in a line; nothing for those that say what is seen anyway."""
+    from traind.service.cli.show import number
+    from traind.service.studies.events import StudyLog, StudyState, TrialEnded, TrialSuggested
+
+    match event:
+        case TrialSuggested():
+            return ""
+        case TrialEnded():
+            if event.error is not None:
+                return plain(f"trial {event.trial:4}  failed: {event.error.message}")
+            best = "  best so far" if event.is_best else ""
+            return f"trial {event.trial:4}  {event.status.lower():9}  {metric} {number(event.value)}{best}"
+        case StudyState():
+            return plain(event.message or event.status.capitalize())
+        case StudyLog():
+            return plain(event.message)
+        case _:
+            return ""
+
+
+def print_study(study: "Study") -> None:
+    """Print what a study has found."""
+    from traind.service.cli.show import number
+
+    counts = {name: getattr(study, name) for name in ("completed", "pruned", "stopped", "failed", "running")}
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    print(f"{study.study_id}  {study.status}  {study.suggested}/{study.trials} trials: {', '.join(parts) or 'none'}")
+    if study.best is not None:
+        print(f"best: trial {study.best.trial}  {study.metric} {number(study.best.value)}  {study.best.job_id}")
+        for path, value in study.best.params.items():
+            share = study.importance.get(path)
+            mattered = "" if share is None else f"  (mattered {share:.0%})"
+            print(plain(f"  {path} = {value}{mattered}"))
+    if study.model is not None:
+        print(plain(f"ensemble: {study.model}"))
+    if study.note is not None:
+        print(plain(study.note))

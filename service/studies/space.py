@@ -1,0 +1,284 @@
+"""The space of a study: which fields of the spec are searched, and what a point in it makes of the spec.
+
+A field is named by its path: `lr`, `model.dropout`, `options.width`. Every end of a range and every choice is tried
+on the spec before anything runs, so that what no trial could be is refused by field. Pure; knows no Optuna.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, inspect
+
+from traind.service.errors import InvalidSpec
+from traind.service.studies.request import Dimension, StudyRequest
+from traind.service.validation.explain import Problem, describe, problems
+from traind.service.validation.validate import conflicts, refusal
+from traind.trainer.contract.spec import Model, TrainSpec
+
+SEARCHED = (
+    *("model", "epochs", "batch_size", "lr", "optimizer", "schedule", "weight_decay", "grad_clip", "patience"),
+    *("class_weights", "clamp", "features", "ignore", "columns", "seed"),
+)  # every other field decides what is compared, or where it runs
+BUILT_IN = "tabular"
+MODEL, OPTION = "model.", "options."
+Params = dict[str, Any]
+
+
+class Axis(Struct, frozen=True):
+    """One dimension as Optuna sees it: numbers, or the places of choices. The same as in `trainer/search`."""
+
+    name: str
+    kind: Literal["float", "int", "choice"]
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    step: float | None = None
+    count: int = 0
+
+
+def _kinds() -> dict[str, inspect.StructType]:
+    union = inspect.type_info(Model)
+    assert isinstance(union, inspect.UnionType)
+    return {str(one.tag): one for one in union.types if isinstance(one, inspect.StructType)}
+
+
+_SPEC = inspect.type_info(TrainSpec)
+assert isinstance(_SPEC, inspect.StructType)
+_FIELDS = {one.name: one.type for one in _SPEC.fields}
+_MODELS = _kinds()
+_OF_MODELS = {
+    name: {one.name: one.type for one in kind.fields} for name, kind in _MODELS.items() if name != "ensemble"
+}
+
+
+def auto_space(request: StudyRequest) -> dict[str, Dimension]:
+    """Return the ranges that have proved useful for the built-in trainer: see docs/studies.md for how."""
+    own = msgspec.to_builtins(request.spec.model)["kind"]
+    if own in ("trees", "blend", "linear"):
+        return {"lr": Dimension(low=0.02, high=0.3, log=True)} if own == "trees" else dict(_AUTO_RATES)
+    networks = {"model.dropout": Dimension(low=0.0, high=0.4)}
+    if own not in ("fast", "best"):
+        networks["model.hidden"] = Dimension(choices=[[128, 128], [256, 256], [512, 256], [256, 256, 256]])
+    return dict(_AUTO_RATES) if own in ("fast", "best") else {**_AUTO_RATES, **networks}
+
+
+_AUTO_RATES = {
+    "lr": Dimension(low=1e-3, high=1e-2, log=True),
+    "weight_decay": Dimension(low=1e-3, high=0.5, log=True),
+}
+
+
+def check_space(request: StudyRequest) -> dict[str, Dimension]:
+    """Return the space, or raise `InvalidSpec` naming every part of it that no trial could be."""
+    if request.space == "auto":
+        if request.spec.trainer != BUILT_IN:
+            raise InvalidSpec(
+                f"space: what the trainer {request.spec.trainer!r} can be asked is not known.",
+                hint='Name its options, as {"options.width": {"low": 16, "high": 256}}.',
+                details=[{"loc": "space", "msg": "must name fields: auto is for the built-in trainer"}],
+            )
+        return auto_space(request)
+    found = [problem for path, one in request.space.items() for problem in _problems_of(request, path, one)]
+    if found:
+        raise refusal(found, "The study")
+    return dict(request.space)
+
+
+def axes_of(space: Mapping[str, Dimension]) -> list[Axis]:
+    """Return the space as Optuna sees it, in its order."""
+    return [_axis(path, one) for path, one in space.items()]
+
+
+def params_of(space: Mapping[str, Dimension], axes: Sequence[Axis], point: Sequence[float]) -> Params:
+    """Return what a point means, by path."""
+    return {axis.name: _meant(space[axis.name], axis, value) for axis, value in zip(axes, point, strict=True)}
+
+
+def point_of(space: Mapping[str, Dimension], params: Params) -> list[float]:
+    """Return the point of some params; raises `ValueError` for what is not in the space."""
+    return [
+        params[path] if one.choices is None else float(one.choices.index(params[path])) for path, one in space.items()
+    ]
+
+
+def params_in(space: Mapping[str, Dimension], spec: TrainSpec) -> Params:
+    """Return the params that made a trial's spec; of a field that its network has not, whichever comes first."""
+    values = msgspec.json.decode(msgspec.json.encode(spec))
+    found: Params = {}
+    for path, one in space.items():
+        prefix, _, name = path.rpartition(".")
+        value = (values[prefix] if prefix else values).get(name)
+        if one.choices is None:
+            found[path] = value if isinstance(value, int | float) else one.low
+        else:
+            same = (choice for choice in one.choices if _names(choice, value))
+            found[path] = next(same, one.choices[0])
+    return found
+
+
+def _names(choice: Any, value: Any) -> bool:
+    """Whether a choice is this value of the spec; a model may be named by its kind, and by some of its fields."""
+    if isinstance(value, dict) and "kind" in value:
+        wanted = {"kind": choice} if isinstance(choice, str) else choice
+        return isinstance(wanted, Mapping) and all(value.get(name) == one for name, one in wanted.items())
+    return bool(choice == value)
+
+
+def spec_with(base: TrainSpec, params: Params) -> dict[str, Any]:
+    """Return the spec of a trial as plain values: `base` with the params in their places.
+
+    Fields of a network imply one where the spec leaves it to the recipe; a field that the chosen network has not is
+    left out.
+    """
+    values: dict[str, Any] = msgspec.to_builtins(base)
+    values |= {path: value for path, value in params.items() if "." not in path and path != "model"}
+    options = {path.removeprefix(OPTION): value for path, value in params.items() if path.startswith(OPTION)}
+    if options:
+        values["options"] = {**values["options"], **options}
+    inner = {path.removeprefix(MODEL): value for path, value in params.items() if path.startswith(MODEL)}
+    if "model" in params:
+        chosen = params["model"]
+        values["model"] = {"kind": chosen} if isinstance(chosen, str) else chosen
+    elif inner and values["model"]["kind"] == "auto":
+        values["model"] = {"kind": _kind_with(inner)}
+    if inner and isinstance(values["model"], Mapping):
+        known = _OF_MODELS.get(values["model"].get("kind", ""), {})
+        values["model"] = {**values["model"], **{name: one for name, one in inner.items() if name in known}}
+    return values
+
+
+def _kind_with(fields: Mapping[str, Any]) -> str:
+    """Return the network that has these fields."""
+    return "mlp" if fields.keys() <= _OF_MODELS["mlp"].keys() else "tabm"
+
+
+def _problems_of(request: StudyRequest, path: str, one: Dimension) -> Iterator[Problem]:
+    """Yield what is wrong with one dimension."""
+    loc = f"space.{path}"
+    if (problem := _path_problem(request, path)) is not None:
+        yield Problem(loc, problem)
+        return
+    if (problem := _shape_problem(one)) is not None:
+        yield Problem(loc, problem)
+        return
+    kind = _type_of(path)
+    if one.choices is None and kind is not None and not _numeric(kind):
+        yield Problem(loc, f"takes no range but choices, each {describe(kind)}")
+        return
+    tried = {f"choices.{place}": value for place, value in enumerate(one.choices or ())}
+    if one.choices is None:
+        tried = {"low": one.low, "high": one.high, **({"step": one.step} if one.step is not None else {})}
+    is_whole = kind is not None and not _is_fractional(kind)
+    for name, value in tried.items():
+        if name == "step":
+            if is_whole and not float(value).is_integer():
+                yield Problem(f"{loc}.step", f"must be a whole number, got {value}")
+        else:
+            yield from _tried(request, path, f"{loc}.{name}", value)
+
+
+def _tried(request: StudyRequest, path: str, loc: str, value: Any) -> Iterator[Problem]:
+    """Yield what is wrong with the spec where one field has this value, said of the value."""
+    values = spec_with(request.spec, {path: value})
+    found = problems(values, TrainSpec)
+    place = "model" if path == "model" else path
+    for problem in found:
+        inner = problem.loc.removeprefix(place).removeprefix(".") if problem.loc.startswith(place) else ""
+        yield Problem(f"{loc}.{inner}" if inner else loc, problem.msg)
+    if not found:
+        try:
+            spec = msgspec.convert(values, TrainSpec)
+        except msgspec.ValidationError as error:
+            yield Problem(loc, str(error))
+            return
+        yield from (Problem(loc, f"makes a spec whose {one.loc} {one.msg}") for one in conflicts(spec))
+
+
+def _path_problem(request: StudyRequest, path: str) -> str | None:
+    """Return why a path names nothing that can be searched; None where it does."""
+    if path.startswith(OPTION):
+        is_own = request.spec.trainer != BUILT_IN
+        return None if is_own else "is an option of a trainer of your own, and the spec names none"
+    if path.startswith(MODEL):
+        return _model_problem(request, path.removeprefix(MODEL))
+    if path in SEARCHED:
+        return None
+    if path.partition(".")[0] in _FIELDS:
+        return "cannot be searched: it decides what is compared, or where it runs"
+    known = [*SEARCHED, *(MODEL + name for name in _OF_MODELS["tabm"])]
+    near = difflib.get_close_matches(path[:100], known, n=1)
+    return f"is not a field of the spec; did you mean {near[0]}?" if near else "is not a field of the spec"
+
+
+def _model_problem(request: StudyRequest, name: str) -> str | None:
+    """Return why a field of the model cannot be searched: no network that may be chosen has it."""
+    chosen = request.space.get("model") if isinstance(request.space, Mapping) else None
+    if chosen is not None:
+        kinds = [one.get("kind") if isinstance(one, Mapping) else one for one in chosen.choices or ()]
+    else:
+        own = msgspec.to_builtins(request.spec.model)["kind"]
+        kinds = ["mlp", "tabm"] if own == "auto" else [own]
+    if any(name in _OF_MODELS.get(str(kind), {}) for kind in kinds):
+        return None
+    return f"is no field of the model {' or '.join(map(str, kinds))}"
+
+
+def _shape_problem(one: Dimension) -> str | None:
+    """Return what is wrong with a dimension whatever its field is; None: nothing."""
+    if one.choices is not None:
+        is_range = one.low is not None or one.high is not None or one.log or one.step is not None
+        return "must have choices, or low and high, and not both" if is_range else None
+    if one.low is None or one.high is None:
+        return "must have choices, or low and high"
+    if not one.low <= one.high:  # of what is no number neither is true
+        return f"has a low of {one.low} above its high of {one.high}"
+    if one.log and one.low <= 0:
+        return "must have a low above 0 where log is true"
+    return "cannot have both log and step" if one.log and one.step is not None else None
+
+
+def _type_of(path: str) -> inspect.Type | None:
+    """Return the type of a field of the spec; None for an option, whose trainer knows."""
+    if path.startswith(OPTION):
+        return None
+    if path.startswith(MODEL):
+        name = path.removeprefix(MODEL)
+        return next(fields[name] for fields in _OF_MODELS.values() if name in fields)
+    return _FIELDS[path]
+
+
+def _branches(kind: inspect.Type) -> Iterator[inspect.Type]:
+    if isinstance(kind, inspect.Metadata):
+        yield from _branches(kind.type)
+    elif isinstance(kind, inspect.UnionType):
+        for one in kind.types:
+            yield from _branches(one)
+    else:
+        yield kind
+
+
+def _numeric(kind: inspect.Type) -> bool:
+    return any(isinstance(one, inspect.IntType | inspect.FloatType) for one in _branches(kind))
+
+
+def _is_fractional(kind: inspect.Type) -> bool:
+    return any(isinstance(one, inspect.FloatType) for one in _branches(kind))
+
+
+def _axis(path: str, one: Dimension) -> Axis:
+    if one.choices is not None:
+        return Axis(path, "choice", count=len(one.choices))
+    assert one.low is not None
+    assert one.high is not None
+    kind = _type_of(path)
+    numbers = [number for number in (one.low, one.high, one.step) if number is not None]
+    is_whole = all(isinstance(number, int) for number in numbers) if kind is None else not _is_fractional(kind)
+    return Axis(path, "int" if is_whole else "float", float(one.low), float(one.high), one.log, one.step)
+
+
+def _meant(one: Dimension, axis: Axis, value: float) -> Any:
+    if one.choices is not None:
+        return one.choices[int(value)]
+    return int(value) if axis.kind == "int" else float(value)

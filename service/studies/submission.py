@@ -1,0 +1,122 @@
+"""What is checked of a study before it is accepted: everything that no trial could be, named by field.
+
+Each end of a range and each choice is in one of the specs that are looked at as a job's would be: trainer and
+options, data set and columns, memory.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from traind.service.datasets import Datasets
+from traind.service.errors import InvalidSpec
+from traind.service.processes.side import SideWorker
+from traind.service.settings import Settings
+from traind.service.studies.request import Dimension, StudyRequest, SubmitStudy
+from traind.service.studies.space import BUILT_IN, OPTION, check_space, spec_with
+from traind.service.trainers import check_trainer
+from traind.service.validation.explain import Problem
+from traind.service.validation.memory_budget import check_memory
+from traind.service.validation.validate import conflicts, parse, parse_spec, refusal
+from traind.trainer.contract.errors import SpecError
+from traind.trainer.contract.metrics import monitors
+from traind.trainer.contract.spec import DatasetFile, EnsembleModel, TrainSpec
+
+WHAT = "The study"
+
+
+class Wanted(Struct, frozen=True):
+    """A study that has been checked."""
+
+    request: StudyRequest
+    study_id: str | None
+    space: dict[str, Dimension]
+    dataset: DatasetFile | None
+    has_ensemble: bool
+
+
+async def check_study(
+    value: Mapping[str, Any] | StudyRequest, settings: Settings, side: SideWorker, datasets: Datasets
+) -> Wanted:
+    """Return the study that is asked for; raises `InvalidSpec` with every bad field, `DatasetNotFound`."""
+    if isinstance(value, StudyRequest):
+        value = msgspec.to_builtins(value)
+    _check_optuna()
+    asked = parse(value, SubmitStudy, what=WHAT)
+    fields = {name: getattr(asked, name) for name in StudyRequest.__struct_fields__}
+    request = msgspec.json.decode(msgspec.json.encode(StudyRequest(**fields)), type=StudyRequest)
+    _check_alone(request)
+    space = check_space(request)
+    specs = corners(request.spec, space)
+    dataset = None
+    for number, spec in enumerate(specs):
+        with _located(space):
+            if number == 0 or "model" in space or any(path.startswith(OPTION) for path in space):
+                await check_trainer(side, settings, spec)
+            if number == 0 or space.keys() & {"features", "ignore", "columns"}:
+                dataset, known = await datasets.resolve(spec)
+            check_memory(spec, known, settings.memory_budget_bytes)
+    has_ensemble = request.spec.trainer == BUILT_IN if request.ensemble == "auto" else request.ensemble
+    return Wanted(request, asked.study_id, space, dataset, has_ensemble)
+
+
+def corners(base: TrainSpec, space: Mapping[str, Dimension]) -> list[TrainSpec]:
+    """Return specs in which every end of a range and every choice occurs, as few as that takes."""
+    tried = {path: one.choices if one.choices is not None else [one.low, one.high] for path, one in space.items()}
+    count = max(len(values) for values in tried.values())
+    points = [{path: values[min(n, len(values) - 1)] for path, values in tried.items()} for n in range(count)]
+    return [parse_spec(spec_with(base, point)) for point in points]
+
+
+def _check_alone(request: StudyRequest) -> None:
+    """Raise `InvalidSpec` for what is wrong whatever is searched."""
+    spec = request.spec
+    found = [Problem(f"spec.{one.loc}", one.msg) for one in conflicts(spec)]
+    if spec.start_from is not None:
+        found.append(Problem("spec.start_from", "cannot be searched from: every trial begins anew"))
+    if spec.trainer == BUILT_IN:
+        known = monitors(spec.task)
+        if request.metric not in known:
+            found.append(Problem("metric", f"must be one of {', '.join(known)}, got {request.metric!r}"))
+    elif request.ensemble is True:
+        found.append(Problem("ensemble", "can be made of the built-in trainer's models only"))
+    if isinstance(spec.model, EnsembleModel):
+        found.append(Problem("spec.model", "is made of finished jobs, and has nothing to search"))
+    if found:
+        raise refusal(found, WHAT)
+
+
+def _check_optuna() -> None:
+    """Raise `InvalidSpec` where Optuna is not installed."""
+    if find_spec("optuna") is None:
+        raise InvalidSpec(
+            "Studies need Optuna, which is not installed where the server runs.",
+            hint="pip install 'traind[studies]'",
+            details=[{"loc": "sampler", "msg": "needs Optuna, which is not installed"}],
+        )
+
+
+@contextmanager
+def _located(space: Mapping[str, Dimension]) -> Iterator[None]:
+    """Name what is wrong with a trial's spec by the field of the study that says so."""
+    try:
+        yield
+    except InvalidSpec as error:
+        details = [{**one, "loc": _place(str(one.get("loc", "")), space)} for one in error.details]
+        message = f"{details[0]['loc']}: {details[0]['msg']}." if len(details) == 1 else error.message
+        raise InvalidSpec(message, hint=error.hint, details=details) from None
+    except SpecError as error:
+        loc = _place(error.field or "options", space)
+        raise InvalidSpec(
+            f"{loc}: {error.message}", hint=error.hint, details=[{"loc": loc, "msg": error.message}]
+        ) from None
+
+
+def _place(loc: str, space: Mapping[str, Dimension]) -> str:
+    """Return where in the study a field of a trial's spec is said."""
+    path = max((path for path in space if loc == path or loc.startswith(f"{path}.")), key=len, default=None)
+    return f"spec.{loc}" if path is None else f"space.{path}"

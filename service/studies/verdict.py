@@ -1,0 +1,115 @@
+"""What the end of a job means for the trial it is, and the ends of all trials for their study. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from traind.service.jobs.job import Job, scores
+from traind.service.studies.events import AnyStudyEvent, TrialEnded, TrialStatus
+from traind.service.studies.study import RANKED, BestTrial, Study, Trial, is_better
+from traind.trainer.contract.events import Failure, Status
+
+Values = list[float | None]
+HOPELESS = 10  # first trials that all failed: the others would, too
+KEEPS_MODEL = frozenset({Status.COMPLETED, Status.STOPPED})
+_SHORT = 500  # characters of a job's own message
+
+
+def ended(study: Study, trial: Trial, job: Job, values: Values, pruned_at: int | None) -> TrialEnded:
+    """Return what becomes of a trial whose job is over."""
+    value = _value(study, job, values)
+    error = None if value is not None else _why_no_value(study, job)
+    status = TrialStatus.COMPLETED if job.status is Status.COMPLETED else TrialStatus.STOPPED
+    if pruned_at is not None:  # whatever came after that
+        values = trial.values if len(values) < pruned_at else values
+        status, value, error = TrialStatus.PRUNED, values[pruned_at - 1], None
+    elif error is not None:
+        status = TrialStatus.FAILED
+    return TrialEnded(
+        trial=trial.trial,
+        job_id=trial.job_id,
+        status=status,
+        value=value,
+        values=values,
+        epochs=job.epoch,
+        error=error,
+        timings=job.timings,
+    )
+
+
+def refused(trial: Trial, error: Any) -> TrialEnded:
+    """Return the end of a trial whose job was not taken."""
+    failure = Failure(code=error.code, message=error.message, hint=error.hint)
+    return TrialEnded(trial=trial.trial, job_id=trial.job_id, status=TrialStatus.FAILED, error=failure)
+
+
+def with_best(study: Study, events: Iterable[AnyStudyEvent]) -> list[AnyStudyEvent]:
+    """Return the events, those marked that end the best trial so far."""
+    marked: list[AnyStudyEvent] = []
+    for event in events:
+        if isinstance(event, TrialEnded) and event.status in RANKED and is_better(study, event.value):
+            assert event.value is not None
+            best = BestTrial(trial=event.trial, job_id=event.job_id, value=event.value, params={})
+            study = structs.replace(study, best=best)
+            marked.append(structs.replace(event, is_best=True))
+        else:
+            marked.append(event)
+    return marked
+
+
+def values_of(study: Study, job: Job, heard: Mapping[int, float | None]) -> Values:
+    """Return the metric after each epoch, from the first on without a gap: as the trainer kept it, else as heard."""
+    kept = job.report.get("monitored", {})
+    if kept.get("monitor") == study.metric:
+        return list(kept["values"])
+    return without_gap(heard)
+
+
+def without_gap(heard: Mapping[int, float | None]) -> Values:
+    """Return the values of epochs 1, 2, 3 ... up to the first that was not heard of."""
+    values: Values = []
+    while len(values) + 1 in heard:
+        values.append(heard[len(values) + 1])
+    return values
+
+
+def commonest(trials: Iterable[Trial]) -> Failure:
+    """Return why trials failed: the reason that most of them give."""
+    errors = [trial.error for trial in trials if trial.error is not None]
+    counted = Counter((error.code, error.message) for error in errors)
+    (code, message), count = counted.most_common(1)[0]
+    hint = next(error.hint for error in errors if (error.code, error.message) == (code, message))
+    said = f"All {len(errors)} trials failed" if len(errors) > 1 else "The only trial failed"
+    most = f", {count} of them so" if count < len(errors) else ""
+    return Failure(code=code, message=f"{said}{most}: {message}", hint=hint)
+
+
+def is_hopeless(study: Study) -> bool:
+    """Whether so many trials failed, and no other, that the rest need not be tried."""
+    return study.failed >= HOPELESS and study.failed == study.ended
+
+
+def _value(study: Study, job: Job, values: Values) -> float | None:
+    """Return the metric of a job: on the validation rows, as it finished with it, or of its best epoch."""
+    found = scores(job).get(study.metric, job.metrics.get(study.metric))
+    if isinstance(found, int | float):
+        return float(found)
+    known = [value for value in values if value is not None] if job.status in KEEPS_MODEL else []
+    return (max if study.is_higher_better else min)(known, default=None)
+
+
+def _why_no_value(study: Study, job: Job) -> Failure:
+    if job.error is not None:
+        message = job.error.message[:_SHORT]
+        return Failure(code=job.error.code, message=message, hint=job.error.hint)
+    if job.status is Status.CANCELLED:
+        return Failure(code="cancelled", message="The job was cancelled.")
+    known: Sequence[str] = sorted(scores(job))
+    reported = f"it reported {', '.join(known[:20])}" if known else "it reported none"
+    return Failure(
+        code="no_metric",
+        message=f"The trial reported no {study.metric!r}; {reported}.",
+        hint="A trainer of your own reports it by run.end_epoch(metrics=...) or run.finish(metrics=...).",
+    )
