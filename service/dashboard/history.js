@@ -106,7 +106,7 @@ const SAYS = {
 function changeTold(event) {
   const refused = Object.entries(event.refused ?? {}).map(([name, why]) => `${name} ${why}`);
   if (refused.length) return `Change ${event.number} was refused: ${refused.join("; ")}`;
-  return `${wordsOf(event)} ${event.step === undefined ? "requested" : `from step ${count(event.step)} on`}`;
+  return `${event.step === undefined ? "Requested" : `From step ${count(event.step)} on`}: ${wordsOf(event)}`;
 }
 
 function stateNote({ message, reason, resumed_from_step: from, error }) {

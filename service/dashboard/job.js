@@ -141,7 +141,7 @@ class JobView {
     this.#drawFacts(job);
     this.#drawError(job);
     showTimings(parts.timings, job);
-    this.curves.draw({ ...this.full, ...job });
+    this.curves.draw({ ...this.full, ...job, changes: this.full?.changes });
     if (this.full) this.#drawDone(job);
   }
 

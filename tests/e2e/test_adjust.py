@@ -25,11 +25,11 @@ async def test_a_running_job_is_adjusted_and_the_charts_say_where(serve, visitor
         assert json.loads((await request.value).post_data) == {"job_id": job_id, "lr": 0.0004, "patience": 7}
         await expect(page.get_by_text("Taken up from step")).to_be_visible()
         events = page.get_by_role("list", name="Events, newest first")
-        await expect(events.get_by_text("learning rate 0.0004, patience 7 from step")).to_be_visible()
+        await expect(events.get_by_text("on: learning rate 0.0004, patience 7")).to_be_visible()
         await page.screenshot(path=album / "adjusted.png", full_page=True)
         await page.get_by_role("button", name="Adjust").click()
         await form.get_by_label("Learning rate of the next step").fill("0")
         visitor.tolerated = ["422"]
         await form.get_by_role("button", name="Take up").click()
-        await expect(page.get_by_role("alert")).to_contain_text("lr must be a number above 0")
+        await expect(page.get_by_role("alert")).to_contain_text("lr: must be a number above 0")
         await program.ask("cancel", job_id)
