@@ -11,7 +11,7 @@ export function paint(pen, view) {
   pen.rect(view.area.left, view.area.top - 4, view.area.right - view.area.left + 4, view.area.bottom - view.area.top + 6);
   pen.clip();
   for (const { attempt, resumed_from_step: step } of view.attempts) rule(pen, view, step, `attempt ${attempt}`, freeHeight(view, step, view.area.bottom - 6));
-  for (const { step, label } of view.changes) rule(pen, view, step, label, freeHeight(view, step, view.area.top + 24));
+  for (const { step, label } of view.changes) rule(pen, view, step, label, freeHeight(view, step, view.area.top + 24, 16));
   if (view.best) rule(pen, view, view.best.step, view.best.label, freeHeight(view, view.best.step, view.area.top + 8));
   if (view.baseline) baseline(pen, view);
   for (const series of view.seen) curve(pen, view, series);
@@ -67,10 +67,10 @@ function rule(pen, { x, area, colors }, step, label, height) {
   word(pen, colors, label, isRight ? at - 6 : at + 6, height);
 }
 
-/** Return where a word can stand at this step: at the wanted height, or in the middle where a curve runs through that. */
-function freeHeight({ seen, y, area }, step, wanted) {
+/** Return where a word can stand at this step: at the wanted height, or below the middle where a curve runs through that. */
+function freeHeight({ seen, y, area }, step, wanted, below = 0) {
   const isTaken = seen.some((series) => Math.abs(y((series.mean ?? series.y)[nearest(series.x, step)]) - wanted) < 24);
-  return isTaken ? (area.top + area.bottom) / 2 : wanted;
+  return isTaken ? (area.top + area.bottom) / 2 + below : wanted;
 }
 
 function baseline(pen, { y, area, colors, baseline: { value, label } }) {
