@@ -45,6 +45,7 @@ faults: $(DEV) ## the long fault runs, with their counts and seeds; SEEDS= repla
 	$(BIN)/python -m pytest -m faults -s $(ARGS)
 	TRAIND_START_PLACES=20 TRAIND_WEBHOOK_KILLS=1000 TRAIND_NIGHTS=10 $(BIN)/python -m pytest --timeout 0 \
 		tests/trainer/tabular/test_start_from.py tests/service/webhooks tests/flow/test_retrain.py
+	TRAIND_EXAMPLES=500 $(BIN)/python -m pytest --timeout 0 tests/data tests/trainer/contract tests/service/validation
 
 cluster: $(DEV) ## jobs on a real Ray cluster of three nodes, started on this machine for it; ARGS= goes to pytest
 	$(PIP) --no-build-isolation --editable '.[ray]'

@@ -234,6 +234,6 @@ def _read_short(place: Path) -> _Meta | None:
         whole = msgspec.json.decode((place / _META).read_bytes(), type=_ListedMeta)
     except (OSError, ValueError):  # no JSON, or not even text
         return None
-    told = whole.summary
-    counts = {"n_rows": told.n_rows, "n_columns": len(told.columns), "n_warnings": len(told.warnings)}
+    summary = whole.summary
+    counts = {"n_rows": summary.n_rows, "n_columns": len(summary.columns), "n_warnings": len(summary.warnings)}
     return _Meta(whole.format, whole.file, whole.size_bytes, whole.created_at, counts)

@@ -25,7 +25,7 @@ from traind.data.table.arrays import Codes, Mixed, Numbers, take
 from traind.data.table.schema import Column, Remark
 
 BARS = 24  # of a histogram
-LEVELS = 10  # most frequent values told
+LEVELS = 10  # most frequent values listed
 _SAMPLE_ROWS = 20_000  # that quantiles and histograms are taken from
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _THREADS = 2

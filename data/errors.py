@@ -6,7 +6,7 @@ TraindError           the root: beside these ServiceError (service/errors.py) an
 |- DatasetInUse       dataset_in_use     a job that is not finished uses that version
 |- DatasetTooLarge    dataset_too_large  the upload passed the size limit
 |- InvalidName        invalid_name       a data set's name is not of the allowed form
-`- BadTable           data_error         the content cannot be read as a table, or not used as asked
+`- BadTable           data_error         the content cannot be read as a table, or not used as requested
 """
 
 from dataclasses import dataclass
@@ -74,6 +74,6 @@ class InvalidName(DataError):
 
 
 class BadTable(DataError):
-    """The content cannot be read as a table, or not used as asked."""
+    """The content cannot be read as a table, or not used as requested."""
 
     code = "data_error"

@@ -173,7 +173,7 @@ def _as_text(request: Request) -> set[str]:
     return named | ({request.target} if request.target and request.task in {"binary", "multiclass"} else set())
 
 
-def _prepare_synthetic(request: Synthetic, asked: Request) -> Prepared:
+def _prepare_synthetic(request: Synthetic, wanted: Request) -> Prepared:
     table = synthesise(request)
     columns = [
         Column(name=name, kind="numeric", evidence="synthetic", role="target" if name == TARGET else "feature")
@@ -182,7 +182,7 @@ def _prepare_synthetic(request: Synthetic, asked: Request) -> Prepared:
     schema = Schema(
         n_rows=request.rows, target=TARGET, task="regression", task_reason="synthetic", columns=tuple(columns)
     )
-    return _finish(schema, table, asked, may_leak=False)
+    return _finish(schema, table, wanted, may_leak=False)
 
 
 def _finish(schema: Schema, table: Table, request: Request, *, threads: int = 1, may_leak: bool = True) -> Prepared:

@@ -17,12 +17,12 @@ client = SyncClient(os.environ.get("TRAIND_SERVER", "http://127.0.0.1:3001"))
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    asked = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
+    query = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
     try:
         if environ["REQUEST_METHOD"] == "POST":
-            words = client.submit(epochs=int(asked.get("epochs", 3))).job_id
+            words = client.submit(epochs=int(query.get("epochs", 3))).job_id
         else:
-            job = client.status(asked.get("job", ""))
+            job = client.status(query.get("job", ""))
             words = f"{job.status} {job.progress:.0f} % (worker {os.getpid()})"
     except (ServiceError, ValueError) as error:
         start_response("400 Bad Request", [("Content-Type", "text/plain")])

@@ -90,12 +90,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", default="http://127.0.0.1:3001")
     commands = parser.add_subparsers(dest="command", required=True)
-    told = commands.add_parser("listen")
-    told.add_argument("--secret-file", type=Path, required=True)
-    told.add_argument("--port", type=int, default=8090)
+    listening = commands.add_parser("listen")
+    listening.add_argument("--secret-file", type=Path, required=True)
+    listening.add_argument("--port", type=int, default=8090)
     commands.add_parser("night").add_argument("rows", type=Path)
-    asked = parser.parse_args()
-    if asked.command == "night":
-        asyncio.run(one_night(asked.server, asked.rows))
+    given = parser.parse_args()
+    if given.command == "night":
+        asyncio.run(one_night(given.server, given.rows))
     else:
-        asyncio.run(listen(asked.server, asked.secret_file.read_text().strip(), asked.port))
+        asyncio.run(listen(given.server, given.secret_file.read_text().strip(), given.port))

@@ -47,7 +47,7 @@ class Datasets:
         self._folder = layout.datasets_dir
         self._layout = layout
         self._settings = settings
-        self._coming: dict[Path, int] = {}  # bytes that uploads have said they will still send
+        self._coming: dict[Path, int] = {}  # bytes that uploads have announced and not sent yet
         self._side = side
         self._feed = feed
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from traind.service.processes.fork_server import ForkServer
 from traind.service.service import TrainingService
@@ -20,12 +21,14 @@ from traind.service.settings import PRIVATE_UMASK
 
 GONE_S = 15.0  # for the processes of a server that has ended; the promise is 5 s, the machine may be busy
 
-MAY_BE_SKIPPED = {"the real data sets are not here", "the cases are not here", "transformers is not installed"}
+MAY_BE_SKIPPED = {"the real data sets are not here", "the cases are not here"}
 _skipped: dict[str, str] = {}
 
 
 def pytest_configure() -> None:
     """Let the programs under test hear Ctrl-C: a shell has what it starts in the background ignore it."""
+    settings.register_profile("counted", max_examples=int(os.environ.get("TRAIND_EXAMPLES", "40")))
+    settings.load_profile("counted")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -67,7 +67,7 @@ def _with_marks(options: Options, decide_all: Callable[[Marks], list[Column]]) -
 
 
 def _check_names(names: list[str], request: Request) -> None:
-    asked = {
+    requested = {
         "target": [request.target] if request.target else [],
         "features": list(request.features or ()),
         "ignore": list(request.ignore),
@@ -75,7 +75,7 @@ def _check_names(names: list[str], request: Request) -> None:
         "validation.column": [request.validation.column] if request.validation.column else [],
         "weight": [request.weight] if request.weight else [],
     }
-    for field, wanted in asked.items():
+    for field, wanted in requested.items():
         absent = [name for name in wanted if name not in names]
         if absent:
             raise BadTable(
@@ -85,12 +85,12 @@ def _check_names(names: list[str], request: Request) -> None:
 
 
 def _check_nested(profiles: dict[str, Profile], request: Request) -> None:
-    """Raise `BadTable` where a column is asked for by name that only holds what cannot be learned from."""
-    asked = {
+    """Raise `BadTable` where a column is requested by name that only holds what cannot be learned from."""
+    requested = {
         "features": request.features or (),
         "columns": [name for name, kind in request.columns.items() if kind not in {"ignore", "text"}],
     }
-    for field, wanted in asked.items():
+    for field, wanted in requested.items():
         for name in wanted:
             if profiles[name].type == "nested":
                 raise BadTable(f"{field} names {name!r}, which holds lists, objects or bytes")
@@ -159,7 +159,7 @@ def _task(facts: Profile, column: Column, request: Request) -> tuple[Task, str, 
 
 
 def _in_order(labels: tuple[str, ...], facts: Profile, positive: str | None) -> tuple[str, ...]:
-    """Return two classes with the positive one last: the one that was asked for, else true, else the rarer."""
+    """Return two classes with the positive one last: the one that was requested, else true, else the rarer."""
     if positive is not None and (len(labels) != 2 or positive not in labels):
         shown = ", ".join(map(repr, labels[:5]))
         raise BadTable(f"positive: {positive!r} is not one of two classes of {facts.name!r}: {shown}")

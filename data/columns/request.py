@@ -1,4 +1,4 @@
-"""What is asked of a table: which column is the target, which are used and as what, which rows are kept apart."""
+"""What is requested of a table: which column is the target, which are used and as what, which rows are kept apart."""
 
 from typing import Literal
 

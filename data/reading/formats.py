@@ -1,7 +1,7 @@
 """The kinds of files a table comes in, how they are written, and how their bytes and text are opened.
 
-A format is written `csv`, `csv.gz`, `tsv`, `tsv.gz`, `jsonl`, `jsonl.gz`, `parquet` or `xlsx`, with what its reader
-is told behind it: `csv;charset=cp1252;delimiter=%7C;skip=2`. An encoding is said by whoever knows it, never guessed.
+A format is written `csv`, `csv.gz`, `tsv`, `tsv.gz`, `jsonl`, `jsonl.gz`, `parquet` or `xlsx`, with
+options behind it: `csv;charset=cp1252;delimiter=%7C;skip=2`. An encoding is given by whoever knows it, never guessed.
 Imports neither numpy nor polars.
 """
 
@@ -30,7 +30,7 @@ Sign = Annotated[str, Meta(min_length=1, max_length=1)]
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a file is written, where its reader is told. What is not said is found out."""
+    """How a file is written, where that is given. What is not given is found out."""
 
     encoding: Annotated[str, Meta(max_length=40)] | None = None
     """Encoding of the text, any codec of Python's, such as cp1252."""
@@ -74,12 +74,12 @@ class Format:
                 parts.append(f"{'charset' if name == 'encoding' else name}={_written(value)}")
         return ";".join(parts)
 
-    def told(self, options: Options | None) -> "Format":
-        """Return the format with what is said in `options` in place of what was known."""
+    def with_options(self, options: Options | None) -> "Format":
+        """Return the format with what `options` gives in place of what was known."""
         if options is None:
             return self
-        said = {name: value for name, value in structs.asdict(options).items() if value != getattr(Options(), name)}
-        return Format(self.kind, self.is_gzip, checked(structs.replace(self.options, **said)))
+        given = {name: value for name, value in structs.asdict(options).items() if value != getattr(Options(), name)}
+        return Format(self.kind, self.is_gzip, checked(structs.replace(self.options, **given)))
 
 
 def _written(value: str | bool | int | tuple[str, ...]) -> str:
@@ -95,8 +95,8 @@ def parse_format(text: str) -> Format:
     if name not in FORMATS:
         raise BadTable(f"{text!r} is not a format that can be read", hint=f"one of {', '.join(FORMATS)}")
     kind, _, gz = name.partition(".")
-    said = dict(_option(part) for part in rest if part.strip())
-    return Format(cast("Kind", kind), is_gzip=gz == "gz", options=options_of(said))
+    given = dict(_option(part) for part in rest if part.strip())
+    return Format(cast("Kind", kind), is_gzip=gz == "gz", options=options_of(given))
 
 
 def checked_hint(hint: str) -> None:
@@ -110,15 +110,15 @@ def _option(part: str) -> tuple[str, str]:
     return ("encoding" if key == "charset" else key), value.strip().strip('"')
 
 
-def options_of(said: dict[str, str]) -> Options:
+def options_of(given: dict[str, str]) -> Options:
     """Return the options written as texts, percent-encoded, `missing` words apart by commas; raise `BadTable`."""
-    values: dict[str, object] = {key: unquote(value) for key, value in said.items()}
-    if "missing" in said:
-        values["missing"] = [unquote(word) for word in said["missing"].split(",")]
-    if "skip" in said and said["skip"].isdecimal():
-        values["skip"] = int(said["skip"])
-    if "header" in said:
-        values["header"] = said["header"].lower() not in {"false", "no", "0"}
+    values: dict[str, object] = {key: unquote(value) for key, value in given.items()}
+    if "missing" in given:
+        values["missing"] = [unquote(word) for word in given["missing"].split(",")]
+    if "skip" in given and given["skip"].isdecimal():
+        values["skip"] = int(given["skip"])
+    if "header" in given:
+        values["header"] = given["header"].lower() not in {"false", "no", "0"}
     try:
         return checked(msgspec.convert(values, Options))
     except msgspec.ValidationError as error:
@@ -174,10 +174,10 @@ def detect(path: Path, hint: str | None = None) -> Format:
     Raises:
         BadTable: the content is none of ours, or not what the hint says.
     """
-    said = _hinted(hint)
+    given = _hinted(hint)
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    options = said.options if said else Options()
+    options = given.options if given else Options()
     if head.startswith(b"PAR1"):
         return Format("parquet", options=options)
     if head.startswith(b"PK\x03\x04") and _is_workbook(path):
@@ -188,15 +188,15 @@ def detect(path: Path, hint: str | None = None) -> Format:
     _refuse_foreign(head)
     if options.encoding is None and head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         options = structs.replace(options, encoding="utf-16")
-    if said and said.kind in {"parquet", "xlsx"}:
-        begin = "Parquet: it does not begin with PAR1" if said.kind == "parquet" else "an Excel workbook (xlsx)"
+    if given and given.kind in {"parquet", "xlsx"}:
+        begin = "Parquet: it does not begin with PAR1" if given.kind == "parquet" else "an Excel workbook (xlsx)"
         raise BadTable(f"the file is not {begin}")
-    if said and hint is not None and hint.partition(";")[0].strip().lower() in FORMATS:
-        kind = said.kind
+    if given and hint is not None and hint.partition(";")[0].strip().lower() in FORMATS:
+        kind = given.kind
     elif head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
         kind = "jsonl"
     else:
-        kind = "tsv" if said and said.kind == "tsv" else "csv"
+        kind = "tsv" if given and given.kind == "tsv" else "csv"
     return Format(kind, is_gzip=is_gzip, options=options)
 
 

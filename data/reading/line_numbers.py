@@ -1,4 +1,4 @@
-"""Finds on which line of a CSV file a row stands: asked only when a cell has to be named."""
+"""Finds on which line of a CSV file a row stands: used only when a cell has to be named."""
 
 import csv
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def locate(path: Path, form: Format, dialect: Dialect, rows: Sequence[int]) -> l
 
 
 class RowLines:
-    """The line of each row of a CSV file; the file is read again when the first is asked for."""
+    """The line of each row of a CSV file; the file is read again when the first is needed."""
 
     def __init__(self, path: Path, form: Format, dialect: Dialect) -> None:
         self._file = path, form, dialect

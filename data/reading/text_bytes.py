@@ -17,13 +17,15 @@ _FREE_BYTES = 256 << 20  # that any zipped file may hold
 _MAX_RATIO = 100  # of unzipped to zipped bytes, beyond that: tables stay below
 
 
-def utf8_chunks(path: Path, form: Format) -> Iterator[bytes]:
+def utf8_chunks(path: Path, form: Format, *, free_bytes: int = _FREE_BYTES) -> Iterator[bytes]:
     """Yield the file's text as UTF-8, cut anywhere but within a character, a byte order mark dropped.
+
+    A zipped file may hold `free_bytes`, and more in proportion to its own size.
 
     Raises:
         BadTable: the file holds a zero byte, foreign bytes, a line that is too long, or too much.
     """
-    limit = _FREE_BYTES + _MAX_RATIO * path.stat().st_size if form.is_gzip else None
+    limit = free_bytes + _MAX_RATIO * path.stat().st_size if form.is_gzip else None
     look = _Look(path, form)
     total = 0
     try:

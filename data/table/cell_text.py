@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 _EXCEL_ERRORS = ("#div/0!", "#n/a", "#name?", "#null!", "#num!", "#ref!", "#value!")
-PLAIN_MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # nobody has to be told of these
+PLAIN_MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # these are not worth a remark
 MISSING = PLAIN_MISSING | {"..", "\\n", "n.a.", "n.a", "(null)", "(blank)", "nat", "#n/a n/a", *_EXCEL_ERRORS}
 NOT_A_NUMBER = frozenset(  # missing too, where numbers or dates are expected
     {"none", "-", "--", "---", "\u2013", "\u2014", ".", "...", "\u2026", "*", "missing", "unknown", "not available"}

@@ -28,8 +28,8 @@ class Column(Struct, frozen=True, kw_only=True):
     mark: str | None = None  # the same: of numbers with a mark, "" where only thousands are set apart
     style: Style | None = None  # of numbers that are not plainly written
     words: tuple[str, ...] = ()  # that stand among numbers or times, each a feature of its own
-    missing_words: tuple[str, ...] = ()  # that mean none in this table, as its reader was told
-    undecided: Literal["", "code", "counter"] = ""  # what its digits may be too: the target is asked
+    missing_words: tuple[str, ...] = ()  # that mean none in this table, as the options of reading say
+    undecided: Literal["", "code", "counter"] = ""  # what its digits may be too: the target decides
 
     def number(self, text: str) -> float | None:
         """Return the number in a stripped cell, NaN where the text stands for a missing one, None if it is none."""

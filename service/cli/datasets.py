@@ -25,7 +25,7 @@ Name = Annotated[str, Parameter(help="the data set's name")]
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ReadFlags:
-    """How a file is written, where its reader has to be told."""
+    """How a file is written, where that has to be given."""
 
     encoding: Option = None
     delimiter: Option = None
@@ -38,13 +38,17 @@ class ReadFlags:
     header: bool = True
     sheet: Option = None
 
-    def told(self, form: str | None, file: Path) -> str | None:
+    def merged(self, form: str | None, file: Path) -> str | None:
         """Return the format with these behind it, as the server takes it; raises `BadTable`."""
         options = checked(convert(asdict(self), Options))
         if options == Options():
             return form
         known = form or format_of(file)
-        return str(parse_format(known or "csv").told(options)) if known else str(Format("csv").told(options))
+        return (
+            str(parse_format(known or "csv").with_options(options))
+            if known
+            else str(Format("csv").with_options(options))
+        )
 
 
 AS_FOUND = ReadFlags()
@@ -66,7 +70,7 @@ def list_all(*, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
         print_json(found)
         return
     rows = (
-        [one.name, one.format, size_told(one.size_bytes), one.digest[:12], len(one.versions) or 1] for one in found
+        [one.name, one.format, size_text(one.size_bytes), one.digest[:12], len(one.versions) or 1] for one in found
     )
     print_table(["name", "format", "size", "digest", "versions"], rows)
 
@@ -85,11 +89,11 @@ def put(
     from traind.service.cli.show import print_json
 
     with about(file), upload_shown(file.name) as on_progress:
-        dataset = remote.client().put_dataset(name, file, read.told(format, file), on_progress=on_progress)
+        dataset = remote.client().put_dataset(name, file, read.merged(format, file), on_progress=on_progress)
     if as_json:
         print_json(dataset)
     else:
-        print(f"{dataset.name}  {dataset.format}  {size_told(dataset.size_bytes)}  {dataset.digest[:12]}")
+        print(f"{dataset.name}  {dataset.format}  {size_text(dataset.size_bytes)}  {dataset.digest[:12]}")
 
 
 @app.command
@@ -101,7 +105,7 @@ def show(name: Name, *, remote: Remote = ANYWHERE, as_json: Json = False) -> Non
     if as_json:
         print_json(dataset)
         return
-    print(f"{dataset.name}  {dataset.format}  {size_told(dataset.size_bytes)}  {dataset.digest}")
+    print(f"{dataset.name}  {dataset.format}  {size_text(dataset.size_bytes)}  {dataset.digest}")
     print_summary(dataset.summary)
 
 
@@ -157,7 +161,7 @@ def _because(column: dict[str, Any]) -> str:
             return evidence
 
 
-def size_told(size_bytes: float) -> str:
+def size_text(size_bytes: float) -> str:
     """Return a size as people read it."""
     for unit in ("B", "kB", "MB"):
         if size_bytes < 1000:

@@ -21,7 +21,7 @@ def backup(
     as_json: Json = False,
 ) -> None:
     """Write a root to one archive, also while a server runs on it. Unpack it into an empty folder to restore it."""
-    from traind.service.cli.datasets import size_told
+    from traind.service.cli.datasets import size_text
     from traind.service.cli.show import print_json
     from traind.service.recovery.backup import back_up
     from traind.service.settings import Layout
@@ -32,7 +32,7 @@ def backup(
     if as_json:
         print_json(made)
     else:
-        print(f"{file}: {made.jobs} jobs, {made.files} files, {size_told(made.size_bytes)}")
+        print(f"{file}: {made.jobs} jobs, {made.files} files, {size_text(made.size_bytes)}")
 
 
 def check(*, root: Root = HERE, as_json: Json = False) -> None:

@@ -58,7 +58,7 @@ class ClusterInfo(Struct, frozen=True):
     gateway_starts: int
     """How often the process that connects it was started."""
     waiting_seats: int
-    """Slots that were asked for and that no node has room for yet."""
+    """Slots that were requested and that no node has room for yet."""
     nodes: tuple[NodeInfo, ...]
     """The machines that are alive."""
 
@@ -136,7 +136,7 @@ class Worker(Protocol):
 
 
 class Frame(NamedTuple):
-    """What a worker said, or that it has ended."""
+    """What a worker reported, or that it has ended."""
 
     worker: Worker
     event: AnyEvent | Ended

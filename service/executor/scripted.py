@@ -41,7 +41,7 @@ class ScriptedWorker:
         self.unheard_since: float | None = None  # by `time.monotonic`; None: it can be reached
         self.cursor: int | None = None  # goes with each frame, one more each time; None: with none
         self.committed_cursor = 0
-        self.asked = Verb.NONE
+        self.requested = Verb.NONE
         self.is_immortal = False  # `kill` does nothing
         self.assignment: Assignment | None = None
         self.has_ended = False
@@ -65,9 +65,9 @@ class ScriptedWorker:
         await self._inbox.put(Frame(self, event, self.cursor))
 
     async def until_asked(self) -> Verb:
-        """Wait until something is asked, and return it."""
+        """Wait until a verb is requested, and return it."""
         await self._was_asked.wait()
-        return self.asked
+        return self.requested
 
     async def until_changed(self) -> list[RequestedChange]:
         """Wait until a change is requested, and return those that wait."""
@@ -90,7 +90,7 @@ class ScriptedWorker:
 
     def ask(self, verb: Verb) -> None:
         """Let the script know; the higher verb stays."""
-        self.asked = max(verb, self.asked)
+        self.requested = max(verb, self.requested)
         self._was_asked.set()
 
     def change(self, waiting: Sequence[RequestedChange]) -> None:
@@ -108,7 +108,7 @@ class ScriptedWorker:
         return ""
 
     async def play(self, script: Script) -> None:
-        """Play the script to its end, and say how it ended unless it has said so itself."""
+        """Play the script to its end, and report how it ended unless it has done so itself."""
         self._task = asyncio.current_task()
         ended = Ended("done")
         try:

@@ -66,9 +66,9 @@ def decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except MALFORMED as error:
-        told, details = _why(body, error)
+        why, details = _why(body, error)
     hint = None if body.strip() else "Send an object such as {}."
-    refused = InvalidJson(f"The body is not valid JSON: {told}.", hint=hint)
+    refused = InvalidJson(f"The body is not valid JSON: {why}.", hint=hint)
     refused.details = details
     raise refused
 

@@ -34,7 +34,7 @@ def network_of(address: str) -> str:
 def client_of(request: web.Request) -> str:
     """Return whose share of the side worker a request takes: the token's name, or the address.
 
-    Programs of this machine without a token are told apart by their connections.
+    Programs of this machine without a token are distinguished by their connections.
     """
     if name := CALLER.get():
         return f"token {name}"

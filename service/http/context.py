@@ -89,7 +89,7 @@ class Exports:
 
 
 class Encoded:
-    """The answers to GET status that were asked for last: a job that has not changed is not written out again."""
+    """The answers to GET status that were requested last: a job that has not changed is not written out again."""
 
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit

@@ -58,7 +58,7 @@ async def put(request: web.Request) -> web.Response:
 
 
 def read_table(request: web.Request) -> tuple[AsyncIterator[bytes], str | None]:
-    """Return the raw body, that nothing is read of yet, and the format that is said of it."""
+    """Return the raw body, of which nothing is read yet, and the format that the request names."""
     query = read_query(request, UploadQuery)
     if request.content_type not in FORMATS:
         message = f"{request.content_type[:100]} is no table: the raw file is taken as the body."

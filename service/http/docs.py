@@ -83,8 +83,8 @@ def _request(body: dict[str, Any] | None) -> str:
         return ""
     kind, content = next(iter(body["content"].items()))
     example = f"<pre>{escape(json.dumps(content['example']))}</pre>" if "example" in content else ""
-    said = _kind(content["schema"]) if kind == "application/json" else "the bytes of a file"
-    return f"<p>Body: {said}</p>{example}"
+    shown = _kind(content["schema"]) if kind == "application/json" else "the bytes of a file"
+    return f"<p>Body: {shown}</p>{example}"
 
 
 def _answers(responses: dict[str, Any]) -> str:

@@ -55,7 +55,7 @@ class Door:
 
 @asynccontextmanager
 async def serve(service: TrainingService, door: Door) -> AsyncIterator[str]:
-    """Answer requests until the block is left; yields the address, with the port where 0 was asked for.
+    """Answer requests until the block is left; yields the address, with the port that was chosen where it was 0.
 
     Starts and closes the service. Raises `TokenNeeded`, `PortInUse`, `BadRequest` for an address that is not this
     machine's, and what starting the service raises.

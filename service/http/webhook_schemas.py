@@ -16,7 +16,7 @@ class WebhookShown(Struct, frozen=True):
     address: str
     """Where it is: scheme and host, without the path."""
     events: list[str]
-    """States that are told of."""
+    """States that are delivered."""
     tags: list[str]
     """Only of jobs with one of these tags; none: of all."""
     deliveries: dict[str, int]

@@ -93,7 +93,7 @@ class Connection:
         self._greeted = asyncio.Event()  # the snapshot comes before any answer
 
     async def serve(self, query: SocketQuery) -> None:
-        """Send what was asked for until the job is over or either side leaves; leaves no task behind."""
+        """Send what was requested until the job is over or either side leaves; leaves no task behind."""
         messages = self._merged() if query.job_id is UNSET else self._of_job(query.job_id, query.after)
         writer = asyncio.create_task(self._write(messages), name="traind-ws-writer")
         reader = asyncio.create_task(self._read(can_subscribe=query.job_id is UNSET), name="traind-ws-reader")

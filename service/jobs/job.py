@@ -162,7 +162,7 @@ class Job(Struct, frozen=True, kw_only=True):
     parent: Parent | None = None
     """Checkpoint of another job that it began at; null: it began anew."""
     children: list[str] = []
-    """Jobs that began at a checkpoint of this one, oldest first; filled in when asked for."""
+    """Jobs that began at a checkpoint of this one, oldest first; filled in by GET status."""
     changes: list[RequestedChange] = []
     """Changes of settings that were requested while it ran, in order, each with the step it was taken up at."""
     study_id: str | None = None

@@ -1,4 +1,4 @@
-"""What a list of jobs may be asked for: which of them, and in which order. Knows no SQL; `record/index.py` does."""
+"""What a list of jobs may be filtered by, and in which order it is. Knows no SQL; `record/index.py` does."""
 
 from typing import Annotated, TypedDict
 

@@ -1,6 +1,6 @@
 """A fork server of our own: worker processes start in milliseconds, with torch loaded, and the host is untouched.
 
-`ForkServer` owns one process that has run `boot` and forks a worker whenever it is asked. `context()` wraps it as
+`ForkServer` owns one process that has run `boot` and forks a worker on request. `context()` wraps it as
 the multiprocessing context that `ProcessPoolExecutor` takes. Unlike the plain `forkserver` context it shares
 nothing with the host's: neither its fork server nor its start method, and workers never import the host's main
 module. Owned by the service; used by `process`. Blocking: called in threads only.
@@ -118,11 +118,11 @@ class ForkServer:
         return status_r, data_w
 
     def forking(self) -> AbstractContextManager[Any]:
-        """Return the turn in which one child is asked for, and its pid noted."""
+        """Return the turn in which one child is requested, and its pid noted."""
         return self._forking
 
     def note_forked(self, pid: int) -> None:
-        """Take note of a child that was asked for."""
+        """Take note of a child that was requested."""
         self._forked.add(pid)
 
     def end_strangers(self) -> None:

@@ -1,4 +1,4 @@
-"""Inside the fork server's process: boot, fork whenever asked, and be the last to leave when the host is gone.
+"""Inside the fork server's process: boot, fork on request, and be the last to leave when the host is gone.
 
 Its host (`forkserver`) starts it and knows it by pid only. What it forks are workers, which leave by themselves when
 the host is gone; who cannot is killed here.

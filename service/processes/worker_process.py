@@ -21,7 +21,7 @@ from traind.service.threads import finish_from_thread, in_thread
 from traind.trainer.contract.process_tree import kill_tree
 
 SETTLE_S = 1.0  # a dead process's result is in the pipe by then, or never
-LEAVE_S = 5.0  # an idle process asked to leave is killed after that
+LEAVE_S = 5.0  # an idle process that was requested to leave is killed after that
 
 
 class WorkerProcess:

@@ -87,7 +87,7 @@ def page_query(
 
 
 def _labelled(listing: Listing, only: Only) -> None:
-    """Add the conditions on labels; trials of studies are listed only where their study is asked for."""
+    """Add the conditions on labels; trials of studies are listed only where their study is named."""
     for column, wanted in (("dataset", listing.dataset), ("trainer", listing.trainer), ("study", listing.study)):
         if wanted is not None:
             only(f"labels.{column} = ?", wanted)

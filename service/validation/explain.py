@@ -80,7 +80,7 @@ def _walk_dict(value: Mapping[Any, Any], kind: inspect.DictType, loc: str, *, st
 
 
 def _choice(value: Any, kind: inspect.Type) -> inspect.Type:
-    """Return the branch of a union that `value` was meant for, if that can be told."""
+    """Return the branch of a union that `value` was meant for, if that can be seen."""
     kind = _bare(kind)
     if not isinstance(kind, inspect.UnionType):
         return kind

@@ -25,7 +25,7 @@ from traind.trainer.contract.spec import (
     TreesModel,
 )
 
-MOST_LEVELS = 20_000  # of a category that are told apart
+MOST_LEVELS = 20_000  # of a category that are kept apart
 FIRST_LEVELS = 2  # missing, and not seen in training
 TIME_PARTS = 5  # numbers that a time becomes
 FEW_LEVELS = 2

@@ -1,7 +1,10 @@
 import contextlib
 import hashlib
+import itertools
+import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,41 +101,48 @@ def test_a_version_in_use_is_not_deleted(catalog: Catalog, root: Path) -> None:
     assert catalog.list() == []
 
 
+CALLS = ("open", "write", "fsync", "rename", "replace", "unlink", "rmdir")  # of the system, that change a disk
+
+
 def test_a_crash_at_any_moment_leaves_the_old_or_the_new(
     catalog: Catalog, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = put(catalog, root, "d", b"1")
-    steps = ("sync_file", "rename_durably", "write_atomically")
-    for step in steps:
-        for call in range(3):
-            with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
-                _fail_at(patch, step, call)
-                put(catalog, root, "d", b"2")
-            opened = Catalog(root)
-            opened.open()
-            found = opened.get("d")
-            assert found.path.read_bytes() in {b"1", b"2"}
-            assert not list(root.rglob(TEMPORARY_PREFIX + "*"))
-            assert {path.parent.name for path in root.glob("d/*/meta.json")} == set(found.versions)
-            if found.digest != one.digest:
-                opened.delete("d")
-                one = put(opened, root, "d", b"1")
+    for call in itertools.count():
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            left = _end_at(patch, call)
+            put(catalog, root, "d", b"2")
+        opened = Catalog(root)
+        opened.open()
+        found = opened.get("d")
+        assert found.path.read_bytes() in {b"1", b"2"}
+        assert not list(root.rglob(TEMPORARY_PREFIX + "*"))
+        assert {path.parent.name for path in root.glob("d/*/meta.json")} == set(found.versions)
+        if left:  # it was over before
+            break
+        if found.digest != one.digest:
+            opened.delete("d")
+            one = put(opened, root, "d", b"1")
+    assert call > 8
 
 
-def _fail_at(patch: pytest.MonkeyPatch, step: str, call: int) -> None:
-    """Make the given call of a step be the last thing that happens."""
-    from traind.data import catalog
+def _end_at(patch: pytest.MonkeyPatch, call: int) -> list[int]:
+    """Make the given call of the system the last thing that happens; what is returned is empty once it came."""
+    left = [0] * (call + 1)
 
-    real = getattr(catalog, step)
-    left = [call]
+    def counted(real: Any) -> Any:
+        def reach(*args: Any, **named: Any) -> Any:
+            if left:
+                left.pop()
+                if not left:
+                    raise KeyboardInterrupt
+            return real(*args, **named)
 
-    def failing(*args: object) -> None:
-        if left[0] == 0:
-            raise KeyboardInterrupt
-        left[0] -= 1
-        real(*args)
+        return reach
 
-    patch.setattr(catalog, step, failing)
+    for name in CALLS:
+        patch.setattr(os, name, counted(getattr(os, name)))
+    return left
 
 
 def test_leftovers_are_swept(catalog: Catalog, root: Path) -> None:

@@ -37,9 +37,9 @@ async def stand(case, tmp_path, count):
     return late / timers[math.inf]
 
 
-async def test_a_thousand_bad_inputs_change_nothing(tmp_path, tally):
+async def test_some_bad_inputs_change_nothing(tmp_path, tally):
     with tally.case("bad input", 7) as case:
-        await stand(case, tmp_path, count=1_000)
+        await stand(case, tmp_path, count=300)
 
 
 @pytest.mark.faults

@@ -11,7 +11,7 @@ import gc
 import http.client
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -45,8 +45,8 @@ class Cost(NamedTuple):
 class Place:
     """A server in a thread, with one trained job and one table."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, service: TrainingService) -> None:
+        self._service = service
         self._up = threading.Event()
         self._loop: asyncio.AbstractEventLoop
         self._leave: asyncio.Event
@@ -64,7 +64,7 @@ class Place:
 
     async def _serve(self) -> None:
         self._loop, self._leave = asyncio.get_running_loop(), asyncio.Event()
-        service = TrainingService(self._root, slots=1)
+        service = self._service
         async with serve(service, Door(port=0)) as url:
             await service.put_dataset("table", [{"a": place, "b": place % 7} for place in range(100)])
             spec = {"epochs": 1, "synthetic": {"rows": 200, "columns": 3}}
@@ -107,9 +107,12 @@ def memory(field: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with Place(tmp_path_factory.mktemp("costs")) as made:
+def place(tmp_path_factory: pytest.TempPathFactory, open_root: Callable[..., TrainingService]) -> Iterator[Place]:
+    with Place(open_root(tmp_path_factory.mktemp("costs"), slots=1)) as made:
+        gc.collect()
+        gc.freeze()  # what the tests before have left is not looked at for each request
         yield made
+        gc.unfreeze()
 
 
 def tried(place: Place, some: list[Request], case: Any) -> None:

@@ -51,6 +51,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
         subprocess.run(["umount", "-l", path], check=True)
 
 
+@pytest.mark.faults
 def test_a_checkpoint_that_does_not_fit_waits_for_its_room_and_is_not_tried_without_it(
     small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_sweep_of_free_space(
     side_by_side(one, seeds(SWEEP_KIB))
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(180)
 def test_a_disk_that_turns_read_only_stops_nothing_for_good(
     tmp_path: Path, small_disk: Callable[[int], Path], digests: list[str], tally: Tally
@@ -183,6 +185,7 @@ def turned_read_only(case: Case, disk: Path, tmp_path: Path, digests: list[str])
     case.breaches += left_behind(server)
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(180)
 @needs_strace
 def test_a_sync_that_fails_is_never_taken_for_done(tmp_path: Path, digests: list[str], tally: Tally) -> None:

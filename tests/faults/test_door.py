@@ -167,7 +167,7 @@ async def storm(case, tmp_path, count):
 
 async def test_readers_that_come_again_and_again_see_each_event_once(tmp_path, tally):
     with tally.case("reader that comes again", 5) as case:
-        await storm(case, tmp_path, count=20)
+        await storm(case, tmp_path, count=8)
 
 
 @pytest.mark.faults

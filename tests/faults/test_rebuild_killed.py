@@ -103,7 +103,7 @@ def until(is_so: Callable[[], object], server: Server) -> None:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize("is_large", [False, pytest.param(True, marks=pytest.mark.faults)])
 def test_a_server_killed_while_it_rebuilds_its_database_loses_nothing(
     tmp_path: Path, tally: Tally, *, is_large: bool
 ) -> None:

@@ -113,6 +113,7 @@ def test_another_user_reads_nothing_and_reaches_no_process(make_server: Any, ope
     server.check_nothing_is_left()
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("common_umask")
 def test_a_root_is_shared_where_that_is_wanted(make_server: Any, open_place: Path) -> None:
     root = open_place / "root"
@@ -134,6 +135,7 @@ def test_a_root_of_before_is_closed_and_the_folder_around_it_left_alone(make_ser
     server.stop()
 
 
+@pytest.mark.faults
 def test_what_another_user_made_beforehand_keeps_no_worker_from_starting(make_server: Any, open_place: Path) -> None:
     """The names that a stranger can guess are made beforehand, all of them his."""
     shared = open_place / "tmp"
@@ -151,8 +153,7 @@ def test_what_another_user_made_beforehand_keeps_no_worker_from_starting(make_se
         os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
 
 
-def test_no_socket_of_a_server_has_a_name(make_server: Any, open_place: Path) -> None:
-    server = make_server(open_place / "root").start()
+def test_no_socket_of_a_server_has_a_name(server: Any) -> None:
     used(server)
     inodes = {os.readlink(link) for pid in server.left() for link in links(pid)}  # noqa: PTH115
     named = []
@@ -162,7 +163,6 @@ def test_no_socket_of_a_server_has_a_name(make_server: Any, open_place: Path) ->
             named.append(fields[7])
     for name in named:  # what still has one in the table is unlinked, or refuses a stranger
         assert not Path(name).exists() or not connects(name), name
-    server.stop()
 
 
 def connects(name: str) -> bool:

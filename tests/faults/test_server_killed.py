@@ -9,7 +9,7 @@ from fault_harness import Calm, Server, Workload, workload
 from judge import judge, left_behind
 from tally import Case, Tally, seeds, side_by_side
 
-JOBS = 6
+JOBS = 3
 LIFE_S = 6.0  # the longest life: a start takes half of it on a busy machine, and jobs run in the rest
 
 
@@ -20,7 +20,7 @@ def digests(calm: Calm) -> list[str]:
 
 
 def killed_again_and_again(case: Case, root: Path, digests: list[str], kills: int) -> None:
-    """Kill the server `kills` times while six jobs are open; then let them end, and judge."""
+    """Kill the server `kills` times while six jobs are open, of three specs; then let them end, and judge."""
     chance = random.Random(case.seed)
     server, work = Server(root), workload(JOBS, seed=1)
     for _ in range(kills):
@@ -57,12 +57,14 @@ def ended_and_judged(case: Case, server: Server, work: Workload, digests: list[s
     case.breaches += left_behind(server)
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(300)
 def test_a_server_killed_at_random_moments_loses_nothing(tmp_path: Path, digests: list[str], tally: Tally) -> None:
     with tally.case("server killed", 11) as case:
         killed_again_and_again(case, tmp_path / "root", digests, kills=5)
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(300)
 def test_a_server_killed_while_it_recovers_loses_nothing(tmp_path: Path, digests: list[str], tally: Tally) -> None:
     with tally.case("server killed in recovery", 12) as case:

@@ -10,7 +10,7 @@ from judge import judge
 
 
 def running(root: Path) -> tuple[Server, Workload]:
-    server, work = Server(root), workload(6, seed=1)
+    server, work = Server(root), workload(3, seed=1)
     server.start()
     assert server.wait_up(), server.tail()
     work.submit(server, "t")
@@ -19,10 +19,11 @@ def running(root: Path) -> tuple[Server, Workload]:
     return server, work
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]])
 def test_a_server_that_is_told_to_leave_loses_nothing(tmp_path: Path, calm: Calm, numbers: list[int]) -> None:
-    digests = calm(workload(6, seed=1))
+    digests = calm(workload(3, seed=1))
     server, work = running(tmp_path / "root")
     for number in numbers:
         server.signal(number)

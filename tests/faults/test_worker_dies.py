@@ -35,6 +35,7 @@ WAYS = {  # how it goes wrong -> how the job ends, and with which code
     "fork": ("COMPLETED", None),
     "thread": ("COMPLETED", None),
 }
+USUAL = {"exit", "segfault", "kill", "hang", "raise", "memory", "print", "fork"}  # the rest is of the long runs
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,9 @@ def submit(server: Server, spec: dict[str, Any]) -> str:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize(
+    "how", [pytest.param(way, marks=[] if way in USUAL else [pytest.mark.faults]) for way in WAYS]
+)
 def test_a_trainer_that_goes_wrong_ends_its_own_job_only(server: Server, how: str) -> None:
     good = submit(server, {"epochs": 2, "synthetic": {"rows": 500, "columns": 2}})
     bad = submit(server, {"trainer": "bad", "options": {"how": how}, "max_attempts": 2})
@@ -91,7 +94,7 @@ def test_a_trainer_that_ignores_stop_is_killed_and_its_model_made_from_the_last_
 def killed_workers(case: Case, root: Path, calm: Calm, count: int, number: int) -> None:
     """Send running workers a deadly signal `count` times; the models must be those of an undisturbed run."""
     chance = random.Random(case.seed)
-    work = workload(6, seed=1)
+    work = workload(3, seed=1)
     digests = calm(work)
     server = Server(root, "--hang-s", "1", "--grace-s", "5")
     server.start()
@@ -111,6 +114,7 @@ def killed_workers(case: Case, root: Path, calm: Calm, count: int, number: int) 
     case.breaches += left_behind(server)
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(300)
 def test_killed_workers_are_followed_by_ones_that_make_the_same_models(
     tmp_path: Path, calm: Calm, tally: Tally

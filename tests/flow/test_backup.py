@@ -19,7 +19,7 @@ ROWS = [{"a": float(n % 17), "b": "xyz"[n % 3], "y": float(n % 17) * 2 + n % 3} 
 LONG = TrainSpec(
     synthetic=Synthetic(rows=4_000, columns=4),
     model=MlpModel(hidden=(16,), embedding="none"),
-    epochs=40,
+    epochs=20,
     batch_size=8,
     patience=None,
     checkpoint_every=0.0,

@@ -82,7 +82,12 @@ def test_a_trainer_runs_alone(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "row"),
     [
-        ("digits", {"epochs": 3}, {f"pixel_{line}_{place}": 0.0 for line in range(8) for place in range(8)}),
+        pytest.param(
+            "digits",
+            {"epochs": 3},
+            {f"pixel_{line}_{place}": 0.0 for line in range(8) for place in range(8)},
+            marks=pytest.mark.faults,
+        ),
         ("chars", {"steps": 100, "width": 32, "context": 32}, {"text": "the "}),
     ],
 )
@@ -98,7 +103,9 @@ async def test_a_trainer_of_ones_own_survives_a_kill_and_makes_the_same_model(
 
 async def test_a_trainer_of_ones_own_is_paused_resumed_and_stopped(with_trainers: Any) -> None:
     async with Client(with_trainers.url) as client:
-        job = await client.submit(trainer="digits", options={"epochs": 10_000}, report_every=1)
+        job = await client.submit(
+            trainer="chars", options={"steps": 1_000_000, "width": 32, "context": 32}, report_every=1
+        )
         async for event in client.watch(job.job_id):
             if isinstance(event, Progress):
                 await (client.pause if event.attempt == 1 else client.stop)(job.job_id)
@@ -151,6 +158,7 @@ async def test_the_aiohttp_host_decides_who_may_do_what(tmp_path: Path, free_por
         await runner.cleanup()
 
 
+@pytest.mark.faults
 async def test_the_fastapi_host_streams_in_its_own_words(tmp_path: Path, free_port: int) -> None:
     pytest.importorskip("fastapi")
     command = [
@@ -178,6 +186,7 @@ async def test_the_fastapi_host_streams_in_its_own_words(tmp_path: Path, free_po
             assert (await ask(session, "GET", "/fits/nobody"))[0] == 404
 
 
+@pytest.mark.faults
 def test_several_web_workers_speak_to_one_server(server: Any, free_port: int) -> None:
     pytest.importorskip("gunicorn")
     command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--bind", f"127.0.0.1:{free_port}"]

@@ -9,7 +9,7 @@ import pytest
 HOSTS = Path(__file__).with_name("hard_hosts.py")
 
 
-@pytest.mark.parametrize("host", ["daemonic", "without_descriptors"])
+@pytest.mark.parametrize("host", ["daemonic", pytest.param("without_descriptors", marks=pytest.mark.faults)])
 def test_jobs_run_in_hosts_that_make_it_hard(host: str, tmp_path: Path) -> None:
     """F22, and every error at a worker's boot: tried again, shown, never the end of all starts."""
     command = [sys.executable, str(HOSTS), host, str(tmp_path)]

@@ -13,7 +13,7 @@ BOX_BYTES = 8_192
 
 
 class Verb(IntEnum):
-    """What a running job is asked to do; the higher number wins where two were asked."""
+    """What is requested of a running job; the higher number wins where two are."""
 
     NONE = 0
     PAUSE = 1  # keep the place: write a checkpoint, leave

@@ -197,7 +197,7 @@ class Metric(Event, frozen=True, kw_only=True, omit_defaults=True, tag="metric")
 
 
 class ControlRequested(Event, frozen=True, kw_only=True, omit_defaults=True, tag="control"):
-    """A verb was recorded: what the user (or the server) asked of the job.
+    """A verb was recorded: what the user (or the server) requested of the job.
 
     `control` comes twice: when a change of settings was requested, and with `step` (or `refused`) when the running
     job has taken it up (or could not).

@@ -14,7 +14,7 @@ from traind.data.limits import ANSWER_BYTES, ANSWER_FACTOR
 from traind.trainer.model.custom_model import CustomModel
 from traind.trainer.model.model import Cell, Model, loaded
 
-NOTES_CHARS = ANSWER_BYTES // 4  # of all notes in one answer: beyond, only their counts are told
+NOTES_CHARS = ANSWER_BYTES // 4  # of all notes in one answer: beyond, only their counts are given
 NUMBER_BYTES = 26  # of a number in JSON, at most, with what stands around it
 FILE = "predictions.json"
 

@@ -33,7 +33,13 @@ class Prediction(list[Any]):
 
 
 def predict_file(
-    predict: Callable[[Batch], Prediction], labels: Sequence[str], file: Path, out: Path, form: str | None = None
+    predict: Callable[[Batch], Prediction],
+    labels: Sequence[str],
+    file: Path,
+    out: Path,
+    form: str | None = None,
+    *,
+    block_rows: int = BLOCK_ROWS,
 ) -> int:
     """Write the file's columns with `prediction`, and what is known beside it, as CSV; return the rows.
 
@@ -42,7 +48,7 @@ def predict_file(
     `out` is there once it is whole. Raises `BadTable` naming line and column of cells that cannot be read.
     """
     temporary = out.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{out.name}")
-    batches = batches_of(file, form or format_of(file), BLOCK_ROWS)
+    batches = batches_of(file, form or format_of(file), block_rows)
     try:
         with temporary.open("x", encoding="utf-8", newline="") as written:
             count = _write(predict, labels, batches, csv.writer(written))

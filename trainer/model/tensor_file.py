@@ -79,15 +79,15 @@ def write_file(path: Path, data: bytes) -> None:
     try:
         write_atomically(path, data)
     except OSError as error:
-        told = f"{path.name} could not be written: {error.strerror or error}"
+        failed = f"{path.name} could not be written: {error.strerror or error}"
         if error.errno in _NO_SPACE:
             needed, free = len(data) / 2**20, shutil.disk_usage(path.parent).free / 2**20
             raise DiskFull(
-                f"{told}: it has {needed:,.1f} MiB, and {free:,.1f} are free.",
+                f"{failed}: it has {needed:,.1f} MiB, and {free:,.1f} are free.",
                 hint="Make room on the disk; the job goes on from its last checkpoint.",
                 needed_bytes=len(data),
             ) from error
-        raise DiskFailed(told, hint="Check the disk, then resume the job.") from error
+        raise DiskFailed(failed, hint="Check the disk, then resume the job.") from error
 
 
 def write_model(path: Path, model: dict[str, Any], head: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a network is asked to learn and what its outputs mean: loss, target transform, predictions.
+"""What a network learns and what its outputs mean: loss, target transform, predictions.
 
 The loss is one function of `(output, target)` without state, a mean over rows, so that it can be captured with the
 network. Targets are brought into the network's terms once, before training; predictions come back in the user's.

@@ -221,9 +221,9 @@ def choose(spec: TrainSpec, facts: Facts) -> Recipe:
 
 
 def _boosting(spec: TrainSpec, chosen: Boosting | None) -> Boosting | None:
-    """Return how trees alone are grown: what the spec says of epochs, lr and patience is said of them."""
-    asked = {field: getattr(spec, field) for field in ("epochs", "lr", "patience")}
-    explicit = {field: value for field, value in asked.items() if value != "auto"}
+    """Return how trees alone are grown: epochs, lr and patience of the spec are theirs."""
+    wanted = {field: getattr(spec, field) for field in ("epochs", "lr", "patience")}
+    explicit = {field: value for field, value in wanted.items() if value != "auto"}
     return structs.replace(chosen, **explicit) if chosen is not None else None
 
 
@@ -232,7 +232,7 @@ def _consequences(spec: TrainSpec, chosen: Recipe, reasons: dict[str, str]) -> d
     follows: dict[str, Any] = {}
     if spec.schedule == "constant":
         follows["warmup"] = 0.0
-        reasons["warmup"] = "none: a constant schedule was asked for"
+        reasons["warmup"] = "none: a constant schedule was requested"
     if spec.optimizer == "sgd" and spec.lr == "auto":
         follows["lr"] = chosen.lr * 25
         reasons["lr"] = "25 times Adam's: momentum takes raw gradients"
@@ -342,8 +342,8 @@ def _network(model: Model, chosen: Network | None) -> Network | None:
     )
 
 
-def _embedding(asked: Embedding, chosen: Network) -> Literal["none", "piecewise_linear", "periodic"]:
-    return chosen.embedding if asked == "auto" else asked
+def _embedding(wanted: Embedding, chosen: Network) -> Literal["none", "piecewise_linear", "periodic"]:
+    return chosen.embedding if wanted == "auto" else wanted
 
 
 def _outputs(facts: Facts) -> int:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 Loss = float | Tensor | Callable[[], float] | None
+Clock = Callable[[], float]  # seconds, from any moment on
 
 SHORTEST_S = 0.05  # 20 events a second, which is what a job is held to in any second
 LONGEST_S = 10.0
@@ -25,17 +26,18 @@ LOSSES_KEPT = 1_024  # losses not looked at yet; then their mean is kept instead
 class Pace:
     """Lets reports through: frequent at first, ever rarer as the job grows older, so that its log stays small."""
 
-    def __init__(self, age_s: float) -> None:
-        self._started = time.perf_counter() - age_s
+    def __init__(self, age_s: float, clock: Clock = time.perf_counter) -> None:
+        self._clock = clock
+        self._started = clock() - age_s
         self._next = 0.0
 
     def is_due(self) -> bool:
         """Whether a report may go now."""
-        return time.perf_counter() >= self._next
+        return self._clock() >= self._next
 
     def take(self) -> bool:
         """Whether a report may go now; if so, it counts as gone."""
-        now = time.perf_counter()
+        now = self._clock()
         if now < self._next:
             return False
         age = now - self._started
@@ -48,8 +50,9 @@ class Pace:
 class Meter:
     """The loss since the last report, and rows over time: all of it, and without what was set aside."""
 
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
+    def __init__(self, clock: Clock = time.perf_counter) -> None:
+        self._clock = clock
+        self._started = clock()
         self._aside_s = 0.0
         self._rows = 0
         self._losses: list[float | Tensor] = []
@@ -87,7 +90,7 @@ class Meter:
 
     def rates(self) -> tuple[float | None, float | None]:
         """Return rows a second of training, and of everything."""
-        wall_s = time.perf_counter() - self._started
+        wall_s = self._clock() - self._started
         steps_s = wall_s - self._aside_s
         if not self._rows or steps_s <= 0.0:
             return None, None
@@ -96,11 +99,11 @@ class Meter:
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Leave what happens within out of the training rate: validation, checkpoints."""
-        started = time.perf_counter()
+        started = self._clock()
         try:
             yield
         finally:
-            self._aside_s += time.perf_counter() - started
+            self._aside_s += self._clock() - started
 
 
 def finite(value: float | None) -> float | None:

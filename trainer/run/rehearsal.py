@@ -1,4 +1,4 @@
-"""What a service would do with training code, said where it is tried out: by `run_trainer`, in a terminal."""
+"""What a service would do with training code, checked where it is tried out: by `run_trainer`, in a terminal."""
 
 import contextlib
 import os

@@ -45,10 +45,17 @@ class Prepared:
 class Batches:
     """`tensors` of equal length, permuted by `begin_epoch`; `at(b)` gives rows [b * B : (b + 1) * B] of each.
 
-    The tensors of `prepared` come first.
+    The tensors of `prepared` come first. A block holds at most `block_batches` batches.
     """
 
-    def __init__(self, tensors: Sequence[Tensor], batch_size: int, prepared: Prepared | None = None) -> None:
+    def __init__(
+        self,
+        tensors: Sequence[Tensor],
+        batch_size: int,
+        prepared: Prepared | None = None,
+        *,
+        block_batches: int = BLOCK_BATCHES,
+    ) -> None:
         self._prepared = prepared
         if prepared is not None:
             tensors = [*prepared.tensors, *tensors]
@@ -60,7 +67,7 @@ class Batches:
         self.batch_size = batch_size
         row_bytes = sum(tensor.element_size() * tensor[0].numel() for tensor in self.tensors)
         step = ALIGNED // math.gcd(batch_size, ALIGNED)  # batches are aligned as in one whole permuted table
-        per_block = min(BLOCK_BATCHES, max(1, BLOCK_BYTES // max(1, row_bytes * batch_size * step)) * step)
+        per_block = min(block_batches, max(1, BLOCK_BYTES // max(1, row_bytes * batch_size * step)) * step)
         self._block_batches = min(per_block, -(-self.rows // batch_size))
         block_rows = min(self._block_batches * batch_size, self.rows)
         self._blocks = tuple(tensor.new_empty((block_rows, *tensor.shape[1:])) for tensor in self.tensors)

@@ -1,7 +1,7 @@
 """What a job would do, without doing it: the dry run. Runs in the side worker; takes no slot.
 
 The table is read and encoded as the job would (and its encoding kept for it), the network is built, and a few
-gradient steps are timed: the seconds told are those of all planned epochs, early stopping left out.
+gradient steps are timed: the seconds reported are those of all planned epochs, early stopping left out.
 """
 
 import statistics

@@ -16,18 +16,21 @@ from traind.trainer.tabular.metrics import measure
 
 BUDGET = 2e10  # multiplications, about a second or two of one core
 MOST_ROWS, FEWEST_ROWS = 2_000, 100
-TOLD = 100  # columns
+LISTED = 100  # columns
 
 
-def importance(model: Model, rows: Encoded, beat: Callable[[], None] = lambda: None) -> dict[str, Any] | None:
-    """Return `{"metric", "rows", "columns": [{"column", "rise"}]}`, the largest first; None where it cost too much.
+def importance(
+    model: Model, rows: Encoded, beat: Callable[[], None] = lambda: None, *, budget: float = BUDGET
+) -> dict[str, Any] | None:
+    """Return `{"metric", "rows", "columns": [{"column", "rise"}]}`, the largest first; or None.
 
-    `rise` is how much `rmse` or `log_loss` grows without the column; around 0 or below: the model does not need it.
+    None: it would cost more than `budget` multiplications. `rise` is how much `rmse` or `log_loss` grows without the
+    column; around 0 or below: the model does not need it.
     """
     columns = [column.name for column in model.encoder.columns]
     tensors = (*model.network.parameters(), *(one for name, one in model.network.named_buffers() if "paths" in name))
     weights = sum(tensor.numel() for tensor in tensors)  # and of trees, what their paths cost
-    affordable = int(BUDGET / max(1, weights * len(columns)))
+    affordable = int(budget / max(1, weights * len(columns)))
     taken = min(MOST_ROWS, affordable, len(rows))
     if not columns or taken < min(FEWEST_ROWS, len(rows)):
         return None
@@ -41,8 +44,8 @@ def importance(model: Model, rows: Encoded, beat: Callable[[], None] = lambda: N
         beat()
         found.append((_error(model, _shuffled(model, sample, column, draw), metric) - base, column))
     found.sort(reverse=True)
-    told = [{"column": column, "rise": rise} for rise, column in found[:TOLD]]
-    return {"metric": metric, "rows": taken, "columns": told}
+    listed = [{"column": column, "rise": rise} for rise, column in found[:LISTED]]
+    return {"metric": metric, "rows": taken, "columns": listed}
 
 
 def _shuffled(model: Model, rows: Encoded, column: str, draw: np.random.Generator) -> Encoded:

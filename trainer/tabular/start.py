@@ -1,7 +1,7 @@
 """A job that starts from another one's checkpoint: its table by that one's encoder, its weights, its place.
 
-The network and the encoder stay the parent's. What is new in the rows is counted and told: categories that it has not
-seen, numbers far from those it knows, and how far each column has drifted.
+The network and the encoder stay the parent's. What is new in the rows is counted and reported: categories that it has
+not seen, numbers far from those it knows, and how far each column has drifted.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ from traind.trainer.step.step import Step
 from traind.trainer.tabular.loop import FitState, TrainingPlan
 
 FAR_IQRS = 3.0  # from the median: outer fences (Tukey, Exploratory Data Analysis, 1977)
-DRIFTED = 0.25  # of a total variation distance, or of interquartile ranges: more is told
+DRIFTED = 0.25  # of a total variation distance, or of interquartile ranges: more is reported
 TOLD = 20  # columns
 
 

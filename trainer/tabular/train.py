@@ -73,7 +73,7 @@ def started_phase(run: Run[Any], prepared: Prepared, recipe: Recipe, saved: dict
 
 
 def fit_phase(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
-    """Train until the phase is over or the run is told to leave. If the loss is lost, the last good model is kept."""
+    """Train until the phase is over or the run has to leave. If the loss is lost, the last good model is kept."""
     try:
         fit(run, phase.step, phase.plan, phase.state, phase.evaluate, phase.about)
     except Diverged:
@@ -92,11 +92,11 @@ def what_was_grown(phase: Phase) -> dict[str, Any]:
 
 
 def read(run: Run[Any]) -> Prepared:
-    """Return the table as arrays, its warnings told."""
+    """Return the table as arrays, its warnings logged."""
     spec, file = run.spec, run.dataset
     source: Source | Synthetic
     if file is not None:
-        form = str(parse_format(file.format).told(spec.read))
+        form = str(parse_format(file.format).with_options(spec.read))
         source = Source(Path(file.path), form, file.digest, file.size_bytes)
     else:
         made = spec.synthetic or contract.Synthetic()
@@ -112,7 +112,7 @@ def read(run: Run[Any]) -> Prepared:
 
 
 def read_as_before(run: Run[Any], saved: dict[str, Any] | None) -> Prepared:
-    """Return the table by the encoder of the job that this one starts from; what has drifted is told."""
+    """Return the table by the encoder of the job that this one starts from; what has drifted is reported."""
     natural = read(run) if start.is_of_same_data(run) else None
     prepared = start.prepared_as_before(run, saved, natural, request_of(run.spec).validation)
     if prepared is not natural and run.is_start:
@@ -140,14 +140,14 @@ def begin_at(
 
 def request_of(spec: contract.TrainSpec) -> Request:
     """Return what the spec asks of the table."""
-    asked = spec.validation
+    wanted = spec.validation
     return Request(
         target=spec.target,
         task=spec.task,
         features=spec.features,
         ignore=spec.ignore,
         columns=spec.columns,
-        validation=Split(asked.fraction, asked.test_fraction, asked.kind, asked.column, asked.seed),
+        validation=Split(wanted.fraction, wanted.test_fraction, wanted.kind, wanted.column, wanted.seed),
         positive=spec.positive,
         weight=spec.weight,
         class_weights=spec.class_weights,
@@ -178,8 +178,8 @@ def recorded(run: Run[Any], saved: dict[str, Any] | None) -> Recipe | None:
         return None
     recipe = msgspec.convert(saved["model"]["recipe"], Recipe)
     fields = ("epochs", "patience") if run.spec.start_from is None or recipe.network is None else AFRESH
-    asked = {field: getattr(run.spec, field) for field in fields}
-    explicit = {field: value for field, value in asked.items() if value != "auto"}
+    wanted = {field: getattr(run.spec, field) for field in fields}
+    explicit = {field: value for field, value in wanted.items() if value != "auto"}
     if recipe.network is None and recipe.trees is not None:
         return structs.replace(recipe, trees=structs.replace(recipe.trees, **explicit))
     return structs.replace(recipe, **explicit)

@@ -108,7 +108,7 @@ def answer(function: str, request_path: str, answer_path: str) -> dict[str, Any]
     """Run `module:function` on the request file's content, and write the answer file.
 
     Returns `{"ok": True}`; with `"is_stale": True` where a trainer's code was changed since this process imported it:
-    another process must be asked. `{"ok": False}` when it refused with one of our errors, which is then in the file;
+    another process must do it. `{"ok": False}` when it refused with one of our errors, which is then in the file;
     `{"ok": False, "error": ...}` when it failed.
     """
     _busy.set()

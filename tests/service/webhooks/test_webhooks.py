@@ -17,7 +17,7 @@ from traind.service.errors import InvalidSpec, WebhookNotFound
 from traind.service.webhooks.targets import load_targets
 
 SECRET = base64.b64encode(b"a secret of enough bytes").decode()
-KILLS = int(os.environ.get("TRAIND_WEBHOOK_KILLS", "6"))  # in `make faults` 1,000
+KILLS = int(os.environ.get("TRAIND_WEBHOOK_KILLS", "2"))  # in `make faults` 1,000
 TINY = {"epochs": 1, "synthetic": {"rows": 50, "columns": 2}, "batch_size": 32}
 
 

@@ -19,6 +19,7 @@ from traind.trainer.contract.errors import ModelDamaged, NoModelYet
 from traind.trainer.contract.events import Epoch
 from traind.trainer.model.answers import predict_request
 from traind.trainer.model.model import Model, forward, load_model
+from traind.trainer.model.predict_file import predict_file
 from traind.trainer.model.tensor_file import packed, weights_digest
 from traind.trainer.tabular.train import request_of
 
@@ -119,11 +120,10 @@ def test_no_rows_give_no_predictions(models):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_file_is_predicted_in_blocks_with_its_columns(target, models, tmp_path, monkeypatch):
-    monkeypatch.setattr("traind.trainer.model.predict_file.BLOCK_ROWS", 30)
+def test_a_file_is_predicted_in_blocks_with_its_columns(target, models, tmp_path):
     path, file = models[target]
     model, out = load_model(path), tmp_path / "out.csv"
-    assert model.predict_file(file.path, out) == 80
+    assert predict_file(model._predict_batch, model.labels, Path(file.path), out, block_rows=30) == 80
     with out.open(newline="") as lines:
         written = list(csv.DictReader(lines))
     probabilities = [f"probability_{label}" for label in model.labels]

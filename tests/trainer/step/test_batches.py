@@ -1,6 +1,5 @@
 """The batches of an epoch: every row once, and what is prepared of it."""
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -9,14 +8,9 @@ from traind.trainer.step.batches import Batches, Prepared
 ROWS, BATCH = 100, 16  # a block holds two batches; the last batch has four rows
 
 
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("traind.trainer.step.batches.BLOCK_BATCHES", 2)
-
-
 def test_an_epoch_is_every_row_in_its_order() -> None:
     table, order = torch.rand(ROWS, 3), torch.randperm(ROWS)
-    batches = Batches([table, table[:, 0]], BATCH)
+    batches = Batches([table, table[:, 0]], BATCH, block_batches=2)
     batches.begin_epoch(order)
     taken = [[tensor.clone() for tensor in batches.at(number)] for number in range(batches.count)]
     assert [len(rows) for rows, _ in taken] == [BATCH] * 6 + [4]
@@ -32,7 +26,7 @@ def test_rows_are_prepared_once_when_they_first_come() -> None:
         return numbers * 2.0, (numbers * 10.0).long()
 
     table = torch.rand(ROWS, 3)
-    batches = Batches([table], BATCH, Prepared(prepare, [table]))
+    batches = Batches([table], BATCH, Prepared(prepare, [table]), block_batches=2)
     orders = [torch.randperm(ROWS) for _ in range(3)]
     for order, first in zip(orders, (4, 0, 0), strict=True):  # the first epoch is gone on with, as after a pause
         batches.begin_epoch(order)

@@ -12,7 +12,7 @@ from traind.trainer.contract.spec import AutoModel, LinearModel, MlpModel, Model
 from traind.trainer.network import objective
 from traind.trainer.network.network import build
 from traind.trainer.network.recipe import choose, facts_of
-from traind.trainer.step.eager import EagerStep
+from traind.trainer.step.eager import EagerStep, TrainingRows
 from traind.trainer.step.flat_optimizer import Optimizer, Tuning
 from traind.trainer.step.replay.replay import CHECKS, EAGER_STEPS, EAGER_STEPS_LARGE, EAGER_STEPS_SHORT, ReplayStep
 from traind.trainer.tabular.schedules import Schedule
@@ -344,10 +344,11 @@ def test_a_few_rows_are_added_up_by_a_product() -> None:
     assert_same(*steps)
 
 
-def test_what_is_prepared_once_is_what_each_batch_would_prepare(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_prepared_once_is_what_each_batch_would_prepare() -> None:
     prepared = ReplayStep(*tabular(AutoModel()), ADAMW, batch_size=BATCH, seed=7)
-    monkeypatch.setattr("traind.trainer.step.eager.MAX_PREPARED_BYTES", 0)  # as if the table were large
-    plain = EagerStep(*tabular(AutoModel()), ADAMW, batch_size=BATCH, seed=7)
+    model, loss, tensors = tabular(AutoModel())
+    as_a_large_table = TrainingRows(tuple(tensors), None)
+    plain = EagerStep(model, loss, as_a_large_table, ADAMW, batch_size=BATCH, seed=7)
     for step in (prepared, plain):
         train(step)
     assert len(prepared.batches.tensors) > len(plain.batches.tensors)

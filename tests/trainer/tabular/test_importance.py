@@ -5,7 +5,6 @@ import pytest
 
 from traind.data.prepare import prepare
 from traind.trainer.model.model import load_model
-from traind.trainer.tabular import importance as module
 from traind.trainer.tabular.importance import importance
 
 
@@ -31,11 +30,10 @@ def test_it_says_the_same_each_time_and_leaves_the_rows_alone(models):
     assert np.array_equal(before, prepared.validation.numeric)
 
 
-def test_too_dear_is_left_out(models, monkeypatch):
+def test_too_dear_is_left_out(models):
     path, file = models["value"]
     model, prepared = load_model(path), prepare((file.path, "csv"))
-    monkeypatch.setattr(module, "BUDGET", 1.0)
-    assert importance(model, prepared.train) is None
+    assert importance(model, prepared.train, budget=1.0) is None
 
 
 def test_it_shows_that_the_job_is_alive(models):
