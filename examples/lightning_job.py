@@ -69,7 +69,8 @@ def train(run: Run[Options]) -> None:
     trainer = lightning.Trainer(
         max_epochs=run.options.epochs,
         callbacks=[Report(run)],
-        accelerator="cpu",
+        accelerator=run.device,  # "cpu" or "cuda"
+        devices=1,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

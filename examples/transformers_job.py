@@ -75,7 +75,7 @@ def train(run: Run[Options]) -> None:
         save_strategy="no",  # when is traind's to say
         logging_steps=10,
         report_to=[],
-        use_cpu=True,
+        use_cpu=run.device == "cpu",
         disable_tqdm=True,
         seed=run.spec.seed,
     )

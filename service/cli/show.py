@@ -208,6 +208,8 @@ def print_job(job: Job) -> None:
         place = f"  place {job.queue_position} in the queue" if job.queue_position else ""
         eta = f"  {job.eta_s:.0f} s left" if job.eta_s is not None else ""
         print(f"{job.progress:.1f} %  step {job.step}/{job.total_steps or '?'}  loss {number(job.loss)}{eta}{place}")
+    if job.device is not None:
+        print(f"on     {plain(job.device)}")
     if job.error is not None:
         print_failure(job.error)
     print_metrics(job.metrics)

@@ -213,6 +213,7 @@ class JobView {
       job.spec?.tags?.length > 0 && ["Tags", job.spec.tags.join(", ")],
       job.notes && ["Notes", h("span.notes", {}, job.notes)],
       ["Submitted", dateOf(job.created_at)],
+      job.device && ["Device", job.device],
       job.report?.schema?.task && ["Task", job.report.schema.task],
       job.weights_digest && ["Weights", h("span.mono", { title: job.weights_digest }, job.weights_digest.slice(0, 12))],
       job.bit_exact === false && ["Bit-exact", "no: resumed under other versions, device or threads"],

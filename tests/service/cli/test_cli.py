@@ -58,6 +58,7 @@ def test_train_prints_json_for_programs_and_the_job_last(cli: Cli) -> None:
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert (job["status"], job["name"], job["seq"]) == ("COMPLETED", "night", len(events))
     assert cli.json("status", job["job_id"]) == job
+    assert "on     cpu" in cli("status", job["job_id"]).splitlines()  # a GPU by its maker's name
 
 
 def test_the_same_train_again_is_the_same_job(cli: Cli) -> None:
