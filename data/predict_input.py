@@ -110,7 +110,7 @@ def parse(
     wanted = list(encoder.columns)
     if encoder.target in columns:
         kind: Kind = "categorical" if encoder.labels else "numeric"
-        wanted.append(Column(name=encoder.target, kind=kind, evidence="", role="target"))
+        wanted.append(encoder.target_column or Column(name=encoder.target, kind=kind, evidence="", role="target"))
     table = {column.name: _cells(column, columns[column.name], lines, bad) for column in wanted}
     if bad:
         bad.sort(key=lambda cell: cell.line or 0)

@@ -18,7 +18,7 @@ import numpy as np
 
 from traind.data.files import TEMPORARY_PREFIX
 
-VERSION = 4  # of what is stored and of the rules that made it: another one is another entry
+VERSION = 5  # of what is stored and of the rules that made it: another one is another entry
 _META = "meta.json"
 _FILES = "files.json"  # each file of the entry and its checksum
 

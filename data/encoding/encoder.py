@@ -97,6 +97,7 @@ class Encoder(Struct, frozen=True):
     target: str
     labels: tuple[str, ...] = ()  # of classes; empty: the target is a number
     texts: tuple[TextRule, ...] = ()
+    target_column: Column | None = None  # how its cells are written; models of 0.1.0 do not say
 
     @property
     def bags(self) -> tuple[Bag, ...]:
@@ -192,7 +193,8 @@ def fit(
     features = tuple(feature for one in fitted if isinstance(one, list) for feature in one)
     vocabularies = tuple(one for one in fitted if isinstance(one, Vocabulary))
     texts = tuple(one for one in fitted if isinstance(one, TextRule))
-    return Encoder(schema.features(), features, vocabularies, schema.target, schema.labels, texts)
+    target = next((column for column in schema.columns if column.role == "target"), None)
+    return Encoder(schema.features(), features, vocabularies, schema.target, schema.labels, texts, target)
 
 
 def class_indices(cells: Cells, labels: Sequence[str]) -> NDArray[np.int64]:

@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from traind.data.encoding.encoder import Encoded
+from traind.data.predict_input import table_from
 from traind.data.prepare import Prepared, Request, prepare
 
 Row = dict[str, Any]
@@ -79,6 +81,19 @@ def assert_same(one: Prepared, other: Prepared) -> None:
         assert np.array_equal(getattr(one, part).target, getattr(other, part).target)
 
 
+def encoded(found: Prepared, path: Path, form: str) -> Encoded:
+    """The whole file as a model predicts it, in the order of its rows."""
+    return found.encoder.encode(table_from(path, found.encoder, form))
+
+
+def assert_predicted_alike(plain: "Plain", found: Prepared, path: Path, form: str) -> None:
+    """What training reads alike prediction reads alike."""
+    one = encoded(found, path, form)
+    assert np.array_equal(one.numeric, plain.encoded.numeric)
+    assert np.array_equal(one.categorical, plain.encoded.categorical)
+    assert np.array_equal(one.target, plain.encoded.target, equal_nan=True)
+
+
 def written_csv(rows: list[dict[str, str]], **how: Any) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), **how)
@@ -92,6 +107,7 @@ class Plain(NamedTuple):
 
     rows: list[Row]
     found: Prepared
+    encoded: Encoded
 
     def __repr__(self) -> str:
         return f"{len(self.rows)} rows"
@@ -114,7 +130,7 @@ def plain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         "big": "categorical",
         "y": "numeric",
     }
-    return Plain(rows, found)
+    return Plain(rows, found, encoded(found, path, "csv"))
 
 
 class Dialect(Struct, frozen=True):
@@ -151,26 +167,32 @@ DIALECT = st.builds(
 )
 @given(how=DIALECT)
 def test_a_dialect_changes_nothing(plain: Plain, tmp_path: Path, how: Dialect) -> None:
-    rows, expected = plain
+    rows, expected, _ = plain
     cells = texts(rows, *how.marks, how.date, how.missing)
     text = written_csv(cells, delimiter=how.delimiter, lineterminator=how.ends, quoting=how.quoting)
     content = text.encode(how.encoding)
     path = tmp_path / "t"
     path.write_bytes(gzip.compress(content, 1) if how.is_gzip else content)
-    assert_same(prepared(path, f"csv{'.gz' if how.is_gzip else ''};charset={how.encoding}"), expected)
+    form = f"csv{'.gz' if how.is_gzip else ''};charset={how.encoding}"
+    found = prepared(path, form)
+    assert_same(found, expected)
+    assert_predicted_alike(plain, found, path, form)
 
 
 def test_json_lines_and_parquet_change_nothing(plain: Plain, tmp_path: Path) -> None:
-    rows, expected = plain
+    rows, expected, _ = plain
     lines = tmp_path / "t.jsonl"
     plainly = [{**row, "day": row["day"] and str(row["day"].date())} for row in rows]
     lines.write_text("".join(json.dumps(row) + "\n" for row in plainly))
-    assert_same(prepared(lines, "jsonl"), expected)
+    assert_same(found := prepared(lines, "jsonl"), expected)
+    assert_predicted_alike(plain, found, lines, "jsonl")
     typed = tmp_path / "typed.parquet"
     exact = [{**row, "big": row["big"] and int(row["big"])} for row in rows]
     frame = pl.DataFrame(exact, infer_schema_length=None)
     frame.write_parquet(typed)
-    assert_same(prepared(typed, "parquet"), expected)
+    assert_same(found := prepared(typed, "parquet"), expected)
+    assert_predicted_alike(plain, found, typed, "parquet")
     text = tmp_path / "text.parquet"
     pl.DataFrame(texts(rows, ",", ".", "%d.%m.%Y", "")).write_parquet(text)
-    assert_same(prepared(text, "parquet"), expected)
+    assert_same(found := prepared(text, "parquet"), expected)
+    assert_predicted_alike(plain, found, text, "parquet")

@@ -62,7 +62,7 @@ def _predicted(model: Model, batches: Iterator[Batch], left_out: dict[str, int])
                 f"the target {encoder.target!r} is no column of the table",
                 hint=f"the columns are: {', '.join(list(batch.columns)[:20])}",
             )
-        encoded = encoder.encode(parse(batch.columns, encoder, batch.lines))
+        encoded = encoder.encode(parse(batch.columns, encoder, batch.lines, may_lack=batch.may_lack))
         usable = encoded.target >= 0 if model.labels else np.isfinite(encoded.target)
         if not usable.all():
             _count(batch.columns[encoder.target], usable, left_out, is_class=bool(model.labels))
