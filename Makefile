@@ -44,7 +44,8 @@ bench: $(BENCH) ## what is measured, as tables; ONLY=name for one of them
 faults: $(DEV) ## the long fault runs, with their counts and seeds; SEEDS= replays some, ARGS= goes to pytest
 	$(BIN)/python -m pytest -m faults -s $(ARGS)
 	TRAIND_START_PLACES=20 TRAIND_WEBHOOK_KILLS=1000 TRAIND_NIGHTS=10 $(BIN)/python -m pytest --timeout 0 \
-		tests/trainer/tabular/test_start_from.py tests/service/webhooks tests/flow/test_retrain.py
+		tests/trainer/tabular/test_start_from.py tests/service/webhooks tests/flow/test_retrain.py \
+		tests/flow/test_forking_host.py tests/flow/test_silent_jobs.py tests/flow/test_process_one.py
 	TRAIND_EXAMPLES=500 $(BIN)/python -m pytest --timeout 0 tests/data tests/trainer/contract tests/service/validation
 
 cluster: $(DEV) ## jobs on a real Ray cluster of three nodes, started on this machine for it; ARGS= goes to pytest

@@ -18,6 +18,7 @@ ServiceError
 |- AliasNotFound      alias_not_found    no alias has that name
 |- WebhookNotFound    webhook_not_found  the operator has named no such webhook
 |- ModelNotReady      model_not_ready    the job has no model yet
+|- JobFileNotFound    file_not_found     the job has no file of that name
 |- CursorAhead        cursor_ahead       `after` is beyond the job's newest event
 |- SlowWatcher        slow_watcher       the watcher did not keep up; come back with the cursor
 |- QueueFull          queue_full         too many jobs wait
@@ -152,6 +153,12 @@ class ModelNotReady(ServiceError):
     """The job has no model yet."""
 
     code = "model_not_ready"
+
+
+class JobFileNotFound(ServiceError):
+    """The job has no file of that name."""
+
+    code = "file_not_found"
 
 
 class CursorAhead(ServiceError):

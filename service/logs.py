@@ -1,25 +1,94 @@
-"""What jobs printed: the end of their output files, one an attempt. Called by the service, off the loop."""
+"""What jobs printed: their output files, one an attempt. Called by the service, off the loop."""
 
+import asyncio
+import codecs
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
+from traind.service.jobs.job import TERMINAL, Job
+from traind.service.results import LogPage
+
 OUTPUT_NAME = "output.log"
+CHARACTER_BYTES = 4  # of the longest in UTF-8
+LOOK_S = 0.5  # between two looks at what a job has written meanwhile
 
 
-def read_logs(job_dir: Path, limit_bytes: int) -> str:
+def read_end(job_dir: Path, limit_bytes: int) -> LogPage:
     """Return the last `limit_bytes` of a job's output, attempts in order, each under a line that names it."""
-    folders = sorted(job_dir.glob("attempt-[0-9]*"), key=lambda path: int(path.name.removeprefix("attempt-")))
+    parts: list[str] = []
+    left, end = limit_bytes, (0, 0)
+    outputs = _outputs(job_dir)
+    for number, path in reversed(outputs):
+        if left <= 0:
+            break
+        size = path.stat().st_size
+        text, read_to, _ = _read(path, max(0, size - left), min(size, left))
+        end = max(end, (number, read_to))
+        left -= min(size, left)
+        if text:
+            parts.insert(0, _head(number) + text if len(outputs) > 1 else text)
+    return LogPage("".join(parts), _cursor(*end))
+
+
+def read_on(job_dir: Path, after: str, limit_bytes: int) -> LogPage:
+    """Return what a job has written since the page whose `next` is `after`, `limit_bytes` at most.
+
+    Raises `ValueError` where `after` is no such thing.
+    """
+    number, offset = (int(part) for part in after.split(":"))
     parts: list[str] = []
     left = limit_bytes
-    for folder in reversed(folders):
-        path = folder / OUTPUT_NAME
-        if left <= 0 or not path.exists():
+    for later, path in _outputs(job_dir):  # seen before any is read: all but the last of them have ended
+        if later < number:
             continue
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - left))
-            text = file.read(left)
-        left -= len(text)
+        start = offset if later == number else 0
+        text, read_to, is_end = _read(path, start, left)
         if text:
-            header = f"--- {folder.name} ---\n" if len(folders) > 1 else ""
-            parts.insert(0, header + text.decode("utf-8", "replace"))
-    return "".join(parts)
+            parts.append(_head(later) + text if start == 0 and later > 1 else text)
+        left -= read_to - start
+        number, offset = later, read_to
+        if left <= 0 or not is_end:
+            break
+    return LogPage("".join(parts), _cursor(number, offset))
+
+
+async def followed(
+    status: Callable[[], Awaitable[Job]], page: Callable[[str | None], Awaitable[LogPage]]
+) -> AsyncGenerator[str]:
+    """Yield the end of what a job has written, then what it writes, until it is over."""
+    after: str | None = None
+    while True:
+        is_over = (await status()).status in TERMINAL  # asked first: by then all is written
+        found = await page(after)
+        after = found.next
+        if found.logs:
+            yield found.logs
+        elif is_over:
+            return
+        else:
+            await asyncio.sleep(LOOK_S)
+
+
+def _outputs(job_dir: Path) -> list[tuple[int, Path]]:
+    """Return the output files by attempt, in order."""
+    paths = job_dir.glob(f"attempt-[0-9]*/{OUTPUT_NAME}")
+    return sorted((int(path.parent.name.removeprefix("attempt-")), path) for path in paths)
+
+
+def _read(path: Path, start: int, limit_bytes: int) -> tuple[str, int, bool]:
+    """Return a piece of a file as text, where it ends (before a character that is not whole), if all is read now."""
+    wanted = max(limit_bytes, CHARACTER_BYTES)
+    with path.open("rb") as file:
+        file.seek(start)
+        data = file.read(wanted)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(data)
+    return text, start + len(data) - len(decoder.getstate()[0]), len(data) < wanted
+
+
+def _head(number: int) -> str:
+    return f"--- attempt-{number} ---\n"
+
+
+def _cursor(number: int, offset: int) -> str:
+    return f"{number}:{offset}"

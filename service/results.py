@@ -42,6 +42,35 @@ class EventPage(Struct, frozen=True):
     """Number of the job's newest event, shown or not."""
 
 
+class LogPage(Struct, frozen=True):
+    """A piece of what a job printed."""
+
+    logs: str
+    """What it printed, attempts in order."""
+    next: str
+    """The `after` of the piece that follows, which may not be written yet."""
+
+
+class JobFile(Struct, frozen=True):
+    """A file that a job's trainer wrote."""
+
+    name: str
+    """Path below the job's folder: files/... of those that are kept with the job, attempt-N/... of one attempt's."""
+    size_bytes: int
+    """Size in bytes."""
+    modified_at: float
+    """When it was last written, in seconds since 1970 (UTC)."""
+
+
+class FilePage(Struct, frozen=True):
+    """Files by name; `next` is the `after` of the next page, None on the last one."""
+
+    files: list[JobFile]
+    """The files, by name."""
+    next: str | None = None
+    """The `after` of the next page; null on the last one."""
+
+
 class Figures(Struct, frozen=True):
     """What `/metrics` shows beside the health of the service."""
 

@@ -4,7 +4,6 @@ The engine runs jobs; `datasets` keeps tables; the side worker predicts, exports
 CLI's `train` and embedding programs all call this, and nothing below it. No HTTP, no signal handlers, no globals.
 """
 
-import asyncio
 import logging
 import os
 import time
@@ -24,9 +23,9 @@ from traind.service.executor.choice import executor_of
 from traind.service.jobs.job import Job
 from traind.service.jobs.lineage import inherit
 from traind.service.jobs.listing import Filters, Listing
-from traind.service.logs import read_logs
 from traind.service.mirrors.mirrors import Mirrors
 from traind.service.models import SLOW_S, Models
+from traind.service.outputs import Outputs
 from traind.service.overview import Overview
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.side import SideWorker
@@ -56,7 +55,7 @@ if TYPE_CHECKING:  # without the HTTP adapter the service loads no aiohttp
 LOG = logging.getLogger(__name__)
 
 
-class TrainingService(Models, Tables, Overview, StudyCalls):
+class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
     """One root: its jobs, data sets and models.
 
     Keyword arguments are the fields of `Settings`. `async with` starts and closes it; a root can be open in one
@@ -106,7 +105,7 @@ class TrainingService(Models, Tables, Overview, StudyCalls):
             self.side = SideWorker(self._server, self.layout.side_dir, memory_bytes=self.settings.worker_limit_bytes)
             opened.push_async_callback(self.side.close)
             await self.side.start()
-            await check_trainers(self.side, self.settings.trainers)
+            await check_trainers(self.side, self.settings.all_trainers())
             self._datasets = Datasets(self.layout, self.settings, self.side, self.engine.feed)
             await self._datasets.open()
             opened.push_async_callback(self.engine.executor.close)
@@ -270,12 +269,6 @@ class TrainingService(Models, Tables, Overview, StudyCalls):
     async def delete(self, job_id: str) -> None:
         """Remove a job that is over, with its files and its model. Raises `JobNotFinished`."""
         await self.engine.delete(job_id)
-
-    async def logs(self, job_id: str, limit_bytes: int = 65_536) -> str:
-        """Return the end of what the job itself printed, over its attempts."""
-        self._check_open()
-        job = await self.engine.job(job_id)
-        return await asyncio.to_thread(read_logs, self.layout.job_dir(job.job_id), limit_bytes)
 
     async def curve(self, job_id: str, points: int = 800) -> dict[str, Any]:
         """Return a job's curves, rewound at resumed attempts and thinned to about `points` a series."""

@@ -183,6 +183,10 @@ class Layout:
         """Return the folder that one attempt writes to."""
         return self.job_dir(job_id) / f"attempt-{attempt}"
 
+    def files_dir(self, job_id: str) -> Path:
+        """Return the folder of files that a job's trainer keeps, whatever becomes of its attempts."""
+        return self.job_dir(job_id) / "files"
+
     def model_path(self, job_id: str) -> Path:
         """Return where a job's finished model is."""
         return self.models_dir / f"{job_id}.pt"

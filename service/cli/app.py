@@ -28,6 +28,10 @@ COMMANDS = {
     "sample": ("sample:sample", "Write a table of real house sales, to try things with."),
     "train": ("train:train", TRAIN),
     "tune": ("tune:tune", TUNE),
+    "submit": (
+        "submit:submit",
+        "Submit a job to a server and print its id at once; --follow or --wait stay.",
+    ),
     "predict": ("models:predict", PREDICT),
     "export": ("models:export", "Write a finished model as ONNX or safetensors, compared with the original first."),
     "evaluate": ("models:evaluate", "Say how good a finished model is on a labelled table, and beside a baseline."),
@@ -48,9 +52,12 @@ COMMANDS = {
     ),
     "cancel": ("jobs:cancel", "End a job and keep nothing but its record."),
     "delete": ("jobs:delete", "Remove a finished job with its files and its model."),
-    "logs": ("jobs:logs", "Print the end of what a job itself wrote."),
+    "logs": ("outputs:logs", "Print the end of what a job itself printed; --follow goes on."),
+    "files": ("outputs:files", "List the files that a job's trainer wrote."),
+    "fetch": ("outputs:fetch", "Fetch files that a job's trainer wrote."),
     "backup": ("root:backup", "Write a root to one archive, also while a server runs on it."),
     "check": ("root:check", "Read everything in a root once and say what is not whole."),
+    "completion": ("completion:completion", "Have the shell complete commands and flags."),
     "mcp": ("mcp:mcp", "Offer a server's verbs to agents as tools, by the Model Context Protocol on stdio."),
 }
 

@@ -53,7 +53,8 @@ def run(arguments: list[str]) -> int:
         return _say(str(failed), hint=failed.hint, details=failed.details, code=failed.code)
     except (ServiceError, DataError, TrainerError) as error:
         told = described(error)
-        return _say(told["message"], hint=told["hint"], details=_details(told["details"]))
+        hint = _token_hint() if error.code == "unauthorized" else told["hint"]
+        return _say(told["message"], hint=hint, details=_details(told["details"]))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has enough
@@ -98,6 +99,13 @@ def _say(message: str, *, hint: str | None = None, details: Sequence[str] = (), 
         for line in (f"traind: {message}", *(f"  {detail}" for detail in details), *((f"  {hint}",) if hint else ())):
             print(plain_lines(line), file=sys.stderr)
     return code
+
+
+def _token_hint() -> str:
+    """Return what a user of the command line does about a token that is missing or wrong."""
+    if os.environ.get("TRAIND_TOKEN"):
+        return "TRAIND_TOKEN is set, to a token that this server does not know: ask who runs it."
+    return "Put the server's token into the environment: export TRAIND_TOKEN=..."
 
 
 def _usage(arguments: list[str]) -> str:

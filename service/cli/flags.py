@@ -1,8 +1,9 @@
 """Flags that several commands share."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ class Remote:
         from traind.service.client.synchronous import SyncClient
 
         return SyncClient(self.server)
+
+
+def with_default(text: str, default: Any) -> str:
+    """Return a flag's help with its default behind, where it has one."""
+    if default is None or default in ({}, [], ()):
+        return text
+    shown = default if isinstance(default, str) else msgspec.json.encode(default).decode()
+    return f"{text} [default: {shown}]"
 
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON, for programs")]

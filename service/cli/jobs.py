@@ -8,7 +8,6 @@ from cyclopts import Parameter
 
 from traind.service.cli.entry import Failed
 from traind.service.cli.flags import JobId, Json, Remote
-from traind.service.plain_text import plain_lines
 
 if TYPE_CHECKING:
     from traind.service.jobs.job import Job
@@ -29,6 +28,12 @@ class Which:
     study: Annotated[str | None, Parameter(help="this study's trials")] = None
     sort: Annotated[str | None, Parameter(help="created, -created, or metric:NAME for the best first")] = None
 
+    @property
+    def metric(self) -> str | None:
+        """The metric that the jobs are sorted by."""
+        order, _, metric = (self.sort or "").partition(":")
+        return metric if order == "metric" else None
+
     def filters(self) -> "Filters":
         """Return the filters that were typed."""
         said = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -48,28 +53,28 @@ def jobs(
     as_json: Json = False,
 ) -> None:
     """List jobs, newest first, or the best by a metric."""
+    from traind.service.cli.job_facts import data_of, score_of
     from traind.service.cli.show import number, print_json, print_table
-    from traind.service.jobs.job import scores
 
     page = remote.client().jobs(status and status.upper(), limit, after, **which.filters())
     if as_json:
         print_json(page)
         return
-    metric = (which.sort or "").removeprefix("metric:") if (which.sort or "").startswith("metric:") else None
-    rows = (
+    rows = [
         [
             job.job_id,
             job.status,
             f"{job.progress:.0f} %",
             number(job.loss) if job.step else "",
-            *([number(scores(job)[metric]) if metric in scores(job) else ""] if metric else []),
+            score_of(job, which.metric),
+            data_of(job),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created_at)),
             job.name or "",
             ", ".join(job.spec.tags),
         ]
         for job in page.jobs
-    )
-    print_table(["job", "status", "done", "loss", *([metric] if metric else []), "created", "name", "tags"], rows)
+    ]
+    print_table(["job", "status", "done", "loss", "score", "data set", "created", "name", "tags"], rows)
     if page.next is not None:
         print(f"more: --after {page.next}")
 
@@ -111,11 +116,17 @@ def edit(job_id: JobId, *, changes: Changes = NOTHING, remote: Remote = ANYWHERE
 
 
 def status(job_id: JobId, *, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
-    """Show how a job is."""
+    """Show how a job is: how far, on what data, with which settings, when, and how good."""
+    from traind.service.cli.job_facts import job_facts
     from traind.service.cli.show import print_job, print_json
 
     job = remote.client().status(job_id)
-    (print_json if as_json else print_job)(job)
+    if as_json:
+        print_json(job)
+        return
+    print_job(job)
+    for name, text in job_facts(job):
+        print(f"{name:8}  {text}")
 
 
 def watch(
@@ -173,23 +184,6 @@ def delete(job_id: JobId, *, as_json: Json = False, remote: Remote = ANYWHERE) -
         from traind.service.cli.show import print_json
 
         print_json({"ok": True, "deleted": job_id})
-
-
-def logs(
-    job_id: JobId,
-    *,
-    limit_bytes: Annotated[int, Parameter(help="how much of the end")] = 65_536,
-    as_json: Json = False,
-    remote: Remote = ANYWHERE,
-) -> None:
-    """Print the end of what a job itself wrote."""
-    written = remote.client().logs(job_id, limit_bytes)
-    if as_json:
-        from traind.service.cli.show import print_json
-
-        print_json({"job_id": job_id, "logs": written})
-    else:
-        print(plain_lines(written), end="")
 
 
 def _show_asked(job: "Job", *, as_json: bool) -> None:

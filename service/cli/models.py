@@ -11,6 +11,7 @@ from msgspec import to_builtins
 
 from traind.service.cli.entry import Failed, about
 from traind.service.cli.flags import Json
+from traind.service.cli.surroundings import search_here
 
 Root = Annotated[Path, Parameter(env_var="TRAIND_ROOT", help="folder that holds everything")]
 Server = Annotated[str | None, Parameter(env_var="TRAIND_SERVER", help="take the model from this server")]
@@ -23,6 +24,9 @@ def predict(  # noqa: PLR0913 - flags
     *,
     out: Out,
     interval: Annotated[float | None, Parameter(help="share of such rows that intervals hold, as 0.9")] = None,
+    trainer: Annotated[
+        str | None, Parameter(help="the trainer of your own that made it, as digits.py or package.module:train")
+    ] = None,
     as_json: Json = False,
     root: Root = Path(),
     server: Server = None,
@@ -34,13 +38,23 @@ def predict(  # noqa: PLR0913 - flags
         raise Failed(f"{file} is not a file.")
     _check_folder(out)
     with _model_file(model, root, server) as path, about(file):
-        rows = load_model(path).predict_file(file, out, interval=interval)
+        rows = load_model(path, _train_of(trainer)).predict_file(file, out, interval=interval)
     if as_json:
         from traind.service.cli.show import print_json
 
         print_json({"out": str(out), "rows": rows})
     else:
         print(f"{out}  {rows:,} rows")
+
+
+def _train_of(trainer: str | None) -> Any:
+    """Return the function of a trainer that was named by file or module; None where none was."""
+    if trainer is None:
+        return None
+    from traind.trainer.plugins import load
+
+    search_here()
+    return load(trainer if ":" in trainer else f"{trainer}:train").train
 
 
 def evaluate(

@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter
 
 import traind
 from traind.service.cli.entry import BROKEN, INTERRUPTED, Failed
+from traind.service.cli.flags import with_default
 from traind.service.cli.surroundings import host_of, port_of, reap_orphans, search_here
 from traind.service.field_lines import field_lines
 from traind.service.http.server import Door
@@ -22,18 +23,26 @@ from traind.service.http.telemetry import configure_logging
 from traind.service.http.tokens import load_tokens
 from traind.service.service import TrainingService
 from traind.service.settings import Settings
+from traind.service.validation.explain import describe
 from traind.service.validation.validate import parse
 
-DOOR = Group("Door", sort_key=1)
+NETWORK = Group("Network and access", sort_key=1)
 SETTINGS = Group("Settings", sort_key=2)
+WORDED = {"root", "devices", "ray_address", "ray_node_dir", "trainers", "webhooks"}  # their line says what they take
 
 
 def _flag(setting: msgspec.inspect.Field) -> tuple[str, Any, Any]:
     """Return one setting as the field of a dataclass of flags."""
-    default = "" if setting.default is None else f" [default: {setting.default}]"
-    text = field_lines(Settings)[setting.name] + (default if setting.default not in (msgspec.NODEFAULT, {}) else "")
+    default = None if setting.default is msgspec.NODEFAULT else setting.default
+    text = with_default(f"{field_lines(Settings)[setting.name]} {_takes(setting)}".strip(), default)
     named = Parameter(help=text, group=SETTINGS, env_var=f"TRAIND_{setting.name.upper()}", show_default=False)
     return setting.name, Annotated[str | None, named], field(default=None)
+
+
+def _takes(setting: msgspec.inspect.Field) -> str:
+    """Return what a setting takes, where that is more than a text."""
+    kind = describe(setting.type)
+    return "" if setting.name in WORDED else f"Takes {kind}."
 
 
 _SETTINGS = msgspec.inspect.type_info(Settings)
@@ -56,14 +65,14 @@ class DoorFlags:
 
     host: Annotated[
         str | None,
-        Parameter(help="address to listen on, also by TRAIND_HOST or HOST [default: 127.0.0.1]", group=DOOR),
+        Parameter(help="address to listen on, also by TRAIND_HOST or HOST [default: 127.0.0.1]", group=NETWORK),
     ] = None
     port: Annotated[
-        int | None, Parameter(help="also by TRAIND_PORT or PORT; 0: any free one [default: 3001]", group=DOOR)
+        int | None, Parameter(help="also by TRAIND_PORT or PORT; 0: any free one [default: 3001]", group=NETWORK)
     ] = None
     token_file: Annotated[
         Path | None,
-        Parameter(env_var="TRAIND_TOKEN_FILE", help="who may in: `name:token` or `token` a line", group=DOOR),
+        Parameter(env_var="TRAIND_TOKEN_FILE", help="who may in: `name:token` or `token` a line", group=NETWORK),
     ] = None
     allow_host: Annotated[
         tuple[str, ...],
@@ -71,7 +80,7 @@ class DoorFlags:
             env_var="TRAIND_ALLOW_HOST",
             negative="",
             help="name it may be reached by; repeat",
-            group=DOOR,
+            group=NETWORK,
             show_default=False,
         ),
     ] = ()
@@ -81,7 +90,7 @@ class DoorFlags:
             env_var="TRAIND_ALLOW_ORIGIN",
             negative="",
             help="site whose pages may call; repeat",
-            group=DOOR,
+            group=NETWORK,
             show_default=False,
         ),
     ] = ()
@@ -152,8 +161,7 @@ async def _serve(service: TrainingService, door: Door) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave)
-    if os.getpid() == 1:
-        loop.add_signal_handler(signal.SIGCHLD, lambda: reap_orphans(service.own_children()))
+    reaping = asyncio.create_task(reap_orphans(service.own_children)) if os.getpid() == 1 else None
     async with listening(service, door) as url:
         print(f"traind {traind.__version__} serves {service.layout.root} on {url}", flush=True)
         signalled = asyncio.ensure_future(leaving.wait())
@@ -164,3 +172,5 @@ async def _serve(service: TrainingService, door: Door) -> None:
             raise Failed(failed.result().message, hint=failed.result().hint, code=BROKEN)
         failed.cancel()
         print("Leaving: running jobs write checkpoints and go on at the next start.", flush=True)
+    if reaping is not None:
+        reaping.cancel()

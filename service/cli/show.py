@@ -1,8 +1,10 @@
 """What commands print: a live bar in a terminal, one line an event elsewhere, JSON for programs."""
 
 import sys
+import termios
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -47,6 +49,20 @@ def follower(*, as_json: bool) -> Follower:
     if as_json:
         return JsonLines()
     return Bar() if sys.stdout.isatty() else Lines()
+
+
+class Nothing:
+    """Shows no event."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, event: AnyEvent) -> None:
+        """Let one event go by."""
 
 
 class Lines:
@@ -98,8 +114,10 @@ class Bar:
             expand=True,
         )
         self._task = self._bar.add_task("Waiting", total=100.0, facts="")
+        self._terminal = ExitStack()
 
     def __enter__(self) -> Self:
+        self._terminal.enter_context(no_echo_of_keys())
         self._bar.start()
         return self
 
@@ -107,6 +125,7 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+        self._terminal.close()
 
     def show(self, event: AnyEvent) -> None:
         """Move the bar, or print a line above it."""
@@ -127,6 +146,22 @@ class Bar:
 
     def _print(self, line: str) -> None:
         self._bar.console.print(line, markup=False, highlight=False)
+
+
+@contextmanager
+def no_echo_of_keys() -> Iterator[None]:
+    """Keep a terminal from writing `^C` into the bar, which would then stand there twice."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    quiet = [*before]
+    quiet[3] &= ~termios.ECHOCTL  # local modes
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 def told(event: AnyEvent) -> str:
@@ -214,11 +249,11 @@ def print_job(job: Job) -> None:
         print_failure(job.error)
     print_metrics(job.metrics)
     if job.best.epoch is not None:
-        print(f"best   epoch {job.best.epoch} by {job.best.monitor}  {number(job.best.value)}")
+        print(f"best      epoch {job.best.epoch} by {job.best.monitor}  {number(job.best.value)}")
     if job.best.note is not None:
         print(plain(job.best.note))
     if job.model is not None:
-        print(f"model  {job.model}")
+        print(f"model     {job.model}")
 
 
 def print_failure(error: Failure) -> None:

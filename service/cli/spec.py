@@ -7,6 +7,7 @@ import msgspec
 from cyclopts import Group, Parameter
 from msgspec import inspect
 
+from traind.service.cli.flags import with_default
 from traind.service.field_lines import field_lines
 from traind.service.validation.explain import describe
 from traind.trainer.contract.spec import TrainSpec
@@ -16,6 +17,7 @@ MODEL = Group("Model and training", sort_key=2)
 RUNNING = Group("Running", sort_key=3)
 GROUPS = {
     **dict.fromkeys(("dataset", "target", "task", "features", "ignore", "columns", "synthetic", "validation"), DATA),
+    **dict.fromkeys(("read", "positive", "weight", "class_weights"), DATA),
     **dict.fromkeys(
         ("threads", "device", "checkpoint_every", "report_every", "max_seconds", "max_attempts"), RUNNING
     ),
@@ -24,6 +26,10 @@ GROUPS = {
 TYPED = {  # what may be typed beyond what the spec takes
     "dataset": "Here also the path of a file.",
     "target": "",
+    "read": 'As {"delimiter": ";", "decimal": ","}.',
+    "positive": "",
+    "weight": "",
+    "start_from": 'As {"job_id": "job_1", "keep": "weights"}.',
     "columns": "",
     "synthetic": 'As {"rows": 1000, "columns": 8}.',
     "validation": 'As {"fraction": 0.2, "kind": "time", "column": "day"}.',
@@ -37,6 +43,7 @@ TYPED = {  # what may be typed beyond what the spec takes
 Text = str | None
 Texts = tuple[str, ...]
 _SPEC = inspect.type_info(TrainSpec)
+_DEFAULTS = msgspec.to_builtins(TrainSpec())
 assert isinstance(_SPEC, inspect.StructType)
 
 
@@ -65,7 +72,12 @@ def _flag(one: inspect.Field) -> tuple[str, Any, Any]:
     """Return one field of the spec as the field of a dataclass of flags."""
     is_list = any(isinstance(part, inspect.VarTupleType) for part in _branches(one.type))
     more = "Repeat for more." if is_list else TYPED.get(one.name, f"Takes {describe(one.type)}.")
-    text = f"{field_lines(TrainSpec)[one.name]} {more}".strip()
+    default = _DEFAULTS[one.name]
+    if one.name == "model":
+        default = default["kind"]
+    elif isinstance(default, dict):  # its own fields have defaults
+        default = None
+    text = with_default(f"{field_lines(TrainSpec)[one.name]} {more}".strip(), default)
     named = Parameter(help=text, group=GROUPS.get(one.name, MODEL), negative="", show_default=False)
     return one.name, Annotated[Texts if is_list else Text, named], field(default=() if is_list else None)
 

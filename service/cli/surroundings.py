@@ -4,18 +4,20 @@ Other programs set variables of the same names: conda's `HOST` is a platform, an
 Kubernetes sets `TRAIND_PORT=tcp://...`. What is no address or port is left alone, and said.
 """
 
+import asyncio
 import contextlib
 import ipaddress
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from traind.service.cli.entry import MISUSED, Failed
 from traind.trainer.contract.process_tree import children, is_zombie
 
 PORT_MAX = 65_535
+REAP_S = 1.0  # between two looks for orphans
 
 
 def host_of(environment: Mapping[str, str], ignored: list[str]) -> str | None:
@@ -53,12 +55,20 @@ def search_here() -> None:
         sys.path.insert(0, here)
 
 
-def reap_orphans(own: set[int]) -> None:
-    """Reap ended processes that were left to this one, as process 1 of a container; its `own` are waited for."""
-    for pid in children(os.getpid()):
-        if pid not in own and is_zombie(pid):
+async def reap_orphans(own: Callable[[], set[int]]) -> None:
+    """Reap, as process 1 of a container, ended processes that were left to this one, until it is cancelled.
+
+    Those are its children that nobody has waited for from one look to the next, its `own` left out. No signal tells
+    of them: SIGCHLD is the event loop's, and uvloop keeps it for itself.
+    """
+    seen: set[int] = set()
+    while True:
+        ended = {pid for pid in children(os.getpid()) if is_zombie(pid)} - own()
+        for pid in ended & seen:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+                os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 - it has ended
+        seen = ended
+        await asyncio.sleep(REAP_S)
 
 
 def _is_address(text: str) -> bool:

@@ -20,6 +20,7 @@ from traind.service.plain_text import plain
 
 if TYPE_CHECKING:
     from traind.service.client.asynchronous import Client
+    from traind.service.jobs.job import Job
     from traind.service.service import TrainingService
 
 NOTHING_TYPED = SpecFlags()
@@ -34,6 +35,7 @@ class TrainCall:
     job_id: str | None
     is_dry_run: bool
     as_json: bool
+    is_quiet: bool = False  # only what came of it is shown
 
 
 @Parameter(name="*")
@@ -68,7 +70,7 @@ def train(
     """
     call = TrainCall(typed_values(spec), format, job_id, dry_run, as_json)
     if where.server is not None:
-        asyncio.run(_train_on(call, where.server))
+        asyncio.run(train_on(call, where.server))
         return
     search_here()
     asyncio.run(_train(call, where.root, own_trainer(call.spec)))
@@ -102,7 +104,7 @@ async def _train(call: TrainCall, root: Path, trainers: dict[str, str]) -> None:
         raise Failed(f"Interrupted.{again}", code=INTERRUPTED) from None
 
 
-async def _train_on(call: TrainCall, server: str) -> None:
+async def train_on(call: TrainCall, server: str) -> None:
     """Train on a running server, which goes on without us where we are interrupted."""
     from traind.service.client.asynchronous import Client
 
@@ -124,29 +126,35 @@ def leave_on_terminate() -> None:
 
 async def _carry_out(service: "TrainingService | Client", call: TrainCall) -> None:
     """Submit the job, follow it, and say what came of it."""
-    from traind.service.cli.show import follower, print_job, print_json
+    from traind.service.cli.show import Nothing, follower, print_job, print_json
     from traind.trainer.contract.events import Status
 
     table = call.spec.get("dataset")
-    with _about(table):
-        spec = await with_dataset(service, call)
-        if call.is_dry_run:
-            await _show_plan(service, spec, as_json=call.as_json)
-            return
-        job = await service.submit(spec, job_id=call.job_id)
-    call.job_id = job.job_id
+    if call.is_dry_run:
+        with _about(table):
+            await _show_plan(service, await with_dataset(service, call), as_json=call.as_json)
+        return
+    job = await accepted(service, call)
     is_known = job.attempt > 1 or job.status is Status.PAUSED  # what it did before is not shown again
     if job.status is Status.PAUSED:
         job = await service.resume(job.job_id)
-    with follower(as_json=call.as_json) as shown:
+    with Nothing() if call.is_quiet else follower(as_json=call.as_json) as shown:
         async for event in service.watch(job.job_id, after=job.seq - 1 if is_known else 0):
             shown.show(event)
     job = await service.status(job.job_id)
     (print_json if call.as_json else print_job)(job)
     if job.error is not None:
-        raise Failed(f"The job {job.job_id} on {table or 'synthetic data'} failed: {job.error.message}")
+        raise Failed(f"The job {job.job_id}{f' on {table}' if table else ''} failed: {job.error.message}")
     if job.status in {Status.FAILED, Status.CANCELLED}:
         raise Failed(f"The job {job.job_id} is {job.status.lower()}.")
+
+
+async def accepted(service: "TrainingService | Client", call: TrainCall) -> "Job":
+    """Submit the job, its file registered first where there is one, and return it; its id is then in the call."""
+    with _about(call.spec.get("dataset")):
+        job = await service.submit(await with_dataset(service, call), job_id=call.job_id)
+    call.job_id = job.job_id
+    return job
 
 
 @contextmanager

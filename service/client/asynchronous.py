@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -16,6 +16,7 @@ from traind.service.client.study_calls import StudyVerbs
 from traind.service.client.transfers import upload_of
 from traind.service.jobs.job import Job
 from traind.service.jobs.listing import Filters
+from traind.service.logs import followed
 from traind.service.results import (
     Alias,
     AliasSet,
@@ -23,8 +24,10 @@ from traind.service.results import (
     Dataset,
     DatasetPage,
     EventPage,
+    FilePage,
     IfBetter,
     JobPage,
+    LogPage,
     Prediction,
     Score,
 )
@@ -151,8 +154,24 @@ class Client(StudyVerbs):
         await self._connection.send(calls.delete(job_id))
 
     async def logs(self, job_id: str, limit_bytes: int = 65_536) -> str:
-        """Return the end of what a job wrote."""
-        return await self._connection.send(calls.logs(job_id, limit_bytes))
+        """Return the end of what a job printed."""
+        return (await self.log_page(job_id, limit_bytes)).logs
+
+    async def log_page(self, job_id: str, limit_bytes: int = 65_536, after: str | None = None) -> LogPage:
+        """Return the end of what a job printed, or what it printed since the page whose `next` is `after`."""
+        return await self._connection.send(calls.logs(job_id, limit_bytes, after))
+
+    def follow_logs(self, job_id: str, limit_bytes: int = 65_536) -> AsyncGenerator[str]:
+        """Yield the end of what a job has printed, then what it prints, until it is over."""
+        return followed(lambda: self.status(job_id), lambda after: self.log_page(job_id, limit_bytes, after))
+
+    async def files(self, job_id: str, limit: int = 1_000, after: str | None = None) -> FilePage:
+        """Return a page of the files that a job's trainer wrote, by name."""
+        return await self._connection.send(calls.files(job_id, limit, after))
+
+    async def file_path(self, job_id: str, name: str, *, to: str | os.PathLike[str] | None = None) -> Path:
+        """Download one of a job's files and return where it lies: `to`, or the last part of its name."""
+        return await self._connection.download(calls.file(job_id, name), Path(to or PurePosixPath(name).name))
 
     async def curve(self, job_id: str, points: int = 800) -> dict[str, Any]:
         """Return a job's curves, rewound at resumed attempts and thinned to about `points` a series."""

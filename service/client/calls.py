@@ -19,8 +19,10 @@ from traind.service.results import (
     Dataset,
     DatasetPage,
     EventPage,
+    FilePage,
     IfBetter,
     JobPage,
+    LogPage,
     Prediction,
     Score,
 )
@@ -71,10 +73,6 @@ class _StatusBody(Struct):
 class _EventsBody(Struct):
     events: list[msgspec.Raw]
     last_seq: int
-
-
-class _LogsBody(Struct):
-    logs: str
 
 
 class _ScoreBody(Struct):
@@ -171,10 +169,21 @@ def delete(job_id: str) -> Call[None]:
     return Call("DELETE", f"/api/train/jobs/{_quoted(job_id)}", _nothing)
 
 
-def logs(job_id: str, limit_bytes: int) -> Call[str]:
-    """Ask for the end of what a job wrote."""
-    query = {"job_id": job_id, "limit_bytes": limit_bytes}
-    return Call("GET", "/api/train/logs", lambda body: _decode(body, _LogsBody).logs, query=query)
+def logs(job_id: str, limit_bytes: int, after: str | None = None) -> Call[LogPage]:
+    """Ask for the end of what a job printed, or for what it printed since."""
+    query = {"job_id": job_id, "limit_bytes": limit_bytes} | ({} if after is None else {"after": after})
+    return Call("GET", "/api/train/logs", lambda body: _decode(body, LogPage), query=query)
+
+
+def files(job_id: str, limit: int, after: str | None) -> Call[FilePage]:
+    """Ask for a page of the files that a job's trainer wrote."""
+    query = {"job_id": job_id, "limit": limit} | ({} if after is None else {"after": after})
+    return Call("GET", "/api/train/files", lambda body: _decode(body, FilePage), query=query)
+
+
+def file(job_id: str, name: str) -> Call[None]:
+    """Download one of the files that a job's trainer wrote."""
+    return Call("GET", "/api/train/file", _nothing, query={"job_id": job_id, "name": name}, accept="*/*")
 
 
 def curve(job_id: str, points: int) -> Call[dict[str, Any]]:

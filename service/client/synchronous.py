@@ -21,8 +21,10 @@ from traind.service.results import (
     Dataset,
     DatasetPage,
     EventPage,
+    FilePage,
     IfBetter,
     JobPage,
+    LogPage,
     Prediction,
     Score,
 )
@@ -127,12 +129,7 @@ class SyncClient(SyncStudyVerbs):
 
     def watch(self, job_id: str, after: int = 0) -> Iterator[AnyEvent]:
         """Yield a job's events, each `seq` once and in order, until the job has ended; as `Client.watch`."""
-        stream = self._opened().watch(job_id, after)
-        try:
-            while (event := self._wait(_next_of(stream))) is not None:
-                yield event
-        finally:
-            self._wait(stream.aclose())
+        return self._each(self._opened().watch(job_id, after))
 
     def wait(self, job_id: str) -> Job:
         """Return the job once it has ended."""
@@ -170,8 +167,24 @@ class SyncClient(SyncStudyVerbs):
         self._wait(self._opened().delete(job_id))
 
     def logs(self, job_id: str, limit_bytes: int = 65_536) -> str:
-        """Return the end of what a job wrote."""
+        """Return the end of what a job printed."""
         return self._wait(self._opened().logs(job_id, limit_bytes))
+
+    def log_page(self, job_id: str, limit_bytes: int = 65_536, after: str | None = None) -> LogPage:
+        """Return the end of what a job printed, or what it printed since the page whose `next` is `after`."""
+        return self._wait(self._opened().log_page(job_id, limit_bytes, after))
+
+    def follow_logs(self, job_id: str, limit_bytes: int = 65_536) -> Iterator[str]:
+        """Yield the end of what a job has printed, then what it prints, until it is over."""
+        return self._each(self._opened().follow_logs(job_id, limit_bytes))
+
+    def files(self, job_id: str, limit: int = 1_000, after: str | None = None) -> FilePage:
+        """Return a page of the files that a job's trainer wrote, by name."""
+        return self._wait(self._opened().files(job_id, limit, after))
+
+    def file_path(self, job_id: str, name: str, *, to: str | os.PathLike[str] | None = None) -> Path:
+        """Download one of a job's files and return where it lies: `to`, or the last part of its name."""
+        return self._wait(self._opened().file_path(job_id, name, to=to))
 
     def curve(self, job_id: str, points: int = 800) -> dict[str, Any]:
         """Return a job's curves, rewound at resumed attempts and thinned to about `points` a series."""
@@ -276,11 +289,19 @@ class SyncClient(SyncStudyVerbs):
                 weakref.finalize(self, self._thread.close)
             return self._thread.client
 
+    def _each(self, stream: AsyncGenerator[T]) -> Iterator[T]:
+        """Yield what comes on the loop."""
+        try:
+            while (item := self._wait(_next_of(stream))) is not None:
+                yield item
+        finally:
+            self._wait(stream.aclose())
+
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         assert self._thread is not None  # `_opened` made the work
         return self._thread.wait(work)
 
 
-async def _next_of(stream: AsyncGenerator[AnyEvent]) -> AnyEvent | None:
-    """Return the next event; None after the last."""
+async def _next_of(stream: AsyncGenerator[T]) -> T | None:
+    """Return the next item; None after the last."""
     return await anext(stream, None)

@@ -7,8 +7,8 @@ import { icon } from "./icons.js";
 import { paint } from "./paint.js";
 import { before, extent, nearest, padded, scale, smoothed } from "./scale.js";
 
-const HEIGHT = 208;
-const EDGE = { top: 12, right: 12, bottom: 24 };
+const HEIGHT = 220;
+const EDGE = { top: 12, right: 12, bottom: 38 };
 const TABLE_ROWS = 40;
 
 /** Charts that share one x axis: their zoom and their pointer move together. */

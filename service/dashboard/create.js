@@ -6,6 +6,7 @@ import { fill, h, say } from "./dom.js";
 import { showDryRun, showRefusal } from "./dryrun.js";
 import { makeField } from "./fields.js";
 import { essence, trainSpec } from "./schema.js";
+import { targetOf } from "./standing.js";
 
 const FIRST = ["dataset", "target", "model", "epochs", "name"];
 const GROUPS = [
@@ -55,6 +56,7 @@ class CreateView {
     this.#layout();
     await this.listDatasets();
     const spec = earlier ? essence(earlier.spec, schema) : { dataset: this.query.get("dataset") ?? undefined };
+    if (earlier && !spec.target) spec.target = targetOf(earlier) ?? undefined;
     if (this.query.has("columns")) spec.columns = JSON.parse(this.query.get("columns"));
     if (earlier) say(this.note, `Filled in as ${earlier.name ?? earlier.job_id} was.`);
     await this.#write(spec);
@@ -113,9 +115,7 @@ class CreateView {
     const { dataset } = await api.get(api.datasetPath(name));
     if (this.dataset.value !== name) return; // another was chosen meanwhile
     const columns = dataset.summary?.columns ?? [];
-    const usual = columns.findLast(({ missing_share: share }) => share !== 1);
-    const last = h("option", { value: "" }, `The last column${usual ? `: ${usual.name}` : ""}`);
-    fill(this.target, last, columns.map((column) => h("option", { value: column.name }, column.name)));
+    fill(this.target, h("option", { value: "" }, "Choose a column"), columns.map((column) => h("option", { value: column.name }, column.name)));
     this.target.value = wanted;
   }
 
@@ -142,6 +142,11 @@ class CreateView {
     return spec;
   }
 
+  /** Whether a table was chosen, and not yet what is to be predicted: the last column is no good guess for people. */
+  #lacksTarget(spec) {
+    return Boolean(spec.dataset) && !spec.target && !spec.start_from && (spec.trainer ?? "tabular") === "tabular";
+  }
+
   #changed(wait = PAUSE_MS) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#look(), wait);
@@ -154,10 +159,16 @@ class CreateView {
   async #look() {
     this.#abort.abort();
     const mine = (this.#abort = new AbortController());
+    const spec = this.#read();
+    if (this.#lacksTarget(spec)) {
+      this.#complain([]);
+      this.outlook.removeAttribute("aria-busy");
+      return void fill(this.outlook, h("h2", {}, "What will happen"), h("p.muted", {}, "Choose the column to predict first."));
+    }
     this.outlook.setAttribute("aria-busy", "true");
     if (!this.outlook.firstChild) fill(this.outlook, h("h2", {}, "What will happen"), h("p.muted", {}, "Looking at the data…"));
     try {
-      const answer = await api.post("api/train", this.#read(), { dry_run: true }, mine.signal);
+      const answer = await api.post("api/train", spec, { dry_run: true }, mine.signal);
       this.#complain([]);
       showDryRun(this.outlook, answer);
     } catch (error) {
@@ -180,9 +191,14 @@ class CreateView {
 
   async #submit(event) {
     event.preventDefault();
+    const spec = this.#read();
+    if (this.#lacksTarget(spec)) {
+      this.#complain([{ loc: "target", msg: "Choose the column to predict." }]);
+      return void this.target.focus();
+    }
     this.start.disabled = true;
     try {
-      const { job_id: jobId } = await api.post("api/train", this.#read());
+      const { job_id: jobId } = await api.post("api/train", spec);
       location.hash = `#/job/${encodeURIComponent(jobId)}`;
     } catch (error) {
       this.#complain(error.details ?? []);

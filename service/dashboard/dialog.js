@@ -54,13 +54,13 @@ export async function askTexts(heading, fields, verb) {
 export async function askToken(refusal) {
   const input = h("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false", required: true });
   const content = [
-    h("p", {}, "This server lets in only those who have its token. It is kept for this tab until you close it."),
+    h("p", {}, "Whoever runs the server has given you one. It is kept for this tab until you close it."),
     refusal && h("p.problem", { role: "alert" }, refusal.message),
     h("label.field", { for: "token" }, h("span.field-name", {}, "Token")),
     input,
   ];
   const actions = [h("button.button", { value: "", formnovalidate: true }, "Not now"), h("button.button.primary", { value: "yes" }, "Continue")];
-  const answer = await show("Who is there?", content, actions, () => input.focus());
+  const answer = await show("This server asks for a token", content, actions, () => input.focus());
   return answer === "yes" && input.value ? input.value.trim() : null;
 }
 
@@ -76,6 +76,7 @@ export function notify(sentence, { kind = "", hint = null } = {}) {
 /** Say what an ApiError says. */
 export function report(error) {
   if (error.name === "AbortError") return;
-  const details = (error.details ?? []).map(({ loc, msg }) => `${loc}: ${msg}`).join("; ");
+  const isNew = ({ msg }) => msg && !error.message.includes(msg); // a single problem is the message already
+  const details = (error.details ?? []).filter(isNew).map(({ loc, msg }) => (loc ? `${loc}: ${msg}` : msg)).join("; ");
   notify(details ? `${error.message} ${details}` : error.message, { kind: "problem", hint: error.hint });
 }

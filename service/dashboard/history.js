@@ -4,7 +4,7 @@
 import { wordsOf } from "./adjust.js";
 import { get } from "./api.js";
 import { report } from "./dialog.js";
-import { button, fill, h } from "./dom.js";
+import { button, fill, h, say } from "./dom.js";
 import { count, duration, term, timeOf, title, value } from "./format.js";
 
 const MOST = 300; // lines kept while events keep coming
@@ -19,9 +19,11 @@ export class History {
     this.earlier = button("Earlier events", () => this.#loadEarlier().catch(report), { kind: "tiny", hidden: true });
     this.list = h("ol.history", { tabindex: 0, "aria-label": "Events, newest first" });
     this.output = h("pre.output", { hidden: true, tabindex: 0, "aria-label": "Output" });
-    this.toggle = button("Output", () => this.#showOutput(), { kind: "tiny", "aria-pressed": "false" });
-    this.epochs = button("Epochs", () => this.#showEpochs(), { kind: "tiny", "aria-pressed": "true" });
-    this.element = h("section.panel.history-panel", {}, h("div.panel-head", {}, h("h2", {}, "Events"), this.epochs, this.toggle), this.list, this.earlier, this.output);
+    this.heading = h("h2", {}, "Events");
+    this.toggle = button("Show output", () => this.#showOutput(), { kind: "tiny" });
+    this.epochs = h("input", { type: "checkbox", checked: true, on: { change: () => this.#showEpochs() } });
+    this.filter = h("label.check", {}, this.epochs, "Epochs");
+    this.element = h("section.panel.history-panel", {}, h("div.panel-head", {}, this.heading, this.filter, this.toggle), this.list, this.earlier, this.output);
   }
 
   async load(jobId, lastSeq) {
@@ -64,14 +66,16 @@ export class History {
   }
 
   #showEpochs() {
-    this.epochs.setAttribute("aria-pressed", String(!this.list.classList.toggle("brief")));
+    this.list.classList.toggle("brief", !this.epochs.checked);
   }
 
   async #showOutput() {
-    const isShown = this.toggle.getAttribute("aria-pressed") === "true";
-    this.toggle.setAttribute("aria-pressed", String(!isShown));
+    const isShown = !this.output.hidden;
     this.output.hidden = isShown;
-    this.list.hidden = !isShown;
+    this.list.hidden = this.filter.hidden = !isShown;
+    say(this.heading, isShown ? "Events" : "Output");
+    say(this.toggle, isShown ? "Show output" : "Show events");
+    this.earlier.hidden = !isShown || this.#first === 0;
     if (isShown) return;
     fill(this.output, "Reading…");
     try {

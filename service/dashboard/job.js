@@ -205,7 +205,9 @@ class JobView {
   #drawSettings(job, schema) {
     const dataset = datasetOf(job);
     const rows = [
-      ["Data set", dataset ? h("a", { href: `#/dataset/${encodeURIComponent(dataset)}` }, dataset) : "synthetic"],
+      !isTabular(job) && ["Trainer", h("span.mono", {}, job.spec.trainer)],
+      dataset && ["Data set", h("a", { href: `#/dataset/${encodeURIComponent(dataset)}` }, dataset)],
+      !dataset && isTabular(job) && ["Data set", "synthetic"],
       targetOf(job) && ["Target", targetOf(job)],
       job.dataset?.digest && ["Version", h("span.mono", {}, job.dataset.digest.slice(0, 12))],
       job.parent && ["Started from", lineage(job.parent.job_id, ` at step ${count(job.parent.step)}${job.parent.keep === "weights" ? ", weights alone" : ""}`)],
@@ -218,7 +220,7 @@ class JobView {
       job.weights_digest && ["Weights", h("span.mono", { title: job.weights_digest }, job.weights_digest.slice(0, 12))],
       job.bit_exact === false && ["Bit-exact", "no: resumed under other versions, device or threads"],
     ].filter(Boolean);
-    const shown = ["dataset", "name", "target"];
+    const shown = ["dataset", "name", "target", "trainer", "tags"];
     const changed = differences(job.spec, schema).filter(([name]) => !shown.includes(name));
     const words = changed.map(([name, given, usual]) => [title(name), h("span", { title: `By default: ${written(usual)}` }, written(given))]);
     fill(
@@ -233,15 +235,17 @@ class JobView {
 
 function factsOf(job) {
   return [
-    ["Epoch", job.epochs ? `${count(job.epoch)} / ${count(job.epochs)}` : count(job.epoch)],
+    (job.epoch > 0 || job.epochs > 0) && ["Epoch", job.epochs ? `${count(job.epoch)} / ${count(job.epochs)}` : count(job.epoch)],
     ["Step", job.total_steps ? `${count(job.step)} / ${count(job.total_steps)}` : count(job.step)],
-    ["Loss", job.diverged ? "not finite" : value(job.loss)],
+    (job.diverged || job.loss !== null) && ["Loss", job.diverged ? "not finite" : value(job.loss)],
     ...Object.entries(scores(job)).slice(0, 4).map(([name, number]) => [title(name), value(number)]),
-    ["Rows a second", count(job.samples_per_s)],
+    Number.isFinite(job.samples_per_s) && ["Rows a second", count(job.samples_per_s)],
     job.best?.epoch && [`Best epoch by ${term(job.best.monitor)}`, count(job.best.epoch)],
     job.attempt > 1 && ["Attempt", job.resumed_from_step ? `${job.attempt}, from step ${count(job.resumed_from_step)}` : count(job.attempt)],
   ].filter(Boolean);
 }
+
+const isTabular = (job) => (job.spec?.trainer ?? "tabular") === "tabular";
 
 const lineage = (id, text) => h("span", {}, h("a", { href: `#/job/${encodeURIComponent(id)}` }, id), text);
 

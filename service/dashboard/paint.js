@@ -37,6 +37,8 @@ function grid(pen, { x, y, area, marks, format, colors }) {
     pen.textAlign = at > area.right - 16 ? "right" : at < area.left + 8 ? "left" : "center";
     pen.fillText(count(step), Math.min(at, area.right), area.bottom + 17);
   }
+  pen.textAlign = "center";
+  pen.fillText("Gradient step", (area.left + area.right) / 2, area.bottom + 33);
 }
 
 /** Write a word over curves: the panel shines around it. */

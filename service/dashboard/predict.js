@@ -9,6 +9,7 @@ import { datasetOf } from "./standing.js";
 const SHOWN = 12; // columns at once; the others behind one click
 const EXAMPLES = 20;
 const INTERVAL = 0.9; // of rows like the one predicted, whose value the interval holds
+const MOST_CHOICES = 50; // of a column whose values are all known
 
 /** Return the panel, or null where the model's columns are not known; `onRow(row)` hears of each row predicted. */
 export function predictPanel(job, onRow) {
@@ -20,6 +21,7 @@ export function predictPanel(job, onRow) {
 class PredictForm {
   #examples = [];
   #next = 0;
+  choices = 0; // lists of suggestions so far
   #isTouched = false; // then what is in the form is the user's
 
   constructor(job, columns, onRow) {
@@ -47,11 +49,29 @@ class PredictForm {
     return h("input", { name, autocomplete: "off", spellcheck: "false", inputmode: isNumber ? "decimal" : "text", placeholder: "missing" });
   }
 
+  /** Make a choice of a column of few values; of one with more, its most frequent values are suggested. */
+  #offer({ name, kind, sketch }) {
+    const input = this.inputs.get(name);
+    const levels = (sketch?.levels ?? []).map(([level]) => String(level));
+    if (!input || !levels.length || kind === "numeric") return;
+    if (sketch.others || levels.length > MOST_CHOICES) {
+      const list = h("datalist", { id: `choices-${this.choices += 1}` }, levels.map((level) => h("option", { value: level })));
+      input.setAttribute("list", list.id);
+      input.after(list);
+      return;
+    }
+    const select = h("select", { name }, h("option", { value: "" }, "missing"), levels.sort(byName).map((level) => h("option", { value: level }, level)));
+    write(select, input.value);
+    input.replaceWith(select);
+    this.inputs.set(name, select);
+  }
+
   async #loadExamples() {
     const dataset = datasetOf(this.job);
     if (dataset) {
       const { columns, rows } = await api.get(api.datasetPath(dataset, "/preview"), { rows: EXAMPLES }).catch(() => ({ rows: [] }));
       const names = (columns ?? []).map((column) => column.name ?? column);
+      for (const column of columns ?? []) this.#offer(column);
       this.#examples = rows.map((row) => (Array.isArray(row) ? Object.fromEntries(row.map((cell, index) => [names[index], cell])) : row));
     } else {
       this.#examples = [Object.fromEntries(this.columns.map(({ name }, index) => [name, Math.round(Math.sin(index + 1) * 100) / 100]))];
@@ -64,7 +84,7 @@ class PredictForm {
   #fillIn() {
     const row = this.#examples[this.#next % this.#examples.length];
     this.#next += 1;
-    for (const [name, input] of this.inputs) input.value = row[name] ?? "";
+    for (const [name, input] of this.inputs) write(input, String(row[name] ?? ""));
     this.example = row; // of tables too wide for a form, the columns that are not in it
     this.actual = row[this.target];
     fill(this.answer);
@@ -112,4 +132,12 @@ class PredictForm {
       likely.length > 0 && h("ol.importance", {}, likely.map(([label, part]) => h("li", {}, h("span.clip", {}, label), h("span.bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(part) } })), h("span.number", {}, share(part))))),
     );
   }
+}
+
+const byName = (one, other) => one.localeCompare(other, undefined, { numeric: true });
+
+/** Put a text into a field; what is not among its choices becomes one. */
+function write(field, text) {
+  if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === text)) field.append(h("option", { value: text }, text));
+  field.value = text;
 }

@@ -7,7 +7,8 @@ const KINDS = { curl: "curl", client: "Python client", file: "Python, from the f
 
 /** Return {element, show(row)}: the lines that predict this row with the job's model. */
 export function usagePanel(job) {
-  let row = {};
+  const isTabular = (job.spec?.trainer ?? "tabular") === "tabular";
+  let row = isTabular ? {} : { column: 1.5 };
   let kind = "curl";
   const code = h("pre.code", { tabindex: 0, "aria-label": "Code" });
   const choices = h("div.chips", { role: "group", "aria-label": "Language" });
@@ -22,7 +23,7 @@ export function usagePanel(job) {
     };
     choices.append(h("button.chip", { type: "button", "data-kind": name, on: { click: press } }, label));
   }
-  const element = h("section.panel.usage", {}, h("div.panel-head", {}, h("h2", {}, "Use it from a program"), copyButton(() => code.textContent)), choices, code);
+  const element = h("section.panel.usage", {}, h("div.panel-head", {}, h("h2", {}, "Use it from a program"), copyButton(() => code.textContent)), choices, code, !isTabular && h("p.muted.note", {}, "Rows are what the trainer's predict(model, rows) takes; a trainer without one has a file, and no predictions."));
   const show = (given) => {
     row = given;
     draw();

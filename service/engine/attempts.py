@@ -249,6 +249,7 @@ class Attempts:
             job_id=job.job_id,
             attempt=number,
             attempt_dir=os.fspath(folder),
+            files_dir=os.fspath(self._layout.files_dir(job.job_id)),
             earlier_dirs=tuple(os.fspath(path) for path in earlier if path != folder),
             dataset=dataset,
             cache_dir=cache_dir(dataset) if dataset else None,

@@ -20,7 +20,8 @@ def log_life(job: Job, event: AnyEvent) -> None:
 def _words(job: Job, event: State) -> str | None:
     match event.status:
         case Status.QUEUED if job.attempt == 0:
-            return f"accepted: {job.spec.trainer} on {job.spec.dataset or 'synthetic data'}"
+            data = job.spec.dataset or ("synthetic data" if job.spec.trainer == "tabular" else None)
+            return f"accepted: {job.spec.trainer}" + (f" on {data}" if data else "")
         case Status.QUEUED:
             return f"waits again: {event.message or event.reason}"
         case Status.STARTING:

@@ -36,7 +36,7 @@ from traind.service.http.guard import (
 )
 from traind.service.http.operation import Operation
 from traind.service.http.operations import OPERATIONS
-from traind.service.http.pages import add_slash, load_assets, show
+from traind.service.http.pages import SAMPLE, add_slash, load_assets, load_sample, show
 from traind.service.http.request_log import harden, make_follower
 from traind.service.http.telemetry import Telemetry
 from traind.service.http.tokens import Tokens
@@ -71,6 +71,7 @@ def build_app(
     )
     limits = limits or Limits()
     assets = {f"/page/{name}": show(asset) for name, asset in load_assets().items()}
+    assets[f"/page/{SAMPLE}"] = show(load_sample())
     entries = {"/": assets.pop("/page/index.html"), "": add_slash, **docs.make_pages(OPERATIONS)}
     open_handlers = [*entries.values(), *assets.values(), *(one.handler for one in OPERATIONS if one.is_open)]
     document = openapi.make_handler(OPERATIONS)

@@ -188,6 +188,7 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     service.AliasNotFound: HTTPStatus.NOT_FOUND,
     service.WebhookNotFound: HTTPStatus.NOT_FOUND,
     service.ModelNotReady: HTTPStatus.CONFLICT,
+    service.JobFileNotFound: HTTPStatus.NOT_FOUND,
     service.CursorAhead: HTTPStatus.CONFLICT,
     service.SlowWatcher: HTTPStatus.SERVICE_UNAVAILABLE,
     service.QueueFull: HTTPStatus.TOO_MANY_REQUESTS,

@@ -17,6 +17,7 @@ from traind.service.http.callers import while_connected
 from traind.service.http.context import EXPORTS, KILOBYTE, LIMITS, SERVICE, Exports
 from traind.service.http.datasets import FORMATS, read_table
 from traind.service.http.errors import InvalidJson
+from traind.service.http.files import ANY_BYTES, attached
 from traind.service.http.requests import (
     AliasPath,
     AliasRequest,
@@ -38,8 +39,7 @@ from traind.service.threads import in_thread
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import MALFORMED, parse, reason, refusal
 
-TABLES = frozenset(kind for kind, form in FORMATS.items() if form) | {"application/octet-stream"}
-ANY_BYTES = "application/octet-stream"
+TABLES = frozenset(kind for kind, form in FORMATS.items() if form) | {ANY_BYTES}
 NAMED_BYTES = 64 * KILOBYTE  # in bodies up to this size all that is wrong is named
 
 
@@ -70,7 +70,7 @@ async def predict(request: web.Request) -> web.StreamResponse:
     except ServiceError:
         await in_thread(shutil.rmtree, answered.parent, True)
         raise
-    return FileOnce(answered, request.app[EXPORTS], _headers(answered.name, "application/json"))
+    return FileOnce(answered, request.app[EXPORTS], attached(answered.name, "application/json"))
 
 
 def _data(body: bytes) -> dict[str, Any]:
@@ -117,7 +117,7 @@ async def _made(
     except BaseException:
         exports.give_back()
         raise
-    return FileOnce(path, exports, _headers(name or path.name, content_type))
+    return FileOnce(path, exports, attached(name or path.name, content_type))
 
 
 class FileOnce(web.FileResponse):
@@ -145,13 +145,7 @@ def _send(path: Path, name: str) -> web.FileResponse:
     """Return a response that sends a file of ours; a link that somebody planted there is not followed."""
     if path.is_symlink():
         raise ModelNotReady("The model's file is a link, and is not sent.")
-    return web.FileResponse(path, headers=_headers(name))
-
-
-def _headers(name: str, content_type: str = ANY_BYTES) -> dict[str, str]:
-    """Return the headers of a file to be saved under that name."""
-    disposition = f'attachment; filename="{name}"'
-    return {hdrs.CONTENT_TYPE: content_type, hdrs.CONTENT_DISPOSITION: disposition}
+    return web.FileResponse(path, headers=attached(name))
 
 
 async def aliases(request: web.Request) -> web.Response:

@@ -88,6 +88,7 @@ JOB_LINKS: Final = (
     "get /api/train/status",
     "get /api/train/events",
     "get /api/train/logs",
+    "get /api/train/files",
     "get /api/train/curve",
     "delete /api/train/jobs/{job_id}",
     "post /api/models/{job_id}/predict",

@@ -18,6 +18,12 @@ ANYTHING: Final = "application/octet-stream"
 TEXT: Final = "text/plain"
 SIDE: Final = (service.SideWorkerFailed, service.SideWorkerBusy)
 PREDICT: Final = (service.JobNotFound, service.ModelNotReady, *SIDE, trainer.ModelDamaged)
+RANGES: Final = {
+    206: "A range of the file",
+    304: "The client has it",
+    412: "It has changed",
+    416: "No such range",
+}  # how a file may be answered
 ACCEPT: Final = (service.NoSuchDevice, service.QueueFull, service.DiskLow, service.StoreFailed)
 
 
@@ -168,11 +174,32 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="GET",
         path="/api/train/logs",
         handler=train.logs,
-        summary="The end of what a job's process wrote",
+        summary="What a job's process printed: the end, or what came since",
         group="jobs",
         query=requests.LogsQuery,
         answer=schemas.LogsAnswer,
         errors=(service.JobNotFound,),
+    ),
+    Operation(
+        method="GET",
+        path="/api/train/files",
+        handler=train.files,
+        summary="The files that a job's trainer wrote",
+        group="jobs",
+        query=requests.FilesQuery,
+        answer=schemas.FilesAnswer,
+        errors=(service.JobNotFound,),
+    ),
+    Operation(
+        method="GET",
+        path="/api/train/file",
+        handler=train.file,
+        summary="One of the files that a job's trainer wrote",
+        group="jobs",
+        query=requests.FileQuery,
+        media={ANYTHING: "the file"},
+        more_statuses=RANGES,
+        errors=(service.JobNotFound, service.JobFileNotFound),
     ),
     Operation(
         method="GET",
@@ -235,12 +262,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         summary="A finished model's file",
         group="models",
         media={ANYTHING: "the file, as torch.load(weights_only=True) reads it"},
-        more_statuses={
-            206: "A range of the file",
-            304: "The client has it",
-            412: "It has changed",
-            416: "No such range",
-        },
+        more_statuses=RANGES,
         errors=(service.JobNotFound, service.ModelNotReady),
     ),
     Operation(
@@ -286,12 +308,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         group="models",
         query=requests.ExportQuery,
         media={ANYTHING: "the file"},
-        more_statuses={
-            206: "A range of the file",
-            304: "The client has it",
-            412: "It has changed",
-            416: "No such range",
-        },
+        more_statuses=RANGES,
         errors=(*PREDICT, trainer.TrainerError),
     ),
     Operation(

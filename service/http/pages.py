@@ -26,7 +26,9 @@ TYPES = {
     ".ico": "image/x-icon",
     ".woff2": "font/woff2",
     ".webmanifest": "application/manifest+json",
+    ".gz": "application/gzip",
 }
+SAMPLE = "house_prices.csv.gz"  # the sales that ship, for who has no table at hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ def load_assets(package: str = "traind.service", folder: str = "dashboard") -> d
             elif suffix in TYPES:
                 found[f"{prefix}{inner.name}"] = Asset.make(inner.read_bytes(), suffix)
     return found
+
+
+def load_sample() -> Asset:
+    """Return the table that ships: the page puts it as its user would put a file."""
+    return Asset.make((resources.files("traind.data") / "samples" / SAMPLE).read_bytes(), ".gz")
 
 
 def show(asset: Asset) -> Handler:

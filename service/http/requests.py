@@ -125,12 +125,37 @@ class SocketQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LogsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much of a job's output, from its end."""
+    """How much of a job's output, from its end or from where the answer before ended."""
 
     job_id: AnyJobId
     """Id of the job."""
     limit_bytes: Annotated[int, Meta(ge=1, le=1_048_576)] = 65_536
-    """Most bytes, from the end."""
+    """Most bytes, from the end or from `after` on."""
+    after: Annotated[str, Meta(pattern=r"^[0-9]{1,9}:[0-9]{1,15}\Z", max_length=25)] | UnsetType = UNSET
+    """`next` of the answer before: what was printed since; without it, the end of what was printed."""
+
+
+FileName = Annotated[str, Meta(min_length=1, max_length=4_096)]
+
+
+class FilesQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which page of a job's files."""
+
+    job_id: AnyJobId
+    """Id of the job."""
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 1_000
+    """Most files of a page."""
+    after: FileName | UnsetType = UNSET
+    """Where the page begins: `next` of the page before."""
+
+
+class FileQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of a job."""
+
+    job_id: AnyJobId
+    """Id of the job."""
+    name: FileName
+    """Name of the file, as the list of files has it."""
 
 
 class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):

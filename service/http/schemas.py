@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from traind.service.executor.base import ClusterInfo
 from traind.service.jobs.job import Job
-from traind.service.results import Alias, Comparison, Dataset, Score
+from traind.service.results import Alias, Comparison, Dataset, JobFile, Score
 from traind.trainer.contract.events import AnyEvent, Status
 
 encode = msgspec.json.Encoder().encode
@@ -120,12 +120,25 @@ class EventsAnswer(Answer, frozen=True, kw_only=True):
 
 
 class LogsAnswer(Answer, frozen=True, kw_only=True):
-    """The end of what the job's process wrote."""
+    """What the job's process printed."""
 
     job_id: str
     """Id of the job."""
     logs: str
-    """The end of what the job's process wrote."""
+    """The end of what the job's process printed; with `after`, what it printed since."""
+    next: str
+    """The `after` that asks for what is printed from here on."""
+
+
+class FilesAnswer(Answer, frozen=True, kw_only=True):
+    """Files that the job's trainer wrote, by name; `next` is the `after` of the next page."""
+
+    job_id: str
+    """Id of the job."""
+    files: list[JobFile]
+    """The files, by name."""
+    next: str | None
+    """The `after` of the next page; null on the last one."""
 
 
 class PredictionAnswer(Answer, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The calls about jobs: submit, status, the verbs, the list, logs and curves."""
+"""The calls about jobs: submit, status, the verbs, the list, logs, files and curves."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,9 +11,12 @@ from traind.service.engine.edits import Edit
 from traind.service.http.bodies import decode, no_body, read_as, read_by, read_query
 from traind.service.http.callers import client_of, while_connected
 from traind.service.http.context import ENCODED, SERVICE
+from traind.service.http.files import attached
 from traind.service.http.requests import (
     ControlRequest,
     CurveQuery,
+    FileQuery,
+    FilesQuery,
     JobQuery,
     JobRequest,
     JobsQuery,
@@ -26,6 +29,7 @@ from traind.service.http.schemas import (
     Accepted,
     ControlAnswer,
     Deleted,
+    FilesAnswer,
     JobsAnswer,
     LogsAnswer,
     StatusAnswer,
@@ -128,13 +132,31 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def logs(request: web.Request) -> web.Response:
-    """Answer the end of what a job's process wrote."""
+    """Answer what a job's process printed: its end, or what came since the answer before."""
     query = read_query(request, LogsQuery)
-    text = await request.app[SERVICE].logs(query.job_id, query.limit_bytes)
-    body = encode(LogsAnswer(job_id=query.job_id, logs=text))
+    service = request.app[SERVICE]
+    after = None if query.after is UNSET else query.after
+    page = await service.log_page(query.job_id, query.limit_bytes, after)
+    body = encode(LogsAnswer(job_id=query.job_id, logs=page.logs, next=page.next))
     if len(body) > ANSWER_BYTES:  # written as JSON, some characters take six
-        body = encode(LogsAnswer(job_id=query.job_id, logs=text[-(ANSWER_BYTES // 7) :]))
+        page = await service.log_page(query.job_id, ANSWER_BYTES // 7, after)
+        body = encode(LogsAnswer(job_id=query.job_id, logs=page.logs, next=page.next))
     return web.Response(body=body, content_type="application/json")
+
+
+async def files(request: web.Request) -> web.Response:
+    """Answer a page of the files that a job's trainer wrote."""
+    query = read_query(request, FilesQuery)
+    after = None if query.after is UNSET else query.after
+    page = await request.app[SERVICE].files(query.job_id, query.limit, after)
+    return answer(FilesAnswer(job_id=query.job_id, files=page.files, next=page.next))
+
+
+async def file(request: web.Request) -> web.FileResponse:
+    """Send a file that a job's trainer wrote; ranges and conditional requests work."""
+    query = read_query(request, FileQuery)
+    path = await request.app[SERVICE].file_path(query.job_id, query.name)
+    return web.FileResponse(path, headers=attached(path.name))
 
 
 async def curve(request: web.Request) -> web.Response:

@@ -70,7 +70,7 @@ async def test_epochs_can_be_left_out_of_the_events(serve, visitor, talk):
     page = await visitor.open(f"{server.url}/#/job/{job_id}")
     events = page.get_by_label("Events, newest first")
     await expect(events.get_by_text("Epoch 400")).to_be_visible()
-    await page.get_by_role("button", name="Epochs", exact=True).click()
+    await page.get_by_role("checkbox", name="Epochs", exact=True).uncheck()
     await expect(events.get_by_text("Epoch 400")).to_be_hidden()
     await expect(events.get_by_text("Completed")).to_be_visible()
     await expect(events.get_by_text("Queued")).to_be_visible()

@@ -1,8 +1,10 @@
 """The story of somebody who has a file and has never seen this: from the upload to a prediction."""
 
 import asyncio
+import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
@@ -107,3 +109,45 @@ async def test_what_is_wrong_stands_beside_its_field(serve, visitor):
 async def late(route):
     await asyncio.sleep(0.5)
     await route.continue_()
+
+
+async def test_house_prices_are_one_click_away(serve, visitor):
+    server = serve("--slots", "1")
+    page = await visitor.open(server.url)
+    await page.get_by_role("button", name="Try it on house prices").click()
+    await expect(page.get_by_role("heading", name="House prices")).to_be_visible()
+    await expect(page.locator(".job-title")).to_contain_text("house_prices → price")
+    await expect(page.locator(".badge")).to_have_text("Completed", timeout=250_000)
+    view = page.get_by_label("view")
+    await expect(view.locator("option")).not_to_have_count(0)  # few values, all known: choices
+
+
+async def test_the_column_to_predict_is_asked_for(serve, visitor, talk, houses):
+    server = serve("--slots", "1")
+    async with talk(server.url) as program:
+        await program.put("houses", houses.read_bytes())
+    page = await visitor.open(f"{server.url}/#/new?dataset=houses")
+    await expect(page.get_by_label("What will happen")).to_contain_text("Choose the column to predict first")
+    await page.get_by_role("button", name="Start training").click()
+    await expect(page.locator("#field-target-problem")).to_have_text("Choose the column to predict.")
+    assert "#/new" in page.url
+    await page.get_by_label("Column to predict").select_option("price")
+    await expect(page.get_by_label("What will happen")).to_contain_text("Parameters")
+    await expect(page.locator("#field-target-problem")).to_be_hidden()
+
+
+async def test_a_trainer_of_ones_own_is_shown_as_what_it_is(serve, visitor, talk):
+    trainer = Path(__file__).parent.parent / "service/cli/writing_trainer.py"
+    server = serve("--slots", "1", "--trainers", json.dumps({"writing": f"{trainer}:train"}))
+    async with talk(server.url) as program:
+        options = {"go": str(trainer)}
+        job_id = await program.until(await program.submit(trainer="writing", options=options))
+    page = await visitor.open(f"{server.url}/#/job/{job_id}")
+    await expect(page.locator(".badge")).to_have_text("Completed")
+    settings = page.locator(".settings")
+    await expect(settings).to_contain_text("writing")
+    await expect(settings).not_to_contain_text("Data set")
+    await expect(page.locator(".facts")).not_to_contain_text("Epoch\n0")
+    await expect(page.get_by_label("Code", exact=True)).not_to_contain_text("{}")
+    await page.get_by_role("button", name="Show output").click()
+    await expect(page.get_by_label("Output")).to_contain_text("over")

@@ -148,17 +148,39 @@ def test_every_public_name_is_there_and_listed() -> None:
         "print(*traind.__all__)"
     )
     assert run_python(code).split() == [
-        "AutoModel", "BadTable", "BestModel", "Checkpoint", "Client", "ControlRequested", "CursorAhead",
-        "DataError", "DatasetInUse", "DatasetNotFound", "DatasetTooLarge", "Dimension", "DiskLow",
-        "Epoch", "FastModel",
-        "Forbidden", "IdTaken", "InvalidName", "InvalidSpec", "Job", "JobFinished", "JobNotFinished",
-        "JobNotFound", "LinearModel", "Log", "Metric", "MlpModel", "ModelNotReady", "NotResumable",
-        "NotRunning", "NotWaiting", "PredictionFailed", "Progress", "QueueFull", "RootBusy", "RootTooNew",
-        "Run", "ServiceError", "SideWorkerBusy", "SideWorkerFailed", "SlowWatcher", "State", "Status",
-        "StoreFailed", "Study", "StudyFinished", "StudyIdTaken", "StudyNotFinished", "StudyNotFound", "StudyRequest",
-        "SyncClient", "Synthetic", "TabmModel", "TrainSpec", "TraindError", "TrainerError",
-        "TrainingService", "Trial", "Validation", "__version__", "load_model", "run_trainer",
+        "AliasNotFound", "AutoModel", "BadTable", "BestModel", "ChangeRefused", "Checkpoint",
+        "CheckpointDamaged", "Client", "ControlRequested", "CursorAhead", "DataError", "DatasetInUse",
+        "DatasetNotFound", "DatasetTooLarge", "Dimension", "DiskFailed", "DiskFull", "DiskLow",
+        "Diverged", "EngineFailed", "Epoch", "ExecutorRefused", "ExportFailed", "FastModel", "Forbidden",
+        "IdTaken", "InvalidName", "InvalidSpec", "Job", "JobFileNotFound", "JobFinished",
+        "JobNotFinished", "JobNotFound", "JobNotRunning", "LinearModel", "Log", "Metric", "MlpModel",
+        "ModelDamaged", "ModelNotReady", "NoModelYet", "NoSuchDevice", "NotBetter", "NotResumable",
+        "NotRunning", "NotWaiting", "OutOfMemory", "PredictionFailed", "Progress", "QueueFull",
+        "RootBusy", "RootTooNew", "Run", "ServiceError", "SideWorkerBusy", "SideWorkerFailed",
+        "SlowWatcher", "SpecError", "State", "Status", "StoreFailed", "Study", "StudyFinished",
+        "StudyIdTaken", "StudyNotFinished", "StudyNotFound", "StudyRequest", "SyncClient", "Synthetic",
+        "TabmModel", "TimedOut", "TooMany", "TrainSpec", "TraindError", "TrainerError", "TrainingService",
+        "Trial", "UserCodeError", "Validation", "WebhookNotFound", "__version__", "load_model",
+        "run_trainer",
     ]  # fmt: skip
+
+
+def test_every_error_can_be_imported_and_has_one_root() -> None:
+    import traind
+    from traind.data import errors as data
+    from traind.service import errors as service
+    from traind.trainer.contract import errors as trainer
+
+    kinds = {
+        kind
+        for module in (data, service, trainer)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    }
+    assert len(kinds) > 40
+    for kind in kinds:
+        assert issubclass(kind, traind.TraindError)
+        assert getattr(traind, kind.__name__) is kind
 
 
 def test_an_unknown_public_name_is_an_attribute_error() -> None:

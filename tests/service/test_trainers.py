@@ -1,5 +1,8 @@
 """Trainers are named, or handed over as functions, and looked at once when the service starts."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +63,20 @@ async def test_a_trainer_from_a_file_trains_and_its_options_are_checked(
             await service.submit(trainer="own", options={"widht": 4})
         job = await service.wait((await service.submit(trainer="own", options={"width": 3})).job_id)
         assert job.status is Status.COMPLETED, job.error
+
+
+def test_an_installed_trainer_that_cannot_be_imported_stops_the_start(tmp_path: Path) -> None:
+    installed = tmp_path / "own_package-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: own-package\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[traind.trainers]\nfaulty = own_package:train\n")
+    (tmp_path / "own_package.py").write_text("import no_such_library\n")
+    serve = [sys.executable, "-m", "traind", "serve", "--root", str(tmp_path / "root"), "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    refused = subprocess.run(serve, check=False, capture_output=True, text=True, timeout=120, env=environment)
+    assert refused.returncode == 1
+    assert "trainers.faulty" in refused.stderr
+    assert "no_such_library" in refused.stderr
 
 
 async def test_bad_trainers_stop_the_start_all_of_them_named(

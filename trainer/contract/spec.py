@@ -228,7 +228,7 @@ class DatasetFile(Struct, frozen=True):
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """Where one attempt reads and writes. A worker writes below `attempt_dir` and `cache_dir` only."""
+    """Where one attempt reads and writes. A worker writes below these folders only."""
 
     job_id: str
     """Id of the job."""
@@ -236,6 +236,8 @@ class Place(Struct, frozen=True, kw_only=True):
     """Number of the attempt, from 1."""
     attempt_dir: str
     """Folder that the attempt writes to: absolute, exists."""
+    files_dir: str | None = None
+    """Folder for files that outlive the attempt; null: one below `attempt_dir`."""
     earlier_dirs: tuple[str, ...] = ()
     """Folders of earlier attempts with checkpoints to go on from, newest first."""
     dataset: DatasetFile | None = None

@@ -29,7 +29,8 @@ class CustomModel:
         if self._predict is None:
             raise UserCodeError(
                 f"Models of the trainer {self.content.get('trainer')!r} cannot predict.",
-                hint="It needs a function predict(model, rows) beside it, and its package installed here.",
+                hint="It needs a function predict(model, rows) beside it, and to be found here: as a package, "
+                "or named by `traind predict --trainer FILE.py` or `load_model(path, trainer=train)`.",
             )
         if isinstance(data, Mapping):
             rows = [dict(zip(data, cells, strict=True)) for cells in zip(*data.values(), strict=True)]

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from traind.data.files import sweep_temporaries
+from traind.trainer.contract.spec import Place
 from traind.trainer.model.tensor_file import packed, unpacked, write_file
 
 FORMAT = 1
@@ -101,6 +102,13 @@ class Checkpoints:
             if path != best and not is_pinned:
                 manifest_path(path).unlink(missing_ok=True)  # first: a file without a manifest is nothing
                 path.unlink(missing_ok=True)
+
+
+def files_dir_of(place: Place) -> Path:
+    """Return the folder of files that outlive the attempt, made where it is not there."""
+    folder = Path(place.files_dir or Path(place.attempt_dir) / "files")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def manifest_path(path: Path) -> Path:

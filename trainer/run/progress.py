@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from traind.trainer.contract.spec import Place, TrainSpec
+
 Loss = float | Tensor | Callable[[], float] | None
 Clock = Callable[[], float]  # seconds, from any moment on
 
@@ -109,3 +111,9 @@ class Meter:
 def finite(value: float | None) -> float | None:
     """Return `value` if JSON can say it."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def is_late(spec: TrainSpec, place: Place, since: float | None) -> bool:
+    """Whether `max_seconds` of running have passed, this attempt (`since`) and earlier ones together."""
+    limit = spec.max_seconds
+    return limit is not None and since is not None and place.ran_s + time.perf_counter() - since >= limit

@@ -35,10 +35,10 @@ from traind.trainer.run.border import (
     taken,
 )
 from traind.trainer.run.changes import Changes, Settings
-from traind.trainer.run.checkpoints import Checkpoints
+from traind.trainer.run.checkpoints import Checkpoints, files_dir_of
 from traind.trainer.run.environment import data_digest, device_of, differences, environment, versions
 from traind.trainer.run.outcome import TIMED_OUT, EmitFailed, StopReason
-from traind.trainer.run.progress import Loss, Meter, Pace, finite
+from traind.trainer.run.progress import Loss, Meter, Pace, finite, is_late
 from traind.trainer.run.rng import generator_of, random_state, restore_random_state, seed_all
 
 Emit = Callable[[AnyEvent], None]
@@ -93,8 +93,13 @@ class Run(Generic[Options]):
 
     @property
     def folder(self) -> Path:
-        """Where the trainer may write files of its own; they are kept as long as the attempt."""
+        """Where the trainer may write files of its own: kept until a later attempt has written a checkpoint."""
         return Path(self.place.attempt_dir)
+
+    @property
+    def files_dir(self) -> Path:
+        """Where the trainer may write files that are kept as long as the job; all its attempts share it."""
+        return files_dir_of(self.place)
 
     @property
     def has_started(self) -> bool:
@@ -201,12 +206,12 @@ class Run(Generic[Options]):
 
     def should_stop(self) -> bool:
         """Whether to leave: save, or finish with the best model so far, and return. Ask it every step."""
-        shared = self.shared
-        shared.beat += 1
-        if verb := shared.verb:
+        self.shared.beat += 1
+        if verb := self.shared.verb:
             self.stop_reason = Verb(verb)
         elif self.stop_reason is None and self._is_bounded:
-            self.stop_reason = Verb.STOP if self.place.finish else TIMED_OUT if self._is_late() else None
+            has_no_time = is_late(self.spec, self.place, self._running_since)
+            self.stop_reason = Verb.STOP if self.place.finish else TIMED_OUT if has_no_time else None
         self.changes.look_after(self.step)
         return self.stop_reason is not None
 
@@ -393,8 +398,3 @@ class Run(Generic[Options]):
         finally:
             shared.phase = before
             shared.beat += 1
-
-    def _is_late(self) -> bool:
-        """Whether `max_seconds` of running have passed, this attempt and earlier ones together."""
-        limit, since = self.spec.max_seconds, self._running_since
-        return limit is not None and since is not None and self.place.ran_s + time.perf_counter() - since >= limit

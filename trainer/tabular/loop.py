@@ -318,14 +318,14 @@ def _is_sound(step: Step, loss: float | None, *, is_looking: bool) -> bool:
 def _go_back(run: Run[Any], step: Step, state: FitState) -> None:
     """Go back to the end of the last good epoch with a lower learning rate, or raise `Diverged`."""
     assert state.good is not None
-    lost_at, rollbacks = state.step, state.rollbacks + 1
+    lost_at, lost_with, rollbacks = state.step, state.lr_scale, state.rollbacks + 1
     step.restore(state.good["step"])
     for name, value in state.good["fit"].items():
         setattr(state, name, value)
     del state.history[state.epoch :]
     if rollbacks > ROLLBACKS:
         raise Diverged(
-            f"The loss stopped being finite at step {lost_at}, also with {state.lr_scale:g} times the learning rate.",
+            f"The loss stopped being finite at step {lost_at}, also with {lost_with:g} times the learning rate.",
             hint="Use a lower lr or a grad_clip, and look for extreme values in the data.",
         )
     state.rollbacks, state.lr_scale = rollbacks, LR_CUT**rollbacks

@@ -94,11 +94,13 @@ class Relay:
         await self._patiently("release")
 
     async def _bring_others(self) -> None:
-        """Bring what the job left beside checkpoints; the last of those may not have been told."""
+        """Bring what the job left beside checkpoints, to its files; the last of those may not have been told."""
         await self._bring_checkpoints()
+        files_dir = self._folder.with_name("files")
         for name, size_bytes in await self._patiently("others"):
-            if not name.startswith("checkpoint-") and not (self._folder / name).exists() and name != "model.pt":
-                await pull(self._read, name, size_bytes, self._folder / name)
+            if not name.startswith("checkpoint-") and name != "model.pt":
+                await in_thread(files_dir.mkdir, 0o777, False, True)
+                await pull(self._read, name, size_bytes, files_dir / name)
 
     async def _brought(self, event: AnyEvent) -> AnyEvent:
         """Return the event with paths of this machine, what it is about being here."""

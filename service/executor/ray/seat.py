@@ -279,6 +279,7 @@ class Seat:
         return msgspec.structs.replace(
             given,
             attempt_dir=os.fspath(folder),
+            files_dir=os.fspath(folder),  # what is in it goes to the job's files when the attempt has ended
             earlier_dirs=(os.fspath(earlier),) if given.earlier_dirs else (),
             dataset=dataset,
             device="cuda" if self._config.gpus else "cpu",

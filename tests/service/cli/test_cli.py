@@ -50,7 +50,7 @@ def test_train_on_a_server_shows_its_events_and_what_came_of_it(cli: Cli) -> Non
     printed = cli("train", *SMALL, "--job_id", "cli-train")
     assert "epoch 2/2 ended" in printed
     assert "validation  baseline" in printed
-    assert "model  models/cli-train.pt" in printed
+    assert "model     models/cli-train.pt" in printed
 
 
 def test_train_prints_json_for_programs_and_the_job_last(cli: Cli) -> None:

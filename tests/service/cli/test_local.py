@@ -69,6 +69,31 @@ def test_what_is_wrong_with_a_file_is_told_with_its_name(
     assert "There is no file nope.csv, and no data set of that name." in capsys.readouterr().err
 
 
+OWN = """
+import torch
+
+def train(run):
+    run.report(step=1, total=1, loss=1.0)
+    run.finish({"weights": {"slope": torch.tensor([3.0])}})
+
+def predict(model, rows):
+    return [float(model["weights"]["slope"]) * float(row["x"]) for row in rows]
+"""
+
+
+def test_a_trainer_from_a_file_trains_and_its_model_predicts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own_slope.py").write_text(OWN)
+    Path("rows.csv").write_text("x\n1\n2.5\n")
+    assert run(["train", "--trainer", "own_slope.py", "--job-id", "slope"]) == 0
+    assert run(["predict", "slope", "rows.csv", "-o", "out.csv"]) == 1
+    assert "--trainer FILE.py" in capsys.readouterr().err
+    assert run(["predict", "slope", "rows.csv", "-o", "out.csv", "--trainer", "own_slope.py"]) == 0
+    assert Path("out.csv").read_text().splitlines() == ["x,prediction", "1,3.0", "2.5,7.5"]
+
+
 def test_a_terminal_is_not_told_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["name"], [["\x1b]0;title\x07\u202eevil"], ["Köln"]])
     assert capsys.readouterr().out == "name\n\\x1b]0;title\\x07\\u202eevil\nKöln\n"

@@ -118,13 +118,40 @@ async def test_logs_and_curve_of_a_job(call, done):
     assert curve.json["series"]["loss"]["step"]
 
 
+async def test_the_log_is_asked_for_from_where_it_ended(call, done):
+    asked = f"/api/train/logs?job_id={done}"
+    first = await call.get(asked)
+    again = await call.get(f"{asked}&after={first.json['next']}")
+    assert (again.json["logs"], again.json["next"]) == ("", first.json["next"])
+    assert (await call.get(f"{asked}&after=x")).error["code"] == "validation_failed"
+
+
+async def test_files_of_a_job_are_sent_as_bytes_to_be_saved(call, done):
+    folder = call.service.layout.files_dir(done)
+    folder.mkdir()
+    (folder / "page.html").write_text("<script>alert(1)</script>")
+    (listed,) = (await call.get(f"/api/train/files?job_id={done}")).json["files"]
+    assert (listed["name"], listed["size_bytes"]) == ("files/page.html", 25)
+    sent = await call.get(f"/api/train/file?job_id={done}&name=files/page.html")
+    assert (sent.status, sent.body) == (200, b"<script>alert(1)</script>")
+    assert sent.headers["Content-Type"] == "application/octet-stream"
+    assert sent.headers["Content-Disposition"] == 'attachment; filename="page.html"'
+    assert sent.headers["X-Content-Type-Options"] == "nosniff"
+    missing = await call.get(f"/api/train/file?job_id={done}&name=files/other.html")
+    assert (missing.status, missing.error["code"]) == (404, "file_not_found")
+    (folder / "page.html").unlink()
+
+
 async def test_unknown_jobs_answer_404_everywhere(call):
-    gets = ("status", "events", "logs", "curve")
+    gets = ("status", "events", "logs", "files", "curve")
     answers = [await call.get(f"/api/train/{path}?job_id=job_0000000000000_000000") for path in gets]
     answers += [
         await call.post(f"/api/train/{verb}", {"job_id": "no"}) for verb in ("stop", "pause", "resume", "cancel")
     ]
     answers += [await call("DELETE", "/api/train/jobs/no"), await call.get("/api/models/no")]
-    answers += [await call.get("/api/models/no/export?format=onnx")]
+    answers += [
+        await call.get("/api/models/no/export?format=onnx"),
+        await call.get("/api/train/file?job_id=no&name=x"),
+    ]
     answers += [await call.post("/api/models/no/predict", {"rows": [{"a": 1}]})]
     assert {(answered.status, answered.error["code"]) for answered in answers} == {(404, "job_not_found")}

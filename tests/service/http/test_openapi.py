@@ -115,6 +115,7 @@ async def test_answers_fit_their_schemas(call, done, document):
         ("/api/train/jobs", ""),
         ("/api/train/events", f"?job_id={done}"),
         ("/api/train/logs", f"?job_id={done}"),
+        ("/api/train/files", f"?job_id={done}"),
         ("/api/train/curve", f"?job_id={done}"),
         ("/api/datasets", ""),
         ("/api/models/aliases", ""),
