@@ -20,6 +20,7 @@ from traind.service.http import errors as http
 from traind.service.http.context import SERVICE, VERSION
 from traind.service.http.operation import JSON, Operation
 from traind.service.http.requests import (
+    ControlRequest,
     NoQuery,
     PredictRequest,
     SubmitRequest,
@@ -139,6 +140,7 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
     for_senders(components, {one.body.__name__ for one in listed if one.body is not None})
     components[SubmitRequest.__name__]["allOf"] = CONFLICTS
     components[PredictRequest.__name__] |= ROWS_OR_COLUMNS
+    components[ControlRequest.__name__]["minProperties"] = 2  # the job, and what changes
     return {
         "openapi": "3.1.0",
         "info": {"title": "traind", "version": VERSION, "description": DESCRIPTION},
