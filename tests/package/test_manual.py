@@ -27,7 +27,11 @@ from traind.trainer.contract.spec import TrainSpec
 DOCS = Path(__file__).parents[2] / "docs"
 SPECIMENS = {path.name: path.read_text() for path in DOCS.glob("*.md")}
 ELSEWHERE = {"embedding.md", "replay.md"}  # whose blocks other tests run
-ALONE = ("scikit-learn.md", "training.md")  # each block is a program; test_docs.py uses the trainer that one defines
+ALONE = (
+    "scikit-learn.md",
+    "studies.md",
+    "training.md",
+)  # each block is a program; test_docs.py uses the trainer that one defines
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -88,6 +92,7 @@ def test_the_tutorial_runs_from_top_to_bottom_and_then_the_backup(
 
 @pytest.mark.parametrize("page", ALONE)
 def test_blocks_that_are_programs_run(page: str, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "traind", "sample", "houses.csv"], cwd=tmp_path, check=True)
     for _, text in blocks(page):
         command = [sys.executable, "-W", "error", "-c", text]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
