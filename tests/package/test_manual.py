@@ -27,7 +27,7 @@ from traind.trainer.contract.spec import TrainSpec
 DOCS = Path(__file__).parents[2] / "docs"
 SPECIMENS = {path.name: path.read_text() for path in DOCS.glob("*.md")}
 ELSEWHERE = {"embedding.md", "replay.md"}  # whose blocks other tests run
-ALONE = (
+ALONE = ("scikit-learn.md", "studies.md", "training.md")  # each block is a program of its own
     "scikit-learn.md",
     "studies.md",
     "training.md",
