@@ -28,10 +28,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 SPECIMENS = {path.name: path.read_text() for path in DOCS.glob("*.md")}
 ELSEWHERE = {"embedding.md", "replay.md"}  # whose blocks other tests run
 ALONE = ("scikit-learn.md", "studies.md", "training.md")  # each block is a program of its own
-    "scikit-learn.md",
-    "studies.md",
-    "training.md",
-)  # each block is a program; test_docs.py uses the trainer that one defines
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
