@@ -49,7 +49,8 @@ def coded(values: Numbers) -> Codes:
     else:
         numbers, inverse, counts = np.unique(known, return_inverse=True, return_counts=True)
     texts = [text_of_number(number) for number in numbers.tolist()]
-    order = sorted(range(len(texts)), key=lambda i: (-counts[i], texts[i]))
+    often = counts.tolist()
+    order = sorted(range(len(texts)), key=lambda i: (-often[i], texts[i]))
     rank = np.empty(len(texts), np.int32)
     rank[order] = np.arange(len(texts))
     codes = np.full(len(values), -1, np.int32)

@@ -1,7 +1,8 @@
 """What is counted in each column of a table, over all rows: the facts that inference decides by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -12,9 +13,13 @@ from traind.data.columns.held import Held, hold
 from traind.data.reading.raw_table import RawTable
 from traind.data.table.arrays import Cells, Codes, Mixed, Numbers
 from traind.data.table.cell_text import NOT_A_NUMBER
+from traind.data.table.numbers import CURRENCY
 from traind.data.threads import mapped
 
 _CELLS = 1 << 19  # looked at together
+_BEGIN = (  # letters that numbers and dates may begin with
+    rf"(?i)^(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun|q[1-4]|pt?[0-9]|{CURRENCY})"
+)
 FEW = 2_000  # distinct values up to which they are all counted
 SAMPLE = 1_000  # distinct texts that are shown, where not all are
 _FEW_FRACTIONS = 50  # distinct values up to which those of a column of fractions are counted
@@ -34,6 +39,7 @@ class Profile:
     numbers: int = 0
     no_numbers: int = 0  # words such as "none" and "-"
     integers: int = 0
+    likely: int = 0  # texts with digits that begin as numbers and dates do
     infinite: int = 0
     leading_zeros: int = 0
     round_numbers: int = 0  # divisible by ten, where the levels are counted
@@ -64,26 +70,34 @@ def profile(table: RawTable, as_text: Callable[[str], bool], threads: int = 1) -
         )
         for name in names:
             table.columns[name] = table.columns[name].clear()
-        return [
-            Profile(name, "nested", table.n_rows, nested[name]) if name in nested else _facts(name, held.pop(name))
-            for name in names
-        ]
+        levels = (one.cells.levels for one in held.values() if isinstance(one.cells, Codes))
+        texts = _looked_at(chain.from_iterable(levels))
+        found: list[Profile] = []
+        for name in names:
+            if name in nested:
+                found.append(Profile(name, "nested", table.n_rows, nested[name]))
+                continue
+            one = held.pop(name)
+            n_levels = len(one.cells.levels) if isinstance(one.cells, Codes) else 0
+            found.append(_facts(name, one, texts.head(n_levels)))
+            texts = texts.slice(n_levels)
+        return found
 
     names = list(table.columns)
     size = max(1, _CELLS // max(1, table.n_rows))
     batches = [names[start : start + size] for start in range(0, len(names), size)]
-    found = [one for batch in mapped(some, batches, threads) for one in batch]
+    found = list(chain.from_iterable(mapped(some, batches, threads)))
     found = [replace(one, is_index=True) if one.name in table.index else one for one in found]
     return dict(zip(names, found, strict=True))
 
 
-def _facts(name: str, held: Held) -> Profile:
+def _facts(name: str, held: Held, texts: pl.DataFrame) -> Profile:
     cells = held.cells
     if held.is_time:
         assert isinstance(cells, np.ndarray)
         found = _of_times(name, cells)
     elif isinstance(cells, Codes):
-        found = of_codes(name, cells)
+        found = of_codes(name, cells, texts)
     elif isinstance(cells, Mixed):
         found = _of_mixed(name, cells)
     else:
@@ -91,18 +105,24 @@ def _facts(name: str, held: Held) -> Profile:
     return replace(found, missing_words=tuple(held.missing_words.items())) if held.missing_words else found
 
 
-def of_codes(name: str, cells: Codes) -> Profile:
-    """Count a column by its distinct texts."""
-    counts = cells.counts()
+def _looked_at(levels: Iterable[str]) -> pl.DataFrame:
+    """Return what each of the texts is like."""
     text = pl.col("text")
-    texts = pl.DataFrame({"text": cells.levels}, schema={"text": pl.String}).select(
+    return pl.DataFrame({"text": list(levels)}, schema={"text": pl.String}).select(
         value=text.cast(pl.Float64, strict=False).fill_null(float("nan")),
         is_padded=text.str.contains("^0[0-9]+$"),
         is_none=text.str.to_lowercase().is_in(list(NOT_A_NUMBER)),
         is_round=text.str.ends_with("0"),
+        is_likely=text.str.contains("[0-9]") & (~text.str.contains("^[A-Za-z]") | text.str.contains(_BEGIN)),
         length=text.str.len_bytes(),
     )
-    values, padded, no_number, is_round, lengths = (one.to_numpy() for one in texts.get_columns())
+
+
+def of_codes(name: str, cells: Codes, texts: pl.DataFrame | None = None) -> Profile:
+    """Count a column by its distinct texts; `texts` is what these are like, where somebody has looked."""
+    counts = cells.counts()
+    texts = _looked_at(cells.levels) if texts is None else texts
+    values, padded, no_number, is_round, is_likely, lengths = (one.to_numpy() for one in texts.get_columns())
     is_number = ~np.isnan(values)
     is_finite = np.isfinite(values)
     finite = values[is_finite]
@@ -119,6 +139,7 @@ def of_codes(name: str, cells: Codes) -> Profile:
         numbers=numbers,
         no_numbers=int(counts[no_number].sum()),
         integers=integers,
+        likely=int(counts[is_likely & ~no_number].sum()),
         infinite=int(counts[np.isinf(values)].sum()),
         leading_zeros=int(counts[padded].sum()) if integers == numbers else 0,
         round_numbers=int(counts[is_number & is_round].sum()),

@@ -13,15 +13,12 @@ from traind.data.table.arrays import Mixed
 from traind.data.table.cell_text import NOT_A_NUMBER
 from traind.data.table.dates import Dates, all_seconds, find_dates
 from traind.data.table.number_style import FoundStyle, find_style
-from traind.data.table.numbers import CURRENCY, Style, are_units, read_all
+from traind.data.table.numbers import Style, are_units, read_all
 
 MOSTLY = 0.98  # share of cells from which the rest of a column counts as wrong cells, not as words
 HALF = 0.5  # share of numbers from which a column of numbers and words is both
 _FEW = 20  # distinct values up to which a number is one value among others; words up to which each is a feature
 _LETTERED = "^(?:[0-9]+[A-Za-z]|[A-Za-z]{1,2}-?[0-9]+)$"
-_BEGIN = (  # letters that numbers and dates may begin with
-    rf"(?i)^(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun|q[1-4]|pt?[0-9]|{CURRENCY})"
-)
 _SINGLE = 3  # words that may stand in one cell each
 
 
@@ -58,29 +55,22 @@ def readings(facts: Profile, marks: Marks) -> list[Reading]:
     codes = as_codes(facts.cells) if facts.cells is not None else None
     if codes is None or not codes.levels:
         return []
-    frame = pl.DataFrame({"t": codes.levels}, schema={"t": pl.String}).select(
-        "t",
-        none=pl.col("t").str.to_lowercase().is_in(list(NOT_A_NUMBER)),
-        plain=pl.col("t").cast(pl.Float64, strict=False).is_not_null(),
-        digit=pl.col("t").str.contains("[0-9]")
-        & (~pl.col("t").str.contains("^[A-Za-z]") | pl.col("t").str.contains(_BEGIN)),
-        mark=pl.col("t").str.contains("[.,]"),
-    )
-    is_none, is_plain, has_digit, has_mark = (frame[name].to_numpy() for name in ("none", "plain", "digit", "mark"))
-    texts, counts = frame["t"], codes.counts()
-    if is_none.any():
-        texts, counts = texts.filter(~pl.Series(is_none)), counts[~is_none]
-        is_plain, has_digit, has_mark = (one[~is_none] for one in (is_plain, has_digit, has_mark))
-    known = max(1, int(counts.sum()))
+    known = max(1, facts.present - facts.no_numbers)
+    if max(facts.numbers, facts.likely) < HALF * known:
+        return []
+    texts, counts = pl.Series(codes.levels, dtype=pl.String), codes.counts()
+    is_none = texts.str.to_lowercase().is_in(list(NOT_A_NUMBER))
+    texts, counts = texts.filter(~is_none), counts[~is_none.to_numpy()]
+    is_plain = texts.cast(pl.Float64, strict=False).is_not_null().to_numpy()
     found = []
     asked = marks.decimal == "," or marks.thousands is not None
-    if counts[is_plain].sum() > HALF * known and not (asked and has_mark.any()):
+    if counts[is_plain].sum() > HALF * known and not (asked and texts.str.contains("[.,]").any()):
         found.append(_of_levels(texts, counts, is_plain))
         if found[0].words and _are_codes(texts, is_plain):
             found[0] = replace(found[0], words=())
         if found[0].share >= MOSTLY:
             return found
-    if counts[has_digit].sum() < HALF * known:
+    if facts.likely < HALF * known:
         return found
     if dates := find_dates(texts, counts):
         seconds, is_zero = all_seconds(texts, dates.order)

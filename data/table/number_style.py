@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _GROUPED = {".": re.compile(r"0{1,3}(?:\.000)+"), ",": re.compile(r"0{1,3}(?:,000)+")}  # shapes of 1.234.567
+_CURRENCY = re.compile(CURRENCY)
 _THOUSANDS = {"k": 1e3, "tsd": 1e3, "thousand": 1e3, "lakh": 1e5, "lac": 1e5, "m": 1e6, "mn": 1e6, "mio": 1e6}
 _MAGNITUDES = {**_THOUSANDS, "million": 1e6, "mil": 1e6, "cr": 1e7, "crore": 1e7, "b": 1e9, "bn": 1e9, "mrd": 1e9}
 _MAGNITUDES |= {"billion": 1e9, "t": 1e12, "tn": 1e12, "trillion": 1e12}
@@ -166,8 +167,8 @@ def _units(before: dict[str, int], after: dict[str, int]) -> tuple[dict[str, flo
 
     None where units that have nothing to do with each other are mixed.
     """
-    is_currency, numbers = re.compile(CURRENCY).fullmatch, sum(after.values())
-    currencies = {one: n for one, n in [*before.items(), *after.items()] if one and is_currency(one)}
+    numbers = sum(after.values())
+    currencies = {one: n for one, n in [*before.items(), *after.items()] if one and _CURRENCY.fullmatch(one)}
     units = {one: n for one, n in after.items() if one and one not in currencies and n >= _RARE * numbers}
     units = {one: n for one, n in units.items() if "+" not in one or 2 * n >= numbers}  # 125+ beside 125 is another
     found: dict[str, float] = dict.fromkeys(currencies, 1.0)

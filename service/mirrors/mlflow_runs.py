@@ -49,6 +49,8 @@ LABELS: Final = ("name", "tags", "notes", "priority")  # of a spec: what is abou
 class MlflowRuns:
     """The runs of one root in one MLflow server, or store."""
 
+    every_s = 5.0  # a call is what costs, here and there
+
     def __init__(self, layout: Layout, uri: str) -> None:
         for name, value in WAITING.items():
             os.environ.setdefault(name, value)
@@ -62,6 +64,7 @@ class MlflowRuns:
         self._runs: dict[str, str] = {}  # ids, by job
         self._newest: dict[str, dict[str, int]] = {}  # step of each metric's newest point, by job
         self._states: dict[str, str] = {}
+        self._tagged: dict[str, dict[str, str]] = {}  # what each run's tags are known to be
 
     def begin(self, job: Job) -> int:
         """Find or make the job's run; return the number of the last event that it has."""
@@ -70,12 +73,13 @@ class MlflowRuns:
                 [self._experiment_id()],
                 f"tags.`traind.job_id` = '{job.job_id}' AND tags.`traind.root` = '{self._root}'",
             )
+            for known in (self._states, self._tagged):
+                known.pop(job.job_id, None)
             if not found:
                 self._runs[job.job_id], self._newest[job.job_id] = self._made(job), {}
                 return 0
             run = found[0]
             self._runs[job.job_id] = run.info.run_id
-            self._states.pop(job.job_id, None)
             histories = {name: self._client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
             self._newest[job.job_id] = {
                 name: max(point.step for point in points) for name, points in histories.items() if points
@@ -97,11 +101,14 @@ class MlflowRuns:
                         number = float("nan") if value is None else value
                         points.append(MlflowMetric(shown, number, int(event.ts * 1000), event.step))
                         seen[shown] = max(event.step, seen.get(shown, -1))
-        tags = [*_tags(job), RunTag("traind.seq", str(events[-1].seq))]
+        known = self._tagged.setdefault(job.job_id, {})
+        tags = [tag for tag in _tags(job) if known.get(tag.key) != tag.value]
         with self._reaching():
-            for start in range(0, len(points), METRICS_AT_ONCE):
-                self._client.log_batch(run, metrics=points[start : start + METRICS_AT_ONCE])
-            self._client.log_batch(run, tags=tags)
+            while len(points) > METRICS_AT_ONCE:
+                self._client.log_batch(run, metrics=points[:METRICS_AT_ONCE])
+                points = points[METRICS_AT_ONCE:]
+            self._client.log_batch(run, metrics=points, tags=[*tags, RunTag("traind.seq", str(events[-1].seq))])
+            known |= {tag.key: tag.value for tag in tags}
             state = STATES.get(job.status, "SCHEDULED")
             if job.status not in TERMINAL and self._states.get(job.job_id) != state:
                 self._client.update_run(run, status=state)
@@ -123,7 +130,7 @@ class MlflowRuns:
             if job.model is not None and model.is_file():
                 self._client.log_artifacts(run, str(_as_mlflow_model(model, Path(folder, "model"), run)), "model")
             self._client.set_terminated(run, STATES[job.status], ts)
-        for known in (self._runs, self._newest, self._states):
+        for known in (self._runs, self._newest, self._states, self._tagged):
             known.pop(job.job_id, None)
 
     def _made(self, job: Job) -> str:

@@ -18,7 +18,6 @@ from traind.service.mirrors.record import Candidate, Record, Told
 from traind.service.mirrors.target import Away, Target
 from traind.service.settings import Layout
 
-EVERY_S = 1.0  # between two looks
 LEAVE_S = 8.0  # for the rest, when the server closes
 ORPHANED_S = 3.0  # when it was killed
 TARGET_VARIABLE = "TRAIND_MIRROR_TARGET"  # no argument: an address may hold a password, and others see those
@@ -97,19 +96,20 @@ def main() -> None:
     """Look, tell, wait, until the server has left."""
     kind, root, since = sys.argv[1:]
     address = os.environ[TARGET_VARIABLE]
-    os.nice(10)  # jobs come first
+    os.nice(19)  # where all processors train, this has one and a half percent of one: jobs come first
     said_to_server = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is for the log
     leaving = threading.Event()
     threading.Thread(target=_watch_server, args=(leaving,), daemon=True).start()
     layout = Layout(root)
     told = Told(layout.mirrors_dir / f"{kind}.db", address, float(since))
-    mirror = Mirror(Record(layout.database_path), told, _target(kind, layout, address))
-    said, pause_s = "", EVERY_S
+    target = _target(kind, layout, address)
+    mirror = Mirror(Record(layout.database_path), told, target)
+    said, pause_s = "", target.every_s
     while True:
         is_last = leaving.is_set()
         try:
-            problem, pause_s = "; ".join(mirror.look()), EVERY_S
+            problem, pause_s = "; ".join(mirror.look()), target.every_s
         except Away as error:
             problem, pause_s = str(error), min(LONGEST_S, max(SHORTEST_S, 2 * pause_s))
         if problem != said and not is_last:

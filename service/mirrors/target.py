@@ -13,6 +13,8 @@ class Away(Exception):
 class Target(Protocol):
     """Where jobs are told of. Raises `Away`; any other error is about the one job."""
 
+    every_s: float  # seconds between two looks
+
     def begin(self, job: Job) -> int:
         """Prepare for a job's events; return the number of the last one that the target has, 0 for none."""
 

@@ -25,6 +25,8 @@ from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress, St
 class TensorBoardFiles:
     """A folder of runs."""
 
+    every_s = 1.0
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writers: dict[str, EventFileWriter] = {}

@@ -184,6 +184,8 @@ class Conductor:
     async def _step(self) -> None:
         """Do what is to be done now."""
         if self.study.status is StudyStatus.PAUSED and self.study.requested is None:
+            if self._ended:
+                await self._advance(0)
             await self._submit()
             await self._ask_each(self._engine.pause)
             return
@@ -194,8 +196,16 @@ class Conductor:
             await self._look_at_the_end()
         await self._submit()
         await self._ask_what_is_due()
-        if not self.study.running and not self._ended and not self._wanted():
+        if self._is_done():
             await self._finale.play()
+
+    def _is_done(self) -> bool:
+        """Whether no trial runs, and none is to be made any more."""
+        study = self.study
+        if study.running or self._ended:
+            return False
+        is_enough = study.status is StudyStatus.RUNNING and study.suggested >= study.trials
+        return study.requested is not None or is_enough
 
     async def _look_at_the_end(self) -> None:
         """Record that no more trials are to be made: its time is over, or none comes to anything."""

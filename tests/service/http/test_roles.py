@@ -7,7 +7,7 @@ import pytest_asyncio
 from traind.service.http.server import Door
 from traind.service.http.tokens import parse_tokens
 
-FILLED = {"job_id": "no-such-job", "name": "no-such-name"}
+FILLED = {"job_id": "no-such-job", "name": "no-such-name", "study_id": "no-such-study"}
 VIEWER, OPERATOR = ({"Authorization": f"Bearer {role}-token"} for role in ("viewer", "operator"))
 
 

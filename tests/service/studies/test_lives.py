@@ -132,17 +132,26 @@ async def test_a_study_goes_on_after_a_restart_and_after_its_database_is_lost(op
     assert found == expected
 
 
+async def test_a_study_that_is_paused_before_its_first_trial_waits(open_root, tmp_path):
+    async with open_root(root=tmp_path, slots=1) as service:
+        study = await service.submit_study(spec=SMALL, space=SPACE, trials=2, ensemble=False)
+        await service.pause_study(study.study_id)
+        assert (await service.study(study.study_id)).status == "PAUSED"
+        await service.resume_study(study.study_id)
+        study = await service.wait_study(study.study_id)
+        assert (study.status, study.completed) == ("COMPLETED", 2)
+
+
 async def test_retention_spares_the_trials_of_a_study_that_is_not_over(open_root, tmp_path):
     async with open_root(root=tmp_path, slots=1) as service:
         study = await service.submit_study(spec=SMALL, space=SPACE, trials=3, ensemble=False, parallel=1)
         await service.wait_study(study.study_id)
         store = service.engine.journal.store
         assert len(await store.finished_before(None, 0)) == 3
-        longer = await service.submit_study(spec={**SMALL, "epochs": 100_000, "patience": None}, space=SPACE)
-        await service.pause_study(longer.study_id)
-        for trial in await service.trials(longer.study_id):
-            await service.cancel(trial.job_id)
-        mine = {trial.job_id for trial in await service.trials(longer.study_id)}
-        assert not mine & set(await store.finished_before(None, 0))
+        longer = await service.submit_study(spec=SMALL, space=SPACE, trials=500, ensemble=False)
+        async for event in service.watch_study(longer.study_id):
+            if event.__class__.__name__ == "TrialEnded":
+                assert event.job_id not in await store.finished_before(None, 0)
+                break
         await service.cancel_study(longer.study_id)
         await service.wait_study(longer.study_id)

