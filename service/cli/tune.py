@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from traind.service.studies.events import AnyStudyEvent
     from traind.service.studies.study import Study
 
-_RANGE = re.compile(r"^(?P<low>[-+0-9.eE]+?)\.\.(?P<high>[-+0-9.eE]+?)(?P<log>:log)?\Z")
+_END = re.compile(r"[-+0-9.eE]+\Z")  # of a range
 
 
 @Parameter(name="*")
@@ -97,9 +97,10 @@ def _request_of(search: Search, spec: dict[str, Any]) -> dict[str, Any]:
 def _dimension(typed: str) -> tuple[str, dict[str, Any]]:
     """Return a field's path and what it may be, as they were typed."""
     path, sign, value = typed.partition("=")
-    if found := _RANGE.match(value):
-        low, high = (_number(found[name], typed) for name in ("low", "high"))
-        return path, {"low": low, "high": high, **({"log": True} if found["log"] else {})}
+    first, dots, last = value.partition("..")
+    if dots and _END.match(first) and _END.match(last.removesuffix(":log")):
+        low, high = _number(first, typed), _number(last.removesuffix(":log"), typed)
+        return path, {"low": low, "high": high, **({"log": True} if last.endswith(":log") else {})}
     try:
         decoded = msgspec.json.decode(value)
     except msgspec.DecodeError:
