@@ -8,7 +8,7 @@ import pytest
 
 from traind.trainer.contract.change import RequestedChange
 from traind.trainer.contract.control import LocalControl, Verb
-from traind.trainer.contract.events import Checkpoint, ControlRequested, Epoch, Log, Progress, Status
+from traind.trainer.contract.events import Checkpoint, ControlRequested, Epoch, Progress, Status
 from traind.trainer.contract.spec import Place, TrainSpec
 from traind.trainer.run.attempt import run
 from traind.trainer.tabular.schedules import Schedule
@@ -193,17 +193,6 @@ def test_a_blend_takes_it_up_while_its_networks_train(new_job, table):
     cut = new_job(table("flag"), **fields)
     cut.attempt(Verb.LEAVE, at=len(job.reported(Epoch)) + step + 3, changes=(change,))
     assert cut.attempt(changes=(change,)).result.weights_digest == whole.result.weights_digest
-
-
-def test_a_rate_that_is_said_takes_the_place_of_one_that_was_cut(new_job, table):
-    fields = {"epochs": 9, "batch_size": 16, "optimizer": "sgd", "lr": 1e-3, "schedule": "constant", "model": MLP}
-    job = new_job(table("value"), dataset="value", patience=None, **fields)
-    lost = RequestedChange(number=1, lr=100.0, step=6)
-    job.attempt(asks={25: RequestedChange(number=2, lr=2e-3)}, changes=(lost,))
-    assert any("going back" in event.message for event in job.reported(Log))
-    state = job.checkpoint()["state"]
-    assert state["fit"]["rollbacks"] >= 1
-    assert state["step"]["lr"] == 2e-3
 
 
 def heeding(run):
