@@ -44,7 +44,7 @@ async def main(folder: Path) -> None:
     async with slots._arrived:
         await slots._arrived.wait_for(lambda: slots.is_ready)
     workers["idle"] = slots._ahead[0].identity
-    workers["side"] = identify((await side.call("jobs_for_slots:count_calls", {}))["pid"])
+    workers["side"] = identify((await side.call("calls_for_side:count_calls", {}))["pid"])
     workers["fork server"] = identify(server.pid or 0)
     assert multiprocessing.get_start_method(allow_none=True) is None  # still the host's to choose
     sys.stdout.write(json.dumps(msgspec.to_builtins(workers)) + "\n")

@@ -27,18 +27,18 @@ async def side(fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def test_a_call_is_answered(side: SideWorker) -> None:
-    assert await side.call("jobs_for_slots:double", {"number": 21}) == {"twice": 42}
+    assert await side.call("calls_for_side:double", {"number": 21}) == {"twice": 42}
 
 
 async def test_payloads_of_any_size_and_kind_go_by_file(side: SideWorker, tmp_path: Path) -> None:
     """F5: big arguments stick in a pool's feeder thread."""
     request = {"rows": ["x" * 1_000] * 20_000, "bytes": b"\x00\xff", "nan": float("inf"), "none": None, "big": 2**63}
-    assert await side.call("jobs_for_slots:echo", request) == request
+    assert await side.call("calls_for_side:echo", request) == request
     assert list((tmp_path / "side").iterdir()) == []
 
 
 async def test_a_function_keeps_its_process_and_what_it_loaded(side: SideWorker) -> None:
-    answers = [await side.call("jobs_for_slots:count_calls", {}) for _ in range(3)]
+    answers = [await side.call("calls_for_side:count_calls", {}) for _ in range(3)]
     assert [answer["calls"] for answer in answers] == [1, 2, 3]
     assert len({answer["pid"] for answer in answers}) == 1
 
@@ -56,7 +56,7 @@ def _leaves(kind: type) -> set[type]:
 )
 async def test_our_errors_come_back_as_they_were_raised(side: SideWorker, kind: type) -> None:
     with pytest.raises(kind) as caught:
-        await side.call("jobs_for_slots:refuse", {"kind": kind.__name__})
+        await side.call("calls_for_side:refuse", {"kind": kind.__name__})
     error: Any = caught.value
     assert type(error) is kind
     assert (str(error), error.message, error.hint) == ("no", "no", "try")
@@ -66,7 +66,7 @@ async def test_our_errors_come_back_as_they_were_raised(side: SideWorker, kind: 
 
 async def test_an_error_of_a_class_unknown_here_comes_back_as_the_nearest_known(side: SideWorker) -> None:
     with pytest.raises(SpecError) as caught:
-        await side.call("jobs_for_slots:refuse_in_private", {})
+        await side.call("calls_for_side:refuse_in_private", {})
     assert (type(caught.value), caught.value.field) == (SpecError, "epochs")
 
 
@@ -76,7 +76,7 @@ async def test_an_error_of_a_class_unknown_here_comes_back_as_the_nearest_known(
         ("fail", "Unpicklable"),
         ("leave", "SystemExit"),
         ("answer_nonsense", "TypeError"),
-        ("die", "The process died in jobs_for_slots:die"),
+        ("die", "The process died in calls_for_side:die"),
         ("is_not_there", "AttributeError"),
     ],
 )
@@ -85,8 +85,8 @@ async def test_anything_else_fails_the_call_and_the_next_one_is_answered(
 ) -> None:
     for _ in range(2):
         with pytest.raises(SideWorkerFailed, match=says):
-            await side.call(f"jobs_for_slots:{function}", {})
-    assert await side.call("jobs_for_slots:double", {"number": 1}) == {"twice": 2}
+            await side.call(f"calls_for_side:{function}", {})
+    assert await side.call("calls_for_side:double", {"number": 1}) == {"twice": 2}
 
 
 def _waiting(tmp_path: Path, name: str) -> dict[str, str]:
@@ -95,9 +95,9 @@ def _waiting(tmp_path: Path, name: str) -> dict[str, str]:
 
 async def test_a_long_call_delays_no_call_of_another_function(side: SideWorker, tmp_path: Path, until: Any) -> None:
     request = _waiting(tmp_path, "long")
-    long = asyncio.create_task(side.call("jobs_for_slots:wait_for", request))
+    long = asyncio.create_task(side.call("calls_for_side:wait_for", request))
     await until(Path(request["begun"]).exists)
-    assert await side.call("jobs_for_slots:double", {"number": 1}) == {"twice": 2}
+    assert await side.call("calls_for_side:double", {"number": 1}) == {"twice": 2}
     assert not long.done()
     Path(request["end"]).touch()
     assert await long == {"ended": True}
@@ -106,7 +106,7 @@ async def test_a_long_call_delays_no_call_of_another_function(side: SideWorker, 
 async def begin(side: SideWorker, request: dict[str, str], client: str = "") -> "asyncio.Task[Any]":
     """Start a call on a client's account."""
     token = CLIENT.set(client)
-    call = asyncio.create_task(side.call("jobs_for_slots:wait_for", request))
+    call = asyncio.create_task(side.call("calls_for_side:wait_for", request))
     CLIENT.reset(token)
     await asyncio.sleep(0)
     return call
@@ -150,7 +150,7 @@ async def test_a_running_call_whose_caller_left_is_ended(side: SideWorker, tmp_p
     await until(Path(request["begun"]).exists)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
-    assert await side.call("jobs_for_slots:wait_for", _ended(tmp_path)) == {"ended": True}  # its place is free again
+    assert await side.call("calls_for_side:wait_for", _ended(tmp_path)) == {"ended": True}  # its place is free again
 
 
 def _ended(tmp_path: Path) -> dict[str, str]:
@@ -164,9 +164,9 @@ async def test_calls_beyond_the_queue_are_refused_at_once(side: SideWorker, tmp_
     calls = [await begin(side, request)]
     await until(Path(request["begun"]).exists)
     calls += [await begin(side, request) for _ in range(WAITING_EACH)]
-    await until(lambda: side.waiting("jobs_for_slots:wait_for") == WAITING_EACH)
+    await until(lambda: side.waiting("calls_for_side:wait_for") == WAITING_EACH)
     with pytest.raises(SideWorkerBusy, match="8 calls of yours wait"):
-        await side.call("jobs_for_slots:wait_for", request)
+        await side.call("calls_for_side:wait_for", request)
     other = await begin(side, request, "bob")
     Path(request["end"]).touch()
     assert await asyncio.gather(*calls, other) == [{"ended": True}] * (WAITING_EACH + 2)
@@ -177,21 +177,21 @@ async def test_a_call_that_takes_too_long_is_ended_and_the_next_one_is_answered(
 ) -> None:
     request = _waiting(tmp_path, "never")
     with pytest.raises(SideWorkerFailed, match=r"took longer than 0\.05 s"):
-        await side.call("jobs_for_slots:wait_for", request, timeout_s=0.05)
+        await side.call("calls_for_side:wait_for", request, timeout_s=0.05)
     Path(request["end"]).touch()
-    assert await side.call("jobs_for_slots:wait_for", request) == {"ended": True}
+    assert await side.call("calls_for_side:wait_for", request) == {"ended": True}
 
 
 async def test_a_caller_who_leaves_disturbs_nobody(side: SideWorker, tmp_path: Path, until: Any) -> None:
     """F2: the executor's future is never cancelled."""
     request = _waiting(tmp_path, "left")
-    call = asyncio.create_task(side.call("jobs_for_slots:wait_for", request))
+    call = asyncio.create_task(side.call("calls_for_side:wait_for", request))
     await until(Path(request["begun"]).exists)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     Path(request["end"]).touch()
-    assert await side.call("jobs_for_slots:wait_for", request) == {"ended": True}
+    assert await side.call("calls_for_side:wait_for", request) == {"ended": True}
 
 
 async def test_closing_ends_calls_that_run_and_those_that_wait(
@@ -201,21 +201,21 @@ async def test_closing_ends_calls_that_run_and_those_that_wait(
     side = SideWorker(fork_server, tmp_path / "side")
     await side.start()
     request = _waiting(tmp_path, "closed")
-    calls = [asyncio.create_task(side.call("jobs_for_slots:wait_for", request)) for _ in range(3)]
+    calls = [asyncio.create_task(side.call("calls_for_side:wait_for", request)) for _ in range(3)]
     await until(Path(request["begun"]).exists)
     await side.close()
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(answer) for answer in answers} == {SideWorkerFailed, NotRunning}
     with pytest.raises(NotRunning):
-        await side.call("jobs_for_slots:double", {"number": 1})
+        await side.call("calls_for_side:double", {"number": 1})
 
 
 async def test_a_process_that_nobody_calls_leaves_and_the_next_call_starts_another(
     side: SideWorker, until: Any
 ) -> None:
-    first = (await side.call("jobs_for_slots:who", {}, idle_s=0.05))["pid"]
+    first = (await side.call("calls_for_side:who", {}, idle_s=0.05))["pid"]
     await until(lambda: not Path("/proc", str(first)).exists())
-    second = (await side.call("jobs_for_slots:who", {}))["pid"]
+    second = (await side.call("calls_for_side:who", {}))["pid"]
     assert second != first
     await side.close()
     assert not Path("/proc", str(second)).exists()
@@ -238,7 +238,7 @@ async def test_no_process_means_a_failed_call_and_the_reason_is_logged_only(
     side = SideWorker(server, tmp_path / "side")
     await side.start()
     with pytest.raises(SideWorkerFailed, match="No process can be started for this; the log says why"):
-        await side.call("jobs_for_slots:double", {"number": 1})
+        await side.call("calls_for_side:double", {"number": 1})
     assert "no_such_boot" in caplog.text
     await side.close()
     server.stop()
