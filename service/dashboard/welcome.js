@@ -50,6 +50,6 @@ async function trySample() {
   const response = await fetch(address(SAMPLE));
   if (!response.ok) throw new ApiError({ message: "The sample is not there." });
   const file = new File([await response.blob()], "house_prices.csv.gz");
-  const { dataset } = await put("house_prices", file, () => {}, new AbortController().signal);
+  const { dataset } = await put("house_prices", file, {}, () => {}, new AbortController().signal);
   return post("api/train", { dataset: dataset.name, target: "price", name: "House prices" });
 }
