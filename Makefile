@@ -42,6 +42,7 @@ bench: $(BENCH) ## what is measured, as tables; ONLY=name for one of them
 	$(BIN)/python -m bench $(ONLY)
 
 faults: $(DEV) ## the long fault runs, with their counts and seeds; SEEDS= replays some, ARGS= goes to pytest
+	$(PIP) --no-build-isolation --editable '.[frameworks]'
 	$(BIN)/python -m pytest -m faults -s $(ARGS)
 	TRAIND_START_PLACES=20 TRAIND_WEBHOOK_KILLS=1000 TRAIND_NIGHTS=10 $(BIN)/python -m pytest --timeout 0 \
 		tests/trainer/tabular/test_start_from.py tests/service/webhooks tests/flow/test_retrain.py \
