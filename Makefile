@@ -51,7 +51,7 @@ faults: $(DEV) ## the long fault runs, with their counts and seeds; SEEDS= repla
 
 cluster: $(DEV) ## jobs on a real Ray cluster of three nodes, started on this machine for it; ARGS= goes to pytest
 	$(PIP) --no-build-isolation --editable '.[ray]'
-	$(BIN)/python tests/cluster/with_cluster.py $(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
+	$(BIN)/python tests/cluster/with_cluster.py $(BIN)/python -m pytest -m cluster tests/cluster tests/service/executor/ray $(ARGS)
 
 e2e: $(DEV) ## the page in a real Chromium
 	$(BIN)/python -m pytest -m "" tests/e2e $(ARGS)

@@ -58,7 +58,8 @@ LOG = logging.getLogger(__name__)
 class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
     """One root: its jobs, data sets and models.
 
-    Keyword arguments are the fields of `Settings`. `async with` starts and closes it; a root can be open in one
+    Keyword arguments are the fields of `Settings`; `executor` may also be one, such as
+    `RaySlots("head:6379", lease_s=60)`. `async with` starts and closes it; a root can be open in one
     service at a time (`RootBusy`). Services of one process may share a `fork_server`, which has torch loaded once for
     all; whoever made it stops it.
     """
@@ -68,11 +69,13 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
     ) -> None:
         if "trainers" in settings:
             settings["trainers"] = references(settings["trainers"])
+        executor = None if isinstance(settings.get("executor", ""), str) else settings.pop("executor")
         self.settings = Settings.check(root=root, **settings)
         self.layout = Layout(self.settings.root)
         self._has_server = fork_server is None  # of its own
         self._server = fork_server or ForkServer(umask=PRIVATE_UMASK if self.settings.private_root else -1)
-        self.engine = Engine(self.settings, self.layout, executor_of(self.settings, self.layout.root, self._server))
+        executor = executor_of(self.settings, self.layout.root, self._server, executor)
+        self.engine = Engine(self.settings, self.layout, executor)
         self.webhooks = Webhooks(load_targets(self.settings.webhooks))
         self.engine.outbox = self.webhooks.entries
         self.mirrors = Mirrors(self.settings, self.layout)

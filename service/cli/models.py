@@ -38,7 +38,7 @@ def predict(  # noqa: PLR0913 - flags
         raise Failed(f"{file} is not a file.")
     _check_folder(out)
     with _model_file(model, root, server) as path, about(file):
-        rows = load_model(path, _train_of(trainer)).predict_file(file, out, interval=interval)
+        rows = load_model(path, _reference(trainer)).predict_file(file, out, interval=interval)
     if as_json:
         from traind.service.cli.show import print_json
 
@@ -47,14 +47,12 @@ def predict(  # noqa: PLR0913 - flags
         print(f"{out}  {rows:,} rows")
 
 
-def _train_of(trainer: str | None) -> Any:
-    """Return the function of a trainer that was named by file or module; None where none was."""
+def _reference(trainer: str | None) -> str | None:
+    """Return the `module:function` of a trainer that was named by file or module; None where none was."""
     if trainer is None:
         return None
-    from traind.trainer.plugins import load
-
     search_here()
-    return load(trainer if ":" in trainer else f"{trainer}:train").train
+    return trainer if ":" in trainer else f"{trainer}:train"
 
 
 def evaluate(

@@ -10,8 +10,12 @@ from traind.service.processes.fork_server import ForkServer
 from traind.service.settings import Settings
 
 
-def executor_of(settings: Settings, root: Path, server: ForkServer) -> Executor:
-    """Return who runs the jobs of a root: processes of the fork server, or seats on a Ray cluster."""
+def executor_of(settings: Settings, root: Path, server: ForkServer, given: Executor | None = None) -> Executor:
+    """Return who runs the jobs of a root: who was given, processes of the fork server, or seats on a Ray cluster."""
+    if given is not None:
+        if isinstance(given, RaySlots):
+            given.serve_root(root)
+        return given
     if settings.executor == "local":
         return LocalExecutor(
             server,

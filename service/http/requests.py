@@ -132,7 +132,7 @@ class LogsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     limit_bytes: Annotated[int, Meta(ge=1, le=1_048_576)] = 65_536
     """Most bytes, from the end or from `after` on."""
     after: Annotated[str, Meta(pattern=r"^[0-9]{1,9}:[0-9]{1,15}\Z", max_length=25)] | UnsetType = UNSET
-    """`next` of the answer before: what was printed since; without it, the end of what was printed."""
+    """The `next` of the answer before, for what was printed since; without it, the end of what was printed."""
 
 
 FileName = Annotated[str, Meta(min_length=1, max_length=4_096)]

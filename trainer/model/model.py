@@ -147,7 +147,7 @@ class Model:
 
         export(self, format, Path(out))
 
-    def _predict_batch(self, batch: Batch, length: float | None) -> Prediction:
+    def _predict_batch(self, batch: Batch, length: float | None = None) -> Prediction:
         features = {name: cells for name, cells in batch.columns.items() if name != self.encoder.target}
         table = parse(features, self.encoder, batch.lines, may_lack=batch.may_lack)
         return self._between(self.values_of(table), length)
@@ -199,10 +199,11 @@ def raw_outputs(network: torch.nn.Module, rows: Encoded, beat: Callable[[], None
             yield network(numeric.to(device), categorical.to(device)).cpu()
 
 
-def load_model(path: str | Path, trainer: plugins.Train | None = None) -> Model | CustomModel:
+def load_model(path: str | Path, trainer: plugins.Train | str | None = None) -> Model | CustomModel:
     """Load a finished model, or the best one so far from a running job's checkpoint, and check that it predicts.
 
-    A model of another trainer predicts by its `trainer`: given here, or installed under the name that the file says.
+    A model of another trainer predicts by its `trainer`: given here, as a function or as `module:function`, or
+    installed under the name that the file says.
     Raises `ModelDamaged` where the file is not whole or not of ours, `NoModelYet` for an early checkpoint.
     """
     content = read_model(Path(path))
@@ -210,6 +211,8 @@ def load_model(path: str | Path, trainer: plugins.Train | None = None) -> Model 
     if not isinstance(made_by, str):
         raise ModelDamaged(f"{Path(path).name} is not a whole model: it does not say which trainer made it.")
     if made_by != "tabular":
+        if isinstance(trainer, str):
+            trainer = plugins.load(trainer).train
         return CustomModel(content, trainer or plugins.installed(made_by))
     try:
         model = Model(content)

@@ -98,9 +98,7 @@ async def test_a_service_that_cannot_start_lets_the_root_go(
 @pytest.fixture
 def broken(tmp_path: Path, open_root: Callable[..., TrainingService]) -> TrainingService:
     """A service whose second job breaks its engine."""
-    service = open_root(tmp_path, slots=2, shutdown_s=1.0)
-    service.engine = Engine(service.settings, service.layout, BrokenExecutor(obey))
-    return service
+    return open_root(tmp_path, slots=2, shutdown_s=1.0, executor=BrokenExecutor(obey))
 
 
 async def test_http_says_that_the_engine_has_stopped(broken: TrainingService, aiohttp_client: Any) -> None:

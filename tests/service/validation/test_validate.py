@@ -62,7 +62,7 @@ def test_one_problem_is_the_message():
         ({"epoch": 3}, "epoch", "is not a field; did you mean epochs?"),
         ({"validation": {"kind": "group"}}, "validation.column", "must name the column"),
         ({"features": ["a", "b"], "ignore": ["b"]}, "ignore", "b"),
-        ({"model": {"kind": "huge", "hidden": [8]}}, "model", '"mlp" or "tabm", got "huge"'),
+        ({"model": {"kind": "huge", "hidden": [8]}}, "model", '"trees" or "ensemble", got "huge"'),
         ({"options": {"a": 1}}, "options", "are for a trainer of your own"),
         ({"trainer": "mine", "options": {"a": object()}}, "", "cannot be written as JSON"),
         ({"name": "\ud800"}, "", "cannot be written as JSON"),

@@ -1,6 +1,5 @@
 """Addresses at which no cluster can be joined, each said in words and soon."""
 
-import importlib.util
 import socket
 import threading
 import time
@@ -14,7 +13,7 @@ from traind.service.errors import ExecutorRefused
 from traind.service.executor.ray.connect import KNOCK_S, CannotJoin, join, split_address
 from traind.service.executor.ray.protocol import GatewayConfig, namespace_of
 
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+needs_ray = pytest.mark.cluster  # and with it Ray, which `make cluster` installs
 
 
 @pytest.mark.parametrize("address", ["", "auto", "6379", "host", "host:", "host:0", "host:99999", "ray://host:10001"])
