@@ -20,7 +20,7 @@ demo: $(RUN) ## train on real house prices through a real server, live, and pred
 run: $(RUN) ## serve on http://127.0.0.1:3001; PORT=, HOST= and TRAIND_... choose otherwise, ARGS= adds flags
 	$(BIN)/traind serve $(ARGS)
 
-test: $(DEV) $(MLFLOW) ## every test but the long fault runs and the browser's, in two processes; ARGS= goes to pytest
+test: $(DEV) ## every test but the long fault runs and the browser's, in two processes; ARGS= goes to pytest
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(DEV) ## lint, format and types
@@ -41,7 +41,7 @@ docs: $(DEV) ## the manual as a site in build/docs, made without a network; a wa
 bench: $(BENCH) ## what is measured, as tables; ONLY=name for one of them
 	$(BIN)/python -m bench $(ONLY)
 
-faults: $(DEV) ## the long fault runs, with their counts and seeds; SEEDS= replays some, ARGS= goes to pytest
+faults: $(DEV) $(MLFLOW) ## the long fault runs, MLflow's real server among them, with their counts and seeds; SEEDS= replays some, ARGS= goes to pytest
 	$(PIP) --no-build-isolation --editable '.[frameworks]'
 	$(BIN)/python -m pytest -m faults -s $(ARGS)
 	TRAIND_START_PLACES=20 TRAIND_WEBHOOK_KILLS=1000 TRAIND_NIGHTS=10 $(BIN)/python -m pytest --timeout 0 \

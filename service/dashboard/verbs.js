@@ -13,10 +13,10 @@ const VERBS = {
   pause: { label: "Pause", icon: "pause", applies: (job) => !isOver(job) && job.status !== "PAUSED" },
   resume: { label: "Resume", icon: "play", applies: (job) => ["PAUSED", "STOPPED", "FAILED"].includes(job.status) },
   extend: { label: "More epochs", icon: "play", applies: (job) => job.status === "COMPLETED" },
-  adjust: { label: "Adjust", icon: "sliders", applies: (job) => job.status === "RUNNING" },
   stop: { label: "Stop", icon: "stop", applies: (job) => !isOver(job) },
   again: { label: "Train again", icon: "again", applies: isOver },
   cancel: { label: "Cancel", icon: "close", applies: (job) => !isOver(job) },
+  adjust: { label: "Adjust", icon: "sliders", applies: (job) => job.status === "RUNNING" },
   delete: { label: "Delete", icon: "trash", applies: isOver },
   edit: { label: "Name, tags, notes", icon: "pencil", applies: () => true },
 };

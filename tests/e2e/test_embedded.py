@@ -47,10 +47,10 @@ async def test_the_token_is_asked_for_once_and_kept_out_of_addresses(serve, visi
     addresses = []
     page.on("request", lambda request: addresses.append(request.url))
     page.on("websocket", lambda socket: addresses.append(socket.url))
-    await page.get_by_label("Token").fill("wrong")
+    await page.get_by_label("Token", exact=True).fill("wrong")
     await page.get_by_role("button", name="Continue").click()
     await expect(page.get_by_role("dialog").get_by_role("alert")).to_be_visible()
-    await page.get_by_label("Token").fill(TOKEN)
+    await page.get_by_label("Token", exact=True).fill(TOKEN)
     await page.get_by_role("button", name="Continue").click()
     await expect(page.locator("#connection")).to_have_text("Live")
     await page.get_by_role("button", name="Train on synthetic data").click()

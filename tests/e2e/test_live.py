@@ -88,7 +88,7 @@ async def test_a_reload_shows_the_whole_curve_and_it_goes_on(serve, visitor, tal
     after = await steps(page)
     assert after[0] == before[0]
     assert after[-1] >= before[-1]
-    newest = page.locator("figure").first.locator(".key b")
+    newest = page.locator("figure").first.locator(".key b").first
     shown = await newest.inner_text()
     await expect(newest).not_to_have_text(shown)
     async with talk(server.url) as program:

@@ -97,7 +97,7 @@ async def test_a_busy_server(serve, visitor, talk, houses, album):
         "classes": (job["classes"], ".confusion"),
         "failed": (job["failed"], ".job-error"),
         "queued": (job["queued"], ".job-standing"),
-        "new": ("#/new?dataset=house_prices", ".outlook .settings"),
+        "new": ("#/new?dataset=house_prices", ".outlook p"),  # it asks for the target first
         "again": (f"#/new?from={jobs['queued']}", ".outlook .settings"),
         "datasets": ("#/datasets", ".dataset-card"),
         "dataset": ("#/dataset/customers", ".sketch"),

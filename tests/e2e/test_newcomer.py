@@ -67,6 +67,7 @@ async def test_how_a_file_is_written_can_be_said(serve, visitor, tmp_path):
     await expect(page.get_by_role("row", name="state categorical")).to_contain_text("12%")
 
     await page.get_by_role("link", name="Train a model on it").click()
+    await page.get_by_label("Column to predict").select_option("sold")
     await page.get_by_text("All settings").click()
     asked = []
     page.on("request", lambda request: asked.append(request.post_data_json) if request.post_data else None)
@@ -78,7 +79,7 @@ async def test_how_a_file_is_written_can_be_said(serve, visitor, tmp_path):
     await expect(outlook).to_contain_text("binary")
     await expect(outlook).to_contain_text("'state' is left out: every cell is missing")
     told = {"positive": "n", "class_weights": "balanced", "clamp": False, "read": {"missing": ["new", "none yet"]}}
-    assert asked[-1] == {"dataset": "shop", **told}
+    assert asked[-1] == {"dataset": "shop", "target": "sold", **told}
 
 
 async def test_synthetic_data_is_one_click_away(serve, visitor):

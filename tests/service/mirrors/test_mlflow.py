@@ -25,6 +25,7 @@ from traind.trainer.contract.events import Status
 SERVER = Path(__file__).parents[3] / ".venv/mlflow-server/bin/mlflow"  # of `make`: it needs an older pandas than ours
 TRAINER = Path(__file__).with_name("mirrored_trainer.py")
 START_S = 120.0
+pytestmark = pytest.mark.faults  # its server takes minutes to install and to start
 
 
 @pytest.fixture
