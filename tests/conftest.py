@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from traind.service.processes.fork_server import ForkServer
 from traind.service.service import TrainingService
@@ -27,7 +27,9 @@ _skipped: dict[str, str] = {}
 
 def pytest_configure() -> None:
     """Let the programs under test hear Ctrl-C: a shell has what it starts in the background ignore it."""
-    settings.register_profile("counted", max_examples=int(os.environ.get("TRAIND_EXAMPLES", "40")))
+    slow = [HealthCheck.too_slow]  # the machine may be busy
+    count = int(os.environ.get("TRAIND_EXAMPLES", "40"))
+    settings.register_profile("counted", max_examples=count, suppress_health_check=slow, deadline=None)
     settings.load_profile("counted")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -81,6 +81,8 @@ MODELS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.faults  # minutes: it takes real steps of large networks
+@pytest.mark.timeout(600)
 async def test_the_budget_knows_what_the_dry_run_knows(
     tmp_path: Path, houses: Path, open_root: Callable[..., TrainingService]
 ) -> None:
