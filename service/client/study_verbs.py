@@ -1,5 +1,6 @@
 """The verbs about studies as plain calls. Base of `SyncClient`."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -12,14 +13,16 @@ from traind.service.studies.study import Study, Trial
 T = TypeVar("T")
 
 
-class SyncStudyVerbs:
+class SyncStudyVerbs(ABC):
     """What a client without asyncio does with studies."""
 
+    @abstractmethod
     def _opened(self) -> StudyVerbs:
-        raise NotImplementedError
+        """Return the client behind it, opened on the loop's thread."""
 
+    @abstractmethod
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        raise NotImplementedError
+        """Return what the work returns, once the loop's thread has done it."""
 
     def submit_study(self, request: StudyRequest | Mapping[str, Any] | None = None, **fields: Any) -> Study:
         """Submit a study: a request, a mapping, or its fields as keywords."""

@@ -41,7 +41,7 @@ class StudyRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     spec: TrainSpec = TrainSpec()
     """What every trial trains, but for the fields of the space."""
     space: Space | Auto = "auto"
-    """Fields that are searched, such as lr, model.dropout or options.NAME, and what each may be; auto: a good few."""
+    """Fields that are searched, such as lr, model.dropout or options.NAME, and what each may be; auto: usual ones."""
     trials: Annotated[int, Meta(ge=1, le=10_000)] = 50
     """Trials to make, at most."""
     max_seconds: Annotated[float, Meta(gt=0.0, le=31_536_000.0)] | None = None
