@@ -143,11 +143,16 @@ def state_of_the_process() -> dict[str, object]:
             "loop policy": type(asyncio.get_event_loop_policy()).__name__,
             "folder": str(Path.cwd()),
         },
-        "threads": sorted(thread.name for thread in threading.enumerate()),
+        "threads": sorted(name for thread in threading.enumerate() if not _is_of_the_loop(name := thread.name)),
         "tasks": len(asyncio.all_tasks()),
         "children": [pid for pid in children if "resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_text()],
         "descriptors": sorted(_kind_of(path) for path in Path("/proc/self/fd").iterdir()),
     }
+
+
+def _is_of_the_loop(name: str) -> bool:
+    """Whether it is a thread of the loop's own pool, which keeps as many as were ever busy at once."""
+    return name.startswith("asyncio_")
 
 
 def _kind_of(path: Path) -> str:
