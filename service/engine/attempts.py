@@ -139,8 +139,8 @@ class Attempts:
             return
         with contextlib.suppress(DiskLow, StoreFailed):
             async with self._journal.turn:
-                if (job := self._journal.live.get(job.job_id, job)).status is Status.QUEUED:
-                    await self._journal.record(job, store_failed(f"The job's files cannot be read: {error}."))
+                if (queued := self._queued(job.job_id)) is not None:
+                    await self._journal.record(queued, store_failed(f"The job's files cannot be read: {error}."))
             self._problems.passed(f"job {job.job_id} cannot be started")
             del self._held[job.job_id]
 
@@ -206,13 +206,17 @@ class Attempts:
         waiting = (job for job in self.queue() if job.job_id not in self.running)
         return (job for job in waiting if self._held.get(job.job_id, (now, now))[1] <= now)
 
+    def _queued(self, job_id: str) -> Job | None:
+        """Return a job as it is now, if it still waits: while its turn came it may have ended, or been deleted."""
+        job = self._journal.live.get(job_id)
+        return job if job is not None and job.status is Status.QUEUED else None
+
     async def _start(self, job: Job, worker: Worker) -> None:
         """Give one job to a worker: who it is stands in the database before it hears of the job."""
         attempt = Attempt(job.job_id, job.attempt + 1)
         try:
             async with self._journal.turn:
-                job = self._journal.live.get(job.job_id, job)
-                if job.status is not Status.QUEUED:
+                if (job := self._queued(job.job_id)) is None:
                     self._executor.give_back(worker)
                     return
                 assignment = await asyncio.to_thread(self._assignment, job, attempt.number)
