@@ -216,9 +216,10 @@ class Attempts:
         attempt = Attempt(job.job_id, job.attempt + 1)
         try:
             async with self._journal.turn:
-                if (job := self._queued(job.job_id)) is None:
+                if (queued := self._queued(job.job_id)) is None:
                     self._executor.give_back(worker)
                     return
+                job = queued
                 assignment = await asyncio.to_thread(self._assignment, job, attempt.number)
                 self.running[job.job_id] = attempt
                 self._idle.clear()
