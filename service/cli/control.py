@@ -39,10 +39,11 @@ def control(
 ) -> None:
     """Change a running job's settings at its next step, and say at which it took them up."""
     from traind.service.cli.show import print_json
+    from traind.service.client import calls
 
     if not (values := settings.values()):
         raise Failed("There is nothing to change.", hint="Say what: --lr, --epochs, --patience or the like.")
-    done = remote.client().control(job_id, **values)
+    done = remote.connection().send(calls.control(job_id, values))
     if as_json:
         print_json(done)
     else:

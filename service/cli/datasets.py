@@ -13,6 +13,7 @@ from msgspec import convert
 from traind.data.reading.formats import Format, Options, checked, parse_format
 from traind.service.cli.entry import about
 from traind.service.cli.flags import Json, Remote
+from traind.service.client import calls
 from traind.service.client.transfers import format_of
 from traind.service.plain_text import plain
 from traind.service.sources import OnProgress
@@ -60,11 +61,11 @@ def list_all(*, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
     """List the registered data sets."""
     from traind.service.cli.show import print_json, print_table
 
-    client = remote.client()
-    page = client.datasets()
+    connection, page_size = remote.connection(), 1_000
+    page = connection.send(calls.datasets(page_size, None))
     found = page.datasets
     while page.next is not None:
-        page = client.datasets(after=page.next)
+        page = connection.send(calls.datasets(page_size, page.next))
         found += page.datasets
     if as_json:
         print_json(found)
@@ -101,7 +102,7 @@ def show(name: Name, *, remote: Remote = ANYWHERE, as_json: Json = False) -> Non
     """Show a data set: its columns, their kinds and why, what to watch out for."""
     from traind.service.cli.show import print_json
 
-    dataset = remote.client().dataset(name)
+    dataset = remote.connection().send(calls.dataset(name))
     if as_json:
         print_json(dataset)
         return
@@ -120,7 +121,7 @@ def preview(
     """Print the first rows of a data set."""
     from traind.service.cli.show import print_json, print_table
 
-    found = remote.client().preview(name, rows)
+    found = remote.connection().send(calls.preview(name, rows))
     if as_json:
         print_json(found)
         return
@@ -130,7 +131,7 @@ def preview(
 @app.command
 def delete(name: Name, *, as_json: Json = False, remote: Remote = ANYWHERE) -> None:
     """Remove a data set that no unfinished job uses."""
-    remote.client().delete_dataset(name)
+    remote.connection().send(calls.delete_dataset(name))
     if as_json:
         from traind.service.cli.show import print_json
 

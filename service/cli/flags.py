@@ -7,6 +7,7 @@ import msgspec
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from traind.service.client.blocking import BlockingConnection
     from traind.service.client.synchronous import SyncClient
 
 SERVER = "http://127.0.0.1:3001"
@@ -26,6 +27,12 @@ class Remote:
         from traind.service.client.synchronous import SyncClient
 
         return SyncClient(self.server)
+
+    def connection(self) -> "BlockingConnection":
+        """Return a connection for a request or two: it is there sooner than a client."""
+        from traind.service.client.blocking import BlockingConnection
+
+        return BlockingConnection(self.server)
 
 
 def with_default(text: str, default: Any) -> str:

@@ -8,9 +8,9 @@ from cyclopts import Parameter
 
 from traind.service.cli.entry import Failed
 from traind.service.cli.flags import JobId, Json, Remote
+from traind.service.client import calls
 
 if TYPE_CHECKING:
-    from traind.service.jobs.job import Job
     from traind.service.jobs.listing import Filters
 
 ANYWHERE = Remote()
@@ -56,7 +56,7 @@ def jobs(
     from traind.service.cli.job_facts import data_of, score_of
     from traind.service.cli.show import number, print_json, print_table
 
-    page = remote.client().jobs(status and status.upper(), limit, after, **which.filters())
+    page = remote.connection().send(calls.jobs(status and status.upper(), limit, after, which.filters()))
     if as_json:
         print_json(page)
         return
@@ -108,7 +108,7 @@ def edit(job_id: JobId, *, changes: Changes = NOTHING, remote: Remote = ANYWHERE
 
     if not (values := changes.values()):
         raise Failed("There is nothing to change.", hint="Say what: --name, --tag, --notes or --priority.")
-    job = remote.client().edit(job_id, **values)
+    job = remote.connection().send(calls.edit(job_id, values))
     if as_json:
         print_json(job)
     else:
@@ -120,7 +120,7 @@ def status(job_id: JobId, *, remote: Remote = ANYWHERE, as_json: Json = False) -
     from traind.service.cli.job_facts import job_facts
     from traind.service.cli.show import print_job, print_json
 
-    job = remote.client().status(job_id)
+    job = remote.connection().send(calls.status(job_id))
     if as_json:
         print_json(job)
         return
@@ -153,12 +153,12 @@ def watch(
 
 def stop(job_id: JobId, *, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
     """End a job and keep the best model so far."""
-    _show_asked(remote.client().stop(job_id), as_json=as_json)
+    _request(calls.verb("stop", job_id), remote, as_json=as_json)
 
 
 def pause(job_id: JobId, *, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
     """Let a job write its checkpoint and give its slot back."""
-    _show_asked(remote.client().pause(job_id), as_json=as_json)
+    _request(calls.verb("pause", job_id), remote, as_json=as_json)
 
 
 def resume(
@@ -169,28 +169,30 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Let a paused, stopped, failed or (with more epochs) completed job go on."""
-    _show_asked(remote.client().resume(job_id, epochs), as_json=as_json)
+    _request(calls.verb("resume", job_id, epochs), remote, as_json=as_json)
 
 
 def cancel(job_id: JobId, *, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
     """End a job and keep nothing but its record."""
-    _show_asked(remote.client().cancel(job_id), as_json=as_json)
+    _request(calls.verb("cancel", job_id), remote, as_json=as_json)
 
 
 def delete(job_id: JobId, *, as_json: Json = False, remote: Remote = ANYWHERE) -> None:
     """Remove a finished job with its files and its model."""
-    remote.client().delete(job_id)
+    remote.connection().send(calls.delete(job_id))
     if as_json:
         from traind.service.cli.show import print_json
 
         print_json({"ok": True, "deleted": job_id})
 
 
-def _show_asked(job: "Job", *, as_json: bool) -> None:
+def _request(verb: calls.Call[str], remote: Remote, *, as_json: bool) -> None:
+    """Send a verb and print the job's state after it."""
     from traind.service.cli.show import print_json
 
+    connection = remote.connection()
+    job = connection.send(calls.status(connection.send(verb)))
     if as_json:
         print_json(job)
     else:
-        asked = f"  {job.requested} asked" if job.requested else ""
-        print(f"{job.job_id}  {job.status}{asked}")
+        print(f"{job.job_id}  {job.status}{f'  {job.requested} requested' if job.requested else ''}")

@@ -111,7 +111,7 @@ SERVER_ONLY = ("torch", "numpy", "polars", "prometheus_client", "sqlite3", "trai
     ("arguments", "unwanted"),
     [
         (["--help"], ("aiohttp", *SERVER_ONLY)),
-        (["status", "j", "--server", "http://127.0.0.1:9"], SERVER_ONLY),
+        (["status", "j", "--server", "http://127.0.0.1:9"], ("aiohttp", "asyncio", *SERVER_ONLY)),
     ],
 )
 def test_quick_commands_load_no_more_than_they_use(arguments: list[str], unwanted: tuple[str, ...]) -> None:
