@@ -1,1 +1,4 @@
-"""Jobs in, events out: the queue, running attempts, the watchdog. Knows no HTTP and no process."""
+"""The queue, the running attempts, the verbs and the watchdog. Knows neither HTTP nor processes.
+
+Called by `service.service`; runs jobs through an `executor`, and records every change through `record.journal`.
+"""

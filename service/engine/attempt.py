@@ -1,4 +1,4 @@
-"""One start of a job: what runs it, what was requested of it, what is still to be settled of it."""
+"""One attempt at a job: the worker that runs it, the verb that was requested, the frames still to be settled."""
 
 import asyncio
 import time
@@ -16,49 +16,49 @@ OUTCOMES = TERMINAL | {Status.PAUSED, Status.QUEUED}  # states with which a work
 
 
 def is_outcome(event: State) -> bool:
-    """Tell whether a worker ends its attempt with this state."""
+    """Return whether a worker ends its attempt with this state."""
     return event.status in OUTCOMES
 
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One start of a job: what runs it and what was asked of it."""
+    """One attempt at a job, from its start until its worker is gone and its files are settled."""
 
     job_id: str
     number: int
     worker: Worker | None = None
-    asked: Verb = Verb.NONE
+    requested: Verb = Verb.NONE
     pause_reason: str = "user"
-    killed_for: str | None = None  # grace, hang, max_seconds, loading: why we killed it
+    killed_for: str | None = None  # why we killed its worker: grace, hang, max_seconds or loading
     timer: asyncio.TimerHandle | None = None
     life: Liveness = field(default_factory=lambda: Liveness(beat_at=time.monotonic()))
     over: asyncio.Event = field(default_factory=asyncio.Event)  # its worker is gone
-    backlog: deque[Frame] = field(default_factory=deque)  # of its end: from there on all its frames come here
-    has_model: bool = False  # its finished model was seen, so that it is moved if it is not there any more
-    failure: OSError | None = None  # for which its files are given up
-    is_reported: bool = False  # that it has to wait for its files stands in the job's events
+    backlog: deque[Frame] = field(default_factory=deque)  # the frame that ends it, and all after that
+    has_model: bool = False  # its finished model was seen: if it is gone, it has been moved already
+    failure: OSError | None = None  # the error after which its files were given up
+    is_reported: bool = False  # the job's events say that it waits for its files
 
     def ask(self, verb: Verb, grace_s: float) -> None:
-        """Tell the worker, which then has to leave in time; a weaker verb is not told."""
-        if verb <= self.asked:
+        """Pass a verb on to the worker and kill it if it has not left after `grace_s`; a weaker verb is ignored."""
+        if verb <= self.requested:
             return
-        self.asked = verb
+        self.requested = verb
         if self.worker is not None:
             self.worker.ask(verb)
         self.expect_end(grace_s)
 
     def change(self, job: Job) -> None:
-        """Hand the worker the changes that it has not taken up."""
+        """Pass the changes of settings that are not taken up yet on to the worker."""
         if self.worker is not None and (left := waiting(job.changes)):
             self.worker.change(left)
 
     def expect_end(self, grace_s: float) -> None:
-        """Kill the worker if it has not left after the grace period."""
+        """Kill the worker if it has not left after `grace_s`."""
         self.disarm()
         self.timer = asyncio.get_running_loop().call_later(grace_s, self.kill, "grace")
 
     async def look(self, hang_s: float) -> Beat:
-        """Listen to the worker's heart; where it is silent, look whether it works."""
+        """Return the worker's heartbeat; where that is late, also measure the processor time it uses."""
         assert self.worker is not None
         beat = self.worker.beat()
         self.life.saw_beat(beat.number, beat.heard_at)
@@ -73,7 +73,7 @@ class Attempt:
             self.worker.kill()
 
     def disarm(self) -> None:
-        """Forget the grace period."""
+        """Cancel the grace period."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

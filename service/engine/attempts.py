@@ -1,7 +1,7 @@
-"""Jobs on workers: which starts next, what its worker says, what its end means.
+"""The queue and the running attempts: which job starts next, and what its worker reports.
 
-Two tasks of the engine: `dispatch` gives queued jobs to workers, `drain` folds what these say. One attempt a job at
-a time: the next one starts only when the worker of the one before is gone. Knows no HTTP and no process.
+Two tasks of the engine: `dispatch` gives queued jobs to workers, `drain` records the workers' events. A job has one
+attempt at a time: the next one starts only when the worker of the one before is gone. Knows no HTTP and no process.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from traind.trainer.contract.events import (
 )
 from traind.trainer.contract.spec import Assignment, EnsembleModel, Place, TrainSpec
 
-INBOX_FRAMES = 1_000  # what workers said and is not yet folded; beyond it their pipes fill, and progress is thinned
+INBOX_FRAMES = 1_000  # events of workers not recorded yet; beyond it their pipes fill, and progress is thinned
 BUILT_IN = "traind.trainer.tabular.train:train"
 STARTING = "jobs cannot be started"
 
@@ -57,8 +57,8 @@ class Attempts:
     ) -> None:
         self.running: dict[str, Attempt] = {}
         self.inbox: Inbox = asyncio.Queue(INBOX_FRAMES)
-        self.on_change: Callable[[], None] = lambda: None  # the queue or who runs changed
-        self.on_death: Callable[[asyncio.Task[None]], None] = lambda _: None  # a task of an attempt is over
+        self.on_change: Callable[[], None] = lambda: None  # the queue or the running jobs changed
+        self.on_death: Callable[[asyncio.Task[None]], None] = lambda _: None  # a task of an attempt has ended
         self.is_closing = False
         self._journal = journal
         self._executor = executor
@@ -76,7 +76,9 @@ class Attempts:
     def queue(self) -> list[Job]:
         """Return the jobs that wait, in the order they will start."""
         waiting = [job for job in self._journal.live.values() if job.status is Status.QUEUED]
-        return sorted(waiting, key=lambda job: -job.spec.priority)  # and those of one priority as they came
+        return sorted(
+            waiting, key=lambda job: -job.spec.priority
+        )  # the sort is stable: within a priority in order of submission
 
     def wake(self) -> None:
         """Look for jobs to start: one was queued, or a slot came free."""
@@ -84,25 +86,25 @@ class Attempts:
         self.on_change()
 
     def why_waits(self, job: Job) -> str | None:
-        """Return why a queued job will never start as things stand; None for one that only has to wait."""
+        """Return why a queued job can never start as things are; None for one that only has to wait."""
         wait = self._executor.why(need_of(job, self._executor))
         return wait.message if wait is not None and wait.is_hopeless else None
 
     def adopt(self, job: Job, worker: Worker) -> None:
-        """Take up a worker of the last server, which goes on with its job."""
+        """Take over a worker that outlived the last server and goes on with its job."""
         self._running_on(worker, attempt := Attempt(job.job_id, job.attempt))
         attempt.change(job)
         if job.requested is not None:
             attempt.ask(Verb[job.requested.upper()], self._settings.grace_s)
 
     async def dispatch(self) -> None:
-        """Start queued jobs as there is room for them, for ever."""
+        """Start queued jobs whenever there is room for them, for ever."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             while not self.is_closing and (job := self._next()) is not None:
                 need = need_of(job, self._executor)
-                worker = await self._executor.take(need)  # until a job has a worker it waits in line
+                worker = await self._executor.take(need)  # a job stays queued until it has a worker
                 if worker is None:
                     break
                 if (first := self._first_of(need)) is None or self.is_closing:
@@ -112,7 +114,7 @@ class Attempts:
                     break
 
     async def _try_start(self, job: Job, worker: Worker) -> bool:
-        """Start a job; False: look again soon, the record cannot be written, or this job's files not be read."""
+        """Start a job. Return False where the database cannot be written now: then no job can be started."""
         loop, what = asyncio.get_running_loop(), f"job {job.job_id} cannot be started"
         try:
             await self._start(job, worker)
@@ -131,7 +133,7 @@ class Attempts:
         return True
 
     async def _hold(self, job: Job, error: OSError) -> None:
-        """Let others go first for a while; after `GIVE_UP_S` the job has failed."""
+        """Put the job back for `RETRY_S`; fail it where it could not be started for `GIVE_UP_S`."""
         now = time.monotonic()
         since, _ = self._held.get(job.job_id, (now, now))
         self._held[job.job_id] = since, now + RETRY_S
@@ -145,7 +147,7 @@ class Attempts:
             del self._held[job.job_id]
 
     async def drain(self) -> None:
-        """Fold what workers say, in order, for ever; while it cannot be written it waits, and so do the workers."""
+        """Record the workers' events, in order, for ever; while that fails this waits, and so do the workers."""
         while True:
             frames = [await self.inbox.get()]
             with contextlib.suppress(asyncio.QueueEmpty):
@@ -154,7 +156,7 @@ class Attempts:
             await self._fold(frames)
 
     async def clean(self, job: Job) -> None:
-        """Remove what the job's state makes superfluous."""
+        """Remove the job's files that its state makes superfluous."""
         await self._settling.clean(job)
 
     async def clean_again(self) -> None:
@@ -162,7 +164,7 @@ class Attempts:
         await self._settling.clean_again()
 
     async def close(self) -> None:
-        """End what still follows attempts."""
+        """Cancel the tasks that settle attempts."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -177,7 +179,7 @@ class Attempts:
                 await self._idle.wait()
 
     async def abandon(self, shutdown_s: float) -> None:
-        """Have every worker checkpoint and leave, and fold nothing of it: the next server finds the checkpoints."""
+        """Have every worker checkpoint and leave, and record nothing: the next server finds the checkpoints."""
         self.is_closing = True
         for attempt in self.running.values():
             attempt.ask(Verb.LEAVE, shutdown_s)
@@ -190,7 +192,7 @@ class Attempts:
                         left.discard(worker)
 
     def _next(self) -> Job | None:
-        """Return the first job in line if there is room for it; one that has to wait for room is not overtaken."""
+        """Return the first job in line if there is room for it; no other job overtakes one that waits for room."""
         for job in self._waiting():
             wait = self._executor.why(need_of(job, self._executor))
             if wait is None or not wait.is_hopeless:
@@ -198,7 +200,7 @@ class Attempts:
         return None
 
     def _first_of(self, need: Need) -> Job | None:
-        """Return the first job in line of this need: while its worker came, another one may have."""
+        """Return the first job in line with this need: it may be another one than before the worker came."""
         return next((job for job in self._waiting() if need_of(job, self._executor) == need), None)
 
     def _waiting(self) -> Iterator[Job]:
@@ -207,12 +209,12 @@ class Attempts:
         return (job for job in waiting if self._held.get(job.job_id, (now, now))[1] <= now)
 
     def _queued(self, job_id: str) -> Job | None:
-        """Return a job as it is now, if it still waits: while its turn came it may have ended, or been deleted."""
+        """Return a job as it is now if it is still queued: it may have ended or been deleted meanwhile."""
         job = self._journal.live.get(job_id)
         return job if job is not None and job.status is Status.QUEUED else None
 
     async def _start(self, job: Job, worker: Worker) -> None:
-        """Give one job to a worker: who it is stands in the database before it hears of the job."""
+        """Give one job to a worker, once the database says which worker it is."""
         attempt = Attempt(job.job_id, job.attempt + 1)
         try:
             async with self._journal.turn:
@@ -231,8 +233,8 @@ class Attempts:
             raise
         self._running_on(worker, attempt)
         self._executor.begin(worker, assignment)
-        if attempt.asked:
-            worker.ask(attempt.asked)
+        if attempt.requested:
+            worker.ask(attempt.requested)
         attempt.change(self._journal.live.get(job.job_id, job))
         if attempt.killed_for is not None:
             worker.kill()
@@ -273,13 +275,13 @@ class Attempts:
         return tuple((job_id, os.fspath(self._layout.model_path(job_id))) for job_id in jobs)
 
     async def _fold(self, frames: Iterable[Frame]) -> None:
-        """Commit what several workers said in one transaction; what comes with and after an end is settled apart."""
+        """Commit the events of several workers in one transaction; a task each settles the attempts that end."""
         plain: list[Frame] = []
         ends: list[tuple[Attempt, Frame]] = []
         ending: set[Attempt] = set()
         for frame in frames:
             attempt = self._by_worker.get(frame.worker)
-            if attempt is None:  # fenced: it has ended
+            if attempt is None:  # it has ended: nothing from its worker counts any more
                 continue
             event = frame.event
             if isinstance(event, Ended) or (isinstance(event, State) and is_outcome(event)) or attempt.backlog:
@@ -308,7 +310,7 @@ class Attempts:
                 return
 
     async def _plain(self, frames: Iterable[Frame]) -> None:
-        """Commit events that end no attempt; those that a job is not in a state for are dropped."""
+        """Commit events that end no attempt; drop those that the job's state does not allow."""
         changes: dict[str, list[AnyEvent]] = {}
         states: dict[str, Status] = {}
         cursors: dict[str, int] = {}
@@ -334,9 +336,9 @@ class Attempts:
                 attempt.worker.committed(cursor)
 
     def _as_seen_outside(self, event: AnyEvent | Ended, attempt: Attempt, worker: Worker) -> AnyEvent | None:
-        """Return the event with paths relative to the root, and what we know better than a worker.
+        """Return a worker's event as it is recorded: paths relative to the root, attempt, process and node filled in.
 
-        None for a checkpoint that is not in the attempt's own folder, and for what no worker has to say.
+        None for a checkpoint outside the attempt's own folder and for kinds of events that no worker may send.
         """
         match event:
             case State():

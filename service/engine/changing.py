@@ -10,21 +10,20 @@ from traind.service.results import Controlled
 from traind.trainer.contract.change import FIELDS, WAITING_MAX, Change, values_of
 from traind.trainer.contract.events import ControlRequested, Status
 
-TAKEN_UP_S = 10.0  # that a call waits for the next step
-CHANGES_MAX = 256  # of one job: they are in its record
+TAKEN_UP_S = 10.0  # how long a call waits for the next step
+CHANGES_MAX = 256  # of one job: its record holds them
 
 
 def newest_change(job: Job) -> int:
-    """Return the number of a job's newest change, those counted of the job that it started from."""
+    """Return the number of a job's newest change; numbers go on from those of the job that it started from."""
     before = job.parent.changes if job.parent is not None else 0
     return max((before, *(change.number for change in job.changes)))
 
 
 def requested(job: Job, change: Change) -> tuple[int, ControlRequested | None]:
-    """Return the number of a change and the event that requests it; None where the very same waits already.
+    """Return the number of a change and the event that requests it; no event where the same change waits already.
 
-    Raises `InvalidSpec` where nothing is to be changed, or epochs that have passed; `JobNotRunning`, `JobFinished`,
-    `TooMany`.
+    Raises `InvalidSpec` for no change or fewer epochs than have begun; `JobNotRunning`, `JobFinished`, `TooMany`.
     """
     values = values_of(change)
     _check(job, change)
@@ -64,7 +63,7 @@ def _check(job: Job, change: Change) -> None:
 
 
 def is_open(job: Job, number: int) -> bool:
-    """Whether a change may yet be taken up."""
+    """Return whether a change may still be taken up."""
     change = next((change for change in job.changes if change.number == number), None)
     return change is not None and change.is_waiting and job.status is not Status.PAUSED
 

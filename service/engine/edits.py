@@ -1,4 +1,4 @@
-"""Changes of what people call a job and when it is its turn. Its state stays what it is. Called by `Engine`."""
+"""Edits of a job's name, tags, notes and priority, which leave its state as it is. Called by `Engine`."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ class Edit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 def edited(job: Job, edit: Edit) -> Edited | None:
-    """Return the event that makes the edit; None where the job is so already. Raises `NotWaiting`."""
+    """Return the event of an edit; None where it changes nothing. Raises `NotWaiting`."""
     now = {"name": job.name, "tags": job.spec.tags, "notes": job.notes, "priority": job.spec.priority}
     wanted = {name: getattr(edit, name) for name in now}
     changes = {name: value for name, value in wanted.items() if value is not UNSET and value != now[name]}

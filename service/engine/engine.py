@@ -1,7 +1,7 @@
-"""The engine: jobs in, events out. It knows no HTTP.
+"""The engine: submit, the verbs, and the events of jobs. It knows no HTTP.
 
-`submit` writes a job down and queues it; `attempts` runs it; every change goes through `journal`. The verbs are
-recorded durably before the worker hears of them, and answer at once. Made and owned by `service.TrainingService`.
+`submit` records and queues a job; `attempts` runs it; every change goes through `journal`. A verb is recorded durably
+before the worker gets it, and returns at once. Made and owned by `service.TrainingService`.
 """
 
 import asyncio
@@ -42,13 +42,13 @@ from traind.trainer.contract.spec import DatasetFile, TrainSpec
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PAST_EVENTS = 40  # read from the store at once for a watcher who comes late; each may keep them for long
+PAST_EVENTS = 40  # read at a time for a watcher who comes late: a slow one holds them in memory
 _VERBS = {"stop": Verb.STOP, "pause": Verb.PAUSE, "cancel": Verb.CANCEL}
 _ENDS = {"stop": Status.STOPPED, "pause": Status.PAUSED, "cancel": Status.CANCELLED}
 
 
 class Origin(NamedTuple):
-    """The study that a job is made for, and as which of its trials (None: as its ensemble)."""
+    """The study that a job belongs to, and the number of its trial; no number: it makes the study's ensemble."""
 
     study_id: str | None = None
     trial: int | None = None
@@ -58,7 +58,7 @@ ALONE = Origin()
 
 
 def uninterrupted(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Carry a method out to its end even if its caller is cancelled: what is committed must also be told."""
+    """Run a method to its end even if its caller is cancelled: what is committed must also be published."""
 
     @functools.wraps(method)
     async def whole(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -81,10 +81,10 @@ class Engine(Lifetime):
         changes: Sequence[RequestedChange] = (),
         origin: Origin = ALONE,
     ) -> Job:
-        """Write a job down and queue it. With a `job_id`, the same id and spec again give the same job.
+        """Record a job and queue it. The same `job_id` with the same spec again returns the same job.
 
-        `changes` are of the job that it starts from, to be taken up again at their steps. Raises `IdTaken` for the
-        same id with another spec, `NoSuchDevice`, `QueueFull`, `DiskLow`, `StoreFailed`.
+        `changes` are those of the job that it starts from, repeated at their steps. Raises `IdTaken` for the same id
+        with another spec, `NoSuchDevice`, `QueueFull`, `DiskLow`, `StoreFailed`.
         """
         self._check_open()
         self.watchdog.check_disk()
@@ -118,7 +118,7 @@ class Engine(Lifetime):
             self._check_device(job)
             job = await self.journal.record(job, State(status=Status.QUEUED))
         self.attempts.wake()
-        await self.journal.status_files.settled()  # whoever learns of the job finds its status file
+        await self.journal.status_files.settled()  # the status file is there before the caller learns of the job
         return job
 
     def _check_device(self, job: Job) -> None:
@@ -170,8 +170,8 @@ class Engine(Lifetime):
     async def watch_bytes(self, job_id: str, after: int = 0) -> AsyncIterator[tuple[int, bytes]]:
         """Yield `(seq, encoded event)` for each event after `after` once, in order, until the job is over.
 
-        The past comes from the store, then live. Raises `JobNotFound`, `CursorAhead`, `SlowWatcher` for a reader who
-        does not keep up, `NotRunning` when the service closes first.
+        Past events come from the store, live ones from the feed. Raises `JobNotFound`, `CursorAhead`, `SlowWatcher`
+        for a reader who does not keep up, `NotRunning` when the service closes first.
         """
         seq = after
         with self.feed.watch(job_id) as watcher:
@@ -180,12 +180,12 @@ class Engine(Lifetime):
                 rows = await self.journal.store.events(job_id, seq, PAST_EVENTS)
                 if not rows:
                     raise JobNotFound(f"The job {job_id!r} was deleted.")
-                if rows[0][0] > job.seq:  # the database was rebuilt meanwhile: what came before is lost
+                if rows[0][0] > job.seq:  # the database was rebuilt meanwhile: the events before are lost
                     async with self.journal.turn:
                         job = await self.journal.job(job_id)
                     continue
                 for row in rows:
-                    if row[0] > job.seq:  # written but not told yet: it comes live
+                    if row[0] > job.seq:  # written but not published yet: it comes live
                         break
                     yield row
                     seq = row[0]
@@ -220,15 +220,15 @@ class Engine(Lifetime):
 
     async def stop(self, job_id: str, reason: str | None = None) -> Job:
         """End a job and keep its best model so far; a job without a step is cancelled. Raises `JobFinished`."""
-        return await self._ask(job_id, "stop", reason)
+        return await self._carry_out(job_id, "stop", reason)
 
     async def pause(self, job_id: str) -> Job:
         """Free the job's slot and keep its place. Raises `JobFinished`."""
-        return await self._ask(job_id, "pause")
+        return await self._carry_out(job_id, "pause")
 
     async def cancel(self, job_id: str) -> Job:
         """End a job and keep nothing but the record. Raises `JobFinished`."""
-        return await self._ask(job_id, "cancel")
+        return await self._carry_out(job_id, "cancel")
 
     @uninterrupted
     async def resume(self, job_id: str, epochs: int | None = None) -> Job:
@@ -237,17 +237,17 @@ class Engine(Lifetime):
         async with self.journal.turn:
             job = await self.journal.job(job_id)
             await self._check_resumable(job, epochs)
-            asked = ControlRequested(verb="resume", epochs=epochs)
+            request = ControlRequested(verb="resume", epochs=epochs)
             if job.status in ACTIVE or job.status is Status.QUEUED:
                 if epochs is not None:
                     raise JobNotFinished(f"The job {job_id} is not over; its epochs cannot be changed now.")
-                return job if job.requested is None else await self.journal.record(job, asked)
-            job = await self.journal.record(job, asked, State(status=Status.QUEUED, reason="resumed"))
+                return job if job.requested is None else await self.journal.record(job, request)
+            job = await self.journal.record(job, request, State(status=Status.QUEUED, reason="resumed"))
         self.attempts.wake()
         return job
 
     async def _check_resumable(self, job: Job, epochs: int | None) -> None:
-        """Raise `NotResumable` where nothing was kept, or there is nothing to do: no epoch, and no model to make."""
+        """Raise `NotResumable` where nothing was kept, or neither an epoch nor the model is left to make."""
         if job.status is Status.CANCELLED:
             raise NotResumable(f"The job {job.job_id} is cancelled: nothing of it was kept.")
         hint = "`epochs` is the number of all its epochs: give a larger one."
@@ -261,10 +261,10 @@ class Engine(Lifetime):
             raise NotResumable(f"The job {job.job_id} is completed after {job.epoch} epochs.", hint=hint)
 
     async def control(self, job_id: str, change: Change, within_s: float = TAKEN_UP_S) -> Controlled:
-        """Have a running job change its settings at its next step; return at which it did, once it has.
+        """Have a running job change its settings at its next step; return that step.
 
-        What is not taken up `within_s` is, later: the step is then None, and an event says it. Raises
-        `JobNotRunning`, `JobFinished`, `ChangeRefused`, `TooMany`.
+        Where that takes longer than `within_s` seconds, the returned step is None and an event names it later.
+        Raises `JobNotRunning`, `JobFinished`, `ChangeRefused`, `TooMany`.
         """
         number = await self._request(job_id, change)
         job = await self._settled(job_id, number, within_s)
@@ -272,7 +272,7 @@ class Engine(Lifetime):
 
     @uninterrupted
     async def _request(self, job_id: str, change: Change) -> int:
-        """Record a change and tell the worker; return its number."""
+        """Record a change, pass it on to the worker and return its number."""
         self._check_open()
         async with self.journal.turn:
             job = await self.journal.job(job_id)
@@ -297,7 +297,7 @@ class Engine(Lifetime):
 
     @uninterrupted
     async def edit(self, job_id: str, edit: Edit) -> Job:
-        """Change what people call a job, or when it is its turn. Raises `NotWaiting`."""
+        """Change a job's name, tags, notes or priority. Raises `NotWaiting`."""
         self._check_open()
         async with self.journal.turn:
             job = await self.journal.job(job_id)
@@ -325,8 +325,8 @@ class Engine(Lifetime):
             await attempt.over.wait()
 
     @uninterrupted
-    async def _ask(self, job_id: str, verb: str, reason: str | None = None) -> Job:
-        """Record a verb, then have it carried out."""
+    async def _carry_out(self, job_id: str, verb: str, reason: str | None = None) -> Job:
+        """Record a verb, then pass it on to the worker, or apply it where the job has none."""
         self._check_open()
         async with self.journal.turn:
             job = await self.journal.job(job_id)
@@ -336,13 +336,13 @@ class Engine(Lifetime):
                 raise JobFinished(f"The job {job_id} is {job.status.lower()}; it cannot be {_PAST[verb]}.")
             if job.requested is not None and _VERBS[verb] < _VERBS[job.requested]:
                 raise JobFinished(f"The job {job_id} is being {_PAST[job.requested]}; it cannot be {_PAST[verb]}.")
-            asked = ControlRequested(verb=verb, reason=reason)  # type: ignore[arg-type]
+            request = ControlRequested(verb=verb, reason=reason)  # type: ignore[arg-type]
             if job.status in ACTIVE:
-                job = await self.journal.record(job, asked)
+                job = await self.journal.record(job, request)
                 if (attempt := self.attempts.running.get(job_id)) is not None:
                     attempt.ask(_VERBS[verb], self.settings.grace_s)
                 return job
-            job = await self.journal.record(job, asked, _without_worker(job, verb))
+            job = await self.journal.record(job, request, _without_worker(job, verb))
             if job.status is Status.CANCELLED:
                 await self.attempts.clean(job)
         self.attempts.wake()
@@ -359,7 +359,7 @@ _PAST = {"stop": "stopped", "pause": "paused", "cancel": "cancelled"}
 
 
 def _without_worker(job: Job, verb: str) -> State:
-    """Return what a verb makes of a job that waits or is paused."""
+    """Return the next state of a queued or paused job after a verb."""
     if verb == "pause":
         return State(status=Status.PAUSED, reason="user")
     if verb == "stop" and job.checkpoint is not None:

@@ -1,4 +1,4 @@
-"""A job's life in the log: accepted, started, ended and how, one line each. Observes the journal; decides nothing."""
+"""The log lines of a job: accepted, started, how it ended. Observes the journal; decides nothing."""
 
 import logging
 
@@ -9,7 +9,7 @@ LOG = logging.getLogger(__name__)
 
 
 def log_life(job: Job, event: AnyEvent) -> None:
-    """Log the states of a job that an operator wants to read of."""
+    """Log the changes of a job's state that matter to an operator."""
     if not isinstance(event, State) or not LOG.isEnabledFor(logging.INFO):
         return
     if (words := _words(job, event)) is not None:

@@ -1,7 +1,7 @@
-"""The engine's lifetime: what it is made of, opened and closed in order, and watched while it runs.
+"""The engine's lifetime: its parts, opened and closed in order, and its tasks, watched while they run.
 
-A task of the engine never ends by itself. One that breaks ends the engine in order: running jobs are told to write
-checkpoints and leave, and every call is refused. Base of `engine.Engine`, which has the calls.
+The engine's tasks run until they are cancelled. If one raises, the engine ends in order: workers write checkpoints
+and leave, and every call is refused. Base of `engine.Engine`, which has the calls.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from traind.service.recovery.startup import rescue
 from traind.service.settings import Layout, Settings
 
 LOG = logging.getLogger(__name__)
-NOTICE_EVERY_S = 0.1  # how often those who watch all jobs hear of the queue
-SHOWN_WAITING = 200  # jobs named in that
+NOTICE_EVERY_S = 0.1  # between two notices of the queue to those who watch all jobs
+SHOWN_WAITING = 200  # queued jobs named in a notice
 
 
 class Lifetime:
@@ -36,13 +36,15 @@ class Lifetime:
         self.layout = layout
         self.executor = executor
         self.feed = Feed()
-        self.outbox: Outbox = nothing  # what others are told of an event; set before `open`
-        self.children: dict[str, list[str]] = {}  # of each job that others began at, oldest first
+        self.outbox: Outbox = nothing  # webhooks and mirrors hear of events through it; set before `open`
+        self.children: dict[
+            str, list[str]
+        ] = {}  # of each job the jobs that started from its checkpoints, oldest first
         self.journal: Journal
         self.attempts: Attempts
         self.watchdog: Watchdog
         self.problems = Problems()
-        self.failure: EngineFailed | None = None  # why it has stopped, and every call is refused
+        self.failure: EngineFailed | None = None  # why it has stopped; every call then raises it
         self._failed: asyncio.Future[EngineFailed]
         self._ending: asyncio.Task[None] | None = None
         self._opened: AsyncExitStack | None = None  # what `close` closes
@@ -50,7 +52,7 @@ class Lifetime:
         self._notice: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
-        """Open the store, settle what the last server left, start the workers; what was opened is closed on error."""
+        """Open the store, settle what the last server left, start the workers; on an error close all again."""
         self.failure, self._ending = None, None
         self._failed = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as opened:
@@ -79,7 +81,7 @@ class Lifetime:
         self.attempts.wake()
 
     async def close(self) -> None:
-        """Have running jobs checkpoint and leave, then close everything; twice is no error."""
+        """Have running jobs checkpoint and leave, then close everything; may be called twice."""
         if self._opened is None:
             return
         opened, self._opened = self._opened, None
@@ -96,7 +98,7 @@ class Lifetime:
         return await asyncio.shield(self._failed)
 
     def watch_task(self, task: "asyncio.Task[None]") -> None:
-        """End the engine in order where this task breaks: what runs for ever is watched."""
+        """End the engine in order if this task raises."""
         task.add_done_callback(self._task_ended)
 
     def _start_tasks(self) -> None:
@@ -118,7 +120,7 @@ class Lifetime:
         await self.attempts.close()
 
     def _task_ended(self, task: "asyncio.Task[None]") -> None:
-        """End the engine in order where one of its tasks broke."""
+        """End the engine in order if the task raised."""
         if task.cancelled() or (error := task.exception()) is None:
             return
         LOG.critical("%s broke: %r", task.get_name(), error, exc_info=error)
@@ -130,7 +132,7 @@ class Lifetime:
             self._ending = asyncio.create_task(self._end_in_order(), name="traind-ending")
 
     async def _end_in_order(self) -> None:
-        """Have running jobs checkpoint and leave. Nothing is folded any more: the next start takes it up."""
+        """Have running jobs checkpoint and leave. Events are recorded no more: the next start finds the files."""
         assert self.failure is not None
         await self._end_tasks()
         self.feed.close()
@@ -138,13 +140,13 @@ class Lifetime:
         await self.attempts.abandon(self.settings.shutdown_s)
 
     def queue_notice(self) -> dict[str, Any]:
-        """Return who waits, in the order they will start, and how many slots are in use."""
+        """Return the queued jobs in the order they will start, and how many slots are in use."""
         waiting = [job.job_id for job in self.attempts.queue()]
         slots = {"busy": self.executor.busy, "total": self.executor.total}
         return {"type": "queue", "order": waiting[:SHOWN_WAITING], "length": len(waiting), "slots": slots}
 
     def _queue_changed(self) -> None:
-        """Tell those who watch all jobs soon: changes come in bursts."""
+        """Send a notice of the queue soon; changes come in bursts and share one."""
         if self._notice is None:
             self._notice = asyncio.get_running_loop().call_later(NOTICE_EVERY_S, self._tell_queue)
 
@@ -160,5 +162,5 @@ class Lifetime:
             raise NotRunning("The service is not running.")
 
     def _closing(self, hint: str | None = None) -> ServiceError:
-        """Return why a watcher hears no more."""
+        """Return the error with which watchers end when the engine stops or closes."""
         return self.failure or NotRunning("The service is closing.", hint=hint)

@@ -1,16 +1,16 @@
-"""What a job needs of whoever runs it."""
+"""The threads and the device that a job needs of the executor."""
 
 from traind.service.executor.base import Executor, Need
 from traind.service.jobs.job import Job
 from traind.trainer.contract.spec import TrainSpec
 
-WORTH_BYTES = 16 * 1024**2  # of a data set's file; a guess, until it is measured on a card
+WORTH_BYTES = 16 * 1024**2  # of a data set's file; a guess that no GPU has confirmed yet
 WORTH_CELLS = 4_000_000  # of synthetic data, likewise
 CPU = "cpu"
 
 
 def need_of(job: Job, executor: Executor) -> Need:
-    """Return what a job needs now: who leaves the device open goes on where it began, if that is still there."""
+    """Return what a job needs. With `device` auto it goes on where it began, or on the CPU if that device is gone."""
     need = Need(threads=job.spec.threads, device=_device(job))
     if job.spec.device == "auto" and need.device != CPU:
         wait = executor.why(need)
@@ -20,9 +20,9 @@ def need_of(job: Job, executor: Executor) -> Need:
 
 
 def is_worth_a_gpu(spec: TrainSpec, size_bytes: int | None) -> bool:
-    """Whether a job that leaves the device open gains by a GPU: trainers of one's own, and large tables.
+    """Return whether a job with `device` auto gets a GPU: a user's own trainer, or a large table.
 
-    A small table's steps are shorter on a CPU than a GPU takes to be started. `size_bytes` is of the data set's file.
+    A step on a small table takes a CPU less time than launching it on a GPU. `size_bytes` is the data set's file's.
     """
     if spec.trainer != "tabular":
         return True

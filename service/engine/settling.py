@@ -1,8 +1,7 @@
-"""The end of an attempt, step by step: its model is published, its outcome recorded, what is superfluous removed.
+"""The end of an attempt: its model is published, its outcome recorded, superfluous files are removed.
 
-Each attempt that ends is followed by a task of its own, so that one whose files cannot be moved or read now holds up
-nobody else. What may succeed later is tried again; after `GIVE_UP_S` the job fails with `store_failed`. Called by
-`attempts` only.
+Each attempt that ends is settled by a task of its own: one whose files cannot be moved or read now delays no other.
+It is tried again; after `GIVE_UP_S` the job fails with `store_failed`. Called by `attempts` only.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ CLEAN_TRIES = 60  # rounds of the watchdog in which files that cannot be removed
 
 
 class Settling:
-    """Follows attempts to their end."""
+    """Settles attempts that end."""
 
     def __init__(
         self,
@@ -49,14 +48,14 @@ class Settling:
         self._layout = layout
         self._problems = problems
         self._gone = gone
-        self._unclean: dict[str, int] = {}  # jobs whose files could not be removed, and how often that was tried
+        self._unclean: dict[str, int] = {}  # jobs whose files could not be removed, and the number of tries
 
     async def follow(self, attempt: Attempt) -> None:
-        """Take what is in the attempt's backlog, in order, until there is nothing left."""
+        """Settle the frames in the attempt's backlog, in order, until none is left."""
         while attempt.backlog:
             await self._take(attempt, attempt.backlog[0])
             attempt.backlog.popleft()
-            if attempt.over.is_set():  # what a worker says after its end counts for nothing
+            if attempt.over.is_set():  # nothing counts that comes after a worker's end
                 attempt.backlog.clear()
 
     async def clean(self, job: Job) -> None:
@@ -87,7 +86,7 @@ class Settling:
             raise failed
 
     async def _take(self, attempt: Attempt, frame: Frame) -> None:
-        """Take one frame, however often that has to be tried."""
+        """Settle one frame; try again until that succeeds."""
         what = f"the end of job {attempt.job_id} cannot be settled"
         began = time.monotonic()
         while True:
@@ -111,7 +110,7 @@ class Settling:
             await asyncio.sleep(RETRY_S)
 
     async def _report(self, attempt: Attempt, problem: str) -> None:
-        """Tell the job's watchers, once, why it does not go on."""
+        """Record once, as a warning in the job's events, why it does not go on."""
         if attempt.is_reported:
             return
         async with self._journal.turn:
@@ -123,7 +122,7 @@ class Settling:
         attempt.is_reported = True
 
     async def _outcome(self, attempt: Attempt, event: State, cursor: int | None) -> None:
-        """Record how an attempt says it ended; the model is published before anyone hears of it."""
+        """Record the state that a worker ended with; the model is published first."""
         if (job := self._open_job(attempt)) is None:
             return
         published = await self._published(attempt, after_outcome(job, event, attempt.pause_reason))
@@ -153,7 +152,7 @@ class Settling:
     def _publish(self, attempt: Attempt, made: Path) -> str | None:
         target, disk = self._layout.model_path(attempt.job_id), self._layout.disk
         if not made.is_relative_to(self._layout.attempt_dir(attempt.job_id, attempt.number)):
-            return None  # not a worker's to give
+            return None  # outside the attempt's folder: not taken
         if disk.has(made):
             attempt.has_model = True
             disk.move(made, target)
@@ -162,7 +161,7 @@ class Settling:
         return self._layout.relative(target)
 
     async def _ended(self, attempt: Attempt, ended: Ended) -> None:
-        """A worker is gone: settle the job where it left that open, and have the next one start."""
+        """Handle a worker's end: settle its job if it has not done that itself, and let the next job start."""
         found = None
         if self._open_job(attempt) is not None and attempt.failure is None:
             found = await asyncio.to_thread(last_checkpoint, self._layout, attempt.job_id)

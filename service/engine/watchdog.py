@@ -1,7 +1,7 @@
-"""What is looked after while jobs run: hangs, time limits, disk space, retention.
+"""The watchdog: hangs, time limits, disk space, retention.
 
-One task of the engine. It kills what hangs, pauses jobs while the disk is nearly full and lets them go on when
-there is room, and removes finished jobs that are no longer to be kept.
+One task of the engine. It kills workers that hang, pauses jobs while the disk is nearly full and queues them again
+when there is room, and removes finished jobs beyond the settings' count or age.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from traind.trainer.contract.events import State, Status
 
 LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
-ROOM_SHARE = 1.1  # of the file that found no room: its folder and the record grow, too
+ROOM_SHARE = 1.1  # of the size of the file that did not fit: its folder and the database grow, too
 SWEEP_EVERY_S = 60.0
 
 
@@ -42,7 +42,7 @@ class Watchdog:
         self._next_sweep = time.monotonic()
 
     async def watch(self) -> None:
-        """Look once a second, for ever; what fails is shown and tried again, and keeps nothing else."""
+        """Check everything once a second, for ever; a check that fails is shown as a problem and stops no other."""
         while True:
             await self._try("running jobs cannot be looked after", self._look_at_attempts)
             await self._try("the disk cannot be looked at", self._look_at_disk)
@@ -61,11 +61,11 @@ class Watchdog:
             self._problems.passed(what)
 
     def free_bytes(self) -> int:
-        """Return the free space where the root is. Raises `OSError`."""
+        """Return the free bytes of the root's filesystem. Raises `OSError`."""
         return self._layout.free_bytes()
 
     def check_disk(self) -> None:
-        """Raise `DiskLow` where less space is left than the floor."""
+        """Raise `DiskLow` where less than `disk_floor_bytes` is free."""
         try:
             free = self.free_bytes()
         except OSError as error:
@@ -79,7 +79,7 @@ class Watchdog:
     async def remove(self, job_id: str) -> None:
         """Remove a job that is over and all its files; the caller holds the journal's turn.
 
-        The record goes last: where a file cannot be removed, `OSError` is raised and all of it can be tried again.
+        The record is removed last, so that a call that raised `OSError` can be made again.
         """
         await asyncio.to_thread(self._layout.disk.remove_file, self._layout.model_path(job_id))
         await asyncio.to_thread(self._layout.disk.remove_tree, self._layout.job_dir(job_id))
@@ -116,19 +116,19 @@ class Watchdog:
             if not was_low:
                 LOG.warning("the disk is nearly full: running jobs pause until there is space")
             for attempt in self._attempts.running.values():
-                if attempt.asked is Verb.NONE:
+                if attempt.requested is Verb.NONE:
                     attempt.pause_reason = "disk_full"
                     attempt.ask(Verb.PAUSE, self._settings.grace_s)
         else:
             await self._go_on()
 
     async def _go_on(self) -> None:
-        """Queue the jobs again that paused for want of disk space."""
+        """Queue jobs that paused for want of disk space, as many as now have room."""
         room = self.free_bytes() - self._settings.disk_floor_bytes
         for waiting in [job for job in self._journal.live.values() if job.reason == "disk_full"]:
             job_id = waiting.job_id
             needs = math.ceil(ROOM_SHARE * (waiting.needs_bytes or 0))
-            if needs > room:  # beside what others are let go on with
+            if needs > room:  # what the jobs queued just now need is already taken off
                 continue
             room -= needs
             async with self._journal.turn:
@@ -139,7 +139,7 @@ class Watchdog:
             self._attempts.wake()
 
     async def _sweep(self) -> None:
-        """Remove finished jobs that are over the settings' count or age, except those an alias points at."""
+        """Remove finished jobs beyond the settings' count or age, except those an alias points at."""
         keep, days = self._settings.keep_finished, self._settings.keep_days
         if keep is None and days is None:
             return

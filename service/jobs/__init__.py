@@ -1,1 +1,1 @@
-"""What a job is and what events and endings make of it: pure functions, no disk, no loop."""
+"""A job's record, and the pure functions that change it: no disk, no event loop, no clock."""

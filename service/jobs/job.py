@@ -1,8 +1,7 @@
-"""A job as everyone sees it, and the one function that changes it.
+"""The record of a job, and `apply`, the only function that changes it.
 
-`Job` is the record behind the status file, `GET status`, the page and the client. It is frozen: `apply(job,
-event)` returns the next one. Nothing else makes a job's state. Called by the engine only; knows no clock but the
-events' own, no disk, no process.
+`Job` is behind the status file, `GET status`, the page and the client. It is frozen: `apply(job, event)` returns the
+next record. Only `record.journal` calls it. The only times it knows are those of the events.
 """
 
 from typing import Any, Literal
@@ -179,7 +178,7 @@ _SHOWN_IN_LISTS = (
 
 
 def summary(job: Job) -> dict[str, Any]:
-    """Return the job for a long list: without report, spec and files, but with what tells it from others."""
+    """Return the job for a long list: without report and paths, and of the spec only what people search by."""
     shown = {name: getattr(job, name) for name in _SHOWN_IN_LISTS}
     return shown | {
         "dataset": job.spec.dataset,
@@ -195,7 +194,7 @@ def summary(job: Job) -> dict[str, Any]:
 
 
 def _target(job: Job) -> str | None:
-    """Return what is predicted: the column that was named, or once it is known the one that was taken."""
+    """Return the target column: the one in the spec, or, once known, the one that was chosen."""
     if job.spec.target is not None or job.spec.trainer != "tabular":
         return job.spec.target
     taken: str | None = job.report.get("schema", {}).get("target")
@@ -203,7 +202,7 @@ def _target(job: Job) -> str | None:
 
 
 def scores(job: Job) -> dict[str, float]:
-    """Return the metrics a job is compared by: of its model on the validation rows, else of its best epoch so far."""
+    """Return the metrics to compare jobs by, on the validation rows: the model's, or the best epoch's so far."""
     found = job.metrics.get("validation")
     measured = found if isinstance(found, dict) else job.best.metrics
     return {name: float(value) for name, value in measured.items() if isinstance(value, int | float)}
@@ -217,7 +216,7 @@ def submitted(job: Job) -> TrainSpec:
 
 
 def _respecified(job: Job, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return what it changes that fields of the spec are others now: what was submitted is kept beside."""
+    """Return the changes of the record that set fields of the spec and keep their submitted values."""
     before = msgspec.to_builtins({name: getattr(job.spec, name) for name in fields})
     return {"spec": msgspec.structs.replace(job.spec, **fields), "submitted": before | job.submitted}
 
@@ -234,7 +233,7 @@ def apply(job: Job, event: AnyEvent) -> Job:
         case Checkpoint():
             changes = {"checkpoint": event.path, "disk_pauses": 0}
         case ControlRequested():
-            changes = _asked(job, event)
+            changes = _requested(job, event)
         case Edited():
             changes = _edited(job, event)
         case Log() | Metric():
@@ -291,14 +290,14 @@ def _entered(job: Job, event: State) -> dict[str, Any]:
 
 
 def _crashes(job: Job, event: State) -> int:
-    """Return how often the worker died: a user's `resume` starts the count anew."""
+    """Return how often the worker died since the last `resume`."""
     if event.reason == "resumed":
         return 0
     return job.crashes + (event.reason == "worker_died")
 
 
 def _timings(job: Job, event: State) -> dict[str, float]:
-    """Return the durations after leaving the state before, summed over attempts."""
+    """Return the durations by phase, the state that was left added."""
     phase = {
         Status.QUEUED: "queued_s",
         Status.STARTING: "starting_s",
@@ -312,7 +311,7 @@ def _timings(job: Job, event: State) -> dict[str, float]:
 
 
 def _finished(job: Job, event: State) -> dict[str, Any]:
-    """Return what the end of a job changes; a model from before is kept where this end brought none."""
+    """Return what the end of a job changes; an earlier model is kept where this end has none."""
     changes: dict[str, Any] = {"finished_at": event.ts, "error": event.error}
     if event.status is Status.COMPLETED:
         changes["progress"] = 100.0
@@ -366,7 +365,7 @@ def _epoch_ended(event: Epoch) -> dict[str, Any]:
     return changes
 
 
-def _asked(job: Job, event: ControlRequested) -> dict[str, Any]:
+def _requested(job: Job, event: ControlRequested) -> dict[str, Any]:
     """Return what a recorded verb changes."""
     if event.verb == "control":
         changes, values = changed(job.changes, event)

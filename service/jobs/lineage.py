@@ -1,4 +1,4 @@
-"""A job that begins at another one's checkpoint: what it inherits, and what it may not change."""
+"""A job that starts from another job's checkpoint: what it inherits, and what it may not change."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,14 +27,14 @@ _DEFAULTS = msgspec.to_builtins(TrainSpec())
 
 
 class Inherited(NamedTuple):
-    """A spec with what it takes from the job that it starts from, and the changes of that job to be repeated."""
+    """A spec filled in from the job that it starts from, and the changes of that job to repeat."""
 
     spec: TrainSpec
     changes: tuple[RequestedChange, ...] = ()
 
 
 async def inherit(spec: TrainSpec, job_id: str | None, find: Callable[[str], Awaitable[Job]]) -> Inherited:
-    """Return the spec with what it takes from the job that it starts from; raises `InvalidSpec`."""
+    """Return the spec filled in from the job that it starts from; raises `InvalidSpec`."""
     if spec.start_from is None:
         return Inherited(spec)
     start = spec.start_from.job_id
@@ -56,28 +56,28 @@ async def inherit(spec: TrainSpec, job_id: str | None, find: Callable[[str], Awa
 
 
 def inherited(spec: TrainSpec, parent: TrainSpec, changes: Sequence[RequestedChange] = ()) -> Inherited:
-    """Return the spec with what it leaves at the default as the parent has it.
+    """Return the spec, its defaults replaced by the parent's values.
 
-    Where nothing of the training is another, the parent's `changes` are repeated at their steps; else what they led
-    to is taken over. Raises `InvalidSpec` naming each field that would change the network, the encoder or the
+    If the spec changes no field of training, the parent's `changes` are repeated at their steps; else their newest
+    values are taken over. Raises `InvalidSpec` naming each field that would change the network, the encoder or the
     optimizer's state.
     """
     wanted, before = msgspec.to_builtins(spec), msgspec.to_builtins(parent)
-    asked = {name: value for name, value in wanted.items() if value != _DEFAULTS[name] or name in OF_THE_JOB}
+    values = {name: value for name, value in wanted.items() if value != _DEFAULTS[name] or name in OF_THE_JOB}
     found = [
         Problem(name, f"must be as in the job {_parent_of(spec)}, from which this one starts: {before[name]!r}")
-        for name, value in asked.items()
+        for name, value in values.items()
         if name not in FREE and value != before[name]
     ]
-    if "dataset" in asked and parent.dataset is None:
+    if "dataset" in values and parent.dataset is None:
         found.append(Problem("dataset", f"the job {_parent_of(spec)} was trained on synthetic data"))
     if found:
         raise refusal(found, "The spec")
     now = in_force(changes)
-    others = [name for name in OF_TRAINING & asked.keys() if name in now or asked[name] != before[name]]
+    others = [name for name in OF_TRAINING & values.keys() if name in now or values[name] != before[name]]
     if others or (spec.start_from is not None and spec.start_from.keep != "all"):
-        return Inherited(parse_spec(before | now | asked))
-    return Inherited(parse_spec(before | asked), tuple(change for change in changes if change.step is not None))
+        return Inherited(parse_spec(before | now | values))
+    return Inherited(parse_spec(before | values), tuple(change for change in changes if change.step is not None))
 
 
 def _parent_of(spec: TrainSpec) -> str:

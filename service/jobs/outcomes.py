@@ -1,7 +1,7 @@
-"""What the end of an attempt means for its job: pure functions from facts to the next state.
+"""The next state of a job whose attempt ended: pure functions.
 
-`after_outcome`: the worker said how it ended. `after_loss`: it said nothing, its process is gone. `after_restart`:
-the server itself was gone. Called by `attempts` and `rescue`; they record what these return.
+`after_outcome`: the worker reported a last state. `after_loss`: its process is gone without one. `after_restart`: the
+server was gone. Called by `engine.settling` and `recovery.startup`, which record the state that is returned.
 """
 
 from typing import Protocol
@@ -19,41 +19,41 @@ LOADING_REMEDY = "Give loading more time with the setting loading_s, or call run
 
 
 class AttemptRequests(Protocol):
-    """What was asked of the attempt (`attempts.Attempt`)."""
+    """The requests that an attempt carries (`engine.attempt.Attempt`)."""
 
     pause_reason: str
     killed_for: str | None
 
 
-def after_outcome(job: Job, said: State, pause_reason: str) -> State:
+def after_outcome(job: Job, reported: State, pause_reason: str) -> State:
     """Return the state to record for the state a worker ended with.
 
-    A recorded cancel wins over anything the worker says; a pause that was taken back queues the job again; a full
-    disk is no failure of the job.
+    A recorded cancel wins over whatever the worker reports; a pause that was taken back queues the job again; a full
+    disk pauses the job.
     """
     if job.requested == "cancel":
         return State(status=Status.CANCELLED)
-    if said.status is Status.PAUSED:
+    if reported.status is Status.PAUSED:
         if job.requested == "pause":
-            return msgspec.structs.replace(said, reason="user")
+            return msgspec.structs.replace(reported, reason="user")
         if pause_reason == "disk_full":
             return _disk_full("Paused until there is disk space")
         return State(status=Status.QUEUED, reason="resumed")
-    if said.status is Status.FAILED and said.error is not None and said.error.code == "disk_full":
-        return _disk_full_while_writing(job, said)
-    if said.status is Status.STOPPED and said.reason is None:
-        return msgspec.structs.replace(said, reason=job.requested_reason)
-    return said
+    if reported.status is Status.FAILED and reported.error is not None and reported.error.code == "disk_full":
+        return _disk_full_while_writing(job, reported)
+    if reported.status is Status.STOPPED and reported.reason is None:
+        return msgspec.structs.replace(reported, reason=job.requested_reason)
+    return reported
 
 
-def _disk_full_while_writing(job: Job, said: State) -> State:
-    """Return PAUSED until there is the room that was wanting; FAILED where that has happened too often in a row."""
-    assert said.error is not None
-    needs = next((detail["needed_bytes"] for detail in said.error.details if "needed_bytes" in detail), None)
+def _disk_full_while_writing(job: Job, reported: State) -> State:
+    """Return PAUSED until there is room for the file; FAILED after `DISK_TRIES` such pauses in a row."""
+    assert reported.error is not None
+    needs = next((detail["needed_bytes"] for detail in reported.error.details if "needed_bytes" in detail), None)
     if job.disk_pauses + 1 >= DISK_TRIES:
-        message = f"{said.error.message} It was tried {DISK_TRIES} times."
-        return msgspec.structs.replace(said, error=msgspec.structs.replace(said.error, message=message))
-    return State(status=Status.PAUSED, reason="disk_full", message=said.error.message, needs_bytes=needs or 0)
+        message = f"{reported.error.message} It was tried {DISK_TRIES} times."
+        return msgspec.structs.replace(reported, error=msgspec.structs.replace(reported.error, message=message))
+    return State(status=Status.PAUSED, reason="disk_full", message=reported.error.message, needs_bytes=needs or 0)
 
 
 def after_loss(job: Job, loss: Ended, requests: AttemptRequests, *, has_checkpoint: bool) -> State:
@@ -82,7 +82,7 @@ def after_restart(job: Job, *, has_checkpoint: bool) -> State:
 
 
 def _as_requested(job: Job, requests: AttemptRequests | None, *, has_checkpoint: bool) -> State | None:
-    """Return what a recorded verb makes of a job whose worker is gone; None where none was recorded."""
+    """Return the state that a recorded verb leads to once the worker is gone; None without one, or after a crash."""
     is_crash = requests is not None and requests.killed_for is None
     match job.requested:
         case "cancel":
@@ -98,7 +98,7 @@ def _as_requested(job: Job, requests: AttemptRequests | None, *, has_checkpoint:
 
 
 def _crashed(job: Job, loss: Ended, killed_for: str | None) -> State:
-    """Return QUEUED for another try, or FAILED when there were enough."""
+    """Return QUEUED for another attempt, or FAILED after `max_attempts` crashes."""
     cause = {
         "hang": "The job was silent for too long: no step, no report, no beat, and hardly any work; it was ended",
         "loading": "The worker took too long to load its data and was killed",
@@ -124,7 +124,7 @@ def _failed(code: str, message: str, loss: Ended, hint: str = LOOK) -> State:
 
 
 def store_failed(message: str) -> State:
-    """Return the state of a job whose files could not be read or kept, however often that was tried."""
+    """Return FAILED with `store_failed`: the job's files could not be read or kept, after many tries."""
     hint = "See to the disk, then `resume` goes on from the last checkpoint."
     return State(
         status=Status.FAILED, message=message, error=Failure(code="store_failed", message=message, hint=hint)

@@ -1,1 +1,1 @@
-"""The truth on disk and how it is published: journal, store, database, status files, feed, clock."""
+"""What is recorded on disk and how it is published: journal, store, database, status files, feed, clock."""

@@ -1,8 +1,8 @@
-"""The time of day that a service goes by: the machine's, but never set while jobs run.
+"""The service's clock: the machine's time of day, but without jumps while jobs run.
 
-Durations, limits, the order of the queue and the age of jobs all come from dates. So the clock is read once and
-carried on by the monotonic one: what an administrator or a time server does to the machine's clock is taken up when
-no job is unfinished, and else at the next start. Owned by the journal.
+Durations, limits, the queue's order and the age of jobs are computed from dates. So the machine's clock is read once
+and carried on by the monotonic clock. When somebody sets the machine's clock, the service follows once no job is
+unfinished, or at the next start. Owned by the journal.
 """
 
 import time
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 class Clock:
-    """Seconds since 1970, ever later; `of` puts the dates of workers right, which read the machine's clock."""
+    """Seconds since 1970, never going back; `of` converts the dates of workers, which read the machine's clock."""
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] | None = None) -> None:
         self._wall = wall
@@ -19,19 +19,19 @@ class Clock:
         self.take_up()
 
     def now(self) -> float:
-        """Return the time."""
+        """Return the time, in seconds since 1970."""
         return self._steady() + self._offset
 
     def of(self, ts: float, earliest: float = 0.0) -> float:
-        """Return when something was that the machine's clock gives as `ts`: not before `earliest`, nor after now."""
+        """Return `ts`, a time by the machine's clock, by this clock: not before `earliest`, not after now."""
         now = self.now()
         return min(now, max(earliest, ts + now - self._wall()))
 
     def take_up(self) -> None:
-        """Go by what the machine's clock says now."""
+        """Follow the machine's clock as it is now."""
         self._offset = self._wall() - self._steady()
 
 
 def _since_boot() -> float:
-    """Return seconds that nobody can set, and in which a machine's sleep counts."""
+    """Return seconds of a clock that cannot be set and goes on while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

@@ -1,6 +1,6 @@
-"""The SQLite file: opened, checked, set aside where it is damaged, written in whole transactions.
+"""The SQLite file: opened, checked, set aside where it is damaged, written in transactions.
 
-Called by `store` on its one thread; `examine` alone looks from outside, on a connection of its own.
+Called by `store` on its one thread; only `examine` uses another connection and another thread.
 """
 
 import contextlib
@@ -20,16 +20,18 @@ from traind.service.record.tables import FATE, SALVAGED, make_tables, upgrade
 
 LOG = logging.getLogger(__name__)
 SMALL_BYTES = 32 * 1024 * 1024  # a file up to this size is checked whole in a tenth of a second
-FILES = ("", "-wal", "-shm", "-journal")  # what a database is made of
+FILES = ("", "-wal", "-shm", "-journal")  # suffixes of the files of one database
 
-AT_ONCE, PAUSE_S = 50, 0.002  # records looked at in a row beside other work, and the pause after
+AT_ONCE, PAUSE_S = 50, 0.002  # records checked in a row beside other work, and the pause after them
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a look at a whole database found: its damage in words, and damaged records by job.
+    """The damage that `examine` found.
 
-    With each of these jobs stands the number of its last event.
+    Attributes:
+        problem: the damage of the file as a whole, in words; None: it has none.
+        damaged: job ids with damaged records, each with the number of its last event.
     """
 
     problem: str | None
@@ -37,23 +39,23 @@ class Findings:
 
 
 class Database:
-    """One open file. Where it `is_new` its owner calls `make`, or has one filled beside it and calls `renew`."""
+    """One open file. If it `is_new`, its owner calls `make`, or fills another file beside it and calls `renew`."""
 
     def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self.path = path
         self._disk = disk or Disk()
         self._beside = beside(path)
-        self.is_new = False  # there was none, or a damaged one
-        self.is_checked = False  # whole; else only the tables that decide what becomes of jobs
+        self.is_new = False  # there was no database, or a damaged one
+        self.is_checked = False  # the whole file was checked; else only the tables in `FATE`
         self._problem: str | None = None  # why it could not be opened
         self._db: sqlite3.Connection
 
     def open(self) -> None:
-        """Open the file; a damaged one stays where it is, closed, until it is renewed."""
+        """Open the file; a damaged one stays in place, closed, until it is renewed."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
-            remove(self._beside)  # begun by a server that was killed
-        elif self._beside.exists():  # whole: the damaged one was on its way aside
+            remove(self._beside)  # left by a server that was killed while it filled it
+        elif self._beside.exists():  # filled: the server was killed after it had set the damaged one aside
             remove(self.path)
             self._beside.rename(self.path)
         try:
@@ -65,7 +67,7 @@ class Database:
 
     @property
     def is_lost(self) -> bool:
-        """Whether there is a damaged one."""
+        """Whether the file is damaged."""
         return self._problem is not None
 
     def make(self) -> None:
@@ -84,22 +86,22 @@ class Database:
         self._db.close()
 
     def damaged(self, where: str) -> dict[str, int]:
-        """Return those of the jobs whose records cannot be read, each with the number of its last event."""
+        """Return the jobs with damaged records, each with its last event's number; `where` is an SQL condition."""
         return _damaged(self._db, where)
 
     def rows(self, sql: str, args: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        """Return what a query finds."""
+        """Return the rows of a query."""
         return self._db.execute(sql, args).fetchall()
 
     def change(self, sql: str, args: tuple[object, ...], is_synced: bool = True) -> None:
-        """Carry out one statement in a transaction of its own."""
+        """Run one statement in a transaction of its own."""
         with self.transaction(is_synced=is_synced):
             self._db.execute(sql, args)
 
     def renew(self, problem: str | None, write: Callable[[sqlite3.Connection], None]) -> None:
-        """Have the file that was filled beside this one take its place, once `write` has written the rest to it.
+        """Replace this file by the one that was filled beside it, after `write` has written the rest into that.
 
-        Until the new one is whole this one stays, and stays open. Who is killed meanwhile finds the one or the other.
+        This file stays open until the new one is complete. After a kill at any point one of the two is found.
         """
         try:
             with contextlib.closing(sqlite3.connect(self._beside, isolation_level=None)) as db:
@@ -166,7 +168,7 @@ class Database:
                 )
 
     def _salvage(self, new: sqlite3.Connection) -> None:
-        """Take over what stands nowhere else, as far as it can be read: jobs have status files."""
+        """Copy the tables that no status file holds, as far as they can be read."""
         for table, columns in SALVAGED.items():
             with (
                 contextlib.suppress(sqlite3.Error, UnicodeDecodeError),
@@ -178,7 +180,7 @@ class Database:
 
 
 def examine(db: sqlite3.Connection) -> Findings:
-    """Look at everything in an open database."""
+    """Check everything in an open database and return its damage."""
     try:
         _check(db, None)
         return Findings(None, _damaged(db, "true", PAUSE_S))
@@ -189,7 +191,7 @@ def examine(db: sqlite3.Connection) -> Findings:
 
 
 def outside(path: Path) -> sqlite3.Connection:
-    """Return a connection to an open database that only reads, for another thread."""
+    """Return a read-only connection to an open database, for another thread."""
     db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
     db.text_factory = _text
     return db
@@ -206,31 +208,31 @@ def _damaged(db: sqlite3.Connection, where: str, pause_s: float = 0.0) -> dict[s
 
 
 def is_damage(error: BaseException | None) -> bool:
-    """Tell whether an error means that the file is damaged: not that it is locked, or the disk full."""
+    """Return whether an error means a damaged file, rather than a locked one or a full disk."""
     if isinstance(error, sqlite3.OperationalError):  # the SQL is right, so a table or column is missing
         return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
     return isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError)
 
 
 def is_whole(content: bytes, crc: int | None) -> bool:
-    """Tell whether a row is what was written; rows from before there were checksums are taken as they are."""
+    """Return whether a row has its checksum; rows older than checksums (None) count as whole."""
     return isinstance(content, bytes) and (crc is None or zlib.crc32(content) == crc)
 
 
 def beside(path: Path) -> Path:
-    """Return where the file is filled that is to take a database's place."""
+    """Return the path of the file that is filled to replace a database."""
     return path.with_name(f"{path.name}.new")
 
 
 def lenient(path: Path) -> sqlite3.Connection:
-    """Return a connection to a file that may be damaged, for what can be read in it."""
+    """Return a connection to a file that may be damaged; text that is no UTF-8 is replaced."""
     db = sqlite3.connect(path)
     db.text_factory = _text
     return db
 
 
 def remove(path: Path) -> None:
-    """Remove a database with all that belongs to it."""
+    """Remove a database with its write-ahead log and journal."""
     for suffix in FILES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 

@@ -1,8 +1,7 @@
-"""The disk as the engine sees it: every call that the service's own tasks make on files goes through here.
+"""The disk, as the engine uses it: every file operation of the service's own tasks is a method here.
 
-Any of them may fail at any time with any `OSError`, which is raised as it is: whoever calls decides whether it is
-tried again. A test puts its faults into `reach`, which comes before each call. SQLite has a way of its own; of that
-only the commits come by here.
+Each may raise any `OSError`; the caller decides whether to try again. Tests override `reach`, which runs before each
+operation, to raise faults. SQLite writes its files itself; only its commits call `reach`.
 """
 
 import contextlib
@@ -17,7 +16,7 @@ class Disk:
     """The file system of this machine."""
 
     def reach(self, call: str, path: Path) -> None:
-        """Come before each call: `call` is its name, `path` what it is about."""
+        """Run before each operation, `call` by name, on `path`; does nothing here."""
 
     def make_dir(self, path: Path) -> None:
         """Make a folder and those above it, unless they are there."""
@@ -25,11 +24,11 @@ class Disk:
         path.mkdir(parents=True, exist_ok=True)
 
     def write(self, path: Path, content: bytes, *, is_durable: bool) -> None:
-        """Replace a file's content as a whole; its folder is made where it was removed."""
+        """Replace a file's content by rename; make its folder if it was removed."""
         write_atomically(path, content, is_durable=is_durable, reach=self.reach)
 
     def move(self, source: Path, target: Path) -> None:
-        """Move a file over `target`, from another file system too; its folder is made where it was removed."""
+        """Move a file to `target`, also to another file system; make its folder if it was removed."""
         self.make_dir(target.parent)
         move_durably(source, target, reach=self.reach)
 
@@ -39,7 +38,7 @@ class Disk:
         return path.read_bytes()
 
     def has(self, path: Path) -> bool:
-        """Tell whether there is such a file or folder."""
+        """Return whether there is such a file or folder."""
         try:
             self.reach("stat", path)
             path.stat()
@@ -48,7 +47,7 @@ class Disk:
         return True
 
     def names(self, folder: Path) -> list[str]:
-        """Return what is in a folder; nothing where there is none."""
+        """Return the names in a folder; none if the folder does not exist."""
         try:
             self.reach("scandir", folder)
             return os.listdir(folder)  # noqa: PTH208 - of 100,000
@@ -69,7 +68,7 @@ class Disk:
             sync_dir(path.parent)
 
     def remove_tree(self, folder: Path) -> None:
-        """Remove a folder with all that is in it, if it is there."""
+        """Remove a folder with its content, if it is there."""
         self.reach("rmtree", folder)
         shutil.rmtree(folder, onerror=_pass_over_what_is_gone)
 
@@ -80,7 +79,7 @@ class Disk:
         sweep_temporaries(folder)
 
     def free_bytes(self, folder: Path) -> int:
-        """Return the free space on the disk that a folder, or the nearest one above it, is on."""
+        """Return the free bytes of the file system of a folder, or of the nearest one above that exists."""
         self.reach("statvfs", folder)
         there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
         disk = os.statvfs(there)

@@ -1,7 +1,7 @@
-"""Fan-out: one bounded queue a watcher, the encoded event shared by all of them.
+"""Events to watchers: one bounded queue for each watcher, each event encoded once for all.
 
-The engine publishes after the commit; a watcher that does not keep up is marked and dropped, never waited for.
-Knows no HTTP and no store.
+The journal publishes after the commit. A watcher that does not keep up is cut off, never waited for. Knows no HTTP
+and no store.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import msgspec
 from traind.service.errors import SlowWatcher
 
 WATCHER_EVENTS = 2_000  # a watcher's queue: at most 20 progress events a second, so more than a minute and a half
-PROGRESS_EVERY_S = 0.5  # how often one job's progress goes to those who watch all jobs
+PROGRESS_EVERY_S = 0.5  # between two progress events of one job to those who watch all jobs
 
 
 class Item(NamedTuple):
@@ -70,20 +70,20 @@ class Feed:
 
     def __init__(self) -> None:
         self._watchers: defaultdict[str | None, set[Watcher]] = defaultdict(set)
-        self._shown: dict[str, float] = {}  # when a job's progress last went to those who watch all
-        self.dropped = 0  # events at which a watcher was too slow, and was cut off
-        self.thinned = 0  # progress that those who watch all jobs were not shown
+        self._shown: dict[str, float] = {}  # when a job's progress was last sent to those who watch all
+        self.dropped = 0  # watchers that were too slow and were cut off
+        self.thinned = 0  # progress events not sent to those who watch all jobs
 
     def watch(self, topic: str | None, limit: int = WATCHER_EVENTS) -> Watcher:
         """Return a subscription to one job's events, or (None) to states and thinned progress of all jobs."""
         return Watcher(self, topic, limit)
 
     def publish(self, job_id: str, item: Item) -> None:
-        """Hand one event to all who watch its job."""
+        """Queue one event for all who watch its job."""
         self._offer(job_id, item)
 
     def publish_to_all(self, job_id: str, item: Item, *, now: float | None) -> None:
-        """Hand one event to those who watch all jobs; `now` marks progress, which is thinned."""
+        """Queue one event for those who watch all jobs; `now` (seconds) is given for progress, which is thinned."""
         if None not in self._watchers:
             return
         if now is not None:
@@ -96,22 +96,22 @@ class Feed:
         self._offer(None, item)
 
     def notify_all(self, notice: dict[str, Any]) -> None:
-        """Tell those who watch all jobs something that is no job's event: it has no number and is not kept."""
+        """Queue a notice, without number and not recorded, for those who watch all jobs."""
         self._offer(None, Item(0, msgspec.json.encode(notice), is_last=False))
 
     def add(self, topic: str | None, watcher: Watcher) -> None:
-        """Start handing a topic's events to a watcher."""
+        """Begin to queue a topic's events for a watcher."""
         self._watchers[topic].add(watcher)
 
     def remove(self, topic: str | None, watcher: Watcher) -> None:
-        """Stop handing events to a watcher."""
+        """Queue no more events for a watcher."""
         watchers = self._watchers.get(topic, set())
         watchers.discard(watcher)
         if not watchers:
             self._watchers.pop(topic, None)
 
     def has_watchers(self, topic: str | None) -> bool:
-        """Tell whether anyone watches a job, or (None) all of them."""
+        """Return whether anyone watches a job, or (None) all of them."""
         return bool(self._watchers.get(topic))
 
     def count(self) -> int:

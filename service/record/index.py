@@ -1,6 +1,6 @@
-"""What jobs are found by: their labels and scores, in small tables beside the records.
+"""The index of jobs: labels and scores in small tables beside the records.
 
-A list of jobs is one query over these; no record is read that is not shown. Called by `store` on its thread.
+A list of jobs is one query over these; only the records of the page are read. Called by `store` on its thread.
 """
 
 import sqlite3
@@ -33,7 +33,7 @@ ADD_PARENT = "ALTER TABLE labels ADD COLUMN parent TEXT"
 _KEPT = """(SELECT number, CASE WHEN json_valid(CAST(record AS TEXT)) THEN CAST(record AS TEXT) ELSE '{}' END AS text
     FROM records)"""
 Only = Callable[..., None]
-FILL = (  # from the records of a database that had no such tables
+FILL = (  # fills them from the records of a database without these tables
     f"""INSERT INTO labels SELECT number, lower(json_extract(text, '$.name')), json_extract(text, '$.spec.dataset'),
     ifnull(json_extract(text, '$.spec.trainer'), 'tabular'), NULL, ifnull(json_extract(text, '$.spec.tags'), '[]')
     FROM {_KEPT}""",  # noqa: S608 - constants
@@ -44,7 +44,7 @@ FILL = (  # from the records of a database that had no such tables
 
 
 def write(db: sqlite3.Connection, number: int, job: Job) -> None:
-    """Write down what a job is found by now."""
+    """Write a job's labels and scores."""
     spec = job.spec
     tags = msgspec.json.encode(spec.tags).decode()
     parent = job.parent.job_id if job.parent else None
@@ -117,12 +117,12 @@ def _beyond_score(after: tuple[float | None, int] | None, better: str, only: Onl
 
 
 def cursor_of(listing: Listing, number: int, value: float | None) -> int | str:
-    """Return what names a row of a page, for the next page."""
+    """Return the cursor of a row: the next page begins after it."""
     return number if listing.metric is None else f"{'none' if value is None else repr(value)}:{number}"
 
 
 def parse_cursor(listing: Listing, cursor: int | str) -> tuple[float | None, int]:
-    """Return value and number of `cursor_of`; raises `ValueError` for one of another order."""
+    """Return the value and number in a cursor; raises `ValueError` for a cursor of another sort order."""
     value, _, number = str(cursor).rpartition(":")
     if bool(value) != (listing.metric is not None):
         raise ValueError("is the cursor of another order")

@@ -1,8 +1,8 @@
-"""The one writer of every job's state: fold, commit, then tell.
+"""The only writer of every job's state: number the events, apply them, commit, then publish.
 
-Holds the unfinished jobs in memory. A change is one or more contract events: they are numbered, folded into the
-job, written in one transaction, and only then shown to watchers and status files. Whoever changes a job holds
-`turn` from reading it to recording it. Knows no worker and no verb's meaning.
+Holds the unfinished jobs in memory. A change is one or more events of `trainer.contract.events`: they are numbered,
+applied to the job, written in one transaction, and only then sent to watchers and status files. Whoever changes a job
+holds `turn` from reading it to recording it. Knows no worker and not what a verb means.
 """
 
 import asyncio
@@ -23,15 +23,15 @@ from traind.service.webhooks.outbox import Entry
 from traind.trainer.contract.events import AnyEvent, Edited, Epoch, Log, Progress, State, encode_event
 
 Outbox = Callable[[Job, AnyEvent], Sequence[Entry]]
-RECENT = 256  # finished jobs kept in memory, for those who ask again and again
+RECENT = 256  # finished jobs kept in memory for repeated reads
 
 Recorded = tuple[AnyEvent, Item]
-Folded = tuple[Job, list[Recorded]]  # a job after its new events, and these
+Folded = tuple[Job, list[Recorded]]  # a job after its new events, and the events
 _NO_CURSORS: Mapping[str, int] = MappingProxyType({})
 
 
 class Journal:
-    """Live jobs and the way they change."""
+    """The unfinished jobs in memory, and the recording of their changes."""
 
     def __init__(self, store: Store, feed: Feed, status_files: StatusFiles, clock: Clock | None = None) -> None:
         self.store = store
@@ -40,8 +40,10 @@ class Journal:
         self.clock = clock or Clock()
         self.turn = asyncio.Lock()
         self.live: dict[str, Job] = {}
-        self.outbox: Outbox = nothing  # what others are told of an event
-        self.observers: list[Callable[[Job, AnyEvent], None]] = []  # told of each committed event; for figures
+        self.outbox: Outbox = nothing  # the webhook deliveries of an event
+        self.observers: list[
+            Callable[[Job, AnyEvent], None]
+        ] = []  # called with each committed event; for metrics and logs
         self._recent: OrderedDict[str, Job] = OrderedDict()
         self._left: dict[str, Job | None] | None = None
 
@@ -56,9 +58,10 @@ class Journal:
         return job
 
     async def record(self, job: Job, *events: AnyEvent, ref: str | None = None, cursor: int | None = None) -> Job:
-        """Return the job after these events, committed and told. The caller holds `turn`.
+        """Commit and publish events of a job and return it as it is then. The caller holds `turn`.
 
-        With them is committed who carries the new attempt out (`Worker.ref`), or up to where its worker was heard.
+        `ref` is the `Worker.ref` of a new attempt, `cursor` how far its worker's events are recorded; both are
+        committed with the events.
         """
         cursors = {} if cursor is None else {job.job_id: cursor}
         return (await self.record_many([(job, events)], is_synced=True, ref=ref, cursors=cursors))[0]
@@ -78,7 +81,7 @@ class Journal:
 
     @contextlib.contextmanager
     def noting(self) -> Iterator[dict[str, Job | None]]:
-        """Give the jobs that come to their end meanwhile, and those that are forgotten, with None."""
+        """Yield a dict that fills with the jobs that end meanwhile, and with None for those that are deleted."""
         self._left = {}
         try:
             yield self._left
@@ -88,8 +91,8 @@ class Journal:
     async def forget(self, job_id: str) -> None:
         """Remove a job that is over: status file, record, events. The caller holds `turn`.
 
-        In this order: of a file without a record a job would be made again if the database were lost, long after
-        nobody has seen it any more; a record without a file gets one at the next start.
+        In this order: a file without a record would bring the job back if the database were ever lost; a record
+        without a file gets one at the next start.
         """
         kept = await self.status_files.read(job_id)
         await self.status_files.remove(job_id)
@@ -104,19 +107,19 @@ class Journal:
         self.feed.notify_all({"type": "deleted", "job_id": job_id})
 
     def fold(self, changes: Iterable[tuple[Job, Iterable[AnyEvent]]]) -> list[Folded]:
-        """Return the jobs as their events make them, with these as they are written; nothing is changed yet."""
+        """Return the jobs after their events, and the numbered events; nothing is written or changed yet."""
         if not self.live:
             self.clock.take_up()
         return [self._fold(job, events) for job, events in changes]
 
     async def publish(self, folded: Iterable[Folded]) -> list[Job]:
-        """Show what is committed to everyone; return the jobs."""
+        """Publish what is committed; return the jobs."""
         for job, recorded in folded:
             await self._publish(job, recorded)
         return [job for job, _ in folded]
 
     def _fold(self, job: Job, events: Iterable[AnyEvent]) -> tuple[Job, list[Recorded]]:
-        """Number and date the events, fold them into the job, encode each once."""
+        """Number and date the events, apply them to the job, encode each once."""
         recorded: list[Recorded] = []
         for event in events:
             ts = self.clock.of(event.ts, job.entered_at or 0.0) if event.ts else self.clock.now()
@@ -127,7 +130,7 @@ class Journal:
         return job, recorded
 
     async def _publish(self, job: Job, recorded: list[Recorded]) -> None:
-        """Show a committed change to everyone; the end of a job is in its status file before it is published."""
+        """Publish a committed change; the end of a job is in its status file before watchers hear of it."""
         is_over = job.status in TERMINAL
         if any(isinstance(event, State | Edited) for event, _ in recorded):
             written = self.status_files.entered(job)
@@ -146,7 +149,9 @@ class Journal:
             for observe in self.observers:
                 observe(job, event)
             self.feed.publish(job.job_id, item)
-            if job.study_id is None and isinstance(event, State | Progress | Edited):  # else its study tells
+            if job.study_id is None and isinstance(
+                event, State | Progress | Edited
+            ):  # else the study's events say it
                 self.feed.publish_to_all(job.job_id, item, now=event.ts if isinstance(event, Progress) else None)
 
     def _note(self, job_id: str, job: Job | None) -> None:
@@ -161,7 +166,7 @@ class Journal:
 
 
 def nothing(_job: Job, _event: AnyEvent) -> Sequence[Entry]:
-    """Return what others are told where nobody is: nothing."""
+    """Return no deliveries: there are no webhooks."""
     return ()
 
 
@@ -171,7 +176,7 @@ def changes_of(
     cursors: Mapping[str, int] = _NO_CURSORS,
     outbox: Outbox = nothing,
 ) -> list[Change]:
-    """Return what is to be written of jobs that were folded."""
+    """Return what the store writes of folded jobs."""
     return [
         Change(
             job,
@@ -186,5 +191,5 @@ def changes_of(
 
 
 def _is_indexed(recorded: Recorded) -> bool:
-    """Whether an event may change what a job is found by."""
+    """Return whether an event may change a job's labels or scores."""
     return isinstance(recorded[0], State | Epoch | Edited)

@@ -1,4 +1,4 @@
-"""What does not work now and is tried again: named, so that /health can say it."""
+"""Problems: what fails now and is tried again, by name, for `/health`."""
 
 import logging
 from collections.abc import Iterable
@@ -6,19 +6,19 @@ from collections.abc import Iterable
 from traind.service.errors import ServiceError
 
 LOG = logging.getLogger(__name__)
-RECORDING = "what workers say cannot be written"
+RECORDING = "the events of workers cannot be written"
 RETRY_S = 0.5  # between tries of what failed
-GIVE_UP_S = 600.0  # after that what concerns one job alone fails that job
+GIVE_UP_S = 600.0  # after that, a problem that concerns one job fails that job
 
 
 class Problems:
-    """Problems by what they are about. Each is logged when it comes, and when it is over."""
+    """The present problems by subject. Each is logged when it begins and when it is over."""
 
     def __init__(self) -> None:
         self._now: dict[str, str] = {}
 
     def arose(self, what: str, error: Exception) -> str:
-        """Show that something fails, and that it is tried again; return that as a sentence."""
+        """Add or renew a problem and return it as a sentence; `what` says what cannot be done."""
         reason = error.message if isinstance(error, ServiceError) else f"{error}."
         if what not in self._now:
             LOG.warning("%s; it is tried again: %s", what, reason)
@@ -26,10 +26,10 @@ class Problems:
         return self._now[what]
 
     def passed(self, what: str) -> None:
-        """Show it no longer."""
+        """Remove a problem, if it is there."""
         if self._now.pop(what, None) is not None:
-            LOG.warning("it works again, which did not: %s", what)
+            LOG.warning("over: %s", what)
 
     def all(self) -> Iterable[str]:
-        """Return each as a sentence."""
+        """Return the problems as sentences."""
         return tuple(self._now.values())

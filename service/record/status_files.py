@@ -1,8 +1,8 @@
 """The status files: `artifacts/jobs/<job_id>.json`, for programs that read files rather than HTTP.
 
-Each is the job as `GET status` shows it, replaced by rename: at once for states (and synced, since a lost database
-is rebuilt from them), at most five times a second for progress. Written on a thread of its own; the engine is the
-only caller. Never the truth: that is the store.
+Each holds the job as `GET status` shows it and is replaced by rename: at once after a change of state (and synced,
+since a lost database is rebuilt from these files), at most five times a second for progress. Written on a thread of
+its own. Called by the engine only. The store decides, not these files.
 """
 
 import asyncio
@@ -37,31 +37,31 @@ class StatusFiles:
         self._problems = problems or Problems()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="traind-snapshots")
         self._waiting: dict[str, Job] = {}  # progress not yet due
-        self._newest: dict[str, tuple[Job, bool]] = {}  # due; with whether durably
-        self._unwritten: dict[str, tuple[Job, bool]] = {}  # failed, and due again; touched by the thread alone
+        self._newest: dict[str, tuple[Job, bool]] = {}  # due now, and whether it is to be synced
+        self._unwritten: dict[str, tuple[Job, bool]] = {}  # failed and tried again; only the thread uses it
         self._timer: asyncio.TimerHandle | None = None
         self._again: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
 
     async def open(self) -> None:
-        """Make the folder and sweep what interrupted writes left."""
+        """Make the folder and remove what interrupted writes left."""
         self._loop = asyncio.get_running_loop()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
 
     def progressed(self, job: Job) -> None:
-        """Write the job soon: within a fifth of a second, the newest only."""
+        """Write the job's newest progress within `PROGRESS_EVERY_S`."""
         self._waiting[job.job_id] = job
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(PROGRESS_EVERY_S, self._flush)
 
     def entered(self, job: Job) -> asyncio.Future[None]:
-        """Write the job now, durably; await it to know that it stands. Where that fails it is tried again."""
+        """Write the job now, synced; the future ends with the write. A write that fails is tried again."""
         self._waiting.pop(job.job_id, None)
         self._put(job, is_durable=True)
         return asyncio.get_running_loop().run_in_executor(self._thread, self._write_newest, job.job_id)
 
     async def settled(self) -> None:
-        """Wait until what was entered before stands."""
+        """Wait until everything entered before is written."""
         await asyncio.get_running_loop().run_in_executor(self._thread, bool)
 
     async def remove(self, job_id: str) -> None:
@@ -71,7 +71,7 @@ class StatusFiles:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._remove, job_id)
 
     async def read(self, job_id: str) -> Job | None:
-        """Return the job in its file; None where there is none, or a damaged one, which is set aside with a word."""
+        """Return the job in its file; None without a readable file. A damaged one is renamed and logged."""
         found = await self.read_many([job_id])
         return found[0][0] if found else None
 
@@ -81,15 +81,15 @@ class StatusFiles:
         return [name.removesuffix(".json") for name in names if name.endswith(".json")]
 
     async def read_many(self, job_ids: Iterable[str]) -> list[tuple[Job, bytes]]:
-        """Return the jobs in readable files, and these as they are; damaged ones are set aside with a word."""
+        """Return each readable job with its file's bytes. Damaged files are renamed and logged."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read_many, list(job_ids))
 
     async def unlike(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return those of the jobs whose file is missing, damaged or of another state."""
+        """Return the jobs whose file is missing, damaged or not at their newest event."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._unlike, jobs)
 
     async def changed(self, crcs: Mapping[str, int | None]) -> list[str]:
-        """Return those of the jobs whose file has not this checksum, or is missing; nobody waits for the answer."""
+        """Return the jobs whose file is missing or has another checksum. Reads on a thread of its own."""
         changed: list[str] = await in_thread(self._changed, crcs)
         return changed
 
@@ -116,7 +116,7 @@ class StatusFiles:
         self._waiting = {}
 
     def _put(self, job: Job, *, is_durable: bool) -> None:
-        """Have this written in place of what is still to be written of the job: states come in quick succession."""
+        """Make this what is written next of the job; an older state that still waits is skipped."""
         _, was_durable = self._newest.get(job.job_id, (None, False))
         self._newest[job.job_id] = (job, is_durable or was_durable)
 

@@ -1,10 +1,9 @@
-"""The truth on disk: one SQLite file with jobs, attempts and events.
+"""The store: one SQLite file with jobs, workers, events, aliases and deliveries.
 
-An event and the job it leads to are written in one transaction. `is_synced` transactions (the ones that decide a
-fate) are on the disk when `commit` returns; the others survive any kill of the process, but not a power cut. Each
-row has a checksum: what a disk has changed is never told as if it were true.
-SQLite runs on one thread of its own; every method here is a coroutine that hands over to it. Called by the engine
-only.
+Events and the job's record after them are written in one transaction. An `is_synced` transaction (a change of state,
+a verb) is on the disk when `commit` returns; the others survive a kill of the process, but not a power cut. Each row
+has a checksum, so that data damaged on the disk is never returned as good. SQLite runs on one thread; every method is
+a coroutine that hands its work over to that. Called by the engine only.
 """
 
 import asyncio
@@ -54,10 +53,10 @@ class Change:
 
     job: Job
     events: Sequence[tuple[int, bytes]]
-    ref: str | None = None  # of the worker that begins the job's attempt, so that the next server can find it
-    cursor: int | None = None  # up to where that worker was heard
-    is_indexed: bool = True  # what it is found by may be another now
-    entries: Sequence[Entry] = ()  # of the outbox
+    ref: str | None = None  # `Worker.ref` of a new attempt's worker, by which the next server finds it
+    cursor: int | None = None  # how far that worker's events are recorded
+    is_indexed: bool = True  # its labels or scores may have changed
+    entries: Sequence[Entry] = ()  # new deliveries of the outbox
 
 
 class Store(StoreThread):
@@ -65,17 +64,17 @@ class Store(StoreThread):
 
     @property
     def is_new(self) -> bool:
-        """Whether there was no database, or a damaged one: this one is new, or to be renewed."""
+        """Whether there was no database or a damaged one: it is to be made or renewed."""
         return self._database.is_new
 
     @property
     def is_lost(self) -> bool:
-        """Whether there was a damaged one."""
+        """Whether the database is damaged."""
         return self._database.is_lost
 
     @property
     def is_checked(self) -> bool:
-        """Whether all of the file was looked at: of a large one only what decides the fate of jobs."""
+        """Whether the whole file was checked; of a large one only the tables in `FATE` are."""
         return self._database.is_checked
 
     @classmethod
@@ -97,17 +96,17 @@ class Store(StoreThread):
         await self._run(self._database.make)
 
     async def renew(self, problem: str | None, changes: Sequence[Change], forgotten: Iterable[str]) -> None:
-        """Have the database that was filled beside this one (`recovery.rebuild`) take its place.
+        """Replace the database by the one that was filled beside it (`recovery.rebuild`).
 
         Args:
-            problem: what is wrong with the open database, which is set aside; None: what `open` found.
-            changes: jobs that are not in the new one as they are now; these are all the events they have.
-            forgotten: jobs that are not to be in it.
+            problem: the damage of the open database, which is set aside; None: the damage that `open` found.
+            changes: jobs that changed since the new one was filled; their events there are replaced by these.
+            forgotten: jobs that were deleted since.
         """
         await asyncio.shield(self._run(self._database.renew, problem, partial(_bring_over, changes, list(forgotten))))
 
     async def examine(self) -> Findings:
-        """Look at the whole file, beside all other work; when cancelled, once that has ended."""
+        """Check the whole file on another thread; if cancelled, it waits for that thread to end."""
         db = await self._run(outside, self.path)
         looking = asyncio.ensure_future(in_thread(examine, db))
         try:
@@ -125,8 +124,8 @@ class Store(StoreThread):
     async def commit(self, changes: Sequence[Change], *, is_synced: bool) -> None:
         """Write jobs and their new events in one transaction.
 
-        Once handed over the transaction is carried out even if the caller is cancelled. Raises `DiskLow` where the
-        disk is full, `StoreFailed` otherwise; then nothing of it is written.
+        The transaction is carried out even if the caller is cancelled. Raises `DiskLow` where the disk is full,
+        `StoreFailed` otherwise; then nothing of it is written.
         """
         await asyncio.shield(self._run(self._commit, changes, is_synced))
 
@@ -139,7 +138,7 @@ class Store(StoreThread):
         return found[0] if found else None
 
     async def damaged(self, *, of_all: bool = True) -> dict[str, int]:
-        """Return the jobs, or unfinished ones, whose records cannot be read, each with its last event's number."""
+        """Return the jobs (or only the unfinished ones) with damaged records, each with its last event's number."""
         return await self._run(self._database.damaged, "true" if of_all else _IS_OPEN)
 
     async def unfinished(self) -> list[Job]:
@@ -153,22 +152,22 @@ class Store(StoreThread):
         return await self._run(self._database.rows, sql, (before or 2**62, limit))
 
     async def unknown(self, job_ids: Iterable[str]) -> set[str]:
-        """Return those of the ids that no job has."""
-        asked = list(job_ids)
+        """Return the ids that no job has."""
+        wanted = list(job_ids)
         known: set[str] = set()
-        for first in range(0, len(asked), 500):
-            part = asked[first : first + 500]
+        for first in range(0, len(wanted), 500):
+            part = wanted[first : first + 500]
             sql = f"SELECT job_id FROM jobs WHERE job_id IN ({', '.join('?' * len(part))})"  # noqa: S608 - placeholders
             known.update(job_id for (job_id,) in await self._run(self._database.rows, sql, tuple(part)))
-        return set(asked) - known
+        return set(wanted) - known
 
     async def page(
         self, statuses: Iterable[str], limit: int, after: int | str | None, listing: Listing = NEWEST_FIRST
     ) -> tuple[list[Job], int | str | None]:
         """Return up to `limit` jobs, and the cursor of the next page (None: there is none).
 
-        A page ends early where its jobs, their reports left out, are larger than an answer should be.
-        Raises `ValueError` for a cursor of another order.
+        A page ends early where its jobs, without their reports, exceed `PAGE_BYTES`. Raises `ValueError` for a cursor
+        of another sort order.
         """
         place = None if after is None else index.parse_cursor(listing, after)
         sql, args = index.page_query(list(statuses), listing, limit + 1, place)
@@ -180,7 +179,7 @@ class Store(StoreThread):
         return jobs, index.cursor_of(listing, *whole[-1][:2]) if len(rows) > len(whole) else None
 
     async def children(self) -> dict[str, list[str]]:
-        """Return the jobs that began at a checkpoint of each job, oldest first."""
+        """Return, by job, the jobs that started from its checkpoints, oldest first."""
         sql = "SELECT parent, job_id FROM jobs JOIN labels USING (number) WHERE parent IS NOT NULL ORDER BY number"
         found: dict[str, list[str]] = {}
         for parent, child in await self._run(self._database.rows, sql, ()):
@@ -194,7 +193,7 @@ class Store(StoreThread):
     async def events(self, job_id: str, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Return up to `limit` events with `seq` above `after`, in order, as `(seq, encoded event)`.
 
-        They are fewer where they are large. A damaged one is replaced by a word about it.
+        There are fewer where they exceed `PAGE_BYTES`. In place of a damaged one stands a log event that says so.
         """
         sql = """SELECT seq, body, crc FROM events WHERE number = (SELECT number FROM jobs WHERE job_id = ?)
             AND seq > ? ORDER BY seq LIMIT ?"""
@@ -207,9 +206,9 @@ class Store(StoreThread):
         await self._run(self._database.change, "DELETE FROM jobs WHERE job_id = ?", (job_id,))
 
     async def finished_before(self, ts: float | None, keep: int | None) -> list[str]:
-        """Return the terminal jobs that ended before `ts`, or that are not among the `keep` newest ones.
+        """Return the finished jobs that ended before `ts`, or that are not among the `keep` newest ones.
 
-        The trials of a study that is not over are not among either.
+        Trials of unfinished studies are left out.
         """
         sql = f"""SELECT job_id FROM (
                 SELECT job_id, finished_at, row_number() OVER (ORDER BY number DESC) AS place
@@ -221,7 +220,7 @@ class Store(StoreThread):
         return [job_id for (job_id,) in rows]
 
     async def worker_ended(self, job_id: str, attempt: int) -> None:
-        """Forget the worker of an attempt."""
+        """Remove the record of an attempt's worker."""
         sql = "DELETE FROM workers WHERE job_id = ? AND attempt = ?"
         await self._run(self._database.change, sql, (job_id, attempt), False)
 
@@ -235,7 +234,7 @@ class Store(StoreThread):
     ) -> bool:
         """Point a name at a job's model, or at nothing; the move and its reason are recorded.
 
-        Returns False, with nothing changed, where it does not point at the `expected` job any more.
+        Returns False, with nothing changed, where it no longer points at the `expected` job.
         """
         return await self._run(self._set_alias, name, job_id, reason, expected)
 
@@ -251,16 +250,16 @@ class Store(StoreThread):
         return await self._run(self._database.rows, sql, (name,))
 
     async def put_deliveries(self, entries: Sequence[Entry]) -> None:
-        """Write entries of the outbox that are about no event."""
+        """Write deliveries of the outbox that belong to no event."""
         await self.writing(partial(outbox.put, entries=entries))
 
     async def due_deliveries(self, webhook: str, now: float, limit: int) -> tuple[list[Due], float | None]:
-        """Return what is to be sent now, of each job one at most, and when the next is due."""
+        """Return the deliveries to send now, at most one a job, and when the next one is due."""
         return await self.reading(lambda db: outbox.due(db, webhook, now, limit))
 
-    async def settle_delivery(self, id_: int, state: str, next_at: float, **told: Any) -> None:
-        """Write down how a try went."""
-        await self.writing(partial(outbox.settle, id_=id_, state=state, next_at=next_at, **told))
+    async def settle_delivery(self, id_: int, state: str, next_at: float, **result: Any) -> None:
+        """Record the result of a try."""
+        await self.writing(partial(outbox.settle, id_=id_, state=state, next_at=next_at, **result))
 
     async def deliveries(self, webhook: str, limit: int) -> list[Delivery]:
         """Return the newest deliveries of a webhook, newest first."""
@@ -271,7 +270,7 @@ class Store(StoreThread):
         return await self.reading(outbox.counts)
 
     async def forget_deliveries(self, before: float) -> None:
-        """Remove what was delivered or given up before that time."""
+        """Remove deliveries that succeeded or were given up before that time."""
         await self.writing(partial(outbox.forget, before=before))
 
     def _set_alias(
@@ -299,7 +298,7 @@ class Store(StoreThread):
 def put(
     db: sqlite3.Connection, job: Job, record: bytes, events: Iterable[tuple[int, bytes]], *, is_indexed: bool = True
 ) -> None:
-    """Write a job, its record as it stands, new events, and what it is found by."""
+    """Write a job's row, its encoded record, its new events, and its labels and scores."""
     (number,) = db.execute(_PUT_JOB, (job.job_id, job.status, job.finished_at)).fetchone()
     db.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (number, record, zlib.crc32(record)))
     if is_indexed:
@@ -328,21 +327,21 @@ def _bring_over(changes: Sequence[Change], forgotten: Iterable[str], db: sqlite3
 
 
 def _listed_bytes(row: tuple[Any, ...]) -> int:
-    """Return how large a row's job is in a list."""
+    """Return the bytes of a row's job in a list."""
     job = readable(*row[2:])
     return 0 if job is None else len(_encoder.encode(msgspec.structs.replace(job, report={})))
 
 
 def _readable(rows: Iterable[tuple[Any, ...]]) -> list[Job]:
-    """Return the jobs of `(job_id, record, crc)` rows; a damaged record is left out, and said."""
+    """Return the jobs of `(job_id, record, crc)` rows; a damaged record is left out and logged."""
     return [job for row in rows if (job := readable(*row)) is not None]
 
 
 def readable(job_id: str, record: bytes, crc: int | None) -> Job | None:
-    """Return the job of a record; None for a damaged one, which is said."""
+    """Return the job of a record; None for a damaged one, which is logged."""
     try:
         if not is_whole(record, crc):
-            raise msgspec.DecodeError("its checksum is another one")  # noqa: TRY301 - as a record that is no JSON
+            raise msgspec.DecodeError("its checksum differs")  # noqa: TRY301 - as a record that is no JSON
         return _decoder.decode(record)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         LOG.warning("the record of job %s in the database is damaged: %s", job_id, error)

@@ -1,4 +1,4 @@
-"""The thread that SQLite runs on: every call is handed over to it, one after the other. Base of `store.Store`."""
+"""The thread that SQLite runs on; it takes one call after the other. Base of `store.Store`."""
 
 import asyncio
 import contextlib
@@ -26,20 +26,20 @@ class StoreThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="traind-store")
 
     async def close(self) -> None:
-        """Close the database after what was handed over before."""
+        """Close the database after the calls handed over before."""
         try:
             await self._run(self._database.close)
         finally:
             self._thread.shutdown(wait=True)
 
     async def reading(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what `read` finds; raises `StoreFailed`."""
+        """Call `read` on the store's thread and return its result; raises `StoreFailed`."""
         return await self._run(lambda: read(self._database.connection))
 
     async def writing(self, write: Callable[[sqlite3.Connection], None], *, is_synced: bool = False) -> None:
-        """Have `write` change something in one transaction; raises `DiskLow`, `StoreFailed`, and nothing is changed.
+        """Call `write` on the store's thread in one transaction, even if the caller is cancelled meanwhile.
 
-        Once handed over it is carried out even if the caller is cancelled.
+        Raises `DiskLow` or `StoreFailed`; then nothing is changed.
         """
         await asyncio.shield(self._run(self._in_transaction, write, is_synced))
 
@@ -58,7 +58,7 @@ def failing_as_ours(path: Path) -> Iterator[None]:
     """Raise `DiskLow` or `StoreFailed` for sqlite's errors."""
     try:
         yield
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is of words in a damaged file
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: text in a damaged file
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
             raise DiskLow(f"The database cannot be written: {error}.", hint="Free some disk space.") from error
         raise StoreFailed(f"The database {path} failed: {error}.") from error

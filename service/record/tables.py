@@ -1,7 +1,7 @@
-"""The tables of the database, their format, and the way from one format to the next. Called by `database` only.
+"""The tables of the database, their format, and the upgrade from one format to the next. Called by `database` only.
 
-What decides the fate of jobs stands in tables of its own, of small rows: a hundred thousand jobs are some ten
-megabytes, and are checked before the server answers.
+The tables in `FATE` decide what happens to jobs at a start. Their rows are small: those of a hundred thousand jobs
+take some ten megabytes, and are checked before the server answers.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from traind.service.webhooks import outbox
 
 FORMAT = 9  # `user_version` of the database: the root's format
 FATE = ("jobs", "workers")
-SALVAGED = {  # tables with what stands nowhere else, and their columns
+SALVAGED = {  # tables that no status file holds, and their columns
     "aliases": "name, job_id, since",
     "alias_moves": "name, job_id, ts",
     "alias_reasons": "name, ts, comparison",
@@ -106,10 +106,10 @@ def make_tables(db: sqlite3.Connection) -> None:
 
 
 def upgrade(db: sqlite3.Connection) -> bool:
-    """Bring the database to this format, whole or not at all; return whether it is empty.
+    """Upgrade the database to this format in one transaction; return whether it is empty.
 
-    Foreign keys must be off: tables are replaced. Raises `RootTooNew`, and `sqlite3.DatabaseError` where the file
-    does not say which format it has, or has not that format's tables.
+    Foreign keys must be off: tables are replaced. Raises `RootTooNew`, and `sqlite3.DatabaseError` where the file's
+    format is unknown or its tables are not those of its format.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:

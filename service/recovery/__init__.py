@@ -1,1 +1,1 @@
-"""What the last server left: settled at start, looked at for damage, rebuilt where it was lost."""
+"""After a crash: jobs settled at the start, files checked for damage, a lost database rebuilt; backups."""

@@ -1,8 +1,8 @@
-"""A root as one file, taken while a server runs on it: what belongs together is in it together.
+"""A root as one archive, consistent even while a server runs on it.
 
-The database is copied first, by SQLite's own backup; the files it speaks of are then held by hard links, so that
-nothing is removed while the archive is written. A checkpoint that came after the copy is found at the next start as
-one that nobody was told of. Restoring is unpacking the archive into an empty folder. Called by the command line.
+The database is copied first, by SQLite's own backup; the files it names are then held by hard links, so that none is
+removed while the archive is written. A checkpoint written after the copy is found at the next start, as after a
+crash. To restore, unpack the archive into an empty folder. Called by the command line.
 """
 
 import contextlib
@@ -75,7 +75,7 @@ def _copy_database(layout: Layout, staging: Path) -> int:
 
 
 def _hold(folder: Path, held: Path) -> None:
-    """Hold every file below a folder under another name; what goes away meanwhile was superfluous."""
+    """Link every file below a folder into the staging folder; files removed meanwhile were superfluous."""
     for path in _files(folder):
         place = held / path.relative_to(folder)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def _hold(folder: Path, held: Path) -> None:
 
 
 def _link(path: Path, place: Path) -> None:
-    """Link a file, or copy it where that cannot be: another filesystem below the root, or one without links."""
+    """Link a file, or copy it where links are impossible: across filesystems, or on one without them."""
     try:
         place.hardlink_to(path)
     except FileNotFoundError:
@@ -94,7 +94,7 @@ def _link(path: Path, place: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files that count, manifests before what they are of: a checkpoint without one is none."""
+    """Yield the files to keep, manifests before their checkpoints: a checkpoint without a manifest is not used."""
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != ENCODED and not name.startswith(TEMPORARY_PREFIX)]
         for name in sorted(names, key=lambda name: (not name.endswith(".json"), name)):
@@ -103,7 +103,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _write(staging: Path, target: Path) -> int:
-    """Write the archive beside its place, sync it, rename it; return how many files it has."""
+    """Write the archive beside `target`, sync it, rename it; return the number of its files."""
     partial = target.with_name(f"{TEMPORARY_PREFIX}{target.name}")
     count = 0
     try:

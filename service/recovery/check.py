@@ -1,7 +1,6 @@
-"""Whether a root is whole: everything in it read once, nothing changed. Also while a server runs on it.
+"""The check of a root: every file is read once, nothing is changed. Also while a server runs on it.
 
-What a running job has in hand changes under the reader's eyes, and is not held against the root. Called by the
-command line.
+Files that a running job replaces meanwhile are not reported. Called by the command line.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ from traind.service.settings import Layout
 
 
 class Flaw(Struct, frozen=True):
-    """One thing that is not whole."""
+    """One thing that is damaged or missing."""
 
     path: str
     """The file, relative to the root."""
@@ -81,7 +80,7 @@ def _database(layout: Layout) -> tuple[dict[str, Job], list[Flaw]]:
 
 
 def _finished(layout: Layout, job: Job) -> Iterator[Flaw]:
-    """Yield the flaws of a job that is over: it stands still."""
+    """Yield the flaws of a finished job, whose files do not change any more."""
     status = layout.jobs_dir / f"{job.job_id}.json"
     try:
         if msgspec.json.decode(status.read_bytes(), type=Job) != job:

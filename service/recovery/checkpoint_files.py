@@ -1,6 +1,7 @@
-"""Where the attempts of a job stand on the disk, for those who must not load torch: read, and shared with a new job.
+"""A job's checkpoints on the disk, found and linked without torch.
 
-A worker that outlives its server writes one more checkpoint that nobody hears of; the next server finds it here.
+A worker that outlives its server may write one more checkpoint, which no event reports; the next server finds it
+here.
 """
 
 import os
@@ -29,7 +30,7 @@ _MANIFEST = re.compile(r"checkpoint-[0-9][^/]*\.json")
 
 
 class _Manifest(Struct, frozen=True):
-    """What is looked at of a checkpoint's manifest (`trainer.checkpoint.Manifest`)."""
+    """The part of a checkpoint's manifest that is read here (`trainer.run.checkpoints.Manifest`)."""
 
     step: int
     epoch: int | None = None
@@ -45,20 +46,20 @@ def attempt_dirs(layout: Layout, job_id: str) -> list[Path]:
 
 
 def attempt_number(folder: Path) -> int:
-    """Return which attempt a folder is of."""
+    """Return the number of a folder's attempt."""
     return int(folder.name.removeprefix("attempt-"))
 
 
 def is_pinned(layout: Layout, folder: Path) -> bool:
-    """Tell whether an attempt has a checkpoint that its trainer asked to keep. Raises `OSError`."""
+    """Return whether an attempt has a checkpoint that its trainer asked to keep. Raises `OSError`."""
     manifests = (_read(layout, path) for path in _manifest_paths(layout, folder))
     return any(manifest.is_pinned for manifest in manifests if manifest is not None)
 
 
 def last_checkpoint(layout: Layout, job_id: str) -> Checkpoint | None:
-    """Return the newest checkpoint that was finished, as its worker tells it; None where there is none.
+    """Return the event of the newest finished checkpoint; None without one. Damaged ones are passed over.
 
-    Raises `OSError` where that cannot be seen now: a damaged one is passed over, one that cannot be read is not.
+    Raises `OSError` where one cannot be read now.
     """
     for folder in attempt_dirs(layout, job_id):
         for path in reversed(_manifest_paths(layout, folder)):
@@ -74,10 +75,10 @@ def last_checkpoint(layout: Layout, job_id: str) -> Checkpoint | None:
 
 
 def taken_over(layout: Layout, spec: TrainSpec, start: StartFrom, job_id: str) -> Parent:
-    """Put the checkpoint that a new job begins at into a folder of its own, and return where it began.
+    """Link the checkpoint that a new job starts from into the new job's folder; return which one it is.
 
-    The file is shared with the parent, or copied where that cannot be: whoever is deleted, the other keeps it.
-    Raises `InvalidSpec` where there is no such checkpoint, or the epochs of the spec have passed there.
+    It is a hard link, or a copy where links are impossible, so that either job may be deleted. Raises `InvalidSpec`
+    where there is no such checkpoint, or it is beyond the epochs of the spec.
     """
     folder = layout.attempt_dir(job_id, 0)
     for _ in range(LOOKS):  # a running parent replaces its checkpoints
@@ -143,12 +144,12 @@ def _share(path: Path, target: Path) -> None:
 
 
 def unreported_checkpoint(job: Job, found: Checkpoint | None) -> list[Checkpoint]:
-    """Return what is to be told of a job's last checkpoint: it, where its attempt was cut off before it could."""
+    """Return the checkpoint found on the disk if the job's newest attempt has not reported it."""
     return [found] if found is not None and found.attempt == job.attempt and found.path != job.checkpoint else []
 
 
 def is_model_whole(path: Path) -> bool:
-    """Tell whether a finished model's file is there and none of its parts is damaged; it is read for that."""
+    """Return whether a model file is there and undamaged; reads the whole file."""
     try:
         with zipfile.ZipFile(path) as parts:
             return parts.testzip() is None

@@ -1,8 +1,8 @@
-"""What is looked at while the server answers, since no job's fate hangs on it.
+"""Checks that can wait until the server answers: no unfinished job depends on them.
 
-That is the rest of a large database, the status files of finished jobs, and folders that belong to no job. One task
-of the engine, which ends by itself. A database that turns out to be damaged is rebuilt from the status files, as at
-the start, and from the jobs that run, while others go on with what is left of it.
+They cover the rest of a large database, the status files of finished jobs, and folders that belong to no job. One
+task of the engine, which ends by itself. A database found damaged here is rebuilt from the status files and the jobs
+in memory, while calls go on with what can still be read.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from traind.service.recovery.startup import mend, settle
 from traind.service.settings import Layout
 
 LOG = logging.getLogger(__name__)
-AGAIN_S = 4.0  # at most until what could not be looked at is looked at again
-AT_ONCE, PAUSE_S = 100, 0.05  # status files looked at in some milliseconds, and the pause after
+AGAIN_S = 4.0  # the longest pause before a failed check is tried again
+AT_ONCE, PAUSE_S = 100, 0.05  # status files checked in a row, and the pause after them
 
 
 async def inspect(journal: Journal, layout: Layout, problems: Problems, wake: Callable[[], None]) -> None:
-    """Look at everything once, and put right what is found; `wake` is called where jobs came to light."""
+    """Check everything once and repair what is found; `wake` is called after jobs may have been queued again."""
 
     async def look() -> None:
         await _look_through(journal, layout)
@@ -37,7 +37,7 @@ async def inspect(journal: Journal, layout: Layout, problems: Problems, wake: Ca
 
 
 async def _until_done(what: str, look: Callable[[], Awaitable[None]], problems: Problems) -> None:
-    """Look, and again ever later while that fails, which is shown."""
+    """Call `look` until it succeeds, with growing pauses; meanwhile `what` is a problem."""
     pause_s = RETRY_S
     while True:
         try:
@@ -61,23 +61,23 @@ async def _look_through(journal: Journal, layout: Layout) -> None:
 
 
 async def _sweep(journal: Journal, layout: Layout) -> None:
-    """Remove the checkpoints that belong to no job; after a lost database nobody knows which these are."""
+    """Remove the checkpoints that belong to no job, unless the database is new: then it may not know all jobs."""
     if journal.store.is_new:
         return
     folders = await asyncio.to_thread(layout.disk.names, layout.checkpoints_dir)
     for name in await journal.store.unknown(folders):
-        async with journal.turn:  # lest a job gets this name now
+        async with journal.turn:  # so that no job gets this id meanwhile
             if await journal.store.unknown([name]):
                 await asyncio.to_thread(layout.disk.remove_tree, layout.job_dir(name))
 
 
 async def _mend_status_files(journal: Journal) -> None:
-    """Write the status files of finished jobs anew that are missing or damaged."""
+    """Write missing and damaged status files of finished jobs anew."""
     number: int | None = None
     while rows := await journal.store.finished(AT_ONCE, number):
         number = rows[-1][0]
         for job_id in await journal.status_files.changed({job_id: crc for _, job_id, crc in rows}):
-            with contextlib.suppress(StoreFailed):  # its record is damaged too, and that was said
+            with contextlib.suppress(StoreFailed):  # its record is damaged too, and that was logged
                 await _mend_status_file(journal, job_id)
         await asyncio.sleep(PAUSE_S)
 

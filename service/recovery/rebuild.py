@@ -71,7 +71,7 @@ async def rebuild(journal: Journal, problem: str | None = None) -> list[Job]:
 async def _bring_over(
     journal: Journal, folded: list[Folded], left: Mapping[str, Job | None], problem: str | None
 ) -> None:
-    """Write to the new database what happened while it was filled, and have it take the lost one's place."""
+    """Write what happened meanwhile to the new database, and replace the lost one by it."""
     gone = {job_id: job for job_id, job in left.items() if job_id not in journal.live}
     ended = [Change(job, [_last_event(journal, job)]) for job in gone.values() if job is not None]
     forgotten = [job_id for job_id, job in gone.items() if job is None]
@@ -80,22 +80,22 @@ async def _bring_over(
 
 
 def _last_event(journal: Journal, job: Job) -> Event:
-    """Return the event that takes the place of a job's last one, where all are lost."""
-    said = msgspec.structs.replace(LOST, seq=job.seq, job_id=job.job_id, ts=journal.clock.now())
-    return job.seq, encode_event(said)
+    """Return the event that replaces the last one of a job whose events are lost."""
+    event = msgspec.structs.replace(LOST, seq=job.seq, job_id=job.job_id, ts=journal.clock.now())
+    return job.seq, encode_event(event)
 
 
 async def refill(
-    store: Store, status_files: StatusFiles, known: Mapping[str, Job], said: Callable[[Job], Event]
+    store: Store, status_files: StatusFiles, known: Mapping[str, Job], last_event: Callable[[Job], Event]
 ) -> tuple[int, list[Job]]:
-    """Fill the file beside the store's; return how many jobs it has, and those that are not over.
+    """Fill the new file beside the store's; return how many jobs it has, and the unfinished ones.
 
     Args:
         store: has the database that is lost.
         status_files: the status files.
-        known: jobs known better than anything on the disk; of these, and of all that are not over, the caller
-            writes the events.
-        said: the event that a job that is over has in place of its last one.
+        known: jobs in memory, newer than anything on the disk; the caller writes the events of these and of all
+            unfinished jobs.
+        last_event: returns the event that replaces the last one of a finished job.
     """
     async with _filling(store.path) as (new, call):
         dates = {job.job_id: job.created_at for job in known.values()}
@@ -107,19 +107,19 @@ async def refill(
         for part in parts(sorted(dates, key=dates.__getitem__)):
             kept = await status_files.read_many(name for name in part if name not in known)
             kept += [(known[name], msgspec.json.encode(known[name])) for name in part if name in known]
-            unfinished += await call(new.put, part, {job.job_id: (job, record) for job, record in kept}, said)
+            unfinished += await call(new.put, part, {job.job_id: (job, record) for job, record in kept}, last_event)
     return len(dates), unfinished
 
 
 def parts(all_of_them: Iterable[T], size: int = AT_ONCE) -> Iterator[list[T]]:
-    """Cut what is long into pieces."""
+    """Yield lists of at most `size` items."""
     them = iter(all_of_them)
     while part := list(islice(them, size)):
         yield part
 
 
 class _Filling:
-    """The new file and, to be read, the lost one; on one thread."""
+    """The new file, and the lost one to read from; used on one thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = beside(path)
@@ -130,10 +130,10 @@ class _Filling:
         self._opened = contextlib.ExitStack()
 
     def open(self) -> None:
-        """Make the new one and open both."""
+        """Make the new file and open both."""
         remove(self.path)
         self._new = self._opened.enter_context(contextlib.closing(sqlite3.connect(self.path, isolation_level=None)))
-        self._new.execute("PRAGMA journal_mode = OFF")  # nothing is rolled back: what is cut off is removed
+        self._new.execute("PRAGMA journal_mode = OFF")  # nothing is rolled back: an unfinished file is removed
         self._new.execute("BEGIN")
         make_tables(self._new)
         self._new.execute("COMMIT")
@@ -150,7 +150,7 @@ class _Filling:
         return list(self._numbers)
 
     def dates(self, names: Iterable[str]) -> dict[str, float]:
-        """Return since when there are those of the jobs whose records can be read; these know their names best."""
+        """Return when the jobs with readable records were created, by the id in the record."""
         dates = {}
         for name in names:
             if (found := self._record(name)) is not None:
@@ -158,8 +158,8 @@ class _Filling:
                 self._numbers.setdefault(found[0].job_id, self._numbers[name])
         return dates
 
-    def put(self, names: Iterable[str], kept: Mapping[str, Kept], said: Callable[[Job], Event]) -> list[Job]:
-        """Write jobs, of those kept and those in the lost database the later ones; return who is not over."""
+    def put(self, names: Iterable[str], kept: Mapping[str, Kept], last_event: Callable[[Job], Event]) -> list[Job]:
+        """Write jobs, the newer of status file and lost record; return the unfinished ones."""
         unfinished = []
         self._new.execute("BEGIN")
         for name in names:
@@ -168,7 +168,7 @@ class _Filling:
                 continue
             job, record = max(found, key=lambda one: one[0].seq)
             is_over = job.status in TERMINAL
-            put(self._new, job, record, [said(job)] if is_over else [])
+            put(self._new, job, record, [last_event(job)] if is_over else [])
             if not is_over:
                 unfinished.append(job)
         self._new.execute("COMMIT")
@@ -188,7 +188,7 @@ class _Filling:
 
 @contextlib.asynccontextmanager
 async def _filling(path: Path) -> AsyncIterator[tuple[_Filling, Callable[..., Any]]]:
-    """Give a new file and the way to call its methods; one that is not filled to its end is removed."""
+    """Yield a new file and a function that calls its methods on its thread; remove it again after an error."""
     loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="traind-renewal")
 
     async def call(function: Callable[..., T], *args: object) -> T:

@@ -1,7 +1,7 @@
-"""Which root this is: a folder of jobs has an identity of its own, and a copy of it has another.
+"""The identity of a root, which tells it from a copy of it.
 
-The record names the processes that the last server left. In a copy, a restored backup or a snapshot these are the
-processes of the original, which may be at work: nobody's business here.
+The database names the workers that the last server left. In a copy, a restored backup or a snapshot these belong to
+the original, which may still use them: they are left alone.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from traind.data.files import write_atomically
 
 
 class RootIdentity(Struct, frozen=True):
-    """What tells a root from its copies."""
+    """The recorded identity of a root."""
 
     id: str
     """32 hex digits, made when the root was first opened, and again in each copy of it."""
@@ -42,7 +42,7 @@ class Root:
         self.identity = RootIdentity(name, str(folder), stat.st_dev, stat.st_ino)
 
     def story(self) -> str | None:
-        """Return what became of the root since it was opened last, in words; None where nothing did."""
+        """Return, as a sentence, that the root was moved or copied since it was last opened; else None."""
         if self.recorded is None or self.recorded == self.identity:
             return None
         if self.is_own:
@@ -50,7 +50,7 @@ class Root:
         return f"this root is a copy of {self.recorded.path}: its jobs go on here, and the original is left alone"
 
     def note(self) -> None:
-        """Record the identity: from now on the root is its own. Called when nothing of the original is left in it."""
+        """Record the identity as it is now. Called when no worker of the original is left in the record."""
         if self.recorded != self.identity:
             write_atomically(self._record, msgspec.json.encode(self.identity))
             self.recorded = self.identity

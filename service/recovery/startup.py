@@ -1,8 +1,8 @@
 """Start-up: settle what the last server left, before anything runs or is answered.
 
-In this order: a lost database is rebuilt (`rebuild`), damaged records are rebuilt, workers that outlived
-the last server are taken up again or ended, jobs that a worker had go back to the queue (or to what was asked of
-them). What can wait is looked at in `integrity`.
+In this order: a lost database is rebuilt (`rebuild`), damaged records are rebuilt, workers that outlived the last
+server are adopted or ended, jobs whose worker is gone go back to the queue (or to the state that was requested).
+Checks that can wait are in `integrity`.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ LOG = logging.getLogger(__name__)
 
 
 async def rescue(journal: Journal, layout: Layout, executor: Executor) -> list[tuple[Job, Worker]]:
-    """Bring every job into a state that is true; safe to be killed in and run again.
+    """Bring every job into its true state, and return the jobs that go on with the worker they had.
 
-    Return the jobs that go on with the worker they had.
+    It may be killed at any point and run again.
     """
     await asyncio.to_thread(layout.disk.sweep, layout.models_dir)
     await asyncio.to_thread(layout.disk.make_dir, layout.checkpoints_dir)
@@ -45,18 +45,15 @@ async def rescue(journal: Journal, layout: Layout, executor: Executor) -> list[t
     except StoreFailed as error:
         if not is_damage(error.__cause__):
             raise
-        await rebuild(journal, error.message)  # damaged where a quick look did not see it
+        await rebuild(journal, error.message)  # damage that the quick check did not see
         adopted = await _take_over(journal, layout, executor if root.is_own else None)
     await asyncio.to_thread(root.note)
     return adopted
 
 
 async def mend(journal: Journal, damaged: Mapping[str, int]) -> list[Job]:
-    """Put status files in the place of damaged records: the other jobs, and all events, are as they were.
-
-    Return the jobs that are unfinished by their status files.
-    """
-    said = Log(message="The record of this job was damaged; it is rebuilt from its status file.", level="warning")
+    """Replace damaged records by status files, and return those of these jobs that are unfinished."""
+    warning = Log(message="The record of this job was damaged; it is rebuilt from its status file.", level="warning")
     mended = []
     for job_id, seq in damaged.items():
         async with journal.turn:
@@ -65,28 +62,28 @@ async def mend(journal: Journal, damaged: Mapping[str, int]) -> list[Job]:
                 LOG.error("the record of job %s is damaged, and so is its status file: it cannot be shown", job_id)
                 continue
             LOG.warning("the record of job %s is damaged; it is rebuilt from its status file", job_id)
-            mended.append(await journal.record(msgspec.structs.replace(job, seq=max(seq, job.seq)), said))
+            mended.append(await journal.record(msgspec.structs.replace(job, seq=max(seq, job.seq)), warning))
     return [job for job in mended if job.status not in TERMINAL]
 
 
 async def settle(journal: Journal, layout: Layout, jobs: Iterable[Job]) -> None:
-    """Take up jobs that were open when the last server ended, as they are now: nobody runs those in `ACTIVE`."""
+    """Settle jobs that were unfinished when the last server ended; those in `ACTIVE` have no worker any more."""
     async with journal.turn:
         for was in jobs:
             job = journal.live.get(was.job_id)
-            if job is None:  # it was waiting, and is cancelled since
+            if job is None:  # it was queued and has been cancelled since
                 continue
             if was.status in ACTIVE:
-                # of a worker that was left alone
+                # a worker without a server may have written it
                 found = await asyncio.to_thread(last_checkpoint, layout, job.job_id)
-                untold = unreported_checkpoint(job, found)
-                await journal.record(job, *untold, after_restart(job, has_checkpoint=found is not None))
+                unreported = unreported_checkpoint(job, found)
+                await journal.record(job, *unreported, after_restart(job, has_checkpoint=found is not None))
             else:
                 journal.status_files.entered(job)
 
 
 async def _take_over(journal: Journal, layout: Layout, executor: Executor | None) -> list[tuple[Job, Worker]]:
-    """Take up what the last server left; without an executor its workers are those of another root."""
+    """Mend, adopt and settle what the last server left; without an executor its workers belong to another root."""
     await mend(journal, await journal.store.damaged(of_all=journal.store.is_checked))
     unfinished = await journal.store.unfinished()
     journal.live |= {job.job_id: job for job in unfinished}
