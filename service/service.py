@@ -7,7 +7,7 @@ CLI's `train` and embedding programs all call this, and nothing below it. No HTT
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -273,10 +273,13 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
         """Remove a job that is over, with its files and its model. Raises `JobNotFinished`."""
         await self.engine.delete(job_id)
 
-    async def curve(self, job_id: str, points: int = 800) -> dict[str, Any]:
-        """Return a job's curves, rewound at resumed attempts and thinned to about `points` a series."""
+    async def curve(self, job_id: str, points: int = 800, series: Collection[str] = ()) -> dict[str, Any]:
+        """Return a job's curves, rewound at resumed attempts and thinned to about `points` a series.
+
+        Of those that `series` names, or all; `names` says which there are.
+        """
         self._check_open()
-        return await curve(self.engine, job_id, points)
+        return await curve(self.engine, job_id, points, series)
 
     async def webhook_list(self) -> list[dict[str, Any]]:
         """Return every webhook that the operator has named, without its secret, and how its deliveries stand."""

@@ -173,9 +173,9 @@ class Client(StudyVerbs):
         """Download one of a job's files and return where it lies: `to`, or the last part of its name."""
         return await self._connection.download(calls.file(job_id, name), Path(to or PurePosixPath(name).name))
 
-    async def curve(self, job_id: str, points: int = 800) -> dict[str, Any]:
+    async def curve(self, job_id: str, points: int = 800, series: Iterable[str] = ()) -> dict[str, Any]:
         """Return a job's curves, rewound at resumed attempts and thinned to about `points` a series."""
-        return await self._connection.send(calls.curve(job_id, points))
+        return await self._connection.send(calls.curve(job_id, points, series))
 
     async def predict(
         self,

@@ -186,9 +186,12 @@ def file(job_id: str, name: str) -> Call[None]:
     return Call("GET", "/api/train/file", _nothing, query={"job_id": job_id, "name": name}, accept="*/*")
 
 
-def curve(job_id: str, points: int) -> Call[dict[str, Any]]:
+def curve(job_id: str, points: int, series: Iterable[str]) -> Call[dict[str, Any]]:
     """Ask for a job's curves."""
-    return Call("GET", "/api/train/curve", _facts, query={"job_id": job_id, "points": points})
+    query: dict[str, object] = {"job_id": job_id, "points": points}
+    if wanted := ",".join(series):
+        query["series"] = wanted
+    return Call("GET", "/api/train/curve", _facts, query=query)
 
 
 def predict(

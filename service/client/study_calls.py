@@ -51,9 +51,10 @@ def _told(request: StudyRequest) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != _DEFAULTS[name]}
 
 
-def study(study_id: str) -> Call[Study]:
+def study(study_id: str, *, importance: bool = True) -> Call[Study]:
     """Ask for one study."""
-    return Call("GET", _path(study_id), lambda body: msgspec.json.decode(body, type=_StudyBody).study)
+    query = {} if importance else {"importance": "false"}
+    return Call("GET", _path(study_id), lambda body: msgspec.json.decode(body, type=_StudyBody).study, query=query)
 
 
 def studies(states: Iterable[str], limit: int, after: int | None) -> Call[StudyPage]:
@@ -113,9 +114,9 @@ class StudyVerbs:
         """Submit a study: a request, a mapping, or its fields as keywords."""
         return await self.study(await self._connection.send(submit(fields if request is None else request)))
 
-    async def study(self, study_id: str) -> Study:
-        """Return a study as it is now, with how much each field matters."""
-        return await self._connection.send(study(study_id))
+    async def study(self, study_id: str, *, importance: bool = True) -> Study:
+        """Return a study as it is now, with how much each field matters unless that is not wanted."""
+        return await self._connection.send(study(study_id, importance=importance))
 
     async def studies(
         self,

@@ -28,9 +28,9 @@ class SyncStudyVerbs(ABC):
         """Submit a study: a request, a mapping, or its fields as keywords."""
         return self._wait(self._opened().submit_study(request, **fields))
 
-    def study(self, study_id: str) -> Study:
-        """Return a study as it is now, with how much each field matters."""
-        return self._wait(self._opened().study(study_id))
+    def study(self, study_id: str, *, importance: bool = True) -> Study:
+        """Return a study as it is now, with how much each field matters unless that is not wanted."""
+        return self._wait(self._opened().study(study_id, importance=importance))
 
     def studies(
         self,

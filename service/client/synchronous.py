@@ -186,9 +186,9 @@ class SyncClient(SyncStudyVerbs):
         """Download one of a job's files and return where it lies: `to`, or the last part of its name."""
         return self._wait(self._opened().file_path(job_id, name, to=to))
 
-    def curve(self, job_id: str, points: int = 800) -> dict[str, Any]:
+    def curve(self, job_id: str, points: int = 800, series: Iterable[str] = ()) -> dict[str, Any]:
         """Return a job's curves, rewound at resumed attempts and thinned to about `points` a series."""
-        return self._wait(self._opened().curve(job_id, points))
+        return self._wait(self._opened().curve(job_id, points, series))
 
     def predict(
         self,

@@ -104,6 +104,7 @@ export const patch = (path, body) => call("PATCH", path, { body });
 export const remove = (path) => call("DELETE", path);
 export const jobPath = (jobId) => `api/train/jobs/${encodeURIComponent(jobId)}`;
 export const modelPath = (jobId, rest = "") => `api/models/${encodeURIComponent(jobId)}${rest}`;
+export const studyPath = (studyId, rest = "") => `api/studies/${encodeURIComponent(studyId)}${rest}`;
 export const datasetPath = (name, rest = "") => `api/datasets/${encodeURIComponent(name)}${rest}`;
 
 export const aliasPath = (name) => `api/models/aliases/${encodeURIComponent(name)}`;
@@ -121,7 +122,8 @@ export async function sendTable(path, file, filename) {
   return answered;
 }
 
-function save(blob, filename) {
+/** Have the browser keep a blob as a file. */
+export function save(blob, filename) {
   const link = document.createElement("a");
   link.download = filename;
   link.href = URL.createObjectURL(blob);

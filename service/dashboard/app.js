@@ -15,9 +15,10 @@ const ROUTES = {
   new: async () => (await import("./create.js")).showCreate,
   datasets: async () => (await import("./datasets.js")).showDatasets,
   dataset: async () => (await import("./dataset.js")).showDataset,
+  compare: async () => (await import("./compare.js")).showCompare,
   webhooks: async () => (await import("./webhooks.js")).showWebhooks,
 };
-const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets", dataset: "Data set", webhooks: "Webhooks" };
+const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets", dataset: "Data set", compare: "Compare", webhooks: "Webhooks" };
 
 const store = new Store(async (jobId) => (await api.get("api/train/status", { job_id: jobId })).status);
 const stream = new Stream(received, (connection) => store.connected(connection));
@@ -70,7 +71,7 @@ async function show() {
   main.className = `view-${view}`;
   fill(main);
   scrollTo(0, 0);
-  document.title = `${id || TITLES[view]} · traind`;
+  document.title = `${view === "compare" ? TITLES[view] : id || TITLES[view]} · traind`;
   for (const link of document.querySelectorAll("nav a")) {
     const isHere = link.dataset.view.split(" ").includes(view);
     if (isHere) link.setAttribute("aria-current", "page");

@@ -1,6 +1,6 @@
 // The list of jobs: filter, search, sort, live. Thousands of jobs stay smooth: only the rows in sight exist.
 
-import { fill, h, say } from "./dom.js";
+import { button, fill, h, say } from "./dom.js";
 import { count } from "./format.js";
 import { icon } from "./icons.js";
 import { makeRow, updateRow } from "./row.js";
@@ -10,6 +10,7 @@ import { isActive, scores } from "./store.js";
 import { VirtualList } from "./virtual.js";
 import { welcome } from "./welcome.js";
 
+const MOST_RUNS = 200; // that can be compared
 const AGES_MS = 20_000; // how often "5 min ago" is looked at again
 
 const FILTERS = {
@@ -36,7 +37,7 @@ const SORTS = {
   time: ["Longest training", (one, other) => took(other) - took(one)],
 };
 
-const HEADS = ["State", "Job", "Progress", "Loss", "Best score", "Time", "Started", "Actions"];
+const HEADS = ["Select", "State", "Job", "Progress", "Loss", "Best score", "Time", "Started", "Actions"];
 
 /** Put the list into `root`; returns what ends it. */
 export function showJobs(root, { store, stream, query }) {
@@ -58,6 +59,9 @@ class JobsView {
     this.filter = query.get("show") in FILTERS ? query.get("show") : "all";
     this.sort = "newest";
     this.words = [];
+    this.selected = new Set(); // ids, to be compared
+    this.shown = [];
+    this.lastSelected = null;
     this.sparks = new Sparks(() => this.list.refresh());
     this.rows = h("div.rows", { role: "rowgroup" });
     this.table = h(
@@ -70,10 +74,13 @@ class JobsView {
     this.chips = h("div.chips", { role: "group", "aria-label": "Show" });
     this.bar = h("div.toolbar", {}, this.chips, this.search(), this.sorting());
     this.welcome = h("div", { hidden: true });
-    this.element = h("section.jobs", { "aria-labelledby": "jobs-heading" }, h("h1.unseen", { id: "jobs-heading" }, "Jobs"), this.bar, this.table, this.nothing, this.welcome);
+    this.compareLink = h("a.button.primary");
+    this.selectedWords = h("span", { role: "status" });
+    this.actions = h("div.selected-bar", { hidden: true }, this.selectedWords, h("span.spread"), button("Clear", () => this.#clear(), { kind: "quiet" }), this.compareLink);
+    this.element = h("section.jobs", { "aria-labelledby": "jobs-heading" }, h("h1.unseen", { id: "jobs-heading" }, "Jobs"), this.bar, this.table, this.nothing, this.welcome, this.actions);
     this.list = new VirtualList(this.rows, {
       key: (job) => job.job_id,
-      make: makeRow,
+      make: (job) => makeRow(job, { onSelect: (...chosen) => this.select(...chosen) }),
       update: (row, job) => updateRow(row, job, this),
     });
     for (const [name, [label]] of Object.entries(FILTERS)) this.chips.append(this.chip(name, label));
@@ -108,6 +115,35 @@ class JobsView {
     return select;
   }
 
+  /** Select a job or not; with Shift all between it and the one before, too. */
+  select(id, isOn, isRange) {
+    const ids = this.shown.map(({ job_id: jobId }) => jobId);
+    const ends = [ids.indexOf(id), isRange ? ids.indexOf(this.lastSelected) : -1].filter((index) => index >= 0);
+    const chosen = ends.length === 2 ? ids.slice(Math.min(...ends), Math.max(...ends) + 1) : [id];
+    for (const one of chosen) {
+      if (isOn) this.selected.add(one);
+      else this.selected.delete(one);
+    }
+    this.lastSelected = id;
+    this.list.refresh();
+    this.#drawSelected();
+  }
+
+  #clear() {
+    this.selected.clear();
+    this.list.refresh();
+    this.#drawSelected();
+  }
+
+  #drawSelected() {
+    const number = this.selected.size;
+    this.actions.hidden = number === 0;
+    say(this.selectedWords, number > MOST_RUNS ? `${count(number)} selected; ${count(MOST_RUNS)} can be compared` : `${count(number)} selected`);
+    say(this.compareLink, number === 1 ? "Select one more" : `Compare ${count(Math.min(number, MOST_RUNS))}`);
+    if (number > 1) this.compareLink.href = `#/compare/${[...this.selected].slice(0, MOST_RUNS).map(encodeURIComponent).join(",")}`;
+    else this.compareLink.removeAttribute("href");
+  }
+
   matches(job) {
     const text = `${nameOf(job)} ${job.job_id} ${subjectOf(job)} ${(job.tags ?? job.spec?.tags ?? []).join(" ")} ${job.status}`.toLowerCase();
     return this.words.every((word) => text.includes(word));
@@ -122,6 +158,9 @@ class JobsView {
     if (isEmpty && !this.welcome.firstChild) fill(this.welcome, welcome());
     this.countChips(all);
     const shown = all.filter((job) => FILTERS[this.filter][1](job) && this.matches(job)).sort(SORTS[this.sort][1]);
+    this.shown = shown;
+    for (const id of this.selected) if (!this.store.jobs.has(id)) this.selected.delete(id);
+    this.#drawSelected();
     this.table.setAttribute("aria-rowcount", shown.length + 1);
     this.nothing.hidden = shown.length > 0 || isEmpty || !this.store.isLoaded;
     say(this.nothing, this.words.length ? "No job matches the search." : `No job is ${FILTERS[this.filter][0].toLowerCase()}.`);

@@ -101,7 +101,7 @@ function curve(pen, view, series) {
 }
 
 /** Stroke a line; where many points share a pixel only their first, lowest, highest and last are drawn. */
-function stroke(pen, { x, y }, xs, ys, color, width) {
+export function stroke(pen, { x, y }, xs, ys, color, width) {
   pen.strokeStyle = color;
   pen.lineWidth = width;
   pen.beginPath();

@@ -11,8 +11,9 @@ import { verbButton, verbsOf } from "./verbs.js";
 const SHOWN_VERBS = 2; // as buttons; the others are on the job's own page
 
 /** Return the row's element; its parts are kept on it for `updateRow`. */
-export function makeRow(job) {
+export function makeRow(job, { onSelect }) {
   const parts = {
+    select: h("input", { type: "checkbox", on: { click: (event) => onSelect(job.job_id, event.target.checked, event.shiftKey) } }),
     state: h("span.state-cell", { role: "cell" }),
     name: h("a.row-name", { href: `#/job/${encodeURIComponent(job.job_id)}` }),
     subject: h("span.row-sub"),
@@ -28,6 +29,7 @@ export function makeRow(job) {
   const row = h(
     "div.row",
     { role: "row" },
+    h("span.row-select", { role: "cell" }, parts.select),
     parts.state,
     h("span.row-title", { role: "cell" }, parts.name, parts.subject),
     h("span.row-progress", { role: "cell" }, parts.bar, parts.text, parts.why),
@@ -42,8 +44,10 @@ export function makeRow(job) {
 }
 
 /** Bring the row up to date. */
-export function updateRow(row, job, { store, sparks }) {
+export function updateRow(row, job, { store, sparks, selected }) {
   const { parts } = row;
+  parts.select.checked = selected.has(job.job_id);
+  parts.select.setAttribute("aria-label", `Select ${nameOf(job)}`);
   if (row.dataset.status !== job.status) {
     row.dataset.status = job.status;
     fill(parts.state, stateIcon(job.status), unseen(job.status.toLowerCase()));

@@ -33,13 +33,13 @@ export function usagePanel(job) {
 }
 
 /** Return a button that copies what `text()` returns, and says that it did. */
-export function copyButton(text) {
+export function copyButton(text, label = "Copy") {
   const copy = async () => {
     await navigator.clipboard.writeText(text()).catch(() => {});
     fill(made, "Copied");
-    setTimeout(() => fill(made, "Copy"), 1_500);
+    setTimeout(() => fill(made, label), 1_500);
   };
-  const made = button("Copy", copy, { kind: "tiny" });
+  const made = button(label, copy, { kind: "tiny" });
   return made;
 }
 

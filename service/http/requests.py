@@ -213,6 +213,10 @@ class CurveQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Id of the job."""
     points: Annotated[int, Meta(ge=10, le=5_000, description="about how many points a curve")] = 800
     """About how many points a curve has."""
+    series: (
+        Annotated[str, Meta(min_length=1, max_length=2_000, description="names by commas; none: all")] | UnsetType
+    ) = UNSET
+    """Names of the curves that are wanted, by commas; none: all of them."""
 
 
 class AliasPath(Struct, frozen=True):

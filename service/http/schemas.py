@@ -216,7 +216,11 @@ class CurveAnswer(Answer, frozen=True, kw_only=True):
     last_seq: int
     """Number of the job's newest event, shown or not."""
     series: dict[str, Series]
-    """The curves by name."""
+    """The curves by name, or those that were asked for."""
+    names: list[str]
+    """Names of all curves that the job has."""
+    seconds: Series
+    """Seconds of running at each step, over all attempts; pauses and what nobody worked are not counted."""
     epochs: list[dict[str, Any]]
     """The epochs that ended, with their metrics."""
     attempts: list[dict[str, Any]]

@@ -22,6 +22,7 @@ from traind.service.http.study_schemas import (
     StudyAnswer,
     StudyEventsAnswer,
     StudyEventsQuery,
+    StudyQuery,
     TrialsAnswer,
     TrialsQuery,
 )
@@ -49,7 +50,9 @@ async def list_all(request: web.Request) -> web.Response:
 
 async def get(request: web.Request) -> web.Response:
     """Answer one study."""
-    return answer(StudyAnswer(study=await request.app[SERVICE].study(_id(request))))
+    query = read_query(request, StudyQuery)
+    study = await request.app[SERVICE].study(_id(request), importance=query.importance)
+    return answer(StudyAnswer(study=study))
 
 
 async def trials(request: web.Request) -> web.Response:
@@ -145,6 +148,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         handler=get,
         summary="One study: its best trial, what mattered, how the time went",
         group=GROUP,
+        query=StudyQuery,
         answer=StudyAnswer,
         errors=(*GONE, service.SideWorkerFailed, service.SideWorkerBusy),
     ),

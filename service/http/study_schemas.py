@@ -67,6 +67,13 @@ class StudiesQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the page begins: `next` of the page before."""
 
 
+class StudyQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of a study is wanted."""
+
+    importance: Annotated[bool, Meta(description="false: nothing is computed, and nothing waited for")] = True
+    """Whether to say how much each field matters; false: nothing is computed, and nothing waited for."""
+
+
 class TrialsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which trials of a study."""
 

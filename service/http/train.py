@@ -162,4 +162,5 @@ async def file(request: web.Request) -> web.FileResponse:
 async def curve(request: web.Request) -> web.Response:
     """Answer a job's curves, thinned for drawing."""
     query = read_query(request, CurveQuery)
-    return facts(await request.app[SERVICE].curve(query.job_id, query.points))
+    wanted = () if query.series is UNSET else frozenset(query.series.split(","))
+    return facts(await request.app[SERVICE].curve(query.job_id, query.points, wanted))

@@ -22,10 +22,13 @@ class StudyCalls(Parts):
         self._check_open()
         return await self._studies.create(fields if request is None else request)
 
-    async def study(self, study_id: str) -> Study:
-        """Return a study as it is now, with how much each field matters; raises `StudyNotFound`."""
+    async def study(self, study_id: str, *, importance: bool = True) -> Study:
+        """Return a study as it is now, with how much each field matters; raises `StudyNotFound`.
+
+        Without `importance` nothing is computed, and nothing waited for.
+        """
         self._check_open()
-        return await self._studies.study(study_id)
+        return await self._studies.study(study_id, importance=importance)
 
     async def studies(
         self,

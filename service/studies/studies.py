@@ -140,9 +140,11 @@ class Studies:
             return
         raise StudyIdTaken(f"{study_id!r} is the id of a job.", hint=_OTHER)
 
-    async def study(self, study_id: str) -> Study:
+    async def study(self, study_id: str, *, importance: bool = True) -> Study:
         """Return a study as it is now, with the importance of its fields; raises `StudyNotFound`."""
         study = await self._journal.study(study_id)
+        if not importance:
+            return study
         return msgspec.structs.replace(study, importance=await self._importance_of(study))
 
     async def _importance_of(self, study: Study) -> dict[str, float]:

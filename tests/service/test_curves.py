@@ -3,7 +3,7 @@
 import msgspec
 
 from traind.service.curves import Curves
-from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress, State, Status
+from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress, State, Status, encode_event
 
 
 def curves_of(*events: AnyEvent) -> Curves:
@@ -51,6 +51,17 @@ def test_a_resumed_attempt_takes_back_what_it_will_do_again() -> None:
     assert thin["attempts"] == [{"attempt": 2, "resumed_from_step": 6}]
 
 
+def test_time_is_that_of_running_over_all_attempts() -> None:
+    curves = Curves()
+    running, paused = State(status=Status.RUNNING, attempt=1), State(status=Status.PAUSED)
+    again = State(status=Status.RUNNING, attempt=2, resumed_from_step=10)
+    told: list[tuple[float, AnyEvent]] = [(100.0, running), (101.0, progress(5, 0.5)), (102.0, progress(10, 0.4))]
+    told += [(103.0, progress(15, 0.4)), (110.0, paused), (900.0, again), (902.5, progress(15, 0.3, attempt=2))]
+    for seq, (ts, event) in enumerate(told, 1):
+        curves.add(msgspec.structs.replace(event, seq=seq, job_id="a", ts=ts))
+    assert curves.thinned(100)["seconds"] == {"step": [5, 10, 15], "value": [1.0, 2.0, 5.5]}
+
+
 def test_thinning_keeps_ends_and_spikes() -> None:
     losses: list[float | None] = [1.0] * 10_000
     losses[3_333], losses[7_777] = 9.0, -9.0
@@ -64,3 +75,41 @@ def test_thinning_keeps_ends_and_spikes() -> None:
 
 def test_a_loss_that_is_not_finite_leaves_a_gap() -> None:
     assert curves_of(progress(1, 0.5), progress(2, None)).thinned(10)["series"]["loss"]["value"] == [0.5, None]
+
+
+def test_few_series_are_those_of_all_and_the_names_say_which_there_are() -> None:
+    told: list[AnyEvent] = [progress(step, step / 100) for step in range(1, 101)] + [epoch(1, 100, 2.0, is_best=True)]
+    bodies = [
+        encode_event(msgspec.structs.replace(one, seq=n, job_id="a", ts=float(n))) for n, one in enumerate(told)
+    ]
+    whole = folded(bodies).thinned(1_000)
+    for wanted in (["metrics.rmse"], ["loss"], ["train_loss", "lr"]):
+        some = folded(bodies, wanted).thinned(1_000)
+        assert some["series"] == {name: whole["series"][name] for name in wanted}
+        assert some["names"] == whole["names"] == list(whole["series"])
+        assert some["epochs"] == whole["epochs"]
+
+
+def folded(bodies: list[bytes], wanted: list[str] | None = None) -> Curves:
+    curves = Curves(wanted or ())
+    for body in bodies:
+        curves.add_body(body)
+    return curves
+
+
+def test_the_shorter_way_of_progress_is_the_way_of_all_events() -> None:
+    told: list[AnyEvent] = [State(status=Status.RUNNING, attempt=1), progress(5, 0.5), progress(10, None)]
+    told += [
+        msgspec.structs.replace(progress(15, 0.2), metrics={"reward": 3.0}, samples_per_s=9.0),
+        epoch(1, 15, 1.0),
+    ]
+    events = numbered(told)
+    slow = Curves()
+    for event in events:
+        slow.add(event)
+    assert folded([encode_event(event) for event in events]).thinned(100) == slow.thinned(100)
+
+
+def numbered(events: list[AnyEvent]) -> list[AnyEvent]:
+    """Give each its number, and a second."""
+    return [msgspec.structs.replace(event, seq=seq, job_id="a", ts=float(seq)) for seq, event in enumerate(events, 1)]
