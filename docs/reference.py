@@ -11,6 +11,7 @@ from typing import Any
 from traind.service.http import health
 from traind.service.http.openapi import make_document
 from traind.service.http.operations import OPERATIONS
+from traind.service.http.schema_words import in_words
 from traind.service.http.telemetry import Telemetry
 
 MADE = "<!-- made by `make tables` from the code -->\n"
@@ -97,21 +98,8 @@ def _type(name: str, schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    """Return what a schema takes in a few words, types as links."""
-    if "$ref" in schema:
-        name = schema["$ref"].rsplit("/", 1)[-1]
-        return f"[{name}](#{name.lower()})"
-    if "anyOf" in schema:
-        return " or ".join(map(_kind, schema["anyOf"]))
-    if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"]) if len(schema["enum"]) < 12 else "a known word"
-    if "const" in schema:
-        return f"`{str(schema['const']).lower()}`"
-    if schema.get("type") == "array":
-        return f"list of {_kind(schema['items'])}" if schema.get("items") else "list"
-    bounds = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
-    limits = [f"{word} {schema[name]:g}" for name, word in bounds.items() if name in schema]
-    return " ".join([str(schema.get("type", "anything")), *limits])
+    """Return what a schema takes, types as links."""
+    return in_words(schema, lambda name: f"[{name}](#{name.lower()})", lambda value: f"`{value}`")
 
 
 def _cell(text: str) -> str:

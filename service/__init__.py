@@ -1,5 +1,4 @@
-"""Everything asyncio: the engine, the worker slots, the store, the feed, HTTP, the client and the CLI.
+"""Everything asyncio: the service, the engine, the executors, the record, HTTP, the clients and the command line.
 
-Imports `data` and, of `trainer`, only `contract`, `control` and `errors`: torch, numpy and polars never enter
-the server process.
+Imports `data` and, of `trainer`, only `contract`: torch, numpy and polars are never loaded in the server process.
 """

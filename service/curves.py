@@ -1,7 +1,7 @@
-"""A job's curves for drawing: folded from its events, rewound at resumed attempts, thinned.
+"""A job's curves for drawing, made from its events: rewound at resumed attempts and thinned.
 
-Thinning keeps the first, last, lowest and highest point of each bucket, so that a spike stays a spike. Read-only;
-called by the service.
+Thinning keeps the first, last, lowest and highest point of each bucket, so that no spike disappears. Called by the
+service; changes nothing.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from traind.service.jobs.points import points_of
 from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress, State, Status, decode_event
 
 PAGE = 5_000
-MOST_POINTS, LEAST_POINTS = 16_000, 10  # of all curves together, and of one: an answer stays below a megabyte
+MOST_POINTS, LEAST_POINTS = 16_000, 10  # of all curves together, and of one curve: answers stay below a megabyte
 MOST_SERIES = 500
 MOST_EPOCHS = 2_000
 MOST_ATTEMPTS = 1_000
@@ -79,7 +79,7 @@ class Curves:
         self._attempt = 1
 
     def add(self, event: AnyEvent) -> None:
-        """Fold one event in; the first state of a resumed attempt takes back the points after its step."""
+        """Add the points of one event; the first state of a resumed attempt removes the points after its step."""
         match event:
             case State(resumed_from_step=int(step), attempt=attempt) if attempt != self._attempt:
                 self._attempt = attempt or self._attempt + 1

@@ -1,7 +1,7 @@
-"""Data sets of one root: uploads to disk, the catalogue, and what the side worker says about them.
+"""The data sets of one root: uploads, the catalogue, previews.
 
-An upload is streamed to a temporary file while its digest is taken, looked at by the side worker, and only then
-registered: a table that cannot be read never gets a name. Reads no table itself. Called by `TrainingService`.
+An upload is streamed to a temporary file while its digest is computed, described by the side worker, and only then
+registered: a table that cannot be read is never registered. Reads no table itself. Called by `TrainingService`.
 """
 
 import asyncio
@@ -47,12 +47,12 @@ class Datasets:
         self._folder = layout.datasets_dir
         self._layout = layout
         self._settings = settings
-        self._coming: dict[Path, int] = {}  # bytes that uploads have announced and not sent yet
+        self._coming: dict[Path, int] = {}  # by temporary file: bytes that were announced and not received yet
         self._side = side
         self._feed = feed
 
     async def open(self) -> None:
-        """Make the folder and sweep what interrupted uploads left."""
+        """Make the folder and remove what interrupted uploads left."""
         await asyncio.to_thread(self._catalog.open)
 
     async def put(
@@ -72,12 +72,12 @@ class Datasets:
         try:
             total = _size(source, size_bytes)
 
-            def heard(received_bytes: int) -> None:
+            def received(received_bytes: int) -> None:
                 if on_progress is not None:
                     on_progress(received_bytes, total)
 
             with self._expecting(temporary, total or 0), _full_disk():
-                digest, hint = await self._receive(source, temporary, format, heard)
+                digest, hint = await self._receive(source, temporary, format, received)
             request = {"path": os.fspath(temporary), "format": hint}
             summary = await self._side.call("traind.data.describe:describe_request", request, DESCRIBE_S)
             with _full_disk():
@@ -90,7 +90,7 @@ class Datasets:
         return _shown(version)
 
     async def list(self, limit: int, after: str | None) -> DatasetPage:
-        """Return up to `limit` data sets by name, in short, those after a name where it is given."""
+        """Return a page of up to `limit` data sets by name, without column details; `after` is a name."""
         found = await asyncio.to_thread(self._catalog.list, limit + 1, after)
         page = [_shown(version) for version in found[:limit]]
         page = page[: how_many_fit(len(msgspec.json.encode(one)) for one in page)]
@@ -113,7 +113,7 @@ class Datasets:
         self._feed.notify_all({"type": "dataset", "name": name, "action": "deleted"})
 
     async def resolve(self, spec: TrainSpec) -> tuple[DatasetFile | None, Known]:
-        """Return the version a spec means now and what is known of it, the columns that the spec names checked.
+        """Return the newest version of a spec's data set and its summary; check the columns that the spec names.
 
         Raises `DatasetNotFound`, and `InvalidSpec` naming every column that is not there.
         """
@@ -140,7 +140,7 @@ class Datasets:
             raise TooMany(f"There are {limit} data sets already.", hint=hint)
 
     def _check_room(self, more_bytes: int) -> None:
-        """Raise `DiskLow` where so many bytes more, and those that other uploads will send, reach the floor."""
+        """Raise `DiskLow` where `more_bytes` more would leave less than `disk_floor_bytes` free."""
         free, floor = self._layout.free_bytes(), self._settings.disk_floor_bytes
         if free - more_bytes < floor:
             raise DiskLow(
@@ -150,7 +150,7 @@ class Datasets:
 
     @contextlib.contextmanager
     def _expecting(self, target: Path, size_bytes: int) -> Iterator[None]:
-        """Keep room for an upload of that size, or raise `DiskLow`."""
+        """Reserve room for an upload of that size, or raise `DiskLow`."""
         self._check_room(size_bytes + sum(self._coming.values()))
         self._coming[target] = size_bytes
         try:
@@ -160,7 +160,7 @@ class Datasets:
 
     @contextlib.asynccontextmanager
     async def borrowed(self, source: Source, format: str | None) -> AsyncIterator[tuple[Path, str | None]]:  # noqa: A002
-        """Give a table that is not registered as a file, with what its format may be; it is gone afterwards."""
+        """Yield an unregistered table as a temporary file, with its likely format; the file is removed afterwards."""
         if format is not None:
             checked_hint(format)
         temporary = self._folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
@@ -180,9 +180,9 @@ class Datasets:
         source: Source,
         target: Path,
         format: str | None,  # noqa: A002
-        heard: Callable[[int], None] | None = None,
+        received: Callable[[int], None] | None = None,
     ) -> tuple[str, str | None]:
-        """Write the source to `target`; return its sha256 and what its format may be."""
+        """Write the source to `target`; return its sha256 and its likely format."""
         digest = hashlib.sha256()
         size = 0
         hint = format or _hint(source)
@@ -196,25 +196,25 @@ class Datasets:
                 self._check_room(len(chunk))
                 digest.update(chunk)
                 await file.write(chunk)
-                if heard is not None:
-                    heard(size)
+                if received is not None:
+                    received(size)
             await file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
         return digest.hexdigest(), hint
 
 
-def _size(source: Source, said_bytes: int | None) -> int | None:
-    """Return how large a source is, in bytes; None where nobody knows beforehand."""
+def _size(source: Source, announced_bytes: int | None) -> int | None:
+    """Return the size of a source in bytes; None where it is not known beforehand."""
     if isinstance(source, bytes):
         return len(source)
     if isinstance(source, str | os.PathLike) and os.path.isfile(source):  # noqa: PTH113 - as it was given
         return os.path.getsize(source)  # noqa: PTH202
-    return said_bytes
+    return announced_bytes
 
 
 @contextlib.contextmanager
 def _full_disk() -> Iterator[None]:
-    """Raise `DiskLow` where the disk, or this user's part of it, is full."""
+    """Raise `DiskLow` where the disk or this user's quota is full."""
     try:
         yield
     except OSError as error:
@@ -224,7 +224,7 @@ def _full_disk() -> Iterator[None]:
 
 
 def _hint(source: Source) -> str | None:
-    """Return the format a source's kind or file name says, or None: the content will tell."""
+    """Return the format by the kind of source or the file name; None: it is inferred from the content."""
     if isinstance(source, str | os.PathLike):
         return os.path.basename(os.fspath(source)).partition(".")[2].lower() or None  # noqa: PTH119 - a name only
     if isinstance(source, bytes):

@@ -1,39 +1,39 @@
-"""What the service refuses, and why. Each leaf has a stable code; HTTP statuses stand in `service/http/errors.py`.
+"""The errors of the service. Each leaf has a stable code; `service/http/errors.py` has the HTTP statuses.
 
 ServiceError
 |- InvalidSpec        validation_failed  one or more fields of the spec are wrong; all are in `details`
 |- JobNotFound        job_not_found      no job has that id
-|- JobFinished        job_finished       the job is over, the verb no longer applies
-|- JobNotFinished     job_not_finished   the job is not over yet, and the verb needs that
-|- NotWaiting         job_not_waiting    the job runs or is over, and the change is for one that waits
-|- JobNotRunning      job_not_running    the job waits or is paused, and the change is for one that runs
-|- ChangeRefused      change_refused     the running job could not take the change up; `details` says why
-|- NotResumable       not_resumable      there is nothing to go on from
+|- JobFinished        job_finished       the job is over and takes no such verb any more
+|- JobNotFinished     job_not_finished   the job is not over yet, as the verb needs it to be
+|- NotWaiting         job_not_waiting    the job runs or is over; only a waiting job can be changed so
+|- JobNotRunning      job_not_running    the job waits or is paused; only a running job can be changed so
+|- ChangeRefused      change_refused     the running job cannot apply the change; `details` says why
+|- NotResumable       not_resumable      the job was cancelled, or has nothing left to do
 |- IdTaken            job_id_taken       that job id belongs to a job with another spec
 |- StudyNotFound      study_not_found    no study has that id
-|- StudyFinished      study_finished     the study is over, the verb no longer applies
-|- StudyNotFinished   study_not_finished the study is not over yet, and the verb needs that
-|- StudyIdTaken       study_id_taken     that id belongs to a study that was asked for otherwise
+|- StudyFinished      study_finished     the study is over and takes no such verb any more
+|- StudyNotFinished   study_not_finished the study is not over yet, as the verb needs it to be
+|- StudyIdTaken       study_id_taken     that id belongs to another study, a job or an alias
 |- NotBetter          not_better         the alias stays: the new model is not better; both scores are in `details`
 |- AliasNotFound      alias_not_found    no alias has that name
 |- WebhookNotFound    webhook_not_found  the operator has named no such webhook
 |- ModelNotReady      model_not_ready    the job has no model yet
 |- JobFileNotFound    file_not_found     the job has no file of that name
 |- CursorAhead        cursor_ahead       `after` is beyond the job's newest event
-|- SlowWatcher        slow_watcher       the watcher did not keep up; come back with the cursor
+|- SlowWatcher        slow_watcher       the watcher did not keep up; connect again with the cursor
 |- QueueFull          queue_full         too many jobs wait
-|- TooMany            too_many           there are as many data sets, aliases, exports or changes as there may be
-|- DiskLow            disk_full          less space is left than the floor
-|- ExecutorRefused    executor_refused   what is to run jobs is not there, or is not to be trusted
+|- TooMany            too_many           the limit of data sets, aliases, exports or changes is reached
+|- DiskLow            disk_full          less disk space is free than disk_floor_bytes
+|- ExecutorRefused    executor_refused   the executor is missing or not protected
 |- RootBusy           root_busy          another server holds the root
 |- RootTooNew         root_too_new       the root was written by a newer traind
 |- StoreFailed        store_failed       the database could not be written
 |- PredictionFailed   invalid_rows       rows do not fit the model; each bad row is in `details`
 |- SideWorkerFailed   side_worker_failed the process that predicts and previews died or took too long
-|- NoSuchDevice       no_such_device     no GPU of that name is there for jobs
-|- Forbidden          forbidden          the host's `authorize` said no
+|- NoSuchDevice       no_such_device     jobs have no GPU of that name
+|- Forbidden          forbidden          the host's `authorize` refused the call
 |- SideWorkerBusy     side_worker_busy   too many calls of this kind wait
-|- EngineFailed       engine_failed      the engine met an error that it cannot go on from; start the service again
+|- EngineFailed       engine_failed      the engine stopped by an internal error; start the service again
 `- NotRunning         not_running        the service is not started, or is closing
 """
 
@@ -66,37 +66,37 @@ class JobNotFound(ServiceError):
 
 
 class JobFinished(ServiceError):
-    """The job is over, the verb no longer applies."""
+    """The job is over and takes no such verb any more."""
 
     code = "job_finished"
 
 
 class JobNotFinished(ServiceError):
-    """The job is not over yet, and the verb needs that."""
+    """The job is not over yet, as the verb needs it to be."""
 
     code = "job_not_finished"
 
 
 class NotWaiting(ServiceError):
-    """The job runs or is over, and the change is for one that waits."""
+    """The job runs or is over; only a waiting job can be changed so."""
 
     code = "job_not_waiting"
 
 
 class JobNotRunning(ServiceError):
-    """The job waits or is paused, and the change is for one that runs."""
+    """The job waits or is paused; only a running job can be changed so."""
 
     code = "job_not_running"
 
 
 class ChangeRefused(ServiceError):
-    """The running job could not take the change up; `details` says why, by field."""
+    """The running job cannot apply the change; `details` says why, by field."""
 
     code = "change_refused"
 
 
 class NotResumable(ServiceError):
-    """There is nothing to go on from."""
+    """The job was cancelled, or has nothing left to do."""
 
     code = "not_resumable"
 
@@ -114,19 +114,19 @@ class StudyNotFound(ServiceError):
 
 
 class StudyFinished(ServiceError):
-    """The study is over, the verb no longer applies."""
+    """The study is over and takes no such verb any more."""
 
     code = "study_finished"
 
 
 class StudyNotFinished(ServiceError):
-    """The study is not over yet, and the verb needs that."""
+    """The study is not over yet, as the verb needs it to be."""
 
     code = "study_not_finished"
 
 
 class StudyIdTaken(ServiceError):
-    """That id belongs to a study that was asked for otherwise, or to a job or an alias."""
+    """That id belongs to a study with another request, a job or an alias."""
 
     code = "study_id_taken"
 
@@ -168,7 +168,7 @@ class CursorAhead(ServiceError):
 
 
 class SlowWatcher(ServiceError):
-    """The watcher did not keep up; come back with the cursor."""
+    """The watcher did not keep up; connect again with the cursor."""
 
     code = "slow_watcher"
 
@@ -180,13 +180,13 @@ class QueueFull(ServiceError):
 
 
 class TooMany(ServiceError):
-    """There are as many data sets, aliases, exports or changes of a job as there may be."""
+    """The limit of data sets, aliases, exports or changes of a job is reached."""
 
     code = "too_many"
 
 
 class DiskLow(ServiceError):
-    """Less space is left than the floor."""
+    """Less disk space is free than `disk_floor_bytes`."""
 
     code = "disk_full"
 
@@ -228,25 +228,25 @@ class SideWorkerFailed(ServiceError):
 
 
 class SideWorkerBusy(ServiceError):
-    """Too many calls of this kind wait, of yours or of all."""
+    """Too many calls of this kind wait, of this client or of all."""
 
     code = "side_worker_busy"
 
 
 class NoSuchDevice(ServiceError):
-    """No GPU of that name is there for jobs."""
+    """Jobs have no GPU of that name."""
 
     code = "no_such_device"
 
 
 class Forbidden(ServiceError):
-    """The host's `authorize` said no."""
+    """The host's `authorize` refused the call."""
 
     code = "forbidden"
 
 
 class EngineFailed(ServiceError):
-    """The engine met an error that it cannot go on from. Running jobs were told to checkpoint and leave."""
+    """The engine stopped by an internal error. Running jobs were shown to write checkpoints and leave."""
 
     code = "engine_failed"
 
@@ -258,9 +258,9 @@ class NotRunning(ServiceError):
 
 
 def described(error: Exception) -> dict[str, Any]:
-    """Return an error as every transport says it: code, message, hint, details; both texts as sentences.
+    """Return an error as HTTP, the CLI and the clients show it: code, message, hint, details.
 
-    What it names may be anybody's and of any length: it is cut, and so are the details' number and texts.
+    Long texts are cut, and so is the list of details: the names in them come from users.
     """
     message, hint = str(error), getattr(error, "hint", None)
     details = list(getattr(error, "details", ()))[:DETAILS]
@@ -272,17 +272,17 @@ def described(error: Exception) -> dict[str, Any]:
         details.append({"loc": cell.column or "", "msg": cell.message, **place})
     if isinstance(error, data.DataError):
         message, hint = data.sentence(message), data.sentence(hint) if hint else None
-    told: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "code": getattr(error, "code", "internal_error"),
         "message": clipped(message, MESSAGE_CHARS),
     }
-    return told | {
+    return shown | {
         "hint": clipped(hint, MESSAGE_CHARS) if hint else hint,
         "details": [_short(one) for one in details],
     }
 
 
 def _short(detail: dict[str, Any]) -> dict[str, Any]:
-    """Return one problem with its texts cut to what can be read."""
+    """Return one problem with its texts cut."""
     limit = DETAILS_CHARS // DETAILS
     return {name: clipped(value, limit) if isinstance(value, str) else value for name, value in detail.items()}

@@ -1,4 +1,4 @@
-"""The line that says what a public field is: the string after it in its class, as editors show it.
+"""The description of a public field: the string after it in its class, as editors show it.
 
 `TrainSpec`, `Job`, the events, the settings and the types of the HTTP calls have one for every field. OpenAPI,
 `--help`, docs/api.md and the page's form take the text from here, so it is written once.
@@ -14,7 +14,7 @@ import msgspec
 
 @cache
 def field_lines(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """Return the lines of a struct's fields by name, inherited ones too; none where there is no source."""
+    """Return the descriptions of a struct's fields by name, inherited ones too; none without source code."""
     lines: dict[str, str] = {}
     for base in reversed(struct.__mro__):
         if issubclass(base, msgspec.Struct) and base is not msgspec.Struct:
@@ -45,7 +45,7 @@ def structs_in(*types: object) -> dict[str, type[msgspec.Struct]]:
 
 @cache
 def _classes(path: str) -> dict[str, dict[str, str]]:
-    """Return the lines of all fields in a file, by class and field."""
+    """Return the descriptions of all fields in a file, by class and field."""
     try:
         tree = ast.parse(Path(path).read_text(encoding="utf-8"))
     except OSError:

@@ -1,6 +1,6 @@
-"""The files that a job's trainer wrote, by their paths below the job's folder: listed, and found by name.
+"""The files that a job's trainer wrote, listed and found by their paths below the job's folder.
 
-Links are neither shown nor followed, traind's own files are not shown. Called by the service, off the loop.
+Links are neither shown nor followed, and traind's own files are not shown. Called by the service in threads.
 """
 
 import os
@@ -73,7 +73,7 @@ def _walk(job_dir: Path, after: tuple[str, ...]) -> Iterator[JobFile]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what is in a folder by name, but for names that are no text; nothing where it has just been removed."""
+    """Return a folder's entries by name, without unprintable names; none where it was just removed."""
     try:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if entry.name.isprintable()), key=lambda entry: entry.name)

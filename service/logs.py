@@ -1,4 +1,4 @@
-"""What jobs printed: their output files, one an attempt. Called by the service, off the loop."""
+"""What jobs printed: one output file for each attempt. Called by the service in threads."""
 
 import asyncio
 import codecs
@@ -9,8 +9,8 @@ from traind.service.jobs.job import TERMINAL, Job
 from traind.service.results import LogPage
 
 OUTPUT_NAME = "output.log"
-CHARACTER_BYTES = 4  # of the longest in UTF-8
-LOOK_S = 0.5  # between two looks at what a job has written meanwhile
+CHARACTER_BYTES = 4  # the longest character in UTF-8
+LOOK_S = 0.5  # between two reads of a running job's output
 
 
 def read_end(job_dir: Path, limit_bytes: int) -> LogPage:
@@ -33,12 +33,12 @@ def read_end(job_dir: Path, limit_bytes: int) -> LogPage:
 def read_on(job_dir: Path, after: str, limit_bytes: int) -> LogPage:
     """Return what a job has written since the page whose `next` is `after`, `limit_bytes` at most.
 
-    Raises `ValueError` where `after` is no such thing.
+    Raises `ValueError` for another `after`.
     """
     number, offset = (int(part) for part in after.split(":"))
     parts: list[str] = []
     left = limit_bytes
-    for later, path in _outputs(job_dir):  # seen before any is read: all but the last of them have ended
+    for later, path in _outputs(job_dir):  # listed before any is read: all but the last are complete
         if later < number:
             continue
         start = offset if later == number else 0
@@ -58,7 +58,9 @@ async def followed(
     """Yield the end of what a job has written, then what it writes, until it is over."""
     after: str | None = None
     while True:
-        is_over = (await status()).status in TERMINAL  # asked first: by then all is written
+        is_over = (
+            await status()
+        ).status in TERMINAL  # before the page is read: a job that is over has written everything
         found = await page(after)
         after = found.next
         if found.logs:
@@ -76,7 +78,7 @@ def _outputs(job_dir: Path) -> list[tuple[int, Path]]:
 
 
 def _read(path: Path, start: int, limit_bytes: int) -> tuple[str, int, bool]:
-    """Return a piece of a file as text, where it ends (before a character that is not whole), if all is read now."""
+    """Return a piece of a file as text, the offset where it ends, and whether that is the end of the file."""
     wanted = max(limit_bytes, CHARACTER_BYTES)
     with path.open("rb") as file:
         file.seek(start)

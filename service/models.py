@@ -27,13 +27,13 @@ from traind.service.validation.validate import parse, refusal
 from traind.trainer.contract.metrics import is_higher_better
 
 Rows = Iterable[Mapping[str, Any]]
-QUICK_S = 60.0  # what a side worker may take to predict
-FEW_BYTES = 64 * 1024  # of JSON: such a prediction takes no time, and waits for none that does
-SLOW_S = 600.0  # to export or to look at a whole spec
+QUICK_S = 60.0  # limit of a prediction by the side worker
+FEW_BYTES = 64 * 1024  # of JSON: such predictions have a lane of their own, so that they wait for no large one
+SLOW_S = 600.0  # limit of an export, an evaluation or a dry run
 
 
 class Models(Parts):
-    """What a service does with finished models."""
+    """The calls about finished models."""
 
     async def predict(
         self,
@@ -43,11 +43,11 @@ class Models(Parts):
         columns: Mapping[str, list[Any]] | None = None,
         interval: float | None = None,
     ) -> Prediction:
-        """Predict with a job's model, or an alias's; of a running job with the best checkpoint so far.
+        """Predict with the model of a job or an alias; while a job runs, with its best checkpoint so far.
 
-        With `interval`, such as 0.9, each predicted number has an interval that holds this share of such rows.
-        Raises `JobNotFound`, `ModelNotReady`, `PredictionFailed` naming each bad row, and `SpecError` where there are
-        no such intervals.
+        `interval`, such as 0.9, adds to each predicted number an interval that contains this share of the true
+        values. Raises `JobNotFound`, `ModelNotReady`, `PredictionFailed` naming each bad row, and `SpecError` where
+        the model has no intervals.
         """
         data: dict[str, Any] = {"interval": interval}
         data |= {"rows": [dict(row) for row in rows or ()]} if columns is None else {"columns": dict(columns)}
@@ -58,9 +58,9 @@ class Models(Parts):
         return msgspec.convert(answer, Prediction)
 
     async def predict_json(self, model: str, interval: float | None = None, **data: bytes) -> bytes | Path:
-        """Predict `rows` or `columns` as `predict` does, from JSON to JSON; neither is unpacked in this process.
+        """Predict `rows` or `columns` as `predict` does, from JSON to JSON, without decoding it in this process.
 
-        The answer to much data may be a file, in a folder of its own as that of `export` is.
+        A large answer is a file in a folder of its own, as that of `export`.
         """
         request = await self._prediction_of(model) | {"interval": interval} | data
         function = "traind.trainer.model.answers:predict_json_request"
@@ -77,7 +77,7 @@ class Models(Parts):
 
     @contextlib.asynccontextmanager
     async def _out_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Make a folder for what the side worker writes; it is removed where that fails."""
+        """Yield a folder for the side worker to write to; it is removed after an error."""
         folder = await asyncio.to_thread(tempfile.mkdtemp, "", prefix, self.layout.side_dir)
         try:
             yield folder
@@ -86,9 +86,9 @@ class Models(Parts):
             raise
 
     async def _prediction_of(self, model: str) -> dict[str, Any]:
-        """Return what the side worker has to know of a model, or raise `JobNotFound`, `ModelNotReady`.
+        """Return the side worker's request for a model; raises `JobNotFound`, `ModelNotReady`.
 
-        An alias is looked up once: whatever it means a moment later, one answer is of one model.
+        An alias is looked up once, so that one answer is of one model.
         """
         self._check_open()
         job = await self.engine.job(await self._job_of(model))
@@ -98,7 +98,7 @@ class Models(Parts):
         return request
 
     async def model_path(self, model: str, *, to: str | os.PathLike[str] | None = None) -> Path:
-        """Return the file of a job's (or alias's) finished model, or `to`, where it is copied; `load_model` reads it.
+        """Return the file of a job's (or alias's) finished model, copied to `to` if given; `load_model` reads it.
 
         Raises `ModelNotReady`.
         """
@@ -127,10 +127,10 @@ class Models(Parts):
         *,
         to: str | os.PathLike[str] | None = None,
     ) -> Path:
-        """Make a verified `onnx` or `safetensors` export of a job's model now; return where it lies.
+        """Make a verified `onnx` or `safetensors` export of a job's model and return its path.
 
-        That is `to`, or else a folder of its own: move it away or remove the folder; what is left there is gone when
-        the service closes.
+        That is `to`, or a file in a new folder, which the caller removes; at the latest the service does when it
+        closes.
         """
         path = await self.model_path(model)
         async with self._out_dir("export-") as folder:
@@ -187,7 +187,8 @@ class Models(Parts):
     ) -> AliasSet | None:
         """Point a name at a job's model (None: at nothing), with `if_better` only if it is better.
 
-        Both models are scored on the same version of the table, and the name moves only from the job that was scored.
+        Both models are evaluated on the same version of the table. If the alias moved meanwhile, they are compared
+        again.
         Raises `InvalidName`, `JobNotFound`, `ModelNotReady`, `NotBetter` with both scores.
         """
         self._check_open()
@@ -218,7 +219,7 @@ class Models(Parts):
                 return AliasSet(name, job_id, comparison=compared)
 
     async def _compare(self, job_id: str, before: str | None, condition: IfBetter) -> Comparison:
-        """Score a model, and the one that an alias means if it is there, on the newest version of a data set."""
+        """Evaluate a model, and that of job `before` if it exists, on the newest version of a data set."""
         version = await self._datasets.version(condition.dataset)
 
         async def score(of_job: str) -> float | None:
@@ -248,7 +249,7 @@ class Models(Parts):
         return Alias(name, history[-1].job_id, history)
 
     async def _check_alias(self, name: str) -> None:
-        """Raise `IdTaken` where a name is a job's id, and `TooMany` where there are as many as there may be."""
+        """Raise `IdTaken` where the name is a job's id, `TooMany` at the limit of aliases."""
         with contextlib.suppress(JobNotFound):
             await self.engine.journal.job(name)
             raise IdTaken(f"{name!r} is the id of a job.", hint="Choose another name.")
@@ -276,7 +277,7 @@ class Models(Parts):
 
 
 def check_better(name: str, compared: Comparison, condition: IfBetter) -> None:
-    """Raise `NotBetter` where the challenger does not win; without a champion any score wins."""
+    """Raise `NotBetter` unless the new model is better; without a model before it, any score is."""
     if compared.before_job_id is None and compared.score is not None:
         return
     if compared.score is not None and compared.before is not None:
@@ -285,13 +286,13 @@ def check_better(name: str, compared: Comparison, condition: IfBetter) -> None:
         if gain > 0.0 and gain >= condition.by:
             return
     scores = {compared.job_id: compared.score, compared.before_job_id: compared.before}
-    told = {job_id: "not defined" if score is None else f"{score:.6g}" for job_id, score in scores.items() if job_id}
+    texts = {job_id: "not defined" if score is None else f"{score:.6g}" for job_id, score in scores.items() if job_id}
     raise NotBetter(
         f"{name} stays: on {condition.dataset}, {condition.metric} is "
-        + " and ".join(f"{score} of {job_id}" for job_id, score in told.items())
+        + " and ".join(f"{score} of {job_id}" for job_id, score in texts.items())
         + (f"; the new one must be better by {condition.by:g}." if condition.by else "."),
         details=[
             {"loc": "if_better", "msg": f"{condition.metric} {text}", "job_id": job_id, "score": scores[job_id]}
-            for job_id, text in told.items()
+            for job_id, text in texts.items()
         ],
     )

@@ -1,4 +1,4 @@
-"""What jobs write beside events and models: what they print, files of their trainers. Base of `TrainingService`."""
+"""Logs and files of jobs: what they print, and what their trainers write. Base of `TrainingService`."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ LOG_BYTES = 65_536
 
 
 class Outputs(Parts):
-    """What a service knows of what its jobs wrote."""
+    """The calls about jobs' logs and files."""
 
     async def logs(self, job_id: str, limit_bytes: int = LOG_BYTES) -> str:
         """Return the end of what the job itself printed, over its attempts; raises `JobNotFound`."""
@@ -50,7 +50,7 @@ class Outputs(Parts):
         return await asyncio.to_thread(list_files, await self._folder_of(job_id), limit, after)
 
     async def file_path(self, job_id: str, name: str, *, to: str | os.PathLike[str] | None = None) -> Path:
-        """Return a file of the job's trainer, by its name in `files`, or `to`, where it is copied.
+        """Return the path of a file of the job's trainer, by its name in `files`, copied to `to` if given.
 
         Raises `JobFileNotFound`.
         """

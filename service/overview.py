@@ -1,4 +1,4 @@
-"""How a service is: health, who waits, what is counted. For `/health`, `/metrics` and whoever watches all jobs."""
+"""The state of a service: health, queue, counters. For `/health`, `/metrics` and those who watch all jobs."""
 
 import contextlib
 import os
@@ -13,25 +13,25 @@ from traind.trainer.contract.events import AnyEvent, Status
 
 
 def for_everybody(problem: str) -> str:
-    """Return a problem as a sentence without paths, or what a process wrote: health asks nobody for a token."""
+    """Return a problem without paths and without output of processes: `/health` needs no token."""
     if os.sep not in problem and "\n" not in problem:
         return problem
-    told = problem.partition(":")[0].partition(os.sep)[0].strip().rstrip(".")
-    return f"{told[:1].upper()}{told[1:]}; the log says why."
+    shown = problem.partition(":")[0].partition(os.sep)[0].strip().rstrip(".")
+    return f"{shown[:1].upper()}{shown[1:]}; the log says why."
 
 
 class Overview(Parts):
-    """What a service tells of itself."""
+    """The calls about the service itself."""
 
     _opened = 0.0  # by the monotonic clock
 
     def health(self) -> dict[str, Any]:
-        """Return slots busy and total, queue length, uptime and what is wrong now."""
+        """Return slots busy and total, queue length, uptime and present problems."""
         self._check_open()
         attempts, executor = self.engine.attempts, self.engine.executor
         found = [*self.engine.problems.all(), *filter(None, [executor.problem])]
         problems = [for_everybody(problem) for problem in found]
-        with contextlib.suppress(OSError):  # which the watchdog sees too, and shows
+        with contextlib.suppress(OSError):  # the watchdog meets it too and shows it
             if (free := self.layout.free_bytes()) < self.settings.disk_floor_bytes:
                 problems.append(f"{free // 2**20} MiB of disk space are free: jobs pause, and uploads are refused.")
         return {
@@ -54,11 +54,11 @@ class Overview(Parts):
         return [job for job in self.engine.journal.live.values() if job.status in ACTIVE]
 
     def queue(self) -> dict[str, Any]:
-        """Return who waits and how many slots are busy, as those who watch all jobs are told it."""
+        """Return the queue and the busy slots, in the form of the notice to those who watch all jobs."""
         return self.engine.queue_notice()
 
     async def figures(self) -> Figures:
-        """Return what is counted beside `health`, for `/metrics`."""
+        """Return the counters for `/metrics` that `health` has not."""
         feed = self.engine.feed
         running = sum(job.samples_per_s or 0.0 for job in self.active() if job.status is Status.RUNNING)
         jobs = await self.engine.journal.store.counts()

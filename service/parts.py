@@ -1,4 +1,4 @@
-"""What the parts of `TrainingService` share: each is a class of its own, and the service is all of them."""
+"""What the base classes of `TrainingService` share: each has the calls about one subject."""
 
 from abc import ABC, abstractmethod
 
@@ -11,7 +11,7 @@ from traind.service.studies.studies import Studies
 
 
 class Parts(ABC):
-    """The rooms of one service, and whether it is open."""
+    """The parts of one service that its base classes use."""
 
     settings: Settings
     layout: Layout

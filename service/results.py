@@ -1,4 +1,4 @@
-"""What the service answers beside jobs and events. The service, HTTP and the client share these."""
+"""The results of calls, other than jobs and events. The service, HTTP and the clients share these."""
 
 from typing import Annotated, Any
 
@@ -30,7 +30,7 @@ class Controlled(Struct, frozen=True, kw_only=True):
     number: int
     """Number of the change in the job, from 1."""
     step: int | None = None
-    """Gradient steps that had been taken when it was taken up; null: it waits, and a `control` event will say it."""
+    """Gradient steps taken before it was applied; null: it waits, and a `control` event will say the step."""
 
 
 class EventPage(Struct, frozen=True):
@@ -48,14 +48,14 @@ class LogPage(Struct, frozen=True):
     logs: str
     """What it printed, attempts in order."""
     next: str
-    """The `after` of the piece that follows, which may not be written yet."""
+    """The `after` of the next piece, which may not be written yet."""
 
 
 class JobFile(Struct, frozen=True):
     """A file that a job's trainer wrote."""
 
     name: str
-    """Path below the job's folder: files/... of those that are kept with the job, attempt-N/... of one attempt's."""
+    """Path below the job's folder: files/... is kept with the job, attempt-N/... with that attempt."""
     size_bytes: int
     """Size in bytes."""
     modified_at: float
@@ -72,7 +72,7 @@ class FilePage(Struct, frozen=True):
 
 
 class Figures(Struct, frozen=True):
-    """What `/metrics` shows beside the health of the service."""
+    """Counters for `/metrics`, beside the service's health."""
 
     jobs: dict[str, int]
     """Jobs on record by state."""
@@ -81,9 +81,9 @@ class Figures(Struct, frozen=True):
     thinned: int
     """Progress events that those who watch all jobs were not sent, since the start."""
     dropped: int
-    """Watchers that did not read and were cut off, since the start."""
+    """Watchers that were too slow and were cut off, since the start."""
     lost_workers: dict[str, int]
-    """Workers that died before they had a job, by what they did then, since the start."""
+    """Workers that died before they had a job, by what they were doing, since the start."""
 
 
 class DatasetPage(Struct, frozen=True):
@@ -107,11 +107,11 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
     labels: list[str] | None = None
     """Predicted classes as texts, where they are numbers or booleans."""
     notes: list[list[str]] | None = None
-    """What each prediction rests on less than others: clamped, unseen, outside of the training rows, missing."""
+    """Why a prediction is less certain, by row: clamped, unseen, outside of the training rows, missing."""
     noted: dict[str, int] | None = None
     """Rows with a note, by its kind."""
     job_id: str | None = None
-    """Job whose model predicted all of them; of an alias the one it meant then."""
+    """Job whose model predicted them; for an alias the job it pointed at."""
 
 
 class LeftOut(Struct, frozen=True):
@@ -127,7 +127,7 @@ class Score(Struct, frozen=True, omit_defaults=True):
     """How good a model is on a labelled table."""
 
     job_id: str
-    """Job whose model it is; of an alias the one it meant then."""
+    """Job whose model it is; for an alias the job it pointed at."""
     task: str
     """Task of the model: regression, binary or multiclass."""
     target: str
@@ -139,52 +139,52 @@ class Score(Struct, frozen=True, omit_defaults=True):
     metrics: dict[str, float | None]
     """Metrics by name; null: not defined on these rows."""
     baseline: dict[str, float | None]
-    """Those of predicting the mean of this table's target, or its shares of each class, for every row."""
+    """Metrics of predicting the mean of this table's target, or its class shares, for every row."""
     confusion: dict[str, Any] | None = None
-    """Of classes: `labels`, and `counts[actual][predicted]`."""
+    """For classes: `labels`, and `counts[actual][predicted]`."""
     residuals: dict[str, float] | None = None
-    """Of numbers: quantiles of prediction minus target."""
+    """For numbers: quantiles of prediction minus target."""
 
 
 class IfBetter(Struct, frozen=True, forbid_unknown_fields=True):
-    """The condition of a promotion: the new model is better than the alias's on a table that both are scored on."""
+    """The condition of a promotion: the new model is better than the alias's on the same table."""
 
     dataset: DatasetName
-    """Registered data set with the target, best of rows that neither was trained on."""
+    """Registered data set with the target, preferably of rows that neither model was trained on."""
     metric: Metric
     """Metric of the task: rmse, mae, r2, or accuracy, f1, auc, log_loss; the better direction is known."""
     by: Annotated[float, Meta(ge=0.0, le=1e12)] = 0.0
-    """How much better it must be at least, in the metric's unit; 0: better at all."""
+    """How much better it must be, in the metric's unit, 0 to 1e12; 0: by any amount."""
 
 
 class Comparison(Struct, frozen=True):
-    """Two models scored on one table."""
+    """Two models evaluated on one table."""
 
     dataset: str
     """Name of the data set."""
     digest: str
     """Its version: sha256 of its bytes, hex."""
     metric: str
-    """What was compared."""
+    """Metric that was compared."""
     job_id: str
     """Job of the new model, the challenger."""
     score: float | None
-    """What its model scored."""
+    """The metric of its model; null: not defined on these rows."""
     before_job_id: str | None = None
-    """Job that the alias meant before, the champion; null: none with a model."""
+    """Job that the alias pointed at before, the champion; null: none with a model."""
     before: float | None = None
-    """What that one's model scored."""
+    """The metric of that job's model."""
 
 
 class AliasMove(Struct, frozen=True, omit_defaults=True):
     """One move of an alias."""
 
     job_id: str | None
-    """Job that it meant from then on; null: nothing."""
+    """Job that it pointed at from then on; null: nothing."""
     at: float
     """When, in seconds since 1970 (UTC)."""
     comparison: Comparison | None = None
-    """The scores it moved by; null: without a condition."""
+    """The scores that decided it; null: moved without a condition."""
 
 
 class Alias(Struct, frozen=True):
@@ -193,22 +193,22 @@ class Alias(Struct, frozen=True):
     name: str
     """The alias."""
     job_id: str | None
-    """Job that it means now; null: nothing."""
+    """Job that it points at now; null: nothing."""
     history: list[AliasMove]
     """Its moves, oldest first."""
 
 
 class AliasSet(Struct, frozen=True, omit_defaults=True):
-    """What setting an alias did."""
+    """The result of setting an alias."""
 
     name: str
     """The alias."""
     job_id: str
-    """Job that it means now."""
+    """Job that it points at now."""
     is_moved: bool = True
-    """False: it meant that job before."""
+    """False: it pointed at that job before."""
     comparison: Comparison | None = None
-    """The scores it was decided by."""
+    """The scores that decided it; null: without a condition."""
 
 
 class Dataset(Struct, frozen=True):

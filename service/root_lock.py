@@ -1,8 +1,8 @@
-"""The lock of a root: one service at a time, and it says whose it is.
+"""The lock of a root: one service at a time; the file names its owner.
 
-The kernel's lock goes with the process that took it. A copy of its descriptor in some other process may outlive that
-one; so the file names its owner, and the lock of an owner who is dead, on this machine and in this container beyond
-doubt, is taken over.
+The kernel releases the lock when the last copy of its descriptor is closed, and a process that inherited one may
+outlive the owner. So the lock of an owner that is certainly dead, on this machine and in this container, is taken
+over.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ from traind.service.processes.identity import Identity, identify, is_alive
 
 
 class Owner(Struct, frozen=True):
-    """Who holds a root."""
+    """The process that holds a root."""
 
     process: Identity
     host: str
-    pid_namespace: int  # pids of another one say nothing here
+    pid_namespace: int  # a pid means something only within it
 
 
 class RootLock:
@@ -39,10 +39,10 @@ class RootLock:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)  # for a moment: two that start look one after the other
+            fcntl.flock(folder, fcntl.LOCK_EX)  # briefly, so that two services that start check one after the other
             fd, owner = _locked(path), _owner(path)
             if fd is None and _is_dead(owner):
-                path.unlink(missing_ok=True)  # whoever still has the old file open holds the lock of no root
+                path.unlink(missing_ok=True)  # a lock on the removed file locks no root
                 fd = _locked(path)
             if fd is None:
                 raise _busy(path, owner)
@@ -53,12 +53,12 @@ class RootLock:
         return cls(hold(fd))
 
     def release(self) -> None:
-        """Let the root go."""
+        """Release the root."""
         close(self._fd)
 
 
 def _locked(path: Path) -> int | None:
-    """Return the file's descriptor, locked; None where somebody else holds it."""
+    """Return the file's descriptor, locked; None where another process holds the lock."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,7 +86,7 @@ def _pid_namespace() -> int:
 
 
 def _is_dead(owner: Owner | None) -> bool:
-    """Whether an owner is dead beyond doubt: of another boot, machine or container nothing is known here."""
+    """Return whether an owner is certainly dead; of one of another boot, machine or container that is unknown."""
     here = _this_process()
     if owner is None or (owner.host, owner.pid_namespace) != (here.host, here.pid_namespace):
         return False
@@ -97,5 +97,5 @@ def _busy(path: Path, owner: Owner | None) -> RootBusy:
     who = f" (process {owner.process.pid} on {owner.host})" if owner is not None else ""
     return RootBusy(
         f"Another traind{who} holds the root {path.parent.parent}.",
-        hint="Speak to it with --server (or `traind.Client`), or choose another root.",
+        hint="Use it with --server (or `traind.Client`), or choose another root.",
     )

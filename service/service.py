@@ -1,7 +1,7 @@
 """`TrainingService`: everything traind does, as one object for asyncio programs.
 
-The engine runs jobs; `datasets` keeps tables; the side worker predicts, exports and describes. The HTTP app, the
-CLI's `train` and embedding programs all call this, and nothing below it. No HTTP, no signal handlers, no globals.
+The engine runs jobs; `datasets` keeps tables; the side worker predicts, exports and describes. The HTTP app,
+`traind train` and embedding programs call this and nothing below it. No HTTP, no signal handlers, no globals.
 """
 
 import logging
@@ -58,10 +58,9 @@ LOG = logging.getLogger(__name__)
 class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
     """One root: its jobs, data sets and models.
 
-    Keyword arguments are the fields of `Settings`; `executor` may also be one, such as
-    `RaySlots("head:6379", lease_s=60)`. `async with` starts and closes it; a root can be open in one
-    service at a time (`RootBusy`). Services of one process may share a `fork_server`, which has torch loaded once for
-    all; whoever made it stops it.
+    Keyword arguments are the fields of `Settings`; `executor` may also be one, such as `RaySlots("head:6379",
+    lease_s=60)`. `async with` starts and closes it; a root can be open in one service at a time (`RootBusy`).
+    Services of one process may share a `fork_server`, so that torch is loaded once; its maker stops it.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
         executor = None if isinstance(settings.get("executor", ""), str) else settings.pop("executor")
         self.settings = Settings.check(root=root, **settings)
         self.layout = Layout(self.settings.root)
-        self._has_server = fork_server is None  # of its own
+        self._has_server = fork_server is None  # started and stopped by this service
         self._server = fork_server or ForkServer(umask=PRIVATE_UMASK if self.settings.private_root else -1)
         executor = executor_of(self.settings, self.layout.root, self._server, executor)
         self.engine = Engine(self.settings, self.layout, executor)
@@ -89,9 +88,9 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
         return self._opened_parts is not None
 
     def keep_files_private(self) -> None:
-        """Have this process make all its files for its user alone, where the root is private: for a process of ours.
+        """Set the umask of this process so that only its user can read what it writes, if the root is private.
 
-        A host program keeps its own umask; the root's folders are closed to others even then.
+        For traind's own commands. A host program keeps its umask; the root's folders are closed to others even then.
         """
         if self.settings.private_root:
             os.umask(PRIVATE_UMASK)
@@ -131,16 +130,16 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
         await self.close()
 
     async def close(self) -> None:
-        """Close the service; twice is no error."""
+        """Close the service; may be called twice."""
         opened, self._opened_parts = self._opened_parts, None
         if opened is not None:
             await opened.aclose()
 
     @property
     def failed(self) -> Awaitable[EngineFailed]:
-        """What is awaited gives the error with which the engine stopped; it never comes while all is well.
+        """An awaitable of the error with which the engine stops; it waits for ever while all is well.
 
-        From then on every call raises that error. Close the service and start it again: nothing is lost.
+        After that every call raises that error. Close the service and start it again: nothing is lost.
         """
         self._check_started()
         return self.engine.failed()
@@ -148,14 +147,14 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
     async def submit(
         self, spec: TrainSpec | Checked | Mapping[str, Any] | None = None, *, job_id: str | None = None, **fields: Any
     ) -> Job:
-        """Accept a job: from here on it is not lost.
+        """Accept a job; when this returns, it is recorded durably.
 
         The spec may be a `TrainSpec`, a mapping, or its fields as keywords. Raises `InvalidSpec` with every bad
         field, `DatasetNotFound`, `IdTaken`, `QueueFull`, `DiskLow`.
         """
         self._check_open()
-        asked = parse_spec(fields if spec is None else spec)
-        checked, changes = await inherit(asked, job_id, self.engine.journal.job)
+        requested = parse_spec(fields if spec is None else spec)
+        checked, changes = await inherit(requested, job_id, self.engine.journal.job)
         if job_id is not None and (job := await self.engine.submitted_before(job_id, checked)) is not None:
             return job
         await check_trainer(self.side, self.settings, checked)
@@ -166,7 +165,7 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
     async def dry_run(
         self, spec: TrainSpec | Checked | Mapping[str, Any] | None = None, **fields: Any
     ) -> dict[str, Any]:
-        """Tell what a job would do: schema with evidence, warnings, parameters, memory, seconds. Takes no slot."""
+        """Return what a job would do: schema with evidence, warnings, parameters, memory, seconds. Takes no slot."""
         self._check_open()
         checked, _ = await inherit(parse_spec(fields if spec is None else spec), None, self.engine.journal.job)
         await check_trainer(self.side, self.settings, checked)
@@ -216,7 +215,7 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
     def watch(self, job_id: str, after: int = 0) -> AsyncIterator[AnyEvent]:
         """Yield each event after `after` exactly once, past ones first, until the job is over.
 
-        Raises `JobNotFound`, `CursorAhead`, `SlowWatcher` (come back with the last `seq`), `NotRunning` on close.
+        Raises `JobNotFound`, `CursorAhead`, `SlowWatcher` (watch again after the last `seq`), `NotRunning` on close.
         """
         self._check_open()
         return self.engine.watch(job_id, after)
@@ -257,7 +256,7 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
     async def control(self, job_id: str, **changes: Any) -> Controlled:
         """Change `lr`, `epochs`, `patience`, `report_every` or `checkpoint_every` of a running job at its next step.
 
-        Returns at which step; None for it where that takes longer than ten seconds, and an event says it then.
+        The result names the step; it is None where that takes longer than ten seconds, and an event names it later.
         Raises `InvalidSpec`, `JobNotRunning`, `JobFinished`, `ChangeRefused`, `TooMany`.
         """
         return await self.engine.control(job_id, parse(changes, Change, what="The change"))
@@ -282,7 +281,7 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
         return await curve(self.engine, job_id, points, series)
 
     async def webhook_list(self) -> list[dict[str, Any]]:
-        """Return every webhook that the operator has named, without its secret, and how its deliveries stand."""
+        """Return every configured webhook, without its secret, and its deliveries by state."""
         self._check_open()
         return await self.webhooks.listed()
 
@@ -306,7 +305,7 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
     ) -> "web.Application":
         """Return an aiohttp app to add under any prefix; it starts and closes the service with its host.
 
-        What the arguments mean stands in `http.app.build_app`; `options` are its further ones.
+        `http.app.build_app` describes the arguments; `options` are its further ones.
         """
         from traind.service.http.app import build_app
 

@@ -1,4 +1,4 @@
-"""Every setting of a service as one table: its name, default and meaning. Flags and docs derive from it.
+"""Every setting of a service with its default and meaning. Flags and docs are made from it.
 
 `traind serve --slots 4`, `TRAIND_SLOTS=4` and `TrainingService(slots=4)` are the same setting.
 """
@@ -17,15 +17,15 @@ from traind.trainer.contract.spec import DatasetFile
 
 LOG = logging.getLogger(__name__)
 GIGABYTE = 1024**3
-LEAST_WORKER_BYTES = GIGABYTE  # a worker's default limit: its libraries alone take some
-PRIVATE_UMASK = 0o077  # of the processes that write to a private root
+LEAST_WORKER_BYTES = GIGABYTE  # smallest default limit of a worker: its libraries take much of it
+PRIVATE_UMASK = 0o077  # of processes that write to a private root
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Bytes = Annotated[int, Meta(ge=0)]
 
 
 def processors() -> int:
-    """Return how many cores this process may use: affinity and the cgroup's quota counted."""
+    """Return how many cores this process may use, by its affinity and its cgroup's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -35,7 +35,7 @@ def processors() -> int:
 
 
 def machine_memory_bytes() -> int:
-    """Return how much memory this process may have: the machine's, or the cgroup's where that is less."""
+    """Return how much memory this process may use: the machine's, or its cgroup's limit if that is less."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
@@ -52,25 +52,25 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     slots: Annotated[int, Meta(ge=1, le=1024)] | None = None
     """Jobs that train at once; null: one for each core."""
     devices: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda:[0-9]{1,2}(, ?cuda:[0-9]{1,2})*)\Z")] = "auto"
-    """GPUs that jobs may have, one job each: auto (all), cpu (none), or a list such as cuda:0,cuda:1."""
+    """GPUs for jobs, one job each: auto (all), cpu (none), or a list such as cuda:0,cuda:1."""
     executor: Literal["local", "ray"] = "local"
-    """Who runs jobs: processes of this machine, or a Ray cluster."""
+    """Where jobs run: local (processes of this machine) or ray (a Ray cluster)."""
     ray_address: str | None = None
     """The head of the Ray cluster, as host:port."""
     ray_insecure: bool = False
-    """Use a cluster beyond this machine that asks nobody for a token."""
+    """Whether to use a cluster beyond this machine that asks for no token."""
     ray_node_dir: str | None = None
-    """Folder in which the nodes keep files; null: their folder for temporary ones."""
+    """Folder in which the nodes keep files; null: their temporary folder."""
     ray_lease_s: Annotated[float, Meta(ge=3.0)] = 60.0
-    """Seconds without a word from the server after which a job on a cluster writes a checkpoint and leaves."""
+    """Seconds without contact to the server after which a job on a cluster writes a checkpoint and ends."""
     trainers: dict[str, str] = {}
     """Trainers of your own by name, as {"mine": "package.module:function"} or {"mine": "file.py:function"}."""
     webhooks: str | list[Any] = []
-    """Programs that are told of jobs: a TOML file of [[webhook]] tables, or a list of service.webhooks.Webhook."""
+    """Programs to notify of job events: a TOML file of [[webhook]] tables, or a list of service.webhooks.Webhook."""
     tensorboard: str | None = None
-    """Folder in which each job is a run of TensorBoard, while it trains; null: none. Needs traind[tensorboard]."""
+    """Folder to write each job to as a TensorBoard run while it trains; null: none. Needs traind[tensorboard]."""
     mlflow: str | None = None
-    """Address of an MLflow server, or its store, in which each job is a run; null: none. Needs traind[mlflow]."""
+    """MLflow tracking URI to write each job to as a run while it trains; null: none. Needs traind[mlflow]."""
     grace_s: Seconds = 30.0
     """Seconds that a worker may take to obey a verb before it is killed."""
     hang_s: Seconds = 60.0
@@ -90,7 +90,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     disk_floor_bytes: Bytes = 64 * 1024**2
     """Free space, in bytes, below which jobs pause."""
     private_root: bool = True
-    """Whether other users of the machine are kept out of the root: folders 0700, files 0600."""
+    """Whether only this user can read the root: folders 0700, files 0600."""
     max_datasets: Count = 1_000
     """Data sets that may be registered."""
     max_aliases: Count = 1_000
@@ -100,7 +100,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_watchers: Count = 4_000
     """Websockets and event streams that may be open at once; one client may have half of them."""
     keep_checkpoints: Count = 2
-    """Checkpoints kept of a job, beside its best and its pinned ones."""
+    """Newest checkpoints kept of a job, beside its best and its pinned ones."""
     keep_finished: Count | None = None
     """Finished jobs that are kept; null: all."""
     keep_days: Seconds | None = None
@@ -120,10 +120,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def worker_limit_bytes(self) -> int | None:
-        """What one worker may allocate, in bytes; None: no limit.
+        """Memory that one worker may allocate, in bytes; None: no limit.
 
-        By default twice the budget of its job, since an estimate is one, and never more than the machine has. A job
-        with a GPU has none: the driver maps more than it uses.
+        By default twice `memory_budget_bytes`, since a job's need is only estimated, and at most the machine's
+        memory. Jobs with a GPU have no limit: the driver maps more than it uses.
         """
         if self.worker_memory_bytes is not None:
             return self.worker_memory_bytes or None
@@ -138,7 +138,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Layout:
-    """Where things are below the root, and the disk they are on. Paths are absolute."""
+    """The absolute paths of everything below the root, and the disk they are on."""
 
     def __init__(self, root: str | os.PathLike[str], disk: Disk | None = None) -> None:
         self.disk = disk or Disk()
@@ -156,10 +156,9 @@ class Layout:
         self.models_dir = self.root / "models"
 
     def make(self, *, is_private: bool) -> None:
-        """Make the root and what stands in it; where it is private, keep others out of what was there before too.
+        """Make the root and its folders; if it is private, close folders that exist already to other users too.
 
-        The root itself is made 0700 where it is not there; a folder that somebody else made, such as the current
-        one, stays as it is.
+        The root itself is made 0700 if it is missing; an existing one, such as the current folder, stays as it is.
         """
         mode = 0o700 if is_private else 0o777
         self.root.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -184,7 +183,7 @@ class Layout:
         return self.job_dir(job_id) / f"attempt-{attempt}"
 
     def files_dir(self, job_id: str) -> Path:
-        """Return the folder of files that a job's trainer keeps, whatever becomes of its attempts."""
+        """Return the folder of files that a job's trainer keeps over all attempts."""
         return self.job_dir(job_id) / "files"
 
     def model_path(self, job_id: str) -> Path:
@@ -196,10 +195,10 @@ class Layout:
         return os.path.relpath(path, self.root)
 
     def located(self, dataset: DatasetFile) -> DatasetFile:
-        """Return a data set's file with its absolute path: jobs show it relative to the root."""
+        """Return a data set's file with an absolute path; in a job's record it is relative to the root."""
         return msgspec.structs.replace(dataset, path=os.fspath(self.root / dataset.path))
 
 
 def cache_dir(dataset: DatasetFile) -> str:
-    """Return where encodings of a data set's version are kept: beside it, so that they go with it."""
+    """Return the folder of a data set version's encoded arrays: beside it, so that they are removed with it."""
     return os.fspath(Path(dataset.path).parent / "encoded")

@@ -1,4 +1,4 @@
-"""What a program may give where a table is wanted: for the service and its clients alike."""
+"""The types of tables that the service and its clients take."""
 
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
@@ -9,4 +9,4 @@ Row = Mapping[str, Any]
 Source = str | os.PathLike[str] | bytes | Iterable[Row] | AsyncIterable[bytes] | AsyncIterable[Row]
 """A path, a file's bytes, rows, or an asynchronous iterator of bytes or rows."""
 OnProgress = Callable[[int, int | None], None]
-"""Called with the bytes moved so far, and how many there are, where that is known."""
+"""Called with the bytes moved so far and the total, or None where that is not known."""

@@ -1,4 +1,4 @@
-"""The registered tables of one root, as `TrainingService` has them: put, list, look at, delete."""
+"""The calls about registered tables: put, list, preview, delete. Base of `TrainingService`."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from traind.service.sources import OnProgress, Source
 
 
 class Tables(Parts):
-    """What a service does with data sets."""
+    """The calls about data sets."""
 
     async def put_dataset(
         self,
@@ -21,16 +21,15 @@ class Tables(Parts):
     ) -> Dataset:
         """Register a table under a name: a path, bytes, rows (mappings), or an async iterator of bytes or rows.
 
-        Putting it again makes a new version. `size_bytes` is the size of a stream where it is known: one that does
-        not fit on the disk is refused before it begins. `on_progress(received_bytes, size_bytes)` is called as the
-        table comes in. Raises `InvalidName`, `DatasetTooLarge`, `DiskLow`,
-        `TooMany`, `BadTable` naming the cells.
+        Putting it again makes a new version. `size_bytes` is the size of a stream, if known: one that does not fit on
+        the disk is refused before it begins. `on_progress(received_bytes, size_bytes)` is called as the
+        table comes in. Raises `InvalidName`, `DatasetTooLarge`, `DiskLow`, `TooMany`, `BadTable` naming the cells.
         """
         self._check_open()
         return await self._datasets.put(name, source, format, size_bytes, on_progress)
 
     async def datasets(self, limit: int = 1_000, after: str | None = None) -> DatasetPage:
-        """Return data sets by name, in short: what is known of their columns is in `dataset`."""
+        """Return a page of data sets by name, without column details: `dataset` returns those."""
         self._check_open()
         return await self._datasets.list(limit, after)
 

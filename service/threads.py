@@ -1,6 +1,6 @@
-"""Blocking calls off the event loop, each in a thread of its own, and waking the loop from other threads.
+"""Blocking calls in threads of their own, and waking the event loop from threads.
 
-Not the host's thread pool: that may be busy with anything. Used wherever the service waits for the disk or a process.
+The host's thread pool is not used, since it may be busy. Called wherever the service waits for the disk or a process.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    """Run what blocks in a thread of its own, not of the host's pool, which may be busy; return its result."""
+    """Run a blocking function in a new thread and return its result."""
     loop = asyncio.get_running_loop()
     result: Future[Any] = Future()
     ended: asyncio.Future[None] = loop.create_future()
@@ -30,7 +30,7 @@ async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def finish(waiter: "asyncio.Future[None]") -> None:
-    """Let go on who waits, if anyone still does."""
+    """Finish a future, unless it is done or cancelled."""
     if not waiter.done():
         waiter.set_result(None)
 

@@ -1,4 +1,4 @@
-"""Trainers that a service is given: by reference or as functions, and looked at once, when it starts."""
+"""Users' own trainers: taken by reference or as functions, and checked when the service starts."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -12,16 +12,16 @@ from traind.service.settings import Settings
 from traind.trainer.contract.errors import TrainerError
 from traind.trainer.contract.spec import BlendModel, TrainSpec, TreesModel
 
-CHECK_S = 60.0  # what checking options may take
-IMPORT_S = 120.0  # what importing a trainer may take at the start
+CHECK_S = 60.0  # limit of checking options
+IMPORT_S = 120.0  # limit of importing a trainer at the start
 LIGHTGBM = "pip install 'traind[trees]'"
 
 
 def references(trainers: Any) -> Any:
-    """Return trainers by name as what workers import: `package.module:function`, or `/path/file.py:function`.
+    """Return trainers by name as references for workers: `package.module:function` or `/path/file.py:function`.
 
-    A function is named by its module; what cannot be imported in another process is refused with `InvalidSpec`.
-    What is no mapping is returned as it is: the settings' own check names it.
+    Functions become references; raises `InvalidSpec` for one that another process cannot import. A value that is no
+    mapping is returned unchanged: the check of settings refuses it.
     """
     if not isinstance(trainers, Mapping):
         return trainers
@@ -29,7 +29,7 @@ def references(trainers: Any) -> Any:
 
 
 async def check_trainers(side: SideWorker, trainers: Mapping[str, str]) -> None:
-    """Import each trainer once, in a helper. Raises `InvalidSpec` naming every one that cannot be, and why."""
+    """Import each trainer once, in the side worker. Raises `InvalidSpec` naming every one that fails, and why."""
     problems = []
     for name, reference in trainers.items():
         try:
@@ -41,7 +41,7 @@ async def check_trainers(side: SideWorker, trainers: Mapping[str, str]) -> None:
 
 
 async def check_trainer(side: SideWorker, settings: Settings, spec: TrainSpec) -> None:
-    """Raise `InvalidSpec` for a trainer that is not registered, options it does not take, or a library too few."""
+    """Raise `InvalidSpec` for an unregistered trainer, wrong options, or a missing library."""
     if spec.trainer == "tabular":
         check_libraries(spec)
         return
@@ -54,7 +54,7 @@ async def check_trainer(side: SideWorker, settings: Settings, spec: TrainSpec) -
 
 
 def check_libraries(spec: TrainSpec) -> None:
-    """Raise `InvalidSpec` where the model is grown by LightGBM and that is not here."""
+    """Raise `InvalidSpec` where the model needs LightGBM, which is not installed."""
     if spec.trainer != "tabular" or not isinstance(spec.model, BlendModel | TreesModel):
         return
     if find_spec("lightgbm") is None:

@@ -1,4 +1,4 @@
-"""The command about aliases: list, history, move, move if better, remove."""
+"""`traind alias`: list, history, move, move if better, remove."""
 
 import time
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ ANYWHERE = Remote()
 class Move:
     """How the name is moved."""
 
-    remove: Annotated[bool, Parameter(help="let the name mean nothing", negative="")] = False
+    remove: Annotated[bool, Parameter(help="remove the alias", negative="")] = False
     if_better_on: Annotated[str | None, Parameter(help="move only if the job is better on this data set")] = None
     metric: Annotated[str | None, Parameter(help="by this metric: rmse, mae, r2, accuracy, f1, auc, log_loss")] = None
     by: Annotated[float, Parameter(help="better by this much at least")] = 0.0
 
     def condition(self) -> dict[str, Any] | None:
-        """Return the condition that was typed; None where none was."""
+        """Return the condition that was typed, or None."""
         if (self.if_better_on is None) != (self.metric is None):
             raise Failed("--if-better-on and --metric belong together.")
         if self.if_better_on is None:
@@ -39,13 +39,13 @@ PLAIN = Move()
 
 def alias(
     name: Annotated[str | None, Parameter(help="the alias; none: list them all")] = None,
-    job_id: Annotated[str | None, Parameter(help="the job it shall mean; none: show where it has pointed")] = None,
+    job_id: Annotated[str | None, Parameter(help="the job to point it at; none: show its history")] = None,
     *,
     move: Move = PLAIN,
     remote: Remote = ANYWHERE,
     as_json: Json = False,
 ) -> None:
-    """Name a server's models, move a name to a better one, and see where it has pointed."""
+    """Point names at a server's models, move them only to better ones, and show their history."""
     from traind.service.cli.show import print_json, print_table
 
     client, condition = remote.client(), move.condition()
@@ -55,7 +55,7 @@ def alias(
         print_json(found) if as_json else print_table(["alias", "job", "since"], rows)
     elif move.remove:
         client.set_alias(name, None)
-        print_json({"ok": True, "removed": name}) if as_json else print(f"{name} means nothing now")
+        print_json({"ok": True, "removed": name}) if as_json else print(f"{name} is removed")
     elif job_id is None:
         history = client.alias(name)
         print_json(history) if as_json else _print_history(history)
@@ -66,7 +66,7 @@ def alias(
 
 
 def _print_set(made: "AliasSet") -> None:
-    print(f"{made.name} means {made.job_id}" + ("" if made.is_moved else ", as before"))
+    print(f"{made.name} points at {made.job_id}" + ("" if made.is_moved else ", as before"))
     if made.comparison is not None:
         print(_compared(made.comparison))
 

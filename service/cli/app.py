@@ -1,4 +1,4 @@
-"""The list of commands. A command's module is imported when it is called; its description stands here."""
+"""The commands with their help. A command's module is imported when the command is called."""
 
 from cyclopts import App
 
@@ -6,59 +6,62 @@ import traind
 
 HELP = """Train PyTorch models from the command line, over HTTP, or inside asyncio programs.
 
-`traind demo` shows it, `traind serve` starts the server, `traind train` needs none.
+`traind demo` shows it, `traind serve` starts the server, `traind train` needs no server.
 """
 TRAIN = """Train one model and follow it to its end; needs no server.
 
 The same engine runs here and writes the same files below the root. Ctrl-C writes a checkpoint; the same command with
 the same --job-id goes on from there.
 """
-TUNE = """Look for the best spec: many trials, what is hopeless ended early, one model of the best at the end.
+TUNE = """Search for the best spec: many trials, hopeless ones pruned, at the end one ensemble of the best.
 
-Needs no server. --search names a field and what it may be: lr=1e-4..1e-2:log, model.hidden=[[64],[128,128]];
-without it a good few are searched.
+Needs no server. --search gives a field and its range or choices: lr=1e-4..1e-2:log, model.hidden=[[64],[128,128]];
+without it the usual fields are searched.
 """
 PREDICT = """Predict every row of a file with a finished model.
 
 The output is CSV: the file's columns, `prediction` and, for classes, one `probability_<label>` for each label.
 """
 COMMANDS = {
-    "serve": ("serve:serve", "Serve on HTTP, with a page to look at."),
+    "serve": ("serve:serve", "Start the server: HTTP interface, websocket and web page."),
     "demo": ("demo:demo", "Train on real house prices through a real server, live, and predict."),
     "sample": ("sample:sample", "Write a table of real house sales, to try things with."),
     "train": ("train:train", TRAIN),
     "tune": ("tune:tune", TUNE),
     "submit": (
         "submit:submit",
-        "Submit a job to a server and print its id at once; --follow or --wait stay.",
+        "Submit a job to a server and print its id at once, or wait for it with --follow or --wait.",
     ),
     "predict": ("models:predict", PREDICT),
-    "export": ("models:export", "Write a finished model as ONNX or safetensors, compared with the original first."),
-    "evaluate": ("models:evaluate", "Say how good a finished model is on a labelled table, and beside a baseline."),
-    "alias": ("aliases:alias", "Name a server's models, move a name to a better one, and see where it has pointed."),
+    "export": ("models:export", "Write a finished model as ONNX or safetensors, checked against the original first."),
+    "evaluate": ("models:evaluate", "Evaluate a finished model on a labelled table, beside a baseline."),
+    "alias": (
+        "aliases:alias",
+        "Point names at a server's models, move them only to better ones, and show their history.",
+    ),
     "webhooks": ("webhooks:webhooks", "List a server's webhooks and their deliveries, and send a test."),
-    "datasets": ("datasets:app", "Register, list, look at and delete a server's data sets."),
+    "datasets": ("datasets:app", "Register, list, show and delete a server's data sets."),
     "jobs": ("jobs:jobs", "List a server's jobs: newest first, or the best by a metric."),
-    "studies": ("studies:studies", "List a server's studies, look at one and its trials, and stop or go on with it."),
+    "studies": ("studies:studies", "List a server's studies, show one and its trials, pause, resume or end it."),
     "edit": ("jobs:edit", "Change a job's name, tags, notes, or, while it waits, its priority."),
-    "status": ("jobs:status", "Show how a job is."),
+    "status": ("jobs:status", "Show a job: progress, data, settings, scores, times."),
     "watch": ("jobs:watch", "Follow a job until it ends; Ctrl-C leaves the job alone."),
     "stop": ("jobs:stop", "End a job and keep the best model so far."),
-    "pause": ("jobs:pause", "Let a job write its checkpoint and give its slot back."),
-    "resume": ("jobs:resume", "Let a paused, stopped, failed or (with more epochs) completed job go on."),
+    "pause": ("jobs:pause", "Have a job write its checkpoint and free its slot."),
+    "resume": ("jobs:resume", "Continue a paused, stopped, failed or (with more epochs) completed job."),
     "control": (
         "control:control",
         "Change a running job's learning rate, epochs or patience, at its next step.",
     ),
-    "cancel": ("jobs:cancel", "End a job and keep nothing but its record."),
+    "cancel": ("jobs:cancel", "End a job and keep only its record."),
     "delete": ("jobs:delete", "Remove a finished job with its files and its model."),
-    "logs": ("outputs:logs", "Print the end of what a job itself printed; --follow goes on."),
+    "logs": ("outputs:logs", "Print the end of a job's output; --follow goes on."),
     "files": ("outputs:files", "List the files that a job's trainer wrote."),
-    "fetch": ("outputs:fetch", "Fetch files that a job's trainer wrote."),
+    "fetch": ("outputs:fetch", "Download files that a job's trainer wrote."),
     "backup": ("root:backup", "Write a root to one archive, also while a server runs on it."),
-    "check": ("root:check", "Read everything in a root once and say what is not whole."),
-    "completion": ("completion:completion", "Have the shell complete commands and flags."),
-    "mcp": ("mcp:mcp", "Offer a server's verbs to agents as tools, by the Model Context Protocol on stdio."),
+    "check": ("root:check", "Check every file of a root and list what is damaged or missing."),
+    "completion": ("completion:completion", "Print or install the shell's completion of commands and flags."),
+    "mcp": ("mcp:mcp", "Offer a server's calls to agents as tools, by the Model Context Protocol on stdio."),
 }
 
 app = App(name="traind", help=HELP, version=traind.__version__, help_format="markdown")

@@ -1,4 +1,4 @@
-"""`traind completion`: the script by which a shell completes commands and flags."""
+"""`traind completion`: the shell's completion of commands and flags."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,14 +11,14 @@ Shell = Literal["bash", "zsh", "fish"]
 
 
 def completion(
-    shell: Annotated[Shell | None, Parameter(help="whose; by default the one that this runs in")] = None,
+    shell: Annotated[Shell | None, Parameter(help="the shell; by default the one that this runs in")] = None,
     *,
     install: Annotated[
         bool,
         Parameter(negative="", help="write it and a line in the shell's start-up file"),
     ] = False,
 ) -> None:
-    """Print the script by which a shell completes commands and flags, or install it for this user."""
+    """Print the completion script of commands and flags, or install it for this user."""
     from cyclopts.completion.detect import ShellDetectionError
 
     from traind.service.cli.app import app
@@ -29,7 +29,7 @@ def completion(
         else:
             print(app.generate_completion(prog_name="traind", shell=shell))
     except ShellDetectionError:
-        raise Failed("Which shell this is cannot be told.", hint="Say it: bash, zsh or fish.") from None
+        raise Failed("The shell cannot be detected.", hint="Name it: bash, zsh or fish.") from None
 
 
 def _installed(shell: Shell | None) -> Path:

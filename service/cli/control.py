@@ -1,4 +1,4 @@
-"""The command that changes settings of a running job."""
+"""`traind control`: change settings of a running job."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
@@ -14,18 +14,20 @@ ANYWHERE = Remote()
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class NewSettings:
-    """Which settings shall be others from the next step on."""
+    """The settings to change from the next step on."""
 
-    lr: Annotated[float | None, Parameter(help="learning rate of the next step; a schedule goes on from it")] = None
-    epochs: Annotated[int | None, Parameter(help="epochs in all")] = None
-    patience: Annotated[str | None, Parameter(help="epochs without a better monitor until it stops; or never")] = None
+    lr: Annotated[float | None, Parameter(help="learning rate of the next step; a schedule continues from it")] = None
+    epochs: Annotated[int | None, Parameter(help="number of all epochs")] = None
+    patience: Annotated[
+        str | None, Parameter(help="epochs without a better monitor after which it stops; or never")
+    ] = None
     report_every: Annotated[int | None, Parameter(help="steps between progress events")] = None
     checkpoint_every: Annotated[float | None, Parameter(help="seconds between checkpoints; 0: each epoch")] = None
 
     def values(self) -> dict[str, Any]:
         """Return the settings that were typed, as the server takes them."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        found = {name: value for name, value in said.items() if value is not None}
+        typed = {field.name: getattr(self, field.name) for field in fields(self)}
+        found = {name: value for name, value in typed.items() if value is not None}
         if (patience := found.get("patience")) is not None:
             found["patience"] = None if patience == "never" else int(patience) if patience.isdecimal() else patience
         return found
@@ -37,12 +39,12 @@ AS_THEY_ARE = NewSettings()
 def control(
     job_id: JobId, *, settings: NewSettings = AS_THEY_ARE, remote: Remote = ANYWHERE, as_json: Json = False
 ) -> None:
-    """Change a running job's settings at its next step, and say at which it took them up."""
+    """Change a running job's settings at its next step, and print that step."""
     from traind.service.cli.show import print_json
     from traind.service.client import calls
 
     if not (values := settings.values()):
-        raise Failed("There is nothing to change.", hint="Say what: --lr, --epochs, --patience or the like.")
+        raise Failed("There is nothing to change.", hint="Give one: --lr, --epochs, --patience or the like.")
     done = remote.connection().send(calls.control(job_id, values))
     if as_json:
         print_json(done)

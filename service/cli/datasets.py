@@ -26,7 +26,7 @@ Name = Annotated[str, Parameter(help="the data set's name")]
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ReadFlags:
-    """How a file is written, where that has to be given."""
+    """How a file is to be read, where that cannot be inferred."""
 
     encoding: Option = None
     delimiter: Option = None
@@ -40,7 +40,7 @@ class ReadFlags:
     sheet: Option = None
 
     def merged(self, form: str | None, file: Path) -> str | None:
-        """Return the format with these behind it, as the server takes it; raises `BadTable`."""
+        """Return the format with these options, as the server takes it; raises `BadTable`."""
         options = checked(convert(asdict(self), Options))
         if options == Options():
             return form
@@ -53,7 +53,7 @@ class ReadFlags:
 
 
 AS_FOUND = ReadFlags()
-app = App(name="datasets", help="Register, list, look at and delete data sets of a server.")
+app = App(name="datasets", help="Register, list, show and delete data sets of a server.")
 
 
 @app.command(name="list")
@@ -81,12 +81,12 @@ def put(
     name: Name,
     file: Annotated[Path, Parameter(help="CSV, TSV, JSONL (each .gz too), Parquet or xlsx")],
     *,
-    format: Annotated[str | None, Parameter(help="where the file's name does not tell")] = None,  # noqa: A002
+    format: Annotated[str | None, Parameter(help="format, where the file name does not show it")] = None,  # noqa: A002
     read: ReadFlags = AS_FOUND,
     remote: Remote = ANYWHERE,
     as_json: Json = False,
 ) -> None:
-    """Register a file; a name that is taken gets a new version."""
+    """Register a file; an existing name gets a new version."""
     from traind.service.cli.show import print_json
 
     with about(file), upload_shown(file.name) as on_progress:
@@ -99,7 +99,7 @@ def put(
 
 @app.command
 def show(name: Name, *, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
-    """Show a data set: its columns, their kinds and why, what to watch out for."""
+    """Show a data set: its columns, their kinds with the reasons, warnings."""
     from traind.service.cli.show import print_json
 
     dataset = remote.connection().send(calls.dataset(name))
@@ -139,7 +139,7 @@ def delete(name: Name, *, as_json: Json = False, remote: Remote = ANYWHERE) -> N
 
 
 def print_summary(summary: dict[str, Any]) -> None:
-    """Print what is known of a table: rows, columns and why they are what they are, warnings."""
+    """Print a table's summary: rows, columns with kind and reason, warnings."""
     from traind.service.cli.show import print_table
 
     if "n_rows" in summary:
@@ -151,7 +151,7 @@ def print_summary(summary: dict[str, Any]) -> None:
 
 
 def _because(column: dict[str, Any]) -> str:
-    """Return why a column is what it is, and what becomes of it where that is not to be learned from."""
+    """Return why a column has its kind, and for the target and ignored columns their role."""
     evidence: str = column.get("evidence", "")
     match column.get("role"):
         case "target":

@@ -1,4 +1,4 @@
-"""`traind demo`: a real server of its own, real house prices, a model, and predictions beside the true prices."""
+"""`traind demo`: starts a server, trains on real house prices, and prints predictions beside the true prices."""
 
 import csv
 import gzip
@@ -30,7 +30,7 @@ START_S = 60.0
 def demo(
     *,
     root: Annotated[Path | None, Parameter(help="keep everything in this folder; none: a temporary one")] = None,
-    epochs: Annotated[int | None, Parameter(help="none: as many as the recipe thinks right")] = None,
+    epochs: Annotated[int | None, Parameter(help="number of epochs; none: as the recipe chooses")] = None,
 ) -> None:
     """Start a server on a free port, send it the house prices that ship with traind, train, predict, and clean up."""
     from traind.service.client.synchronous import SyncClient
@@ -38,7 +38,7 @@ def demo(
     content, kept = _houses()
     with _folder(root) as folder, _server(folder) as url:
         client = SyncClient(url)
-        print(f"A server of its own is at {url}\n")
+        print(f"The demo's server is at {url}\n")
         dataset = client.put_dataset("house_prices", content, "csv")
         print(f"$ traind datasets put house_prices house_prices.csv    # {dataset.size_bytes:,} bytes of real sales")
         spec: dict[str, Any] = {"dataset": "house_prices", "target": TARGET}

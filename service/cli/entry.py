@@ -1,9 +1,9 @@
-"""What happens around every command: exit codes, errors as sentences, Ctrl-C. Tracebacks are for our own mistakes.
+"""Runs a command: exit codes, errors as sentences, Ctrl-C. Only faults of traind itself show a traceback.
 
 0    done; a job that was followed is completed or stopped
-1    refused or failed, with a sentence on standard error
+1    refused or failed, with a message on standard error
 2    the command line itself is wrong
-70   the server's engine stopped by an error of its own; started again it goes on
+70   the server's engine stopped by an internal error; it goes on when it is started again
 130  interrupted
 """
 
@@ -23,7 +23,7 @@ OK, REFUSED, MISUSED, BROKEN, INTERRUPTED = 0, 1, 2, 70, 130
 
 
 class Failed(Exception):
-    """A command ends here, with a sentence and an exit code."""
+    """Ends a command with a message and an exit code."""
 
     def __init__(
         self, message: str, *, hint: str | None = None, details: Sequence[str] = (), code: int = REFUSED
@@ -52,12 +52,12 @@ def run(arguments: list[str]) -> int:
     except Failed as failed:
         return _say(str(failed), hint=failed.hint, details=failed.details, code=failed.code)
     except (ServiceError, DataError, TrainerError) as error:
-        told = described(error)
-        hint = _token_hint() if error.code == "unauthorized" else told["hint"]
-        return _say(told["message"], hint=hint, details=_details(told["details"]))
+        shown = described(error)
+        hint = _token_hint() if error.code == "unauthorized" else shown["hint"]
+        return _say(shown["message"], hint=hint, details=_details(shown["details"]))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has enough
+    except BrokenPipeError:  # the reader of our output has closed it
         _close_output()
         return OK
     except OSError as error:
@@ -66,7 +66,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _dashed(arguments: list[str]) -> list[str]:
-    """Take `--batch_size` for `--batch-size`: the fields are written with underscores everywhere else."""
+    """Return the arguments with `--batch_size` as `--batch-size`: elsewhere the fields have underscores."""
     flags = [part for part in arguments if part.startswith("--")]
     renamed = {flag: flag.split("=", 1)[0].replace("_", "-") + flag[len(flag.split("=", 1)[0]) :] for flag in flags}
     return [renamed.get(part, part) for part in arguments]
@@ -74,16 +74,16 @@ def _dashed(arguments: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def about(path: Path) -> Iterator[None]:
-    """Name the file in what is wrong with it: an error says which line, and the user may have many files."""
+    """Put the file's name before an error about its content."""
     try:
         yield
     except DataError as error:
-        told = described(error)
-        raise Failed(f"{path}: {told['message']}", hint=told["hint"], details=_details(told["details"])) from None
+        shown = described(error)
+        raise Failed(f"{path}: {shown['message']}", hint=shown["hint"], details=_details(shown["details"])) from None
 
 
 def _details(details: Iterable[dict[str, Any]]) -> list[str]:
-    """Return one line for each problem that an error names, where there are several."""
+    """Return one line for each problem of an error, if there are several."""
     lines = dict.fromkeys(": ".join(filter(None, (_place(detail), detail.get("msg", "")))) for detail in details)
     return list(lines) if len(lines) > 1 else []
 
@@ -102,9 +102,9 @@ def _say(message: str, *, hint: str | None = None, details: Sequence[str] = (), 
 
 
 def _token_hint() -> str:
-    """Return what a user of the command line does about a token that is missing or wrong."""
+    """Return what to do about a missing or wrong token."""
     if os.environ.get("TRAIND_TOKEN"):
-        return "TRAIND_TOKEN is set, to a token that this server does not know: ask who runs it."
+        return "TRAIND_TOKEN is set to a token that this server does not know: ask its operator."
     return "Put the server's token into the environment: export TRAIND_TOKEN=..."
 
 

@@ -16,11 +16,11 @@ SERVER = "http://127.0.0.1:3001"
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Remote:
-    """Where the server is."""
+    """The server to use."""
 
-    server: Annotated[str, Parameter(env_var="TRAIND_SERVER", help="address of the server; token: TRAIND_TOKEN")] = (
-        SERVER
-    )
+    server: Annotated[
+        str, Parameter(env_var="TRAIND_SERVER", help="address of the server; the token is taken from TRAIND_TOKEN")
+    ] = SERVER
 
     def client(self) -> "SyncClient":
         """Return a client of that server."""
@@ -29,14 +29,14 @@ class Remote:
         return SyncClient(self.server)
 
     def connection(self) -> "BlockingConnection":
-        """Return a connection for a request or two: it is there sooner than a client."""
+        """Return a connection for one or two requests; it loads faster than a client."""
         from traind.service.client.blocking import BlockingConnection
 
         return BlockingConnection(self.server)
 
 
 def with_default(text: str, default: Any) -> str:
-    """Return a flag's help with its default behind, where it has one."""
+    """Return a flag's help followed by its default, if it has one."""
     if default is None or default in ({}, [], ()):
         return text
     shown = default if isinstance(default, str) else msgspec.json.encode(default).decode()

@@ -1,4 +1,4 @@
-"""What `traind status` and `traind jobs` say of a job beside how far it is: its data, settings, score and times."""
+"""The lines of `traind status` and columns of `traind jobs` about a job's data, settings, score and times."""
 
 import time
 from typing import Any
@@ -11,15 +11,15 @@ from traind.service.plain_text import plain
 from traind.trainer.contract.spec import TrainSpec
 
 _DEFAULTS = msgspec.to_builtins(TrainSpec())
-_ELSEWHERE = {"dataset", "target", "trainer", "name", "tags", "start_from"}  # said apart
-_CHOSEN = ("epochs", "batch_size", "lr", "optimizer", "schedule")  # of a recipe: what people ask for
-_FIRST = ("rmse", "accuracy")  # the metrics that people compare jobs by, where nobody says which
+_ELSEWHERE = {"dataset", "target", "trainer", "name", "tags", "start_from"}  # have lines of their own
+_CHOSEN = ("epochs", "batch_size", "lr", "optimizer", "schedule")  # the fields of a recipe that are shown
+_FIRST = ("rmse", "accuracy")  # the metrics to compare jobs by where none is given
 _PHASES = {"queued_s": "waited", "loading_s": "loading", "running_s": "training"}
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3_600.0, 86_400.0
 
 
 def job_facts(job: Job) -> list[tuple[str, str]]:
-    """Return what a job is and when it was what, as lines of a name and a text."""
+    """Return a job's facts as pairs of a name and a text."""
     facts = [("data", _data(job)), ("trainer", "" if job.spec.trainer == "tabular" else job.spec.trainer)]
     facts += [("settings", _settings(job)), ("chosen", _chosen(job)), ("device", job.device or "")]
     facts += [("begun", f"at step {job.parent.step} of {job.parent.job_id}" if job.parent is not None else "")]
@@ -29,7 +29,7 @@ def job_facts(job: Job) -> list[tuple[str, str]]:
 
 
 def score_of(job: Job, metric: str | None = None) -> str:
-    """Return what a job is compared by, its value with its name; by default its monitor, or a metric people know."""
+    """Return the name and value of a metric; by default of the job's monitor, or else a common metric."""
     measured = scores(job)
     wanted = (metric,) if metric else (*(() if job.spec.monitor == "val_loss" else (job.spec.monitor,)), *_FIRST)
     name = next((one for one in wanted if one in measured), None if metric else next(iter(measured), None))
@@ -37,7 +37,7 @@ def score_of(job: Job, metric: str | None = None) -> str:
 
 
 def data_of(job: Job) -> str:
-    """Return the name of what a job trains on."""
+    """Return the name of a job's data set, or `synthetic`."""
     if job.spec.dataset is not None:
         return job.spec.dataset
     return "synthetic" if job.spec.trainer == "tabular" else ""
@@ -63,12 +63,12 @@ def _data(job: Job) -> str:
 def _settings(job: Job) -> str:
     """Return the settings that differ from the defaults."""
     values = msgspec.to_builtins(job.spec)
-    said = {name: one for name, one in values.items() if one != _DEFAULTS[name] and name not in _ELSEWHERE}
-    return _listed(said)
+    changed = {name: one for name, one in values.items() if one != _DEFAULTS[name] and name not in _ELSEWHERE}
+    return _listed(changed)
 
 
 def _chosen(job: Job) -> str:
-    """Return what was chosen where the spec leaves it open."""
+    """Return the recipe's choices for fields that are auto in the spec."""
     recipe = job.report.get("recipe", {})
     chosen = {name: recipe[name] for name in _CHOSEN if name in recipe and getattr(job.spec, name) == "auto"}
     kind = recipe.get("network", {}).get("kind")

@@ -19,13 +19,13 @@ ANYWHERE = Remote()
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Which:
-    """Which jobs are listed, and in which order."""
+    """The filters and the order of the list."""
 
     tag: Annotated[str | None, Parameter(help="only with this tag")] = None
     dataset: Annotated[str | None, Parameter(help="only on this data set")] = None
     name: Annotated[str | None, Parameter(help="only with this text in their name")] = None
     trainer: Annotated[str | None, Parameter(help="only of this trainer")] = None
-    study: Annotated[str | None, Parameter(help="this study's trials")] = None
+    study: Annotated[str | None, Parameter(help="the trials of this study")] = None
     sort: Annotated[str | None, Parameter(help="created, -created, or metric:NAME for the best first")] = None
 
     @property
@@ -36,8 +36,8 @@ class Which:
 
     def filters(self) -> "Filters":
         """Return the filters that were typed."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        return cast("Filters", {name: value for name, value in said.items() if value is not None})
+        typed = {field.name: getattr(self, field.name) for field in fields(self)}
+        return cast("Filters", {name: value for name, value in typed.items() if value is not None})
 
 
 ALL = Which()
@@ -47,7 +47,7 @@ def jobs(
     *,
     status: Annotated[str | None, Parameter(help="only these states, separated by commas")] = None,
     limit: Annotated[int, Parameter(help="how many, newest first")] = 20,
-    after: Annotated[str | None, Parameter(help="the cursor that the page before ended with")] = None,
+    after: Annotated[str | None, Parameter(help="the cursor that the last page printed")] = None,
     which: Which = ALL,
     remote: Remote = ANYWHERE,
     as_json: Json = False,
@@ -82,21 +82,23 @@ def jobs(
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What shall be another."""
+    """The fields to change."""
 
-    name: Annotated[str | None, Parameter(help="what to call it; empty: nothing")] = None
-    tag: Annotated[tuple[str, ...], Parameter(help="its tags from now on; repeat for more", negative="")] = ()
-    no_tags: Annotated[bool, Parameter(help="take all its tags away", negative="")] = False
+    name: Annotated[str | None, Parameter(help="new name; empty: none")] = None
+    tag: Annotated[
+        tuple[str, ...], Parameter(help="new tags, which replace the old ones; repeat for more", negative="")
+    ] = ()
+    no_tags: Annotated[bool, Parameter(help="remove all its tags", negative="")] = False
     notes: Annotated[str | None, Parameter(help="free text about it; empty: none")] = None
-    priority: Annotated[int | None, Parameter(help="higher starts first; while it waits")] = None
+    priority: Annotated[int | None, Parameter(help="higher starts first; only while it waits")] = None
 
     def values(self) -> dict[str, Any]:
         """Return the changes that were typed, as the server takes them."""
         texts = {"name": self.name, "notes": self.notes}
-        said: dict[str, Any] = {field: text or None for field, text in texts.items() if text is not None}
+        typed: dict[str, Any] = {field: text or None for field, text in texts.items() if text is not None}
         if self.tag or self.no_tags:
-            said["tags"] = self.tag
-        return said if self.priority is None else said | {"priority": self.priority}
+            typed["tags"] = self.tag
+        return typed if self.priority is None else typed | {"priority": self.priority}
 
 
 NOTHING = Changes()
@@ -107,7 +109,7 @@ def edit(job_id: JobId, *, changes: Changes = NOTHING, remote: Remote = ANYWHERE
     from traind.service.cli.show import print_json
 
     if not (values := changes.values()):
-        raise Failed("There is nothing to change.", hint="Say what: --name, --tag, --notes or --priority.")
+        raise Failed("There is nothing to change.", hint="Give one: --name, --tag, --notes or --priority.")
     job = remote.connection().send(calls.edit(job_id, values))
     if as_json:
         print_json(job)
@@ -116,7 +118,7 @@ def edit(job_id: JobId, *, changes: Changes = NOTHING, remote: Remote = ANYWHERE
 
 
 def status(job_id: JobId, *, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
-    """Show how a job is: how far, on what data, with which settings, when, and how good."""
+    """Show a job: progress, data, settings, scores, times."""
     from traind.service.cli.job_facts import job_facts
     from traind.service.cli.show import print_job, print_json
 
@@ -157,23 +159,23 @@ def stop(job_id: JobId, *, remote: Remote = ANYWHERE, as_json: Json = False) -> 
 
 
 def pause(job_id: JobId, *, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
-    """Let a job write its checkpoint and give its slot back."""
+    """Have a job write its checkpoint and free its slot."""
     _request(calls.verb("pause", job_id), remote, as_json=as_json)
 
 
 def resume(
     job_id: JobId,
     *,
-    epochs: Annotated[int | None, Parameter(help="train to this many epochs now")] = None,
+    epochs: Annotated[int | None, Parameter(help="new number of all epochs")] = None,
     remote: Remote = ANYWHERE,
     as_json: Json = False,
 ) -> None:
-    """Let a paused, stopped, failed or (with more epochs) completed job go on."""
+    """Continue a paused, stopped, failed or (with more epochs) completed job."""
     _request(calls.verb("resume", job_id, epochs), remote, as_json=as_json)
 
 
 def cancel(job_id: JobId, *, remote: Remote = ANYWHERE, as_json: Json = False) -> None:
-    """End a job and keep nothing but its record."""
+    """End a job and keep only its record."""
     _request(calls.verb("cancel", job_id), remote, as_json=as_json)
 
 

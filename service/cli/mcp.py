@@ -1,4 +1,4 @@
-"""`traind mcp`: a server's verbs as tools for agents."""
+"""`traind mcp`: a server's calls as tools for agents."""
 
 from traind.service.cli.entry import Failed
 from traind.service.cli.flags import Remote

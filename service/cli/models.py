@@ -20,10 +20,12 @@ Out = Annotated[Path, Parameter(name=["--out", "-o"], help="where to write")]
 
 def predict(  # noqa: PLR0913 - flags
     model: Annotated[str, Parameter(help="a model file, or the id of the job that made it")],
-    file: Annotated[Path, Parameter(help="rows to predict, of any kind that can be trained on")],
+    file: Annotated[Path, Parameter(help="rows to predict, in any format that can be trained on")],
     *,
     out: Out,
-    interval: Annotated[float | None, Parameter(help="share of such rows that intervals hold, as 0.9")] = None,
+    interval: Annotated[
+        float | None, Parameter(help="add intervals that contain this share of the true values, such as 0.9")
+    ] = None,
     trainer: Annotated[
         str | None, Parameter(help="the trainer of your own that made it, as digits.py or package.module:train")
     ] = None,
@@ -48,7 +50,7 @@ def predict(  # noqa: PLR0913 - flags
 
 
 def _reference(trainer: str | None) -> str | None:
-    """Return the `module:function` of a trainer that was named by file or module; None where none was."""
+    """Return the `module:function` of a trainer given by file or module, or None."""
     if trainer is None:
         return None
     search_here()
@@ -57,14 +59,14 @@ def _reference(trainer: str | None) -> str | None:
 
 def evaluate(
     model: Annotated[str, Parameter(help="a model file, or the id of the job that made it, or an alias")],
-    file: Annotated[Path | None, Parameter(help="a table that has the target; none: --dataset")] = None,
+    file: Annotated[Path | None, Parameter(help="a table with the target; or give --dataset")] = None,
     *,
     dataset: Annotated[str | None, Parameter(help="a data set that is registered at the server")] = None,
     as_json: Json = False,
     root: Root = Path(),
     server: Server = None,
 ) -> None:
-    """Say how good a finished model is on a labelled table."""
+    """Evaluate a finished model on a labelled table, beside a baseline."""
     from traind.service.cli.show import print_json, print_score
 
     if (file is None) == (dataset is None):
@@ -84,7 +86,7 @@ def evaluate(
 
 
 def _evaluated(model: str, file: Path, root: Path, server: str | None) -> dict[str, Any]:
-    """Return what `Model.evaluate` says here, or the server where it has the model."""
+    """Return the score of a model, evaluated on the server if it has the model, else here."""
     if server is not None and not _is_file(model):
         from traind.service.client.synchronous import SyncClient
 
@@ -99,12 +101,12 @@ def _evaluated(model: str, file: Path, root: Path, server: str | None) -> dict[s
 def export(
     model: Annotated[str, Parameter(help="a model file, or the id of the job that made it")],
     *,
-    format: Annotated[Literal["onnx", "safetensors"], Parameter(help="what to make of it")] = "onnx",  # noqa: A002
+    format: Annotated[Literal["onnx", "safetensors"], Parameter(help="the format to write")] = "onnx",  # noqa: A002
     out: Annotated[Path | None, Parameter(name=["--out", "-o"], help="where to write; none: MODEL.FORMAT")] = None,
     root: Root = Path(),
     server: Server = None,
 ) -> None:
-    """Write a model in another format, compared with the original on real rows first."""
+    """Write a model in another format, after checking its predictions against the original on real rows."""
     target = out or Path(f"{_name_of(model)}.{format}")
     _check_folder(target)
     if server is not None and not _is_file(model):
@@ -125,7 +127,7 @@ def _check_folder(out: Path) -> None:
 
 
 def _is_file(model: str) -> bool:
-    """Tell whether a file is meant: no job's id has an ending."""
+    """Return whether `model` is a file rather than a job's id."""
     return model.endswith(".pt")
 
 

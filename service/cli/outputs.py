@@ -1,4 +1,4 @@
-"""Commands about what a job wrote: its log, and the files of its trainer."""
+"""Commands about a job's output and the files of its trainer."""
 
 import sys
 import time
@@ -28,7 +28,7 @@ def logs(
     as_json: Json = False,
     remote: Remote = ANYWHERE,
 ) -> None:
-    """Print the end of what a job itself printed, and with --follow what it prints until it is over."""
+    """Print the end of a job's output, and with --follow what it prints until it is over."""
     client = remote.client()
     pieces = client.follow_logs(job_id, limit_bytes) if follow else [client.logs(job_id, limit_bytes)]
     for piece in pieces:
@@ -56,16 +56,16 @@ def files(job_id: JobId, *, as_json: Json = False, remote: Remote = ANYWHERE) ->
 
 def fetch(
     job_id: JobId,
-    name: Annotated[tuple[str, ...], Parameter(help="files, by the names that `traind files` lists; none: all")] = (),
+    name: Annotated[tuple[str, ...], Parameter(help="names of files as `traind files` lists them; none: all")] = (),
     *,
     output: Annotated[
-        Path, Parameter(name=["--output", "-o"], help="folder to write to; of one file also the file")
+        Path, Parameter(name=["--output", "-o"], help="folder to write to, or for a single file also a file name")
     ] = HERE,
     force: Annotated[bool, Parameter(negative="", help="write over files that are there")] = False,
     as_json: Json = False,
     remote: Remote = ANYWHERE,
 ) -> None:
-    """Fetch files that a job's trainer wrote; all of them keep their folders, below one named as the job."""
+    """Download files that a job's trainer wrote; without names all of them, below a folder named as the job."""
     from traind.service.cli.show import print_json
 
     client = remote.client()

@@ -1,4 +1,4 @@
-"""Commands about a root on this machine's disk: no server is asked."""
+"""Commands about a root on this machine's disk, which need no server."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +36,7 @@ def backup(
 
 
 def check(*, root: Root = HERE, as_json: Json = False) -> None:
-    """Read everything in a root once and say what is not whole. Changes nothing; also while a server runs on it."""
+    """Check every file of a root and list what is damaged or missing. Changes nothing; also while a server runs."""
     from traind.service.cli.show import print_json
     from traind.service.recovery.check import check_root
     from traind.service.settings import Layout
@@ -48,6 +48,6 @@ def check(*, root: Root = HERE, as_json: Json = False) -> None:
         for flaw in flaws:
             print(plain(f"{flaw.path}: {flaw.message}"))
     if flaws:
-        raise Failed(f"{len(flaws)} things in {root.absolute()} are not whole.")
+        raise Failed(f"{len(flaws)} files in {root.absolute()} are damaged or missing.")
     if not as_json:
         print(f"{root.absolute()} is whole")

@@ -1,4 +1,4 @@
-"""`traind serve`: the server, its flags made from the table of settings, its signals."""
+"""`traind serve`: the server. Its flags are made from `Settings`."""
 
 import asyncio
 import os
@@ -28,7 +28,14 @@ from traind.service.validation.validate import parse
 
 NETWORK = Group("Network and access", sort_key=1)
 SETTINGS = Group("Settings", sort_key=2)
-WORDED = {"root", "devices", "ray_address", "ray_node_dir", "trainers", "webhooks"}  # their line says what they take
+WORDED = {
+    "root",
+    "devices",
+    "ray_address",
+    "ray_node_dir",
+    "trainers",
+    "webhooks",
+}  # their descriptions say what they take
 
 
 def _flag(setting: msgspec.inspect.Field) -> tuple[str, Any, Any]:
@@ -40,7 +47,7 @@ def _flag(setting: msgspec.inspect.Field) -> tuple[str, Any, Any]:
 
 
 def _takes(setting: msgspec.inspect.Field) -> str:
-    """Return what a setting takes, where that is more than a text."""
+    """Return the values that a setting takes, unless its description says it."""
     kind = describe(setting.type)
     return "" if setting.name in WORDED else f"Takes {kind}."
 
@@ -61,7 +68,7 @@ SettingFlags = Parameter(name="*")(
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class DoorFlags:
-    """Where to listen, and for whom."""
+    """Address and access."""
 
     host: Annotated[
         str | None,
@@ -72,14 +79,16 @@ class DoorFlags:
     ] = None
     token_file: Annotated[
         Path | None,
-        Parameter(env_var="TRAIND_TOKEN_FILE", help="who may in: `name:token` or `token` a line", group=NETWORK),
+        Parameter(
+            env_var="TRAIND_TOKEN_FILE", help="file of tokens, one a line: `name:token` or `token`", group=NETWORK
+        ),
     ] = None
     allow_host: Annotated[
         tuple[str, ...],
         Parameter(
             env_var="TRAIND_ALLOW_HOST",
             negative="",
-            help="name it may be reached by; repeat",
+            help="host name that requests may use; repeat for more",
             group=NETWORK,
             show_default=False,
         ),
@@ -89,7 +98,7 @@ class DoorFlags:
         Parameter(
             env_var="TRAIND_ALLOW_ORIGIN",
             negative="",
-            help="site whose pages may call; repeat",
+            help="web origin whose pages may call; repeat for more",
             group=NETWORK,
             show_default=False,
         ),
@@ -104,13 +113,15 @@ def serve(
     *,
     door: DoorFlags = NO_DOOR,
     settings: SettingFlags = NO_SETTINGS,  # type: ignore[valid-type]
-    log: Annotated[Literal["plain", "json"], Parameter(env_var="TRAIND_LOG", help="lines on stderr")] = "plain",
+    log: Annotated[
+        Literal["plain", "json"], Parameter(env_var="TRAIND_LOG", help="format of the log on standard error")
+    ] = "plain",
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Parameter(env_var="TRAIND_LOG_LEVEL", help="the least to log; debug: each request"),
+        Parameter(env_var="TRAIND_LOG_LEVEL", help="lowest level to log; debug logs each request"),
     ] = "info",
 ) -> None:
-    """Serve on HTTP until SIGTERM or Ctrl-C; running jobs write checkpoints then, and go on at the next start."""
+    """Serve on HTTP until SIGTERM or Ctrl-C; running jobs then write checkpoints and go on at the next start."""
     configure_logging(log, log_level.upper())
     search_here()
     ignored: list[str] = []
@@ -122,7 +133,7 @@ def serve(
         hosts=door.allow_host,
         origins=door.allow_origin,
     )
-    service = TrainingService(**_said(settings))
+    service = TrainingService(**_typed(settings))
     service.keep_files_private()
     for words in ignored:
         print(f"traind: {words}", file=sys.stderr)
@@ -130,7 +141,7 @@ def serve(
         runner.run(_serve(service, opened))
 
 
-def _said(flags: Any) -> dict[str, Any]:
+def _typed(flags: Any) -> dict[str, Any]:
     """Return the settings that were typed, checked; raises `InvalidSpec` naming every wrong one."""
     texts = {flag.name: text for flag in fields(flags) if (text := getattr(flags, flag.name)) is not None}
     if "trainers" in texts:
@@ -150,12 +161,12 @@ def _fast_loop() -> Any:
 
 
 async def _serve(service: TrainingService, door: Door) -> None:
-    """Answer until the first signal; leave at once at the second."""
+    """Serve until the first signal; exit at once at the second."""
     leaving = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def leave() -> None:
-        if leaving.is_set():  # workers see that we are gone, and what is committed is on disk
+        if leaving.is_set():  # workers notice that the server is gone; what is committed is on the disk
             os._exit(INTERRUPTED)
         leaving.set()
 
@@ -168,7 +179,7 @@ async def _serve(service: TrainingService, door: Door) -> None:
         failed = asyncio.ensure_future(service.failed)
         await asyncio.wait({signalled, failed}, return_when=asyncio.FIRST_COMPLETED)
         signalled.cancel()
-        if failed.done():  # whoever started us is to start us again
+        if failed.done():  # the exit code makes systemd start the server again
             raise Failed(failed.result().message, hint=failed.result().hint, code=BROKEN)
         failed.cancel()
         print("Leaving: running jobs write checkpoints and go on at the next start.", flush=True)

@@ -1,4 +1,4 @@
-"""What commands print: a live bar in a terminal, one line an event elsewhere, JSON for programs."""
+"""The output of commands: a live bar in a terminal, one line for each event elsewhere, JSON for programs."""
 
 import sys
 import termios
@@ -45,7 +45,7 @@ class Follower(Protocol):
 
 
 def follower(*, as_json: bool) -> Follower:
-    """Return what suits where standard output goes."""
+    """Return the follower that suits standard output: JSON lines, a bar, or plain lines."""
     if as_json:
         return JsonLines()
     return Bar() if sys.stdout.isatty() else Lines()
@@ -62,11 +62,11 @@ class Nothing:
     ) -> None: ...
 
     def show(self, event: AnyEvent) -> None:
-        """Let one event go by."""
+        """Ignore one event."""
 
 
 class Lines:
-    """One line an event."""
+    """Prints one line for each event."""
 
     def __enter__(self) -> Self:
         return self
@@ -78,11 +78,11 @@ class Lines:
     def show(self, event: AnyEvent) -> None:
         """Print one event as a line."""
         clock = time.strftime("%H:%M:%S", time.localtime(event.ts))
-        print(f"{clock}  {told(event)}", flush=True)
+        print(f"{clock}  {line_of(event)}", flush=True)
 
 
 class EpochLines(Lines):
-    """One line an event, progress and checkpoints left out."""
+    """Prints one line for each event except progress and checkpoints."""
 
     def show(self, event: AnyEvent) -> None:
         """Print one event as a line."""
@@ -91,7 +91,7 @@ class EpochLines(Lines):
 
 
 class JsonLines(Lines):
-    """One JSON object an event."""
+    """Prints each event as one JSON object."""
 
     def show(self, event: AnyEvent) -> None:
         """Print one event as JSON."""
@@ -140,9 +140,9 @@ class Bar:
                 if event.status is Status.COMPLETED:
                     self._bar.update(self._task, completed=100.0)
                 if event.resumed_from_step is not None or event.error is not None:
-                    self._print(told(event))
+                    self._print(line_of(event))
             case Epoch() | Log():
-                self._print(told(event))
+                self._print(line_of(event))
 
     def _print(self, line: str) -> None:
         self._bar.console.print(line, markup=False, highlight=False)
@@ -150,7 +150,7 @@ class Bar:
 
 @contextmanager
 def no_echo_of_keys() -> Iterator[None]:
-    """Keep a terminal from writing `^C` into the bar, which would then stand there twice."""
+    """Keep the terminal from printing `^C` into the bar, which would then appear twice."""
     if not sys.stdin.isatty():
         yield
         return
@@ -164,15 +164,15 @@ def no_echo_of_keys() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
-def told(event: AnyEvent) -> str:
-    """Return an event in words."""
-    return plain(_words(event))
+def line_of(event: AnyEvent) -> str:
+    """Return an event as a line of text."""
+    return plain(_line_of(event))
 
 
-def _words(event: AnyEvent) -> str:
+def _line_of(event: AnyEvent) -> str:
     match event:
         case State():
-            return _state_told(event)
+            return _state_line(event)
         case Progress():
             epoch, loss = f"epoch {event.epoch}", f"loss {number(event.loss)}"
             return f"{event.progress:5.1f} %  {epoch}  step {event.step}/{event.total_steps or '?'}  {loss}"
@@ -191,12 +191,12 @@ def _words(event: AnyEvent) -> str:
         case Metric():
             return f"step {event.step}{numbers(event.values)}"
         case ControlRequested():
-            return _control_told(event)
+            return _control_line(event)
         case Edited():
             return f"edited  {', '.join(name for name in EDITABLE if getattr(event, name) is not UNSET)}"
 
 
-def _state_told(event: State) -> str:
+def _state_line(event: State) -> str:
     facts = [event.status.value]
     if event.attempt and event.attempt > 1:
         facts.append(f"attempt {event.attempt}")
@@ -209,40 +209,41 @@ def _state_told(event: State) -> str:
     return "  ".join(facts)
 
 
-def _control_told(event: ControlRequested) -> str:
+def _control_line(event: ControlRequested) -> str:
     if event.verb != "control":
-        return f"{event.verb} asked"
-    said = {name: getattr(event, name) for name in FIELDS if name != "epochs" or event.epochs is not None}
-    changes = ", ".join(f"{name} {value}" for name, value in said.items() if value is not UNSET)
+        return f"{event.verb} requested"
+    values = {name: getattr(event, name) for name in FIELDS if name != "epochs" or event.epochs is not None}
+    changes = ", ".join(f"{name} {value}" for name, value in values.items() if value is not UNSET)
     if event.refused:
         return f"change {event.number} refused  {'; '.join(f'{name} {why}' for name, why in event.refused.items())}"
-    return f"change {event.number} {'asked' if event.step is None else f'from step {event.step} on'}  {changes}"
+    return f"change {event.number} {'requested' if event.step is None else f'from step {event.step} on'}  {changes}"
 
 
 def number(value: float | None) -> str:
-    """Return a number as people read it."""
+    """Return a number for people: four digits, or whole from 10,000 on."""
     if value is None:
         return "not finite"
     return f"{value:,.0f}" if 10_000 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def numbers(values: dict[str, float | None]) -> str:
-    """Return named numbers, each with two spaces before it."""
+    """Return names and values in one line, each pair after two spaces."""
     return "".join(f"  {name} {number(value)}" for name, value in values.items() if _is_number(value))
 
 
 def print_json(value: Any) -> None:
-    """Print a value for programs."""
+    """Print a value as JSON."""
     print(_encoder.encode(value).decode())
 
 
 def print_job(job: Job) -> None:
-    """Print a job for people: what it is, how far it is, and what came of it."""
+    """Print a job for people: state, progress, metrics, model or error."""
     print(f"{job.job_id}  {job.status}  {plain(job.message)}")
     if job.status not in TERMINAL:
         place = f"  place {job.queue_position} in the queue" if job.queue_position else ""
         eta = f"  {job.eta_s:.0f} s left" if job.eta_s is not None else ""
-        print(f"{job.progress:.1f} %  step {job.step}/{job.total_steps or '?'}  loss {number(job.loss)}{eta}{place}")
+        loss = f"  loss {number(job.loss)}" if job.step else ""
+        print(f"{job.progress:.1f} %  step {job.step}/{job.total_steps or '?'}{loss}{eta}{place}")
     if job.device is not None:
         print(f"on     {plain(job.device)}")
     if job.error is not None:
@@ -265,7 +266,7 @@ def print_failure(error: Failure) -> None:
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
-    """Print the metrics of each split beside each other, or those of one epoch."""
+    """Print the metrics of the splits as columns, or those of one epoch in one line."""
     splits = {split: values for split, values in metrics.items() if isinstance(values, dict)}
     if not splits:
         if metrics:
@@ -280,7 +281,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
 
 
 def print_score(score: dict[str, Any]) -> None:
-    """Print how good a model is on a table, beside the baseline, and what was left out."""
+    """Print a model's metrics on a table beside the baseline's, and the rows left out."""
     print(f"{score['rows']:,} rows, target {plain(score['target'])}")
     for left in score["left_out"]:
         print(f"{left['rows']:,} rows left out: {plain(left['reason'])}")
@@ -290,7 +291,7 @@ def print_score(score: dict[str, Any]) -> None:
 
 
 def print_table(heads: list[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print columns that stand under each other."""
+    """Print a table with aligned columns."""
     lines = [[plain(str(cell)) for cell in row] for row in (heads, *rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     for line in lines:

@@ -1,4 +1,4 @@
-"""The flags of `traind train`: every field of `TrainSpec`, and how what was typed becomes its value."""
+"""The flags of `traind train`, made from the fields of `TrainSpec`, and the parsing of their values."""
 
 from dataclasses import field, fields, make_dataclass
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ GROUPS = {
     ),
     **dict.fromkeys(("priority", "trainer", "options", "name", "tags"), RUNNING),
 }  # of every other field: MODEL
-TYPED = {  # what may be typed beyond what the spec takes
+TYPED = {  # the help on values, where it differs from the type's
     "dataset": "Here also the path of a file.",
     "target": "",
     "read": 'As {"delimiter": ";", "decimal": ","}.',
@@ -48,7 +48,7 @@ assert isinstance(_SPEC, inspect.StructType)
 
 
 def _branches(kind: inspect.Type) -> list[inspect.Type]:
-    """Return what a type is a choice of, null left out."""
+    """Return the types of a union without null, or the type itself."""
     if isinstance(kind, inspect.Metadata):
         return _branches(kind.type)
     parts = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
@@ -56,7 +56,7 @@ def _branches(kind: inspect.Type) -> list[inspect.Type]:
 
 
 def _is_words(kind: inspect.Type) -> bool:
-    """Whether a field takes text alone, which is then taken as typed."""
+    """Return whether a field takes only text, which is then used as typed."""
     return all(
         isinstance(part, inspect.StrType)
         or (isinstance(part, inspect.Metadata) and _is_words(part.type))
@@ -75,7 +75,7 @@ def _flag(one: inspect.Field) -> tuple[str, Any, Any]:
     default = _DEFAULTS[one.name]
     if one.name == "model":
         default = default["kind"]
-    elif isinstance(default, dict):  # its own fields have defaults
+    elif isinstance(default, dict):  # the fields of the object have defaults of their own
         default = None
     text = with_default(f"{field_lines(TrainSpec)[one.name]} {more}".strip(), default)
     named = Parameter(help=text, group=GROUPS.get(one.name, MODEL), negative="", show_default=False)
@@ -83,7 +83,7 @@ def _flag(one: inspect.Field) -> tuple[str, Any, Any]:
 
 
 def typed_values(flags: Any) -> dict[str, Any]:
-    """Return the fields that were typed, as JSON would have them."""
+    """Return the values that were typed, as in a JSON spec."""
     typed = {one.name: getattr(flags, one.name) for one in fields(flags)}
     return {name: _value(name, text) for name, text in typed.items() if text not in (None, ())}
 
@@ -100,7 +100,7 @@ SpecFlags = Parameter(name="*")(
 
 
 def _value(name: str, text: str | Texts) -> Any:
-    """Return one field's value: words and columns as typed, everything else as JSON where it is JSON."""
+    """Return one field's value: text and lists as typed, others decoded as JSON if they are valid JSON."""
     if isinstance(text, tuple) or name in WORDS:
         return text
     try:

@@ -1,4 +1,4 @@
-"""The command about a server's studies: list them, look at one, and ask something of it."""
+"""`traind studies`: list a server's studies, show one, pause, resume or end it."""
 
 from typing import Annotated, Literal
 
@@ -11,14 +11,14 @@ Verb = Literal["show", "trials", "stop", "pause", "resume", "cancel", "delete"]
 
 
 def studies(
-    study_id: Annotated[str | None, Parameter(help="the study; none: list them all")] = None,
+    study_id: Annotated[str | None, Parameter(help="the study; none: list all")] = None,
     verb: Annotated[Verb, Parameter(help="what to do with it")] = "show",
     *,
     limit: Annotated[int, Parameter(help="how many, newest first")] = 20,
     remote: Remote = ANYWHERE,
     as_json: Json = False,
 ) -> None:
-    """List a server's studies, look at one and its trials, stop, pause, resume, cancel or delete it."""
+    """List a server's studies; show one or its trials; stop, pause, resume, cancel or delete it."""
     from traind.service.cli.show import number, print_json, print_table
     from traind.service.cli.tune import print_study
 
@@ -46,6 +46,6 @@ def studies(
     elif verb == "delete":
         client.delete_study(study_id)
     else:
-        asked = client.study if verb == "show" else getattr(client, f"{verb}_study")
-        study = asked(study_id)
+        call = client.study if verb == "show" else getattr(client, f"{verb}_study")
+        study = call(study_id)
         print_json(study) if as_json else print_study(study)

@@ -1,4 +1,4 @@
-"""`traind submit`: a job on a running server, which goes on whatever becomes of this command."""
+"""`traind submit`: a job on a running server. It goes on when this command has ended."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,10 +17,12 @@ NOTHING_TYPED = SpecFlags()
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Stay:
-    """What is done once the job is accepted."""
+    """What to do once the job is accepted."""
 
-    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="", help="show events to its end")] = False
-    wait: Annotated[bool, Parameter(negative="", help="wait for its end and say what came of it")] = False
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="", help="show its events until it ends")] = (
+        False
+    )
+    wait: Annotated[bool, Parameter(negative="", help="wait until it ends and print its result")] = False
 
 
 LEAVE = Stay()
@@ -28,24 +30,25 @@ LEAVE = Stay()
 
 def submit(
     *,
-    job_id: Annotated[str | None, Parameter(help="its id; the same command again is the same job")] = None,
+    job_id: Annotated[str | None, Parameter(help="id of the job; the same command again gives the same job")] = None,
     format: Annotated[  # noqa: A002 - the public word for it
-        str | None, Parameter(help="of the file, where it does not tell: csv;charset=latin-1, jsonl ...")
+        str | None,
+        Parameter(help="format of the file, where its name does not show it: csv;charset=latin-1, jsonl ..."),
     ] = None,
     stay: Stay = LEAVE,
     server: Annotated[
-        str, Parameter(env_var="TRAIND_SERVER", help="address of the server; token: TRAIND_TOKEN")
+        str, Parameter(env_var="TRAIND_SERVER", help="address of the server; the token is taken from TRAIND_TOKEN")
     ] = SERVER,
     as_json: Json = False,
     spec: SpecFlags = NOTHING_TYPED,  # type: ignore[valid-type]
 ) -> None:
-    """Submit a job to a server and print its id at once. It goes on there.
+    """Submit a job to a server and print its id at once.
 
-    With --follow its events are shown to its end, with --wait only what came of it; the command then fails as the job
-    does, and Ctrl-C leaves the job alone. `traind watch` and `traind status` come back to it later.
+    With --follow its events are shown until it ends, with --wait only its result; the command then fails if the job
+    does, and Ctrl-C leaves the job alone. `traind watch` and `traind status` show it later.
     """
     if stay.follow and stay.wait:
-        raise Failed("--follow and --wait are two ways to stay: take one.")
+        raise Failed("--follow and --wait exclude each other: give one.")
     call = TrainCall(typed_values(spec), format, job_id, is_dry_run=False, as_json=as_json)
     if stay.follow or stay.wait:
         call.is_quiet = stay.wait

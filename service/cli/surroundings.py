@@ -1,7 +1,7 @@
-"""What a command finds around it: the environment, the current folder, and, in a container, orphans.
+"""The environment of a command: variables, the current folder, and, in a container, orphaned processes.
 
 Other programs set variables of the same names: conda's `HOST` is a platform, and for a service called `traind`
-Kubernetes sets `TRAIND_PORT=tcp://...`. What is no address or port is left alone, and said.
+Kubernetes sets `TRAIND_PORT=tcp://...`. Values that are no address or port are ignored with a message.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from traind.service.cli.entry import MISUSED, Failed
 from traind.trainer.contract.process_tree import children, is_zombie
 
 PORT_MAX = 65_535
-REAP_S = 1.0  # between two looks for orphans
+REAP_S = 1.0  # between two searches for orphans
 
 
 def host_of(environment: Mapping[str, str], ignored: list[str]) -> str | None:
-    """Return the address that the environment names, TRAIND_HOST before HOST; say in `ignored` what was none."""
+    """Return the address in TRAIND_HOST, or else HOST; a message about an ignored value is added to `ignored`."""
     if own := environment.get("TRAIND_HOST"):
         return own
     host = environment.get("HOST")
@@ -32,9 +32,9 @@ def host_of(environment: Mapping[str, str], ignored: list[str]) -> str | None:
 
 
 def port_of(environment: Mapping[str, str], ignored: list[str]) -> int | None:
-    """Return the port that the environment names, TRAIND_PORT before PORT; say in `ignored` what was none.
+    """Return the port in TRAIND_PORT, or else PORT; a message about an ignored value is added to `ignored`.
 
-    Raises `Failed` where TRAIND_PORT is wrong, and not somebody else's.
+    Raises `Failed` for a wrong TRAIND_PORT, except a URL, which Kubernetes sets.
     """
     for name in ("TRAIND_PORT", "PORT"):
         text = environment.get(name)
@@ -49,17 +49,17 @@ def port_of(environment: Mapping[str, str], ignored: list[str]) -> int | None:
 
 
 def search_here() -> None:
-    """Have modules in the current folder found, as `python -m` does: trainers are named by module and function."""
+    """Add the current folder to the module search path, as `python -m` does, so that own trainers are found."""
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
 
 
 async def reap_orphans(own: Callable[[], set[int]]) -> None:
-    """Reap, as process 1 of a container, ended processes that were left to this one, until it is cancelled.
+    """Reap ended orphans, as process 1 of a container has to, until cancelled.
 
-    Those are its children that nobody has waited for from one look to the next, its `own` left out. No signal tells
-    of them: SIGCHLD is the event loop's, and uvloop keeps it for itself.
+    Orphans are children that stay zombies from one look to the next, except those in `own()`, which the service waits
+    for. SIGCHLD cannot be used: it is the event loop's.
     """
     seen: set[int] = set()
     while True:

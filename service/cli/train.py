@@ -1,4 +1,4 @@
-"""`traind train`: one job, here and now without a server, or with `--server` on one."""
+"""`traind train`: one job in this process without a server, or with `--server` on a server."""
 
 import asyncio
 import hashlib
@@ -28,20 +28,20 @@ NOTHING_TYPED = SpecFlags()
 
 @dataclass(slots=True)
 class TrainCall:
-    """What is to be done; `job_id` is filled in when the job has one."""
+    """The parsed command; `job_id` is set once the job has one."""
 
     spec: dict[str, Any]
-    format: str | None  # of the data set's file
+    format: str | None  # of the data set's file; None: inferred
     job_id: str | None
     is_dry_run: bool
     as_json: bool
-    is_quiet: bool = False  # only what came of it is shown
+    is_quiet: bool = False  # show only the result
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Where:
-    """Here, below a root, or on a server."""
+    """Where to train: below a root, or on a server."""
 
     root: Annotated[Path, Parameter(env_var="TRAIND_ROOT", help="folder that holds everything")] = Path()
     server: Annotated[str | None, Parameter(env_var="TRAIND_SERVER", help="train on this server instead")] = None
@@ -53,11 +53,12 @@ HERE = Where()
 def train(
     *,
     job_id: Annotated[
-        str | None, Parameter(help="its id; the same command again is the same job, and goes on")
+        str | None, Parameter(help="id of the job; the same command again continues the same job")
     ] = None,
-    dry_run: Annotated[bool, Parameter(negative="", help="say what would be done, and train nothing")] = False,
+    dry_run: Annotated[bool, Parameter(negative="", help="show what the job would do, and train nothing")] = False,
     format: Annotated[  # noqa: A002 - the public word for it
-        str | None, Parameter(help="of the file, where it does not tell: csv;charset=latin-1, jsonl ...")
+        str | None,
+        Parameter(help="format of the file, where its name does not show it: csv;charset=latin-1, jsonl ..."),
     ] = None,
     as_json: Json = False,
     where: Where = HERE,
@@ -66,7 +67,7 @@ def train(
     """Train one model and follow it to its end.
 
     Needs no server: the same engine runs here and writes the same files below the root. Ctrl-C writes a checkpoint;
-    the same command with the same --job-id goes on from there.
+    the same command with the same --job-id continues from there.
     """
     call = TrainCall(typed_values(spec), format, job_id, dry_run, as_json)
     if where.server is not None:
@@ -77,7 +78,7 @@ def train(
 
 
 def own_trainer(spec: dict[str, Any]) -> dict[str, str]:
-    """Give the trainer that was named by file or module a name; return it by that, as the service takes it."""
+    """Replace a trainer given by file or module by a name in the spec; return `{name: reference}` for the service."""
     reference = spec.get("trainer", "")
     module, colon, function = reference.rpartition(":")
     if not colon and reference.endswith(".py"):
@@ -105,7 +106,7 @@ async def _train(call: TrainCall, root: Path, trainers: dict[str, str]) -> None:
 
 
 async def train_on(call: TrainCall, server: str) -> None:
-    """Train on a running server, which goes on without us where we are interrupted."""
+    """Train on a running server; an interrupt leaves the job alone."""
     from traind.service.client.asynchronous import Client
 
     leave_on_terminate()
@@ -118,14 +119,14 @@ async def train_on(call: TrainCall, server: str) -> None:
 
 
 def leave_on_terminate() -> None:
-    """Let SIGTERM end the command as Ctrl-C does."""
+    """Make SIGTERM end the command as Ctrl-C does."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 async def _carry_out(service: "TrainingService | Client", call: TrainCall) -> None:
-    """Submit the job, follow it, and say what came of it."""
+    """Submit the job, follow it and print its result."""
     from traind.service.cli.show import Nothing, follower, print_job, print_json
     from traind.trainer.contract.events import Status
 
@@ -135,7 +136,7 @@ async def _carry_out(service: "TrainingService | Client", call: TrainCall) -> No
             await _show_plan(service, await with_dataset(service, call), as_json=call.as_json)
         return
     job = await accepted(service, call)
-    is_known = job.attempt > 1 or job.status is Status.PAUSED  # what it did before is not shown again
+    is_known = job.attempt > 1 or job.status is Status.PAUSED  # its earlier events are not shown again
     if job.status is Status.PAUSED:
         job = await service.resume(job.job_id)
     with Nothing() if call.is_quiet else follower(as_json=call.as_json) as shown:
@@ -150,7 +151,7 @@ async def _carry_out(service: "TrainingService | Client", call: TrainCall) -> No
 
 
 async def accepted(service: "TrainingService | Client", call: TrainCall) -> "Job":
-    """Submit the job, its file registered first where there is one, and return it; its id is then in the call."""
+    """Register the file if there is one, submit the job and return it; sets the call's `job_id`."""
     with _about(call.spec.get("dataset")):
         job = await service.submit(await with_dataset(service, call), job_id=call.job_id)
     call.job_id = job.job_id
@@ -159,7 +160,7 @@ async def accepted(service: "TrainingService | Client", call: TrainCall) -> "Job
 
 @contextmanager
 def _about(table: str | None) -> Iterator[None]:
-    """Name the file, or what was taken for one, in what is wrong with it."""
+    """Put the name of the file, or missing file, before an error about it."""
     from traind.data.errors import DatasetNotFound
 
     if table is None:
@@ -174,7 +175,7 @@ def _about(table: str | None) -> Iterator[None]:
 
 
 async def with_dataset(service: "TrainingService | Client", call: TrainCall) -> dict[str, Any]:
-    """Return the spec with a file replaced by the name it is registered under: its own and its digest's."""
+    """Return the spec with a file replaced by its data set's name; register the file if it is new."""
     from traind.data.errors import DatasetNotFound
 
     path = await asyncio.to_thread(_file_of, call.spec.get("dataset"))
@@ -189,7 +190,7 @@ async def with_dataset(service: "TrainingService | Client", call: TrainCall) -> 
 
 
 def _file_of(given: str | None) -> Path | None:
-    """Return the file that was meant; None where it is a data set's name."""
+    """Return the file, or None for a data set's name."""
     if given is None or not (Path(given).exists() or "/" in given):
         return None
     path = Path(given)
@@ -199,7 +200,7 @@ def _file_of(given: str | None) -> Path | None:
 
 
 def _name_of(path: Path, form: str) -> str:
-    """Return a data set's name that says which file it was and changes with its content, and how that is read."""
+    """Return a data set name made of the file's name and a digest of its content and format."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(form.encode())

@@ -1,8 +1,7 @@
-"""`traind tune`: look for the best spec, here and now without a server, or with `--server` on one."""
+"""`traind tune`: a study in this process without a server, or with `--server` on a server."""
 
 import asyncio
 import re
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +24,8 @@ from traind.service.cli.train import (
 from traind.service.plain_text import plain
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from traind.service.client.asynchronous import Client
     from traind.service.service import TrainingService
     from traind.service.studies.events import AnyStudyEvent
@@ -36,22 +37,25 @@ _END = re.compile(r"[-+0-9.eE]+\Z")  # of a range
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Search:
-    """What is looked for, and for how long."""
+    """The search and its limits."""
 
     search: Annotated[
         tuple[str, ...],
         Parameter(
-            help="field and what it may be: lr=1e-4..1e-2:log, model.hidden=[[64],[128,128]]; none: a good few"
+            help="field and its range or choices: lr=1e-4..1e-2:log, model.hidden=[[64],[128,128]]; "
+            "none: the usual fields"
         ),
     ] = ()
-    trials: Annotated[int, Parameter(help="trials to make, at most")] = 50
-    parallel: Annotated[int | None, Parameter(help="trials at once; none: one a slot, and one that waits")] = None
-    metric: Annotated[str, Parameter(help="what trials are compared by")] = "val_loss"
-    sampler: Annotated[str, Parameter(help="who suggests: tpe or random")] = "tpe"
+    trials: Annotated[int, Parameter(help="number of trials at most")] = 50
+    parallel: Annotated[int | None, Parameter(help="trials at once; none: one for each slot, and one that waits")] = (
+        None
+    )
+    metric: Annotated[str, Parameter(help="metric to compare trials by")] = "val_loss"
+    sampler: Annotated[str, Parameter(help="how trials are suggested: tpe or random")] = "tpe"
     pruner: Annotated[str, Parameter(help="which trials end early: median, halving or none")] = "median"
-    ensemble: Annotated[bool, Parameter(help="make one model of the trials' at the end")] = True
+    ensemble: Annotated[bool, Parameter(help="make an ensemble of the trials' models at the end")] = True
     study_id: Annotated[
-        str | None, Parameter(help="its id; the same command again is the same study, and goes on")
+        str | None, Parameter(help="id of the study; the same command again continues the same study")
     ] = None
 
 
@@ -60,16 +64,16 @@ USUAL = Search()
 
 def tune(
     *,
-    format: Annotated[str | None, Parameter(help="of the data set's file, where it does not tell")] = None,  # noqa: A002
+    format: Annotated[str | None, Parameter(help="format of the file, where its name does not show it")] = None,  # noqa: A002
     as_json: Json = False,
     where: Where = HERE,
     search: Search = USUAL,
     spec: SpecFlags = NOTHING_TYPED,  # type: ignore[valid-type]
 ) -> None:
-    """Look for the best spec: trials of what may be better, until there are enough.
+    """Search for the best spec by trials.
 
-    Needs no server. Ctrl-C keeps the place: the same command with the same --study-id goes on. --name, --seed and
-    --max-seconds are of the study.
+    Needs no server. After Ctrl-C the same command with the same --study-id continues. --name, --seed and
+    --max-seconds apply to the study.
     """
     request = _request_of(search, typed_values(spec))
     call = TrainCall(request["spec"], format, None, False, as_json)
@@ -79,7 +83,7 @@ def tune(
 
 
 def _request_of(search: Search, spec: dict[str, Any]) -> dict[str, Any]:
-    """Return what was typed as a study."""
+    """Return the study that was typed."""
     study: dict[str, Any] = {name: spec.pop(name) for name in ("name", "max_seconds") if name in spec}
     if "seed" in spec:
         study["seed"] = spec["seed"]
@@ -95,7 +99,7 @@ def _request_of(search: Search, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dimension(typed: str) -> tuple[str, dict[str, Any]]:
-    """Return a field's path and what it may be, as they were typed."""
+    """Return a field's path and its range or choices."""
     path, sign, value = typed.partition("=")
     first, dots, last = value.partition("..")
     if dots and _END.match(first) and _END.match(last.removesuffix(":log")):
@@ -107,7 +111,7 @@ def _dimension(typed: str) -> tuple[str, dict[str, Any]]:
         decoded = None
     if not sign or not isinstance(decoded, list | dict):
         hint = 'As lr=1e-4..1e-2:log, batch_size=[64,256], or lr={"low": 0.1, "high": 1}.'
-        raise Failed(f"--search {typed} does not say what a field may be.", hint=hint)
+        raise Failed(f"--search {typed} names no range or choices.", hint=hint)
     return path, decoded if isinstance(decoded, dict) else {"choices": decoded}
 
 
@@ -146,7 +150,7 @@ def _opened(call: TrainCall, where: Where) -> "AbstractAsyncContextManager[Train
 
 
 async def _follow(service: "TrainingService | Client", study: "Study", *, as_json: bool) -> None:
-    """Show what becomes of the trials, then of the study."""
+    """Print the ends of trials, then the study."""
     from traind.service.cli.show import print_json
     from traind.service.studies.events import StudyStatus, encode_study_event
 
@@ -155,7 +159,7 @@ async def _follow(service: "TrainingService | Client", study: "Study", *, as_jso
     if not as_json:
         print(f"study {study.study_id}", flush=True)
     async for event in service.watch_study(study.study_id):
-        line = encode_study_event(event).decode() if as_json else told(event, study.metric)
+        line = encode_study_event(event).decode() if as_json else line_of(event, study.metric)
         if line:
             print(line, flush=True)
     study = await service.study(study.study_id)
@@ -167,8 +171,8 @@ async def _follow(service: "TrainingService | Client", study: "Study", *, as_jso
         raise Failed(study.error.message if study.error is not None else f"The study is {study.status.lower()}.")
 
 
-def told(event: "AnyStudyEvent", metric: str) -> str:
-    """Return an event in a line; nothing for those that say what is seen anyway."""
+def line_of(event: "AnyStudyEvent", metric: str) -> str:
+    """Return an event as a line; an empty one for events that are not shown."""
     from traind.service.cli.show import number
     from traind.service.studies.events import StudyLog, StudyState, TrialEnded, TrialSuggested
 
@@ -189,7 +193,7 @@ def told(event: "AnyStudyEvent", metric: str) -> str:
 
 
 def print_study(study: "Study") -> None:
-    """Print what a study has found."""
+    """Print a study: its trials by state, the best one, its ensemble."""
     from traind.service.cli.show import number
 
     counts = {name: getattr(study, name) for name in ("completed", "pruned", "stopped", "failed", "running")}

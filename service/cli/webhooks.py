@@ -1,4 +1,4 @@
-"""The command about webhooks: which there are, what was delivered, a test."""
+"""`traind webhooks`: list webhooks and deliveries, send a test."""
 
 import time
 from typing import Annotated
@@ -12,7 +12,9 @@ ANYWHERE = Remote()
 
 
 def webhooks(
-    name: Annotated[str | None, Parameter(help="show this one's deliveries; none: list them all")] = None,
+    name: Annotated[
+        str | None, Parameter(help="the webhook whose deliveries to show; none: list all webhooks")
+    ] = None,
     *,
     test: Annotated[bool, Parameter(help="send it a test message", negative="")] = False,
     limit: Annotated[int, Parameter(help="how many deliveries, newest first")] = 20,
@@ -25,7 +27,7 @@ def webhooks(
     client = remote.client()
     if name is None:
         if test:
-            raise Failed("Say which webhook shall get the test.")
+            raise Failed("Name the webhook to test.")
         found = client.webhook_list()
         rows = ([one["name"], one["address"], *one["deliveries"].values(), " ".join(one["events"])] for one in found)
         print_json(found) if as_json else print_table(
@@ -33,7 +35,9 @@ def webhooks(
         )
     elif test:
         sent = client.test_webhook(name)
-        print_json({"webhook_id": sent}) if as_json else print(f"{sent}  in the outbox; `traind webhooks {name}`")
+        print_json({"webhook_id": sent}) if as_json else print(
+            f"{sent}  queued; `traind webhooks {name}` shows the delivery"
+        )
     else:
         shown = client.webhook_deliveries(name, limit)
         lines = (

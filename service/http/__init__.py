@@ -1,5 +1,5 @@
-"""The HTTP face of a service: JSON calls, server-sent events, websocket, page and metrics.
+"""The HTTP interface of a service: JSON calls, server-sent events, websocket, page and metrics.
 
-Everything here translates: requests into calls of `TrainingService`, its answers and errors into responses.
-Nothing here touches a process, a file of a job, or the database.
+It translates requests into calls of `TrainingService`, and results and errors into responses. Nothing here touches a
+process, a job's file or the database.
 """

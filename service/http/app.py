@@ -1,6 +1,6 @@
-"""Makes the aiohttp application of one service: routes, guard, error shape, page. No globals, no signal handlers.
+"""Builds the aiohttp application of one service: routes, guard, errors, page. No globals, no signal handlers.
 
-It runs by itself (`http.server`) or below any prefix of another app, and any number of times in one process.
+It runs alone (`http.server`) or below any prefix of another app, and any number of times in one process.
 """
 
 import asyncio
@@ -55,13 +55,13 @@ def build_app(
     """Return the app of a service, which starts and closes it unless the host program already started it.
 
     Args:
-        service: what the app speaks for.
-        hosts: names it may be reached by beside loopback, each with or without a port; `0.0.0.0` or `[::]` stands for
-            the address that a connection came in on; None leaves the Host header to the host program.
+        service: the service that the app calls.
+        hosts: allowed host names beside loopback, each with or without a port; `0.0.0.0` or `[::]` allows the address
+            that a connection came in on; None leaves the Host header to the host program.
         origins: other web origins whose pages may use it (`https://example.org`).
-        authorize: asked for every request; anything but a true answer is 403.
-        tokens: who may use it; None asks for no token.
-        limits: sizes and times for one client.
+        authorize: called for every request; the answer is 403 unless it returns a true value.
+        tokens: the accepted tokens; None: no token is needed.
+        limits: sizes and times for one client; None: the defaults.
     """
     policy = Policy(
         hosts=None if hosts is None else make_hosts([*LOOPBACK_NAMES, *hosts]),
@@ -97,7 +97,7 @@ def build_app(
 
 
 def _for_viewers() -> frozenset[Handler]:
-    """Return the handlers of what a viewer's token may do: what reads, and what predicts."""
+    """Return the handlers that a viewer's token may call: those that read, and predictions."""
     return frozenset(
         one.handler
         for one in OPERATIONS
@@ -106,13 +106,13 @@ def _for_viewers() -> frozenset[Handler]:
 
 
 def _methods(operation: Operation) -> tuple[str, ...]:
-    """Return the methods that a call answers to: what is read may be asked for without its body, streams excepted."""
+    """Return the methods of a call's route: GET has HEAD too, except for streams."""
     is_stream = operation.is_websocket or "text/event-stream" in operation.media
     return ("GET", "HEAD") if operation.method == "GET" and not is_stream else (operation.method,)
 
 
 def _add_signals(app: web.Application, policy: Policy) -> None:
-    """Have the app start and close what it needs, end its streams at shutdown, and harden each answer."""
+    """Have the app start and close its service, end streams at shutdown, and add headers to each response."""
 
     async def run(_app: web.Application) -> AsyncIterator[None]:
         service, telemetry = app[SERVICE], app[TELEMETRY]

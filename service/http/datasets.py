@@ -1,4 +1,4 @@
-"""The calls about data sets: upload, list, look, preview, delete."""
+"""The calls about data sets: upload, list, show, preview, delete."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -30,7 +30,7 @@ from traind.service.http.schemas import (
 from traind.service.http.upload_query import UploadQuery
 from traind.service.results import Dataset
 
-FORMATS: Final = {  # that a content type tells; None leaves it to ?format= or the content
+FORMATS: Final = {  # by content type; None: given by ?format= or inferred from the content
     "text/csv": "csv",
     "application/csv": "csv",
     "text/tab-separated-values": "tsv",
@@ -43,8 +43,8 @@ FORMATS: Final = {  # that a content type tells; None leaves it to ?format= or t
     "application/octet-stream": None,
     "application/gzip": None,
     "application/x-gzip": None,
-    "application/vnd.ms-excel": None,  # what Windows calls a CSV file
-    "application/x-www-form-urlencoded": None,  # what curl calls all data
+    "application/vnd.ms-excel": None,  # a CSV file on Windows
+    "application/x-www-form-urlencoded": None,  # all data sent by curl
     "text/plain": None,
 }
 
@@ -58,7 +58,7 @@ async def put(request: web.Request) -> web.Response:
 
 
 def read_table(request: web.Request) -> tuple[AsyncIterator[bytes], str | None]:
-    """Return the raw body, of which nothing is read yet, and the format that the request names."""
+    """Return the raw body, still unread, and the format that the request names."""
     query = read_query(request, UploadQuery)
     if request.content_type not in FORMATS:
         message = f"{request.content_type[:100]} is no table: the raw file is taken as the body."
@@ -70,26 +70,26 @@ def read_table(request: web.Request) -> tuple[AsyncIterator[bytes], str | None]:
     return stream_body(request, limit=limit, error=_too_large(limit)), wanted
 
 
-def _format(request: web.Request, asked: str | None) -> str | None:
-    """Return the format that the query or the content type says, with its encoding."""
-    said, charset = asked or FORMATS[request.content_type], request.charset
-    if charset is None or charset.lower() in ("utf-8", "utf8") or (said is not None and ";" in said):
-        return said
-    if said is None:
+def _format(request: web.Request, in_query: str | None) -> str | None:
+    """Return the format of the query or the content type, with its encoding."""
+    form, charset = in_query or FORMATS[request.content_type], request.charset
+    if charset is None or charset.lower() in ("utf-8", "utf8") or (form is not None and ";" in form):
+        return form
+    if form is None:
         message = f"{request.content_type} does not say what is written in {charset[:50]}."
         raise UnsupportedMedia(message, hint="Say it in full, such as ?format=csv;charset=latin-1.")
-    return str(parse_format(f"{said};charset={charset}"))
+    return str(parse_format(f"{form};charset={charset}"))
 
 
 def _with_options(query: UploadQuery, form: str | None) -> str | None:
-    """Return the format, or what is known of it, with the options of the query behind it."""
+    """Return the format with the options of the query added."""
     options = {
         name: value for name, value in structs.asdict(query).items() if name != "format" and value is not UNSET
     }
-    said = {"quote" if name == "quotechar" else name: value for name, value in options.items()}
-    if not said:
+    named = {"quote" if name == "quotechar" else name: value for name, value in options.items()}
+    if not named:
         return form
-    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in said.items()}
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in named.items()}
     written = {name: text if name == "missing" else quote(text, safe="-. ") for name, text in texts.items()}
     options_of(written)
     return ";".join([form or "", *(f"{name}={value}" for name, value in written.items())])
@@ -101,30 +101,30 @@ def _too_large(limit: int) -> DatasetTooLarge:
 
 
 async def list_all(request: web.Request) -> web.Response:
-    """Answer a page of data sets, in short."""
+    """Answer a page of data sets, without column details."""
     query = read_query(request, DatasetsQuery)
     page = await request.app[SERVICE].datasets(query.limit, None if query.after is UNSET else query.after)
     return answer(DatasetsAnswer(datasets=page.datasets, next=page.next))
 
 
 async def get(request: web.Request) -> web.Response:
-    """Answer one data set; of very many columns as many as fit, and how many come behind them."""
+    """Answer one data set; of very many columns as many as fit, and the number left out."""
     query = read_query(request, DatasetQuery)
     found = await request.app[SERVICE].dataset(request.match_info["name"])
     return answer(DatasetAnswer(dataset=_fitting(found, query.columns_after)))
 
 
 def _fitting(dataset: Dataset, first: int = 0) -> Dataset:
-    """Return the data set with no more columns than an answer should have."""
+    """Return the data set with as many columns and warnings as fit into an answer."""
     columns, warnings = dataset.summary.get("columns", []), dataset.summary.get("warnings", [])
     shown = columns[first:]
     shown = shown[: how_many_fit(len(encode(column)) for column in shown)]
-    said = warnings[: how_many_fit((len(encode(warning)) for warning in warnings), PAGE_BYTES // 2)]
+    shown_warnings = warnings[: how_many_fit((len(encode(warning)) for warning in warnings), PAGE_BYTES // 2)]
     left = len(columns) - first - len(shown)
-    if not first and not left and len(said) == len(warnings):
+    if not first and not left and len(shown_warnings) == len(warnings):
         return dataset
     counts = {"n_columns": len(columns), "columns_left_out": max(0, left), "n_warnings": len(warnings)}
-    return structs.replace(dataset, summary=dataset.summary | counts | {"columns": shown, "warnings": said})
+    return structs.replace(dataset, summary=dataset.summary | counts | {"columns": shown, "warnings": shown_warnings})
 
 
 async def preview(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The interface as a page for people, written on the server from the OpenAPI document: no script, nothing fetched."""
+"""The page `/docs`: every call and type, written as HTML from the OpenAPI document, without scripts."""
 
 import json
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 from traind.service.http.openapi import make_document
 from traind.service.http.operation import Operation
 from traind.service.http.pages import Asset
+from traind.service.http.schema_words import in_words
 
 
 def make_pages(operations: Iterable[Operation]) -> dict[str, Handler]:
@@ -104,7 +105,8 @@ def _contents(content: dict[str, Any]) -> str:
 
 def _type(name: str, schema: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td><code>{escape(field)}</code></td><td>{_kind(inner)}</td><td>{_default(inner)}</td></tr>"
+        f"<tr><td><code>{escape(field)}</code></td><td>{_kind(inner)}</td><td>{_default(inner)}</td>"
+        f"<td>{_prose(inner.get('description', ''))}</td></tr>"
         for field, inner in schema.get("properties", {}).items()
     )
     text = f"<p>{_prose(schema.get('description', ''))}</p>"
@@ -114,19 +116,12 @@ def _type(name: str, schema: dict[str, Any]) -> str:
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    """Return a schema in a few words, types as links."""
-    if "$ref" in schema:
-        name = schema["$ref"].rsplit("/", 1)[-1]
-        return f'<a href="#type-{escape(name)}">{escape(name)}</a>'
-    if "anyOf" in schema:
-        return " or ".join(map(_kind, schema["anyOf"]))
-    if "enum" in schema:
-        return " or ".join(f"<code>{escape(json.dumps(value))}</code>" for value in schema["enum"])
-    if schema.get("type") == "array":
-        return f"list of {_kind(schema['items'])}" if schema.get("items") else "list"
-    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    limits = [f"{sign} {schema[name]:g}" for name, sign in bounds.items() if name in schema]
-    return escape(" ".join([str(schema.get("type", "anything")), *limits]))
+    """Return what a schema takes, types as links."""
+    return in_words(
+        schema,
+        lambda name: f'<a href="#type-{escape(name)}">{escape(name)}</a>',
+        lambda value: f"<code>{escape(value)}</code>",
+    )
 
 
 def _default(schema: dict[str, Any]) -> str:
@@ -135,7 +130,7 @@ def _default(schema: dict[str, Any]) -> str:
 
 
 def _prose(text: str) -> str:
-    """Return text with what stands between backticks as code."""
+    """Return text as HTML, backticks as code."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
 

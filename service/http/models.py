@@ -1,4 +1,4 @@
-"""The calls about finished models: download, predict, export, aliases."""
+"""The calls about finished models: download, predict, evaluate, export, aliases."""
 
 import asyncio
 import shutil
@@ -40,7 +40,7 @@ from traind.service.validation.explain import Problem
 from traind.service.validation.validate import MALFORMED, parse, reason, refusal
 
 TABLES = frozenset(kind for kind, form in FORMATS.items() if form) | {ANY_BYTES}
-NAMED_BYTES = 64 * KILOBYTE  # in bodies up to this size all that is wrong is named
+NAMED_BYTES = 64 * KILOBYTE  # in bodies up to this size all problems are named
 
 
 async def download(request: web.Request) -> web.StreamResponse:
@@ -50,9 +50,9 @@ async def download(request: web.Request) -> web.StreamResponse:
 
 
 async def predict(request: web.Request) -> web.StreamResponse:
-    """Answer one prediction a row, as JSON, or of a raw table as the body a CSV file.
+    """Answer one prediction a row as JSON; for a raw table as the body, a CSV file.
 
-    Cells and predictions, which may be many, are left to the side worker.
+    The side worker decodes the cells and encodes the predictions, which may be many.
     """
     if _is_table(request):
         table, form = read_table(request)
@@ -74,7 +74,7 @@ async def predict(request: web.Request) -> web.StreamResponse:
 
 
 def _data(body: bytes) -> dict[str, Any]:
-    """Return a body's rows or columns as JSON, and its interval; of what is wrong in a large one only the first."""
+    """Return a body's rows or columns as undecoded JSON, and its interval; of a large one only the first problem."""
     if len(body) <= NAMED_BYTES:
         check(body, PredictRequest)
     try:
@@ -96,7 +96,7 @@ class _Parts(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def export(request: web.Request) -> web.StreamResponse:
-    """Make an export and send it; the file is gone afterwards."""
+    """Make an export, send it and remove it."""
     query = read_query(request, ExportQuery)
     making = request.app[SERVICE].export(request.match_info["job_id"], query.format)
     return await _made(request, making)
@@ -105,7 +105,7 @@ async def export(request: web.Request) -> web.StreamResponse:
 async def _made(
     request: web.Request, making: Coroutine[Any, Any, Path], name: str | None = None, content_type: str = ANY_BYTES
 ) -> web.FileResponse:
-    """Return a response that sends a file which is made now; there are only so many at once."""
+    """Return a response that sends the file of `making`; the number of these at once is limited."""
     exports = request.app[EXPORTS]
     try:
         exports.take()
@@ -121,14 +121,14 @@ async def _made(
 
 
 class FileOnce(web.FileResponse):
-    """Sends a file and removes the folder that was made for it; it counts among the exports until then."""
+    """Sends a file, then removes its folder and frees its place among the exports."""
 
     def __init__(self, path: Path, exports: Exports, headers: dict[str, str]) -> None:
         super().__init__(path, headers=headers)
         self._exports = exports
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send it; it is gone then, sent or not."""
+        """Send the file and remove it, sent or not."""
         try:
             return await super().prepare(request)
         finally:
@@ -137,24 +137,24 @@ class FileOnce(web.FileResponse):
 
 
 def _is_table(request: web.Request) -> bool:
-    """Whether the body is said to be a table: such content types no form of another site can send."""
+    """Return whether the content type is a table's: no form of another site can send these."""
     return request.content_type in TABLES and bool(request.headers.get(hdrs.CONTENT_TYPE))
 
 
 def _send(path: Path, name: str) -> web.FileResponse:
-    """Return a response that sends a file of ours; a link that somebody planted there is not followed."""
+    """Return a response that sends a model's file; a link in its place is not followed."""
     if path.is_symlink():
         raise ModelNotReady("The model's file is a link, and is not sent.")
     return web.FileResponse(path, headers=attached(name))
 
 
 async def aliases(request: web.Request) -> web.Response:
-    """Answer every alias with the job it means."""
+    """Answer every alias with the job it points at."""
     return facts({"aliases": await request.app[SERVICE].aliases()})
 
 
 async def put_alias(request: web.Request) -> web.Response:
-    """Let an alias mean a job's model from now on."""
+    """Point an alias at a job's model."""
     wanted = await read_as(request, AliasRequest)
     setting = request.app[SERVICE].set_alias(_alias(request), wanted.job_id, wanted.if_better)
     made = await while_connected(request, setting)
@@ -169,7 +169,7 @@ async def alias(request: web.Request) -> web.Response:
 
 
 async def evaluate(request: web.Request) -> web.Response:
-    """Score a model on a registered data set that a JSON body names, or on the raw table that is the body."""
+    """Evaluate a model on the data set that a JSON body names, or on the raw table in the body."""
     service, model = request.app[SERVICE], request.match_info["job_id"]
     if _is_table(request):
         table, form = read_table(request)
@@ -182,12 +182,12 @@ async def evaluate(request: web.Request) -> web.Response:
 
 
 async def delete_alias(request: web.Request) -> web.Response:
-    """Let an alias mean nothing."""
+    """Remove an alias."""
     await no_body(request)
     await request.app[SERVICE].set_alias(_alias(request), None)
     return answer(Deleted())
 
 
 def _alias(request: web.Request) -> str:
-    """Return the alias in the path, which is of the form that data sets' names have."""
+    """Return the alias in the path; raises `InvalidSpec` for a wrong name."""
     return parse(dict(request.match_info), AliasPath, what="The alias").name

@@ -1,7 +1,6 @@
-"""Describes the interface as OpenAPI 3.1, made from the table of operations and the types that validate.
+"""Makes the OpenAPI 3.1 document from the table of operations and the types that requests are validated with.
 
-A type that a handler checks against is the schema that is shown; an error that an operation declares is there with
-its code and an example.
+Each error that an operation declares is in it with its code and an example.
 """
 
 import re
@@ -53,10 +52,10 @@ FORMS: Final[dict[str, dict[str, Any]]] = {
     "application/octet-stream": {"type": "string", "format": "binary"},
     "text/event-stream": {"type": "object", "properties": {"id": {"type": "string"}, "data": {"type": "string"}}},
 }
-BODY_ENDS_BEFORE: Final = 10_000  # names that no body of a control call has room for
+BODY_ENDS_BEFORE: Final = 10_000  # bounds from here on are left out: the body's size limit is reached before them
 NOT_NULL: Final = {"not": {"type": "null"}}
 WITH_BODY: Final = (http.InvalidJson, http.BodyTooLarge, http.BodyTooSlow, service.InvalidSpec)
-CONFLICTS: Final = [  # what `validate` finds between fields, as far as a schema can say it
+CONFLICTS: Final = [  # `validation.validate.conflicts`, as far as a schema can express them
     {"not": {"properties": {"dataset": NOT_NULL, "synthetic": NOT_NULL}, "required": ["dataset", "synthetic"]}},
     {
         "if": {
@@ -76,11 +75,11 @@ CONFLICTS: Final = [  # what `validate` finds between fields, as far as a schema
         for task in ("auto", "regression", "binary", "multiclass")
     ),
     {
-        "if": {"properties": {"trainer": {"const": "tabular"}}},  # true too where there is none
+        "if": {"properties": {"trainer": {"const": "tabular"}}},  # also true without a trainer
         "then": {"properties": {"options": {"maxProperties": 0}}},
     },
 ]
-ROWS_OR_COLUMNS: Final = {  # one of both; as a choice of two schemas, generators would make two classes of it
+ROWS_OR_COLUMNS: Final = {  # exactly one of them; from `oneOf`, client generators would make two classes
     "if": {"required": ["rows"]},
     "then": {"not": {"required": ["columns"]}},
     "else": {"required": ["columns"]},
@@ -102,7 +101,7 @@ DESCRIPTION: Final = (
 
 
 def make_handler(operations: Iterable[Operation]) -> Handler:
-    """Return the handler of the document, which is made when it is first asked for."""
+    """Return the handler of the document, which is made at the first request."""
     made: list[dict[str, Any]] = []
     listed = tuple(operations)
 
@@ -128,7 +127,7 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
         if kind is not None
     ]
     refs, components = msgspec.json.schema_components([*types, ErrorAnswer], ref_template=REF)
-    _put_lines(components, types)
+    _put_lines(components, [*types, ErrorAnswer])
     schemas = dict(zip(map(repr, types), refs, strict=False))
     paths: dict[str, dict[str, Any]] = {}
     sockets: dict[str, dict[str, Any]] = {}
@@ -140,12 +139,12 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
     for_senders(components, {one.body.__name__ for one in listed if one.body is not None})
     components[SubmitRequest.__name__]["allOf"] = CONFLICTS
     components[PredictRequest.__name__] |= ROWS_OR_COLUMNS
-    components[ControlRequest.__name__]["minProperties"] = 2  # the job, and what changes
+    components[ControlRequest.__name__]["minProperties"] = 2  # the job and at least one setting
     return {
         "openapi": "3.1.0",
         "info": {"title": "traind", "version": VERSION, "description": DESCRIPTION},
         "paths": typed(_portable(paths)),
-        "x-websockets": _portable(sockets),  # OpenAPI has no word for them
+        "x-websockets": _portable(sockets),  # OpenAPI cannot describe them
         "components": {
             "schemas": components,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -155,13 +154,13 @@ def make_document(operations: Iterable[Operation]) -> dict[str, Any]:
 
 
 def _put_lines(components: dict[str, Any], types: Iterable[type[Any]]) -> None:
-    """Put the line of each field into its schema."""
+    """Add the description of each field to its schema."""
     for name, struct in structs_in(*types).items():
         properties = components[name]["properties"]
         for field, line in field_lines(struct).items():
             properties[field]["description"] = line
         if struct.__struct_config__.tag_field is not None:
-            properties[struct.__struct_config__.tag_field]["description"] = "Which of the kinds this is."
+            properties[struct.__struct_config__.tag_field]["description"] = "The kind of this object."
 
 
 def codes() -> set[str]:
@@ -171,7 +170,7 @@ def codes() -> set[str]:
 
 
 def leaves(root: type[Any]) -> list[type[Any]]:
-    """Return a class of errors and all below it that have a code of their own."""
+    """Return an error class and all its subclasses with a code of their own."""
     return [root, *(leaf for child in root.__subclasses__() for leaf in leaves(child) if "code" in vars(leaf))]
 
 
@@ -219,11 +218,11 @@ def _id_of(call: str) -> str:
 
 
 def _links() -> dict[str, dict[str, Any]]:
-    """Return what can be done next with what a call answered: operation, status, link."""
+    """Return the links from answers to further calls: by operation, then status."""
     job, name = "$response.body#/job_id", "$response.body#/dataset/name"
-    asked = {_id_of(call): {"operationId": _id_of(call), "parameters": {"job_id": job}} for call in JOB_LINKS}
-    kept = {_id_of(call): {"operationId": _id_of(call), "parameters": {"name": name}} for call in SET_LINKS}
-    return {"post_api_train": {"202": asked}, "put_api_datasets_name": {"200": kept}}
+    of_job = {_id_of(call): {"operationId": _id_of(call), "parameters": {"job_id": job}} for call in JOB_LINKS}
+    of_dataset = {_id_of(call): {"operationId": _id_of(call), "parameters": {"name": name}} for call in SET_LINKS}
+    return {"post_api_train": {"202": of_job}, "put_api_datasets_name": {"200": of_dataset}}
 
 
 LINKS: Final = _links()
@@ -287,7 +286,7 @@ def _responses(one: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _refusals(status: int, kinds: list[type[Any]]) -> dict[str, Any]:
     """Return the answer of one error status, with an example for each code."""
-    examples = {kind.code: {"summary": said(kind), "value": _example(kind)} for kind in kinds}
+    examples = {kind.code: {"summary": meaning(kind), "value": _example(kind)} for kind in kinds}
     content = {"schema": {"$ref": REF.format(name=ErrorAnswer.__name__)}, "examples": examples}
     text = f"{HTTPStatus(status).phrase}: {', '.join(examples)}"
     described: dict[str, Any] = {"description": text, "content": {JSON: content}}
@@ -299,18 +298,18 @@ def _refusals(status: int, kinds: list[type[Any]]) -> dict[str, Any]:
 def _example(kind: type[Any]) -> dict[str, Any]:
     details = [{"loc": "epochs", "msg": 'must be a whole number from 1 to 100000 or "auto", got 0'}]
     shown = details if kind is service.InvalidSpec else []
-    return {"ok": False, "error": {"code": kind.code, "message": said(kind), "hint": None, "details": shown}}
+    return {"ok": False, "error": {"code": kind.code, "message": meaning(kind), "hint": None, "details": shown}}
 
 
-def said(kind: type[Any]) -> str:
-    """Return what an error class means: the first line of its docstring."""
+def meaning(kind: type[Any]) -> str:
+    """Return the first line of an error class's docstring."""
     return (kind.__doc__ or "").strip().splitlines()[0]
 
 
 def _portable(schema: Any) -> Any:
-    r"""Return a schema whose patterns other languages read too: Python's `\Z` is their `$`.
+    r"""Return a schema with patterns for other languages too: `$` in place of Python's `\Z`.
 
-    Bounds on lists that the size of the body keeps anyway are left out: passing one would be answered with 413.
+    Bounds on lists that exceed what fits into a body are left out: such a body is answered with 413.
     """
     if isinstance(schema, dict):
         return {

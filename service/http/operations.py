@@ -1,6 +1,6 @@
-"""Every call of the interface as one table: path, handler, types, errors. The router and OpenAPI are made from it.
+"""The table of all calls: path, handler, types, errors. The router, OpenAPI and `/docs` are made from it.
 
-A call that is not in the table does not exist; one that is in it is guarded, described and tested.
+Every call in the table is guarded, described and tested.
 """
 
 from typing import Final
@@ -23,7 +23,7 @@ RANGES: Final = {
     304: "The client has it",
     412: "It has changed",
     416: "No such range",
-}  # how a file may be answered
+}  # statuses of answers with a file
 ACCEPT: Final = (service.NoSuchDevice, service.QueueFull, service.DiskLow, service.StoreFailed)
 
 
@@ -95,7 +95,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="POST",
         path="/api/train/cancel",
         handler=train.cancel,
-        summary="End a job and keep nothing but its record",
+        summary="End a job and keep only its record",
         group="jobs",
         body=requests.JobRequest,
         answer=schemas.VerbAnswer,
@@ -106,7 +106,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="POST",
         path="/api/train/resume",
         handler=train.resume,
-        summary="Let a paused, stopped or failed job go on, or a completed one for more epochs",
+        summary="Continue a paused, stopped or failed job, or a completed one for more epochs",
         group="jobs",
         body=requests.ResumeRequest,
         answer=schemas.VerbAnswer,
@@ -151,14 +151,14 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="GET",
         path="/api/train/events",
         handler=events.events,
-        summary="A job's events: a page as JSON, or a stream to who accepts text/event-stream",
+        summary="A job's events: a page as JSON, or a stream with Accept: text/event-stream",
         group="events",
         query=requests.EventsQuery,
         answer=schemas.EventsAnswer,
         media={"text/event-stream": "each event as `data:`, its seq as `id:`"},
         more_statuses={204: "A stream that has been read to the end of its job"},
         errors=(service.JobNotFound, service.CursorAhead, http.TooManyStreams),
-        headers={"Last-Event-ID": Header("the last seq that was seen; asks for a stream", "^[0-9]{1,15}$")},
+        headers={"Last-Event-ID": Header("last seq that was seen; the answer is a stream", "^[0-9]{1,15}$")},
     ),
     Operation(
         method="GET",
@@ -174,7 +174,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="GET",
         path="/api/train/logs",
         handler=train.logs,
-        summary="What a job's process printed: the end, or what came since",
+        summary="A job's output: the end, or what was printed since",
         group="jobs",
         query=requests.LogsQuery,
         answer=schemas.LogsAnswer,
@@ -215,7 +215,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="GET",
         path="/api/models/aliases",
         handler=models.aliases,
-        summary="Every alias, and the job it means",
+        summary="Every alias, and the job it points at",
         group="models",
         answer=schemas.AliasesAnswer,
     ),
@@ -223,7 +223,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="PUT",
         path="/api/models/aliases/{name}",
         handler=models.put_alias,
-        summary="Let an alias mean a job's model, or only if it is better",
+        summary="Point an alias at a job's model, if wanted only if it is better",
         group="models",
         body=requests.AliasRequest,
         answer=schemas.AliasAnswer,
@@ -241,7 +241,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="GET",
         path="/api/models/aliases/{name}",
         handler=models.alias,
-        summary="An alias, and the jobs it has meant",
+        summary="An alias and its history",
         group="models",
         answer=schemas.AliasHistoryAnswer,
         errors=(service.InvalidSpec, service.AliasNotFound),
@@ -250,7 +250,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="DELETE",
         path="/api/models/aliases/{name}",
         handler=models.delete_alias,
-        summary="Let an alias mean nothing",
+        summary="Remove an alias",
         group="models",
         answer=schemas.Deleted,
         errors=(service.InvalidSpec, service.StoreFailed),
@@ -276,7 +276,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         body=requests.PredictRequest,
         upload=(*(kind for kind, form in datasets.FORMATS.items() if form), ANYTHING),
         answer=schemas.PredictionAnswer,
-        media={"text/csv": "of a table: its columns, `prediction`, and for classes `probability_<label>`"},
+        media={"text/csv": "for a table: its columns, `prediction`, and for classes `probability_<label>`"},
         errors=(*PREDICT, service.PredictionFailed, data.BadTable, data.DatasetTooLarge, service.DiskLow),
         example={"rows": [{"x1": 0.5, "x2": -1, "x3": 0, "x4": None, "x5": "2.5", "x6": 0, "x7": 0, "x8": 0}]},
     ),
@@ -284,7 +284,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="POST",
         path="/api/models/{job_id}/evaluate",
         handler=models.evaluate,
-        summary="How good a model is on a labelled table: a registered data set, or the raw file as the body",
+        summary="Evaluate a model on a labelled table: a registered data set, or the raw file as the body",
         group="models",
         query=UploadQuery,
         body=requests.EvaluateRequest,
@@ -315,7 +315,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="GET",
         path="/api/datasets",
         handler=datasets.list_all,
-        summary="Data sets by name, in short",
+        summary="Data sets by name, without column details",
         group="data sets",
         query=requests.DatasetsQuery,
         answer=schemas.DatasetsAnswer,
@@ -375,7 +375,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="GET",
         path="/api/health",
         handler=health.health,
-        summary="Whether the server lives; with `ready`, whether it takes jobs",
+        summary="Whether the server lives; with `ready`, whether submitted jobs would run",
         group="server",
         query=requests.HealthQuery,
         answer=schemas.HealthAnswer,

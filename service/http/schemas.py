@@ -1,4 +1,4 @@
-"""What every call answers, as JSON: built by constructor and encoded once. OpenAPI is made from these types."""
+"""The answers of all calls as structs, encoded to JSON. OpenAPI is made from these types."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -21,19 +21,19 @@ def answer(struct: Struct, status: int = 200) -> web.Response:
 
 
 def facts(values: Mapping[str, Any]) -> web.Response:
-    """Return an answer of the service that is a mapping already."""
+    """Return a mapping from the service as JSON, with `ok`."""
     return web.Response(body=encode({"ok": True, **values}), content_type="application/json")
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What every good answer has."""
+    """The base of every answer that is no error."""
 
     ok: Literal[True] = True
     """Always true: an error has another shape."""
 
 
 class Accepted(Answer, frozen=True, kw_only=True):
-    """A job is on record; nothing short of a lost disk loses it now."""
+    """The job is recorded durably."""
 
     job_id: str
     """Id of the job."""
@@ -57,19 +57,19 @@ class DryRunAnswer(Answer, frozen=True, kw_only=True):
     schema: dict[str, Any]
     """Each column's kind and role with the evidence, labels, warnings."""
     warnings: list[dict[str, Any]]
-    """What is odd about the table."""
+    """Warnings about the table."""
     recipe: dict[str, Any]
-    """Every hyperparameter, as it would be chosen."""
+    """Every hyperparameter that would be chosen."""
     parameters: int
-    """Numbers that are learned."""
+    """Number of learned parameters."""
     epochs: int
     """Passes over the rows, at most."""
     steps: int
     """Gradient steps, at most."""
     seconds: float
-    """About how long the steps take here, in seconds."""
+    """Estimated duration of the steps on this machine, in seconds."""
     memory_bytes: int
-    """About what the job holds at once beside the process itself, in bytes."""
+    """Estimated memory of the job beside the process itself, in bytes."""
 
 
 class VerbAnswer(Answer, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ class VerbAnswer(Answer, frozen=True, kw_only=True):
 
 
 class ControlAnswer(Answer, frozen=True, kw_only=True):
-    """A change of a running job's settings is on record; the step says from where on it counts."""
+    """A recorded change of a running job's settings, with the step from which it applies."""
 
     job_id: str
     """Id of the job."""
@@ -91,7 +91,7 @@ class ControlAnswer(Answer, frozen=True, kw_only=True):
     number: int
     """Number of the change in the job, from 1."""
     step: int | None
-    """Gradient steps that had been taken when it was taken up; null: it waits, and a `control` event will say it."""
+    """Gradient steps taken before it was applied; null: it waits, and a `control` event will say the step."""
 
 
 class StatusAnswer(Answer, frozen=True, kw_only=True):
@@ -145,58 +145,58 @@ class PredictionAnswer(Answer, frozen=True, kw_only=True):
     """One prediction a row; for classes the probability of each label too."""
 
     job_id: str
-    """Job whose model predicted all of them; of an alias the one it meant then."""
+    """Job whose model predicted them; for an alias the job it pointed at."""
     predictions: list[Any]
-    """One prediction a row, labels as they stood in the file."""
+    """One prediction a row, labels as in the training file."""
     probabilities: list[dict[str, float]] | UnsetType = UNSET
     """For classes, the probability of each label a row, 0 to 1."""
     labels: list[str] | UnsetType = UNSET
     """Predicted classes as texts, where they are numbers or booleans."""
     notes: list[list[str]] | UnsetType = UNSET
-    """What each prediction rests on less than others: clamped, unseen, outside of the training rows, missing."""
+    """Why a prediction is less certain, by row: clamped, unseen, outside of the training rows, missing."""
     noted: dict[str, int] | UnsetType = UNSET
     """Rows with a note, by its kind."""
 
 
 class Deleted(Answer, frozen=True, kw_only=True):
-    """It is gone, with its files."""
+    """It is removed, with its files."""
 
 
 class ErrorDetail(Struct, frozen=True):
-    """One thing that is wrong. Some errors tell more of it, as further fields."""
+    """One problem. Some errors have further fields."""
 
     loc: str | UnsetType = UNSET
     """The field, parameter or column: `model.hidden.2`."""
     msg: str | UnsetType = UNSET
     """What is wrong with it, in a sentence for people."""
     line: int | UnsetType | None = UNSET
-    """Line of a file, from 1; of a cell that is wrong."""
+    """Line in the file, from 1, of a wrong cell."""
     column: str | UnsetType | None = UNSET
-    """Column of a file; of a cell that is wrong."""
+    """Column in the file of a wrong cell."""
     value: str | UnsetType | None = UNSET
-    """The cell as it stands in the file."""
+    """The wrong cell's text in the file."""
 
 
 class ErrorBody(Struct, frozen=True):
-    """What was wrong, for programs (`code`) and for people."""
+    """An error, for programs (`code`) and for people."""
 
     code: str
     """Stable code of the error, in snake_case: docs/errors.md lists them."""
     message: str
     """What happened, in a sentence for people."""
     hint: str | None
-    """What to do about it; null where nobody knows."""
+    """What to do about it; null: unknown."""
     details: list[ErrorDetail]
-    """Each thing that is wrong, with where it is."""
+    """Every problem, with its field."""
 
 
 class ErrorAnswer(Struct, frozen=True):
-    """Every error, of every call."""
+    """The answer of every error."""
 
     ok: Literal[False]
     """Always false."""
     error: ErrorBody
-    """What was wrong."""
+    """The error."""
 
 
 class Series(Struct, frozen=True):
@@ -209,7 +209,7 @@ class Series(Struct, frozen=True):
 
 
 class CurveAnswer(Answer, frozen=True, kw_only=True):
-    """A job's curves, thinned, rewound where an attempt was resumed; `last_seq` is how far they go."""
+    """A job's curves, thinned, rewound where an attempt was resumed, up to event `last_seq`."""
 
     job_id: str
     """Id of the job."""
@@ -224,7 +224,7 @@ class CurveAnswer(Answer, frozen=True, kw_only=True):
     epochs: list[dict[str, Any]]
     """The epochs that ended, with their metrics."""
     attempts: list[dict[str, Any]]
-    """Attempts with the step that each began at."""
+    """Resumed attempts, with the step that each went on from."""
 
 
 class DatasetAnswer(Answer, frozen=True, kw_only=True):
@@ -244,7 +244,7 @@ class DatasetsAnswer(Answer, frozen=True, kw_only=True):
 
 
 class AliasNow(Struct, frozen=True):
-    """The job that an alias means, and since when (seconds since 1970)."""
+    """The job that an alias points at."""
 
     job_id: str
     """Id of the job."""
@@ -260,14 +260,14 @@ class AliasesAnswer(Answer, frozen=True, kw_only=True):
 
 
 class AliasAnswer(Answer, frozen=True, kw_only=True):
-    """What an alias means now, and the scores that decided it."""
+    """The job that an alias points at now, and the scores that decided it."""
 
     name: str
     """The alias."""
     job_id: str
     """Id of the job."""
     is_moved: bool = True
-    """Whether the alias means this job now."""
+    """False: it pointed at that job before."""
     comparison: Comparison | UnsetType = UNSET
     """The scores that decided it; absent where there was no condition."""
 
@@ -287,7 +287,7 @@ class ScoreAnswer(Answer, frozen=True, kw_only=True):
 
 
 class SlotsInUse(Struct, frozen=True):
-    """How many jobs train, and how many can."""
+    """Slots in use and in all."""
 
     busy: int
     """Jobs that train."""
@@ -296,7 +296,7 @@ class SlotsInUse(Struct, frozen=True):
 
 
 class HealthAnswer(Answer, frozen=True, kw_only=True):
-    """How the server is; `problems` says in words what keeps it from working well."""
+    """The health of the server."""
 
     version: str
     """Version of traind."""
@@ -309,15 +309,15 @@ class HealthAnswer(Answer, frozen=True, kw_only=True):
     is_ready: bool
     """Whether jobs that are submitted now will run."""
     problems: list[str]
-    """What keeps it from working well, in sentences."""
+    """Present problems, in sentences."""
     cluster: ClusterInfo | None = None
     """The machines of a Ray cluster; null: this one alone."""
 
 
 class PreviewAnswer(Answer, frozen=True, kw_only=True):
-    """The first rows, as they are read, and what each column holds."""
+    """The first rows of a data set and the summary of each column."""
 
     columns: list[Any]
-    """The columns, with what each holds."""
+    """The columns with their summaries."""
     rows: list[Any]
     """The first rows, as lists of cells."""

@@ -46,7 +46,7 @@ from traind.trainer.contract.change import values_of
 
 
 async def create(request: web.Request) -> web.Response:
-    """Accept a job, or with `dry_run=true` say what it would do."""
+    """Accept a job, or with `dry_run=true` answer what it would do."""
     query = read_query(request, TrainQuery)
     wanted, spec = await read_by(request, _submitted)
     service = request.app[SERVICE]
@@ -90,7 +90,7 @@ def verb(ask: Verb) -> Handler:
 
     async def handle(request: web.Request) -> web.Response:
         wanted = await read_as(request, JobRequest)
-        return _asked(await ask(request.app[SERVICE], wanted.job_id))
+        return _recorded(await ask(request.app[SERVICE], wanted.job_id))
 
     return handle
 
@@ -101,24 +101,24 @@ cancel = verb(TrainingService.cancel)
 
 
 async def resume(request: web.Request) -> web.Response:
-    """Let a job go on, for more epochs where the body says so."""
+    """Continue a job, for more epochs if the body says so."""
     wanted = await read_as(request, ResumeRequest)
-    return _asked(await request.app[SERVICE].resume(wanted.job_id, wanted.epochs))
+    return _recorded(await request.app[SERVICE].resume(wanted.job_id, wanted.epochs))
 
 
 async def control(request: web.Request) -> web.Response:
-    """Have a running job change its settings at its next step, and say at which it did."""
+    """Have a running job change its settings at its next step, and answer that step."""
     wanted = await read_as(request, ControlRequest)
     done = await request.app[SERVICE].control(wanted.job_id, **values_of(wanted))
     return answer(ControlAnswer(job_id=done.job_id, status=done.status, number=done.number, step=done.step))
 
 
-def _asked(job: Job) -> web.Response:
+def _recorded(job: Job) -> web.Response:
     return answer(VerbAnswer(job_id=job.job_id, status=job.status))
 
 
 async def edit(request: web.Request) -> web.Response:
-    """Change what people call a job, or when it is its turn."""
+    """Change a job's name, tags, notes or priority."""
     changes = await read_as(request, Edit)
     wanted = {name: value for name in Edit.__struct_fields__ if (value := getattr(changes, name)) is not UNSET}
     return answer(StatusAnswer(status=await request.app[SERVICE].edit(request.match_info["job_id"], **wanted)))
@@ -132,13 +132,13 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def logs(request: web.Request) -> web.Response:
-    """Answer what a job's process printed: its end, or what came since the answer before."""
+    """Answer the end of a job's output, or what was printed since the last answer."""
     query = read_query(request, LogsQuery)
     service = request.app[SERVICE]
     after = None if query.after is UNSET else query.after
     page = await service.log_page(query.job_id, query.limit_bytes, after)
     body = encode(LogsAnswer(job_id=query.job_id, logs=page.logs, next=page.next))
-    if len(body) > ANSWER_BYTES:  # written as JSON, some characters take six
+    if len(body) > ANSWER_BYTES:  # some characters take six bytes in JSON
         page = await service.log_page(query.job_id, ANSWER_BYTES // 7, after)
         body = encode(LogsAnswer(job_id=query.job_id, logs=page.logs, next=page.next))
     return web.Response(body=body, content_type="application/json")

@@ -1,7 +1,7 @@
-"""What generators of clients need of a schema beyond what validation does: a type everywhere, and plain defaults.
+"""Adapts schemas to client generators: every value gets a type, and defaults are plain. What is valid stays the same.
 
-JSON Schema lets a type be told by an `enum` alone, a list be of anything, and a default be an object of one of
-several kinds; programs that write classes from a schema stumble over each. What is valid stays the same.
+JSON Schema allows an `enum` without a type, a list without items, and an object as the default of a union; generators
+fail on each of these.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _TYPES = {bool: "boolean", str: "string", int: "integer", float: "number"}
 
 
 def typed(schema: Any) -> Any:
-    """Return a schema in which every value has a type, and no default is an object of one of several kinds."""
+    """Return a schema in which every value has a type and no union has an object as its default."""
     if isinstance(schema, list):
         return [typed(inner) for inner in schema]
     if not isinstance(schema, dict):
@@ -32,9 +32,9 @@ def typed(schema: Any) -> Any:
 
 
 def for_senders(components: dict[str, Any], roots: Iterable[str]) -> None:
-    """Put `x-default` for `default` in what is sent: the types of these names, and those within them.
+    """Rename `default` to `x-default` in the types of request bodies, given by name, and in the types within them.
 
-    TypeScript's generator takes a field with a default for one that is always there, which is so in answers only.
+    TypeScript's generator makes a field with a default a required one, which is right in answers only.
     """
     waiting, seen = list(roots), set[str]()
     while waiting:

@@ -1,1 +1,1 @@
-"""What is checked before a job is accepted, and how refusals are explained field by field."""
+"""The checks before a job is accepted, and the explanation of problems by field."""

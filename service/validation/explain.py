@@ -1,7 +1,7 @@
-"""Finds every way in which a value does not fit a type, and says each in words.
+"""Finds every problem of a value that does not fit a type, and describes it in words.
 
-Walks a value of plain JSON beside `msgspec.inspect`'s picture of the type. It never decides what is valid:
-msgspec does, and this explains.
+Walks a plain JSON value and the type as `msgspec.inspect` describes it. msgspec alone decides what is valid; this
+only explains.
 """
 
 import difflib
@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-LISTED = 100  # problems that are named; further ones are only counted
+LISTED = 100  # the most problems that are listed
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where (`model.hidden.2`) and what, as the rest of a sentence."""
+    """One problem: where (`model.hidden.2`), and what is wrong, as the rest of a sentence that begins with that."""
 
     loc: str
     msg: str
@@ -49,7 +49,7 @@ def _walk(value: Any, kind: inspect.Type, loc: str, *, strict: bool) -> Iterator
 
 
 def _tagged(value: Any, kind: inspect.Type) -> str:
-    """Return how an object of a union names itself, where it does and no object of the union has that name."""
+    """Return the tag of an object that no struct of the union has; empty without one."""
     bare = _bare(kind)
     branches = bare.types if isinstance(bare, inspect.UnionType) else ()
     fields = {branch.tag_field for branch in branches if isinstance(branch, inspect.StructType) and branch.tag_field}
@@ -80,7 +80,7 @@ def _walk_dict(value: Mapping[Any, Any], kind: inspect.DictType, loc: str, *, st
 
 
 def _choice(value: Any, kind: inspect.Type) -> inspect.Type:
-    """Return the branch of a union that `value` was meant for, if that can be seen."""
+    """Return the branch of a union that `value` is meant for, or the union where that is unclear."""
     kind = _bare(kind)
     if not isinstance(kind, inspect.UnionType):
         return kind
@@ -106,7 +106,7 @@ def _description(kind: inspect.Type) -> str:
 
 
 def fits(value: Any, kind: inspect.Type, *, strict: bool = True) -> bool:
-    """Tell whether a plain value is one of `kind`."""
+    """Return whether a plain value fits the type `kind`."""
     kind = _bare(kind)
     if not strict and isinstance(value, str):
         value = _from_text(value, kind)
@@ -140,7 +140,7 @@ def _is_plain(value: Any, kind: inspect.Type) -> bool:
 
 
 def _from_text(text: str, kind: inspect.Type) -> Any:
-    """Return the number or truth value that a query's `text` writes, where `kind` is one."""
+    """Return a query's `text` as a number or boolean where `kind` is one and the text is valid, else the text."""
     plain = _FROM_TEXT.get(type(kind))
     try:
         return text if plain is None else msgspec.convert(text, plain, strict=False)
@@ -152,7 +152,7 @@ _FROM_TEXT: dict[type, type] = {inspect.IntType: int, inspect.FloatType: float, 
 
 
 def _in_bounds(value: float, kind: inspect.IntType | inspect.FloatType) -> bool:
-    """Tell whether a number is within the bounds; NaN is within none."""
+    """Return whether a number is within the bounds; NaN never is."""
     return (
         (kind.ge is None or value >= kind.ge)
         and (kind.gt is None or value > kind.gt)
@@ -170,10 +170,10 @@ def _matches(text: str, pattern: str | None) -> bool:
 
 
 def describe(kind: inspect.Type) -> str:
-    """Return what `kind` takes, in words: `a whole number from 1 to 100000`; of a pattern, its description."""
+    """Return what `kind` takes, in words: `a whole number from 1 to 100000`; for a pattern, its description."""
     bare = _bare(kind)
-    if isinstance(bare, inspect.StrType) and bare.pattern is not None and (said := _description(kind)):
-        return said
+    if isinstance(bare, inspect.StrType) and bare.pattern is not None and (description := _description(kind)):
+        return description
     kind = bare
     match kind:
         case inspect.UnionType():
@@ -253,7 +253,7 @@ def _unknown(name: str, names: list[str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as JSON, cut short; kinds and sizes for what is long."""
+    """Return a value as JSON, cut short; objects, lists and huge numbers in words."""
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""Refuses a job that cannot fit, in microseconds and without a process.
+"""Refuses a job that would need too much memory, in microseconds and without a process.
 
-The estimate is that of the dry run (`trainer.contract.memory`), from what the spec and the summary of its table say.
+The estimate is that of the dry run (`trainer.contract.memory`), made from the spec and the summary of its table.
 Called at submit.
 """
 
@@ -25,9 +25,9 @@ from traind.trainer.contract.spec import (
     TreesModel,
 )
 
-MOST_LEVELS = 20_000  # of a category that are kept apart
-FIRST_LEVELS = 2  # missing, and not seen in training
-TIME_PARTS = 5  # numbers that a time becomes
+MOST_LEVELS = 20_000  # levels kept of a categorical column
+FIRST_LEVELS = 2  # levels of every categorical column: missing, and unseen in training
+TIME_PARTS = 5  # numbers that a datetime column is encoded as
 FEW_LEVELS = 2
 _MODELS: dict[type[Model], memory.Shape] = {
     AutoModel: memory.Shape(members=2),
@@ -40,7 +40,7 @@ _MODELS: dict[type[Model], memory.Shape] = {
 
 
 class Known(Struct, frozen=True):
-    """What is known of a job's table before it is read: the summary that was made when it was registered."""
+    """The summary of a job's table, made when it was registered."""
 
     n_rows: int
     columns: Sequence[Mapping[str, Any]] = ()  # each with name, kind, missing, distinct, is_used
@@ -68,7 +68,7 @@ def check_memory(spec: TrainSpec, known: Known, limit_bytes: int) -> None:
 
 
 def needs_of(spec: TrainSpec, known: Known) -> dict[str, int]:
-    """Return the bytes that the job holds at once, by the field of the spec that makes them necessary."""
+    """Return the bytes that the job needs, by the field of the spec that causes them."""
     table, outputs = _table(spec, known)
     shape = _shape(spec, outputs)
     batch = spec.batch_size if isinstance(spec.batch_size, int) else memory.auto_batch(table.rows)
@@ -79,7 +79,7 @@ def needs_of(spec: TrainSpec, known: Known) -> dict[str, int]:
 
 
 def _table(spec: TrainSpec, known: Known) -> tuple[memory.Table, int]:
-    """Return the training rows as they will be encoded, and how many outputs the target makes."""
+    """Return the size of the encoded training rows, and the number of the network's outputs."""
     share = max(0.0, 1.0 - spec.validation.fraction - spec.validation.test_fraction)
     if spec.dataset is None:
         made = spec.synthetic or Synthetic()
@@ -113,14 +113,14 @@ def _is_used(spec: TrainSpec, column: Mapping[str, Any]) -> bool:
 
 
 def _is_of_classes(spec: TrainSpec, kind: str, levels: int) -> bool:
-    """Tell whether a target has an output for each of its levels."""
+    """Return whether the network has an output for each level of the target."""
     if spec.task in ("regression", "binary") or levels <= FEW_LEVELS:
         return False
     return spec.task == "multiclass" or kind in ("categorical", "boolean")
 
 
 def _shape(spec: TrainSpec, outputs: int) -> memory.Shape:
-    """Return the network's size; without a data set it is the bare one, whose numbers are taken as they are."""
+    """Return the network's size; for synthetic data it has no embeddings."""
     model = spec.model
     if isinstance(model, MlpModel | TabmModel):
         usual: memory.Embedding = "piecewise_linear" if spec.dataset is not None else "none"

@@ -1,8 +1,7 @@
-"""Makes typed values of what a client sent, or says everything that is wrong with it.
+"""Converts what a client sent to typed values, or names everything that is wrong with it.
 
-msgspec decides what is valid and stops at the first problem; only when it says no, this walks the value beside
-the type and names every field that is wrong, nested ones too, with what was expected and what came. Called by
-the HTTP handlers, the engine and the CLI. Knows no HTTP.
+msgspec decides what is valid and stops at the first problem. Only if it refuses a value, `explain` finds every wrong
+field, with what was expected and what was sent. Called by the HTTP handlers, the service and the CLI. Knows no HTTP.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,21 +19,21 @@ from traind.trainer.contract.spec import TrainSpec
 T = TypeVar("T")
 S = TypeVar("S", bound=TrainSpec)
 
-MAX_DEPTH = 32  # of lists and objects in each other; only `options` can have any at all
-_WHOLE = frozenset({int, str, bool, NoneType})  # plain values that hold no fraction and nothing else
+MAX_DEPTH = 32  # of nested lists and objects
+_WHOLE = frozenset({int, str, bool, NoneType})  # types of plain values that `_with_whole_numbers` leaves alone
 _SCALARS = _WHOLE | {float}
 MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A spec that `check_request` has validated: nobody needs to do it again."""
+    """A spec that `check_request` has validated, so that it is not done again."""
 
     spec: TrainSpec
 
 
 def check_request(value: Any, type_: type[S]) -> tuple[S, Checked]:
-    """Return decoded JSON as a request that holds a spec among other fields, and its spec; raises as `parse_spec`."""
+    """Return decoded JSON as a request that has a spec's fields, and that spec; raises as `parse_spec`."""
     request = _without_conflicts(parse(value, type_, what="The spec"))
     fields = {name: getattr(request, name) for name in TrainSpec.__struct_fields__}
     return request, Checked(TrainSpec(**fields))
@@ -43,8 +42,8 @@ def check_request(value: Any, type_: type[S]) -> tuple[S, Checked]:
 def parse_spec(source: bytes | str | Mapping[str, Any] | TrainSpec | Checked) -> TrainSpec:
     """Return the spec, or raise `InvalidSpec` with every problem in `details`.
 
-    Takes JSON, a mapping, or a `TrainSpec` made by its constructor, which does not check. What is returned is as it
-    will be read back from disk: in `options` a tuple is a list, NaN is null.
+    Takes JSON, a mapping, or a `TrainSpec` made by its constructor, which does not check. The result equals what is
+    read back from disk: in `options` tuples are lists and NaN is null.
     """
     if isinstance(source, Checked):
         return source.spec
@@ -70,7 +69,7 @@ def _without_conflicts(spec: S) -> S:
 def parse(value: Any, type_: type[T], *, what: str = "The request", strict: bool = True) -> T:
     """Return `value` as `type_`, or raise `InvalidSpec` with every problem.
 
-    `strict=False` also takes numbers that are written as strings, as those of a query are.
+    `strict=False` also takes numbers as strings, for queries.
     """
     if strict and too_deep(value):
         raise refusal([Problem("", f"is nested more than {MAX_DEPTH} deep")], what)
@@ -86,7 +85,7 @@ def parse(value: Any, type_: type[T], *, what: str = "The request", strict: bool
 
 
 def _with_whole_numbers(value: Any) -> Any:
-    """Return the value with 3.0 as 3: in JSON they are one number, and some programs write the one for the other."""
+    """Return the value with 3.0 as 3: JSON does not tell them apart, and some programs write 3.0."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, dict | Mapping):
@@ -99,7 +98,7 @@ def _with_whole_numbers(value: Any) -> Any:
 
 
 def _changed(entries: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    """Return what `_with_whole_numbers` makes of the entries that it changes; a copy of all would cost more."""
+    """Return the entries that `_with_whole_numbers` changes; copying all would cost more."""
     return {
         place: made
         for place, inner in entries
@@ -129,7 +128,7 @@ def reason(error: BaseException) -> str:
 
 
 def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:
-    """Tell whether lists and objects stand in each other more than `limit` deep."""
+    """Return whether lists and objects are nested more than `limit` deep."""
     layer = [value]
     for _ in range(limit + 1):
         layer = [inner for outer in layer for inner in _inside(outer) if type(inner) not in _SCALARS]
@@ -145,7 +144,7 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def _as_stored(spec: TrainSpec) -> TrainSpec:
-    """Return the spec after a way through JSON; what came from Python may hold what JSON has no form for."""
+    """Return the spec encoded to JSON and decoded again; raises `InvalidSpec` for values that JSON cannot hold."""
     try:
         return msgspec.json.decode(msgspec.json.encode(spec), type=TrainSpec)
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
@@ -160,7 +159,7 @@ def _to_builtins(spec: TrainSpec) -> Any:
 
 
 def conflicts(spec: TrainSpec) -> list[Problem]:
-    """Return what is wrong between fields that are each right."""
+    """Return the contradictions between fields that are each valid."""
     found = []
     if spec.dataset is not None and spec.synthetic is not None:
         found.append(Problem("synthetic", "cannot be given together with dataset"))

@@ -1,7 +1,7 @@
-"""What can be changed of a job while it runs, and how its worker is handed that. Imports no torch.
+"""The settings that can be changed while a job runs, and how changes reach its worker. Imports no torch.
 
-A change has a number in its job. It is requested once, and taken up once: at a step that is then part of the job's
-history, so that an attempt that takes those steps again takes it up at the same one.
+A change has a number in its job. It is requested once and taken up at one step, which is recorded: an attempt that
+takes those steps again takes the change up at the same step.
 """
 
 import zlib
@@ -18,16 +18,16 @@ Rate = Annotated[float, Meta(gt=0.0, le=100.0)]
 Patience = Annotated[int, Meta(ge=1, le=100_000)]
 CheckpointEvery = Annotated[float, Meta(ge=0.0, le=86_400.0)]
 ReportEvery = Annotated[int, Meta(ge=1, le=1_000_000)]
-WAITING_MAX = 32  # changes of a job that were not taken up yet: they fit into the box
+WAITING_MAX = 32  # the most changes that wait: they fit into the box
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What shall be another from the next step on; what is left out stays as it is."""
+    """Settings to change from the next step on; those left out stay as they are."""
 
     lr: Rate | UnsetType = UNSET
-    """Learning rate of the next step; a schedule goes on from it to its end."""
+    """Learning rate of the next step; a schedule continues from it to its end."""
     epochs: Epochs | UnsetType = UNSET
-    """Epochs in all, those included that are over; a schedule goes on from where it is to the new end."""
+    """Number of all epochs, finished ones included; a schedule continues from where it is to the new end."""
     patience: Patience | UnsetType | None = UNSET
     """Epochs without a better monitor after which training stops early; null: never."""
     report_every: ReportEvery | UnsetType = UNSET
@@ -37,22 +37,22 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 FIELDS = Change.__struct_fields__
-OF_TRAINING = ("lr", "epochs", "patience")  # which the trainer has to heed; the others are `Run`'s
+OF_TRAINING = ("lr", "epochs", "patience")  # settings that the trainer must support; the others are `Run`'s
 
 
 class RequestedChange(Change, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A change that was requested of a job, and what became of it."""
+    """A requested change of a job's settings, and whether it was taken up or refused."""
 
     number: Annotated[int, Meta(ge=1)]
     """Number of the change in its job: 1, 2, 3 ..."""
     step: int | None = None
-    """Gradient steps that had been taken when it was taken up; null: it waits, or was refused."""
+    """Gradient steps taken before it was taken up; null: it waits, or was refused."""
     refused: dict[str, str] = {}
     """Why it was not taken up, by field; empty unless it was refused."""
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it was neither taken up nor refused."""
+        """Whether it is neither taken up nor refused yet."""
         return self.step is None and not self.refused
 
 
@@ -66,7 +66,7 @@ _decode = msgspec.json.Decoder(list[RequestedChange]).decode
 
 
 def put(control: Control, waiting: Sequence[RequestedChange]) -> None:
-    """Hand a running worker all changes that wait, in the order of their numbers; it looks after each step."""
+    """Write all waiting changes, in order of number, to a running worker's box, which it reads after each step."""
     body = _encode(waiting)
     content = b"%08x" % zlib.crc32(body) + body
     assert len(content) <= BOX_BYTES
@@ -75,7 +75,7 @@ def put(control: Control, waiting: Sequence[RequestedChange]) -> None:
 
 
 def look(control: Control) -> list[RequestedChange] | None:
-    """Return what is in the box; None while it is being written: look again after the next step."""
+    """Return the changes in the box; None while it is being written: read it again after the next step."""
     newest, content = control.newest, bytes(control.box)
     if len(content) < 8 or content[:8] != b"%08x" % zlib.crc32(content[8:]):
         return None

@@ -1,8 +1,7 @@
-"""What the server tells a running worker, and what the worker shows: some numbers in shared memory.
+"""The shared memory between the server and a running worker. Imports no torch.
 
-The loop reads `verb` and `newest` after each step and moves `beat` every few; `phase` says what it does meanwhile. No
-system call, no lock, no queue. The server writes `verb`, `box` and `newest` (see `change`), and watches the other two
-for hangs. Imports no torch.
+The worker reads `verb` and `newest` after each step, increments `beat` and sets `phase`. The server writes `verb`,
+`box` and `newest` (see `change`), and reads `beat` and `phase` to detect hangs. No system call, no lock, no queue.
 """
 
 import ctypes
@@ -13,7 +12,7 @@ BOX_BYTES = 8_192
 
 
 class Verb(IntEnum):
-    """What is requested of a running job; the higher number wins where two are."""
+    """A request to a running job; of two the higher number wins."""
 
     NONE = 0
     PAUSE = 1  # keep the place: write a checkpoint, leave
@@ -23,15 +22,15 @@ class Verb(IntEnum):
 
 
 class Phase(IntEnum):
-    """What a running job does; how long it may do so without a beat depends on it."""
+    """What a running job does; it decides how long the job may be silent."""
 
     STEPS = 0
-    ASIDE = 1  # validation, or what else a trainer sets aside
-    SAVING = 2  # a call of ours that may take long: checkpoints, the model
+    ASIDE = 1  # validation, or other work within `run.aside()`
+    SAVING = 2  # writing or reading checkpoints and the model, which may take long
 
 
 class SharedControl(ctypes.Structure):
-    """The layout in shared memory: made by the slot with `ctx.RawValue`, handed over in the pool's `initargs`."""
+    """The layout in shared memory; the server makes it with `ctx.RawValue` for each worker."""
 
     _fields_ = (
         ("verb", ctypes.c_int64),
@@ -43,7 +42,7 @@ class SharedControl(ctypes.Structure):
 
 
 class Control(Protocol):
-    """What a run needs of it; `LocalControl` serves runs without a server."""
+    """The interface that a run needs; `LocalControl` is for runs without a server."""
 
     verb: int
     beat: int

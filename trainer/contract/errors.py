@@ -1,4 +1,4 @@
-"""Why a job can fail, as it is seen from inside a worker. Imports nothing heavy; the service reads the codes.
+"""The errors of training, raised in workers. Imports nothing heavy; the service reads the codes.
 
 TrainerError            code              what happened
 |- SpecError            invalid_spec      the spec cannot be carried out with this data or on this machine

@@ -1,6 +1,6 @@
-"""What a job says: its states, the events and how they are written as JSON.
+"""The states and events of a job, and their encoding as JSON.
 
-Frozen msgspec structs, JSON on the wire, no torch. The worker makes events; the engine numbers them.
+Frozen msgspec structs, no torch. The worker makes events; the journal numbers them.
 """
 
 from enum import StrEnum
@@ -32,9 +32,9 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     message: str
     """What happened, in a sentence for people."""
     hint: str | None = None
-    """What to do about it; null where nobody knows."""
+    """What to do about it; null: unknown."""
     details: list[dict[str, Any]] = []
-    """The places it is about, such as bad cells with line, column, value and message."""
+    """Single problems, such as bad cells with line, column, value and message."""
     output: str | None = None
     """Last lines of the job's own traceback or output."""
 
@@ -57,7 +57,7 @@ class Result(Struct, frozen=True, omit_defaults=True):
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    """What every event has. The worker leaves `seq` and `job_id` out; the engine gives them."""
+    """The fields of every event. The worker leaves out `seq` and `job_id`; the journal sets them."""
 
     seq: int = 0
     """Number of the event in its job: 1, 2, 3 ... without gaps."""
@@ -175,12 +175,12 @@ class Checkpoint(Event, frozen=True, kw_only=True, omit_defaults=True, tag="chec
 
 
 class Log(Event, frozen=True, kw_only=True, omit_defaults=True, tag="log"):
-    """Something a person should read: a warning about a column, a rollback, a changed default."""
+    """A message for people: a warning about a column, a rollback, a changed default."""
 
     message: str
-    """Something a person should read, in a sentence."""
+    """A sentence for people."""
     level: Literal["info", "warning", "error"] = "info"
-    """How much it matters."""
+    """Severity: info, warning or error."""
     attempt: int | None = None
     """Number of the attempt, from 1; null where no attempt is meant."""
 
@@ -197,7 +197,7 @@ class Metric(Event, frozen=True, kw_only=True, omit_defaults=True, tag="metric")
 
 
 class ControlRequested(Event, frozen=True, kw_only=True, omit_defaults=True, tag="control"):
-    """A verb was recorded: what the user (or the server) requested of the job.
+    """A user (or the server) requested something of the job, and it was recorded.
 
     `control` comes twice: when a change of settings was requested, and with `step` (or `refused`) when the running
     job has taken it up (or could not).
@@ -206,7 +206,7 @@ class ControlRequested(Event, frozen=True, kw_only=True, omit_defaults=True, tag
     verb: Literal["stop", "pause", "resume", "cancel", "control"]
     """What was requested, by a user or by the server."""
     epochs: int | None = None
-    """Epochs in all that a resume or a change requested; null: as before."""
+    """Number of all epochs that a resume or a change requested; null: as before."""
     number: int | None = None
     """Of control: number of the change in its job, from 1."""
     lr: float | UnsetType = UNSET
@@ -218,17 +218,17 @@ class ControlRequested(Event, frozen=True, kw_only=True, omit_defaults=True, tag
     checkpoint_every: float | UnsetType = UNSET
     """Of control: the seconds between checkpoints that were requested."""
     step: int | None = None
-    """Of control: gradient steps that had been taken when it was taken up; null: it was requested, or refused."""
+    """Of control: gradient steps taken before it was taken up; null: it was requested, or refused."""
     refused: dict[str, str] = {}
     """Of control: why the running job could not take it up, by field."""
     attempt: int | None = None
     """Of control: the attempt that took it up, or could not; null where it was requested."""
     reason: str | None = None
-    """Why, where no user asked: pruned, the study that the job is a trial of has better ones."""
+    """Why, where no user requested it: pruned, since other trials of the study are better."""
 
 
 class Edited(Event, frozen=True, kw_only=True, omit_defaults=True, tag="edit"):
-    """What people call the job, or when it is its turn, was changed; what is left out stayed as it was."""
+    """Name, tags, notes or priority were changed; fields left out stayed as they were."""
 
     name: str | UnsetType | None = UNSET
     """What people call the job; null: nothing."""
@@ -258,9 +258,9 @@ def decode_event(data: bytes | str) -> AnyEvent:
 
 
 def merged(earlier: Progress, later: Progress) -> Progress:
-    """Return `later` with the loss of both: the mean over the steps since the event before `earlier`.
+    """Return `later` with the mean loss of both, for when `earlier` is dropped.
 
-    A progress event does not say how many steps it covers; both are taken to cover as many.
+    A progress event does not say how many steps it covers; both are assumed to cover as many.
     """
     if later.diverged or earlier.diverged or earlier.loss is None or later.loss is None:
         return msgspec.structs.replace(later, diverged=later.diverged or earlier.diverged)

@@ -1,7 +1,7 @@
-"""How much memory a job needs: one estimate, by the server before it accepts a job and by the dry run.
+"""The estimate of a job's memory, for the server before it accepts a job and for the dry run. Imports no torch.
 
-The server knows a table by its summary and a network by its spec; the dry run has built both. The sum is the same,
-and the largest that is accepted decides what a worker may allocate (`service.settings`). Imports no torch.
+The server knows the table by its summary and the network by its spec; the dry run has built both. Both use the same
+sum. A worker's memory limit follows from the largest estimate that is accepted (`service.settings`).
 """
 
 import math
@@ -15,17 +15,17 @@ from traind.data.limits import TEXT_TOKENS, text_width
 Embedding = Literal["none", "piecewise_linear", "periodic"]
 NUMBER_BYTES = 4
 CODE_BYTES = 8  # of a category
-TABLE_COPIES = 2  # of the training rows: as encoded, and as tensors
-PREPARED_COPIES = 4  # what is prepared of a number, at most
-MAX_PREPARED_BYTES = 1 << 29  # of a larger table, each batch is prepared as it comes
-STATES = 7  # numbers a weight costs: itself, gradient, two moments, average, best, snapshot
-ACTIVATIONS = 4  # numbers that a unit costs for each row of a batch, forward and back
+TABLE_COPIES = 2  # of the training rows: encoded arrays, and tensors
+PREPARED_COPIES = 4  # prepared numbers for each encoded number, at most
+MAX_PREPARED_BYTES = 1 << 29  # the batches of a larger table are prepared one by one
+STATES = 7  # numbers kept for each weight: itself, gradient, two moments, average, best, snapshot
+ACTIVATIONS = 4  # numbers kept for each unit and row of a batch, forward and backward
 ONE_HOT_LEVELS = 100  # categories with more levels are embedded
 MOST_BINS = 128
 BATCHES = ((2_000, 32), (5_000, 64), (10_000, 128), (60_000, 256), (200_000, 512), (math.inf, 1024))  # by rows below
 FREQUENCIES = 48  # of a periodic embedding
 TEXT_WIDTH = 32  # dimensions of a token's vector, and of a text
-READER_BYTES = 64 * 1024**2  # of whoever reads a file: its buffers, and what it loads
+READER_BYTES = 64 * 1024**2  # of reading a file: buffers and libraries
 EVALUATED_ROWS = 2_048  # at once, without gradients
 TREE_CELL_BYTES = 2  # of the bins that trees are grown on
 TREE_OUTPUT_BYTES = 32  # of a row's value, gradient and curvature
@@ -39,7 +39,7 @@ class Text(Struct, frozen=True):
 
 
 class Table(Struct, frozen=True):
-    """What a network and its memory follow from: the rows as they are encoded."""
+    """The size of the encoded rows, from which a network's size and memory follow."""
 
     rows: int  # trained on
     numeric: int  # encoded numeric features
@@ -50,13 +50,13 @@ class Table(Struct, frozen=True):
 
     @property
     def bytes(self) -> int:
-        """How large the encoded rows are, the target among them."""
+        """Size of the encoded rows with the target, in bytes."""
         codes = len(self.cardinalities) + sum(text.width for text in self.texts) + 1
         return (self.rows + self.held_rows) * (NUMBER_BYTES * self.numeric + CODE_BYTES * codes)
 
 
 class Shape(Struct, frozen=True):
-    """A network's size as its spec says it."""
+    """The size of a network, from its spec."""
 
     hidden: tuple[int, ...] = (256, 256)
     heads: int = 1
@@ -64,28 +64,28 @@ class Shape(Struct, frozen=True):
     bins: int = MOST_BINS
     dim: int = 32
     outputs: int = 1
-    members: int = 1  # networks that are trained side by side
+    members: int = 1  # networks trained side by side
     has_network: bool = True
     has_trees: bool = False
 
 
 def embedding_dim(numeric: int, most: int) -> int:
-    """Return the dimensions that each number is embedded in: fewer where there are many."""
+    """Return the embedding dimensions of each numeric feature: fewer for many features."""
     return min(32 if numeric <= 8 else 16 if numeric <= 100 else 8, most)
 
 
 def embedding_bins(rows: int, numeric: int, most: int) -> int:
-    """Return the pieces of each number's embedding, at most: fewer where columns are many or rows are few."""
+    """Return the most bins of each numeric embedding: fewer for many columns or few rows."""
     return min(most, max(8, rows // 40), max(16, 12_800 // max(1, numeric)))
 
 
 def auto_batch(rows: int) -> int:
-    """Return the rows of a batch that the recipe chooses for so many training rows."""
+    """Return the batch size that the recipe chooses for `rows` training rows."""
     return next(size for below, size in BATCHES if rows < below)
 
 
 def category_width(cardinality: int) -> int:
-    """Return the dimensions of a category: one for each level where they are few, those of its vector else."""
+    """Return the width of an encoded category: one-hot for few levels, else an embedding's dimensions."""
     if cardinality <= ONE_HOT_LEVELS:
         return cardinality
     return 16 if cardinality < 1_000 else 32
@@ -99,7 +99,7 @@ def widths(shape: Shape, table: Table) -> tuple[int, ...]:
 
 
 def weights(shape: Shape, table: Table) -> int:
-    """Return how many weights the networks have, embeddings counted, every piece of them in use."""
+    """Return the number of weights of all networks, with embeddings of the most bins."""
     sizes = widths(shape, table)
     count = sum(before * after + after for before, after in pairwise(sizes))
     if shape.heads > 1:  # each head has scales of its own, in and out
@@ -114,14 +114,14 @@ def weights(shape: Shape, table: Table) -> int:
 
 
 def text_of(rows: int) -> Text:
-    """Return the most that a column of free text of so many training rows becomes, when nobody has read it."""
+    """Return the largest encoding of a text column with `rows` training rows, for a table not read yet."""
     return Text(text_width(rows), TEXT_TOKENS + 1)
 
 
 def needs(shape: Shape, table: Table, batch_size: int, weight_count: int | None = None) -> dict[str, int]:
-    """Return the bytes that a job holds at once beside the process itself, by what makes them necessary.
+    """Return the bytes that a job needs beside the process itself, by cause: dataset, model, batch_size.
 
-    `weight_count` is how many weights all its networks have, where that is known.
+    `weight_count` is the number of weights of all its networks, if known.
     """
     held = TABLE_COPIES * table.bytes + READER_BYTES * table.is_read
     if shape.has_trees:

@@ -1,8 +1,7 @@
-"""The metrics of each task, and in which direction each is better. No torch; service and page follow it.
+"""The metrics of each task and their better direction. No torch; service and page use it.
 
-`val_loss` is what the network itself minimises, measured on the validation rows: the mean squared error of the
-standardised (and where the recipe says so logarithmic) target, or the mean negative logarithm of the right class's
-probability.
+`val_loss` is the loss that the network minimises, on the validation rows: the mean squared error of the standardised
+(if the recipe says so, logarithmic) target, or the mean negative log-likelihood of the true class.
 """
 
 VAL_LOSS = "val_loss"
@@ -15,12 +14,12 @@ HIGHER_IS_BETTER = frozenset({"r2", "accuracy", "f1", "auc"})
 
 
 def is_higher_better(metric: str) -> bool:
-    """Whether more of a metric is better; of names that are not known here, less is (a loss)."""
+    """Return whether higher values of a metric are better; unknown metrics count as losses."""
     return metric in HIGHER_IS_BETTER
 
 
 def monitors(task: str) -> tuple[str, ...]:
-    """Return what `monitor` may name for a task; `auto` stands for any of them."""
+    """Return the valid monitors of a task; for `auto` those of all tasks."""
     if task == "auto":
         return (VAL_LOSS, *dict.fromkeys(name for names in OF_TASK.values() for name in names))
     return (VAL_LOSS, *OF_TASK[task])

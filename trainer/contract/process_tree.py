@@ -1,7 +1,7 @@
-"""The processes below one: found through /proc, their processor time, and their end.
+"""The descendants of a process, through /proc: finding them, their processor time, killing them.
 
-A job may start processes, and those others, in sessions of their own too; whoever watches or ends a job means all of
-them. Linux only; imports nothing heavy.
+A job may start processes, also in sessions of their own; watching or ending the job includes all of them. Linux only;
+imports nothing heavy.
 """
 
 import contextlib
@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
-ROUNDS_S = 1.0  # processes that fork faster than they are ended are given up after that
-ROUNDS = 8  # in which all processes of a tree are found, though they start more
+ROUNDS_S = 1.0  # seconds after which processes that fork faster than they are killed are given up
+ROUNDS = 8  # of stopping descendants, until no new ones are found
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def adopt_orphans() -> None:
-    """Have whatever this process's children leave behind become its own children: it stays in the tree."""
+    """Make this process the new parent of its descendants' orphans, so that they stay in the tree."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -47,7 +47,7 @@ def cpu_s(pid: int) -> float:
 
 
 def kill_tree(pid: int) -> None:
-    """Kill a process and all below it, in whatever session; it is held first, so that it starts no more of them."""
+    """Kill a process and its descendants in any session; all are stopped first, so that they start no more."""
     held: set[int] = set()
     for _ in range(ROUNDS):
         found = [one for one in (pid, *descendants(pid)) if one not in held]
@@ -61,7 +61,7 @@ def kill_tree(pid: int) -> None:
 
 
 def end_descendants(pid: int) -> int:
-    """Kill all processes below one and wait until none runs; return how many there were. Blocks for a moment only."""
+    """Kill all descendants and wait, at most `ROUNDS_S`, until none runs; return how many there were."""
     ended: set[int] = set()
     deadline = time.monotonic() + ROUNDS_S
     while time.monotonic() < deadline:
@@ -76,7 +76,7 @@ def end_descendants(pid: int) -> int:
 
 
 def is_zombie(pid: int) -> bool:
-    """Whether a process has ended and waits to be reaped, or is gone."""
+    """Return whether a process is a zombie or gone."""
     return _stat(pid)[:1] in ([b"Z"], [b"X"], [])
 
 
@@ -86,7 +86,7 @@ def _signal(pid: int, number: int) -> None:
 
 
 def _cpu_s(pid: int) -> float:
-    """Return the time of one process, and of those children of it that have ended."""
+    """Return the processor time of a process and of its reaped children, in seconds."""
     fields = _stat(pid)
     return sum(map(int, fields[11:15])) / _TICKS if fields else 0.0
 

@@ -1,8 +1,8 @@
-"""Values of other people's code, taken as plain ones: what goes into events, reports, options and predictions.
+"""Converts values of users' code to plain ones, for events, reports, options and predictions.
 
 Scalars of numpy, torch and Python, arrays, deques, paths, dates, enumerations and dataclasses have one obvious plain
-form; whatever has none is refused by name and type, where it is handed over. Imports neither numpy nor torch: whoever
-has a value of theirs has imported them.
+form; other values are refused by name and type. Imports neither numpy nor torch: where there is a value of
+theirs, they are loaded.
 """
 
 import dataclasses
@@ -19,14 +19,14 @@ from typing import Any
 
 import msgspec
 
-WHOLE_MAX = 2**63 - 1  # what the record of events can hold
+WHOLE_MAX = 2**63 - 1  # the largest integer in the database
 DEPTH_MAX = 32
 TEXT_CHARS = 20_000  # of one log line or name; what is longer is cut, and says so
 _EXACT = frozenset({type(None), bool, float})
 
 
 class NotPlain(Exception):
-    """A value has no plain form. `where` it stands within what was handed over, and the `problem` with it."""
+    """A value has no plain form: the `problem`, and `where` it is within the value that was given."""
 
     def __init__(self, problem: str, where: str = "") -> None:
         super().__init__(f"{where} {problem}".strip())
@@ -89,7 +89,7 @@ def whole(value: Any, where: str = "", least: int = 0) -> int:
 
 
 def flag(value: Any, where: str = "") -> bool:
-    """Return a truth value of any library as a bool. Raises `NotPlain`."""
+    """Return a boolean of any library as a bool. Raises `NotPlain`."""
     if type(value) is bool:
         return value
     try:
@@ -99,7 +99,7 @@ def flag(value: Any, where: str = "") -> bool:
 
 
 def text(value: Any, limit: int | None = None) -> str:
-    """Return any object as a text that can be written as UTF-8: what cannot is shown as an escape."""
+    """Return any object as text that can be encoded as UTF-8; other characters are escaped."""
     try:
         found = value if type(value) is str else str(value)
     except Exception:  # noqa: BLE001 - an object's own __str__ may raise
@@ -195,7 +195,7 @@ def _bytes(value: Any, where: str, _depth: int) -> str:
 
 
 def _is_array_like(value: Any) -> bool:
-    """Whether it is a pandas Series, an array of another library, or the like."""
+    """Return whether it is a pandas Series, an array of another library, or the like."""
     return callable(getattr(value, "tolist", None)) and not isinstance(value, type)
 
 
@@ -204,7 +204,7 @@ def _is(*kinds: type) -> Callable[[Any], bool]:
 
 
 def _is_of(module: str, *names: str) -> Callable[[Any], bool]:
-    """Tell instances of classes in a module that need not be loaded."""
+    """Return a check for instances of a module's classes, which does not import the module."""
 
     def is_of(value: Any) -> bool:
         loaded = sys.modules.get(module)

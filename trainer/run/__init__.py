@@ -1,1 +1,1 @@
-"""One attempt at a job, top to bottom, and the `Run` that all training code speaks through."""
+"""One attempt at a job, and `Run`, the interface that all training code uses."""

@@ -1,8 +1,8 @@
-"""One attempt of a job, top to bottom in this process.
+"""One attempt at a job, in this process.
 
-`run` finds the trainer, makes the `Run` it speaks through, and says how the attempt ended. It knows no socket and
-no server: what happens is reported by `emit`, requests are read from `control`. Called by the worker, by tests, and
-by `run_trainer`, with which a trainer is tried in a terminal or a debugger.
+`run` loads the trainer, gives it a `Run` and returns the last state. It knows no socket and no server: events go to
+`emit`, requests are read from `control`. Called by the worker, by tests, and by `run_trainer`, which tries a trainer
+out in a terminal or a debugger.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ BUILT_IN = Place(job_id="", attempt=0, attempt_dir="").trainer
 def run(spec: TrainSpec, emit: Emit, place: Place | None = None, control: Control | None = None) -> State:
     """Run one attempt of a job and return its last state, which is also the last event.
 
-    Without a `place` the job's files lie in a new temporary folder, and nothing is gone on from. Raises only what
-    is not the job's fault: an `emit` that fails.
+    Without a `place` the job starts anew in a temporary folder. Raises only the error of an `emit` that fails; errors
+    of the trainer are in the last state.
     """
     place = place or Place(job_id="local", attempt=1, attempt_dir=tempfile.mkdtemp(prefix="traind-"))
     this: Run[Any] = Run(spec, emit, place, control or LocalControl())
@@ -64,21 +64,21 @@ def run_trainer(
     hang_s: float = 60.0,
     **fields: Any,
 ) -> State:
-    """Run training code here and now, without service or subprocess: for a terminal, a debugger, a test.
+    """Run training code in this process, without a service: for a terminal, a debugger, a test.
 
-    What a service would refuse is refused here too: each value and event, the options, the model. What it would end
-    for want of a sign of life is warned of, since a debugger may hold it.
+    Values, events, options and models are checked as in a service. A silent job is warned about rather than ended,
+    since a debugger may hold it.
 
     Args:
         train: the trainer, `def train(run)`.
-        options: what `run.options` is made of.
+        options: the values of `run.options`.
         dataset: a file for `run.dataset`.
-        folder: where checkpoints and the model go; called again with the same one, training goes on from there.
-        emit: takes the events; by default they are printed.
-        hang_s: a job that is silent for this many seconds would be ended by a service, and is warned here.
+        folder: for checkpoints and the model; called again with the same folder, training goes on.
+        emit: called with each event; by default it is printed.
+        hang_s: seconds of silence after which a service would end the job; here a warning is logged.
         fields: further fields of the spec: epochs, seed, report_every, ...
 
-    Returns the last state. What the trainer raises is raised here, so that a debugger stops where it happened.
+    Returns the last state. Errors of the trainer are raised, so that a debugger stops at them.
     """
     name = "tabular" if train.__module__ == "traind.trainer.tabular.train" else "local"
     spec = msgspec.convert({"trainer": name, "options": options or {}, **fields}, TrainSpec)
@@ -93,7 +93,7 @@ def run_trainer(
         try:
             _train(this, plugins.wrap(train))
         except SystemExit as error:
-            if error.code not in (None, 0):  # it left, and says that all is well
+            if error.code not in (None, 0):  # sys.exit() without an error
                 raise
         except EmitFailed as failure:
             raise failure.cause from None
@@ -101,12 +101,12 @@ def run_trainer(
 
 
 def _train(this: Run[Any], trainer: plugins.Trainer) -> None:
-    """Let the trainer train, on the threads that the spec gives it."""
+    """Run the trainer with the spec's number of threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(this.spec.threads)
     try:
         check_device(this.device)
-        if this.dataset is not None and this.place.trainer != BUILT_IN:  # which looks itself, and keeps encodings
+        if this.dataset is not None and this.place.trainer != BUILT_IN:  # the built-in trainer checks the file itself
             check_size(Path(this.dataset.path), this.dataset.size_bytes)
             check_digest(Path(this.dataset.path), this.dataset.digest)
         this.code = trainer.source.digest
@@ -114,7 +114,7 @@ def _train(this: Run[Any], trainer: plugins.Trainer) -> None:
         returned = trainer.train(this)
         if inspect.isawaitable(returned) or inspect.isgenerator(returned):
             if inspect.iscoroutine(returned):
-                returned.close()  # it would warn that nobody awaited it
+                returned.close()  # else Python warns that it was never awaited
             raise UserCodeError(
                 f"The trainer returned {a_kind(returned)}, which nobody runs.",
                 hint="Write `def train(run)`; within it, asyncio.run(...) runs what has to be awaited.",
@@ -130,7 +130,7 @@ def _file_of(path: Path) -> DatasetFile:
 
 
 def _print(event: AnyEvent) -> None:
-    """Say an event in a line."""
+    """Print an event as a line."""
     match event:
         case State():
             words = f"{event.status} {event.error.message if event.error else event.message}"

@@ -1,7 +1,7 @@
-"""Where training code hands values over: each is taken as a plain one, or refused there, by name, type and line.
+"""Checks the values that training code passes to `Run`: each becomes a plain value or is refused by name and line.
 
-A refusal is the trainer's own error, raised in the trainer's own call: it ends the job once, is never tried again,
-and cannot be mistaken for the death of a worker. Called by `Run` only.
+A refusal is an error of the trainer's code, raised in its call: the job fails with it and is not tried again. Called
+by `Run` only.
 """
 
 import sys
@@ -20,7 +20,7 @@ from traind.trainer.source import is_foreign
 
 T = TypeVar("T")
 Level = Literal["info", "warning", "error"]
-EVENT_BYTES_MAX = 16 * 2**20  # of one event: a fourth of what its way to the server bears
+EVENT_BYTES_MAX = 16 * 2**20  # of one event: a fourth of the largest frame to the server
 LOG_CHARS = 20_000
 _LEVELS: dict[str, Level] = {
     "debug": "info",
@@ -34,7 +34,7 @@ _LEVELS: dict[str, Level] = {
 
 
 def taken(take: Callable[[Any], T], value: Any, what: str) -> T:
-    """Return `take(value)`. Raises `UserCodeError` at the user's line where the value will not do for `what`."""
+    """Return `take(value)`; raises `UserCodeError`, with the user's line and `what`, where the value does not fit."""
     try:
         return take(value)
     except NotPlain as refused:
@@ -42,12 +42,12 @@ def taken(take: Callable[[Any], T], value: Any, what: str) -> T:
 
 
 def refusal(problem: str, hint: str | None = None) -> UserCodeError:
-    """Return the error for what training code handed over, naming its line."""
+    """Return the error for a wrong value, naming the user's line."""
     return UserCodeError(f"{users_line()}{problem}.", hint=hint)
 
 
 def users_line() -> str:
-    """Return the line of the innermost call that is not ours, as the beginning of a sentence."""
+    """Return file and line of the innermost frame of user code, as the beginning of a sentence."""
     frame = sys._getframe(1)  # noqa: SLF001 - the way to the caller
     while frame is not None and not is_foreign(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
@@ -55,7 +55,7 @@ def users_line() -> str:
 
 
 def numbers(values: Mapping[Any, Any], call: str, argument: str = "") -> dict[str, float | None]:
-    """Return metrics as floats by name; `call` and `argument` say where they were handed over."""
+    """Return metrics as floats by name; `call` and `argument` name the call in errors."""
     if not isinstance(values, Mapping):
         raise refusal(f"{call}({argument}=...) takes numbers by name, not {a_kind(values)}")
     found = {}
@@ -67,7 +67,7 @@ def numbers(values: Mapping[Any, Any], call: str, argument: str = "") -> dict[st
 
 
 def reported(metrics: dict[str, Any]) -> dict[str, float | None]:
-    """Return what `report` was given beside the loss; of several parameter groups' rates `lr`, `lr_1`, `lr_2` ..."""
+    """Return the metrics given to `report`; learning rates of several groups become `lr`, `lr_1`, `lr_2` ..."""
     lr = metrics.get("lr")
     if isinstance(lr, list | tuple) and len(lr) > 1:
         groups = {"lr" if place == 0 else f"lr_{place}": rate for place, rate in enumerate(lr)}
@@ -76,7 +76,7 @@ def reported(metrics: dict[str, Any]) -> dict[str, float | None]:
 
 
 def one_loss(loss: Any) -> Loss:
-    """Return a loss that the meter can count: tensors stay where they are, and are not waited for."""
+    """Return a loss for the meter; a tensor stays on its device, so that nothing waits for it."""
     if isinstance(loss, Tensor):
         if loss.numel() != 1 or loss.is_complex():
             hint = "Give the mean over the batch: loss.mean()."
@@ -88,7 +88,7 @@ def one_loss(loss: Any) -> Loss:
 
 
 def level_of(level: Any) -> Level:
-    """Return a log level by any of its usual names, or as the number that `logging` has for it."""
+    """Return a log level given by one of its usual names or as a number of `logging`."""
     if isinstance(level, int):
         return "error" if level >= 40 else "warning" if level >= 30 else "info"
     if isinstance(level, str) and (found := _LEVELS.get(level.lower())):
@@ -97,7 +97,7 @@ def level_of(level: Any) -> Level:
 
 
 def checked(event: AnyEvent) -> None:
-    """Raise `UserCodeError` where an event could not be written, or not be read by the server."""
+    """Raise `UserCodeError` for an event that cannot be encoded, cannot be read by the server, or is too large."""
     try:
         encoded = encode_event(event)
         decode_event(encoded)
@@ -112,7 +112,7 @@ def checked(event: AnyEvent) -> None:
 
 
 def check_weights(weights: Any) -> None:
-    """Raise `Diverged` where weights that are to be kept hold a NaN, naming the tensor."""
+    """Raise `Diverged` where the finished weights hold a NaN, naming the tensor."""
     for name, tensor in _tensors(weights, ""):
         if (tensor.is_floating_point() or tensor.is_complex()) and bool(torch.isnan(tensor).any()):
             count = int(torch.isnan(tensor).sum())

@@ -1,8 +1,8 @@
-"""Changes of settings that were requested of a job while it runs: each is taken up once, at its step.
+"""Changes of settings requested while a job runs: each is taken up once, at one step.
 
-Those that an earlier attempt took up wait for the step they had then; only after the last of them new ones are taken
-up, so that what was requested last is what counts. What a checkpoint holds is which were taken up, and where. Called
-by `Run` and by the built-in loop; decides nothing about training.
+Changes that an earlier attempt took up are taken up again at the same steps, and new ones after them, so that the
+newest value counts. A checkpoint holds which changes were taken up at which steps. Called by `Run` and by the
+built-in loop.
 """
 
 from collections import deque
@@ -18,28 +18,28 @@ from traind.trainer.contract.control import Control
 from traind.trainer.contract.events import ControlRequested
 from traind.trainer.contract.spec import Place, TrainSpec
 
-STEPS_TO_HEED = 2  # within which a trainer asks for changes, if it ever does
+STEPS_TO_HEED = 2  # steps after which a trainer that has not called `run.control` counts as ignoring changes
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the spec says, or what was requested since, of how to train; None where nobody said."""
+    """Settings of the spec, or as changed since; None where neither gives a value."""
 
     lr: float | None
     """Learning rate of the next step."""
     epochs: int | None
-    """Epochs in all."""
+    """Number of all epochs."""
     patience: int | None
-    """Epochs without a better monitor after which to stop early; None: never, or nobody said."""
+    """Epochs without a better monitor after which to stop early; None: never, or not given."""
 
 
 class Changes:
     """The changes of one attempt's job, and the settings that they lead to."""
 
     def __init__(
-        self, spec: TrainSpec, place: Place, control: Control, tell: Callable[[ControlRequested], Any]
+        self, spec: TrainSpec, place: Place, control: Control, report: Callable[[ControlRequested], Any]
     ) -> None:
-        self.is_heeded = False  # the trainer asks for them
+        self.is_heeded = False  # the trainer calls `run.control`
         self.taken: list[RequestedChange] = []
         self.report_every = spec.report_every
         self.checkpoint_every = spec.checkpoint_every
@@ -47,7 +47,7 @@ class Changes:
         self._values: dict[str, Any] = explicit
         self._attempt = place.attempt
         self._control = control
-        self._tell = tell
+        self._report = report
         self._waiting = deque(change for change in place.changes if not change.refused)
         self.heard = max((change.number for change in place.changes), default=0)
         self._ignored_since: int | None = None
@@ -56,18 +56,18 @@ class Changes:
                 self._set(change, ("report_every", "checkpoint_every"))
 
     def saved(self) -> list[list[int]]:
-        """Return what a checkpoint holds of them: `[number, step]` of each that was taken up."""
+        """Return `[number, step]` of each change taken up, for a checkpoint."""
         return [[change.number, change.step] for change in self.taken if change.step is not None]
 
     def restored(self, saved: Iterable[Sequence[int]]) -> None:
-        """Go on where `saved` was; what the server had not heard of is told."""
+        """Take up the changes in a checkpoint's `saved`; those the server does not know as taken up are reported."""
         steps = {number: step for number, step in saved}  # noqa: C416 - lists of two are no pairs to mypy
         for change in [change for change in self._waiting if change.number in steps]:
             self._waiting.remove(change)
-            self._take(change, steps[change.number], is_told=change.step is None)
+            self._take(change, steps[change.number], is_new=change.step is None)
 
     def is_due(self, step: int) -> bool:
-        """Whether a change is to be taken up before the step that follows `step` earlier ones."""
+        """Return whether a change is to be taken up now, after `step` steps."""
         if self._control.newest != self.heard:
             self._listen()
         return bool(self._waiting) and (self._waiting[0].step is None or self._waiting[0].step <= step)
@@ -77,18 +77,18 @@ class Changes:
         return self._waiting[0]
 
     def room(self, step: int) -> int:
-        """Return how many steps may be taken before the next change that is due at a step of its own."""
+        """Return how many steps may be taken before the next change with a fixed step."""
         known = self._waiting[0].step if self._waiting else None
         return 2**62 if known is None else max(1, known - step)
 
     def take(self, step: int) -> None:
         """Take up the change that is due."""
-        self._take(self._waiting.popleft(), step, is_told=True)
+        self._take(self._waiting.popleft(), step, is_new=True)
 
     def refuse(self, problems: Mapping[str, str]) -> None:
         """Refuse the change that is due; `problems` says why, by field."""
         change = self._waiting.popleft()
-        self._tell(
+        self._report(
             ControlRequested(
                 verb="control",
                 number=change.number,
@@ -99,14 +99,14 @@ class Changes:
         )
 
     def heed(self, step: int, takes: Sequence[str]) -> Settings:
-        """Take up what is due, for a trainer that heeds those in `takes`; return what holds for the next step."""
+        """Take up due changes for a trainer that supports those in `takes`; return the settings of the next step."""
         self.is_heeded = True
         while self.is_due(step):
             self._take_or_refuse(step, takes)
         return Settings(**self._values)
 
     def look_after(self, step: int) -> None:
-        """Take up what needs no trainer, for one that does not ask; refuse what it would have to heed."""
+        """For a trainer that never calls `run.control`: take up changes of `Run`'s settings, refuse others."""
         while not self.is_heeded and self.is_due(step):
             if not any(name in values_of(self.next()) for name in OF_TRAINING):
                 self.take(step)
@@ -131,12 +131,12 @@ class Changes:
                 self._waiting.append(change)
                 self.heard = change.number
 
-    def _take(self, change: RequestedChange, step: int, *, is_told: bool) -> None:
+    def _take(self, change: RequestedChange, step: int, *, is_new: bool) -> None:
         values = values_of(change)
         self.taken.append(msgspec.structs.replace(change, step=step))
         self._set(change, tuple(values))
-        if is_told:
-            self._tell(
+        if is_new:
+            self._report(
                 ControlRequested(verb="control", number=change.number, step=step, attempt=self._attempt, **values)
             )
 

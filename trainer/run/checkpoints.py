@@ -1,8 +1,8 @@
-"""Checkpoints: everything an attempt needs to go on bit for bit, whole on disk or not there.
+"""Checkpoints: everything an attempt needs to go on bit for bit.
 
 A checkpoint is one `torch.save` file and, written after it, a manifest with its sha256: a file without a matching
-manifest was never finished. The last ones, the best and the pinned are kept. Only `weights_only` loads: a checkpoint
-runs no code. Called by `Run` only.
+manifest is unfinished and not used. The last ones, the best and the pinned are kept. They are loaded with
+`weights_only`, so that a checkpoint runs no code. Called by `Run` only.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ FORMAT = 1
 
 
 class Manifest(Struct, frozen=True):
-    """What stands beside a checkpoint and makes it one."""
+    """The JSON file beside a checkpoint's data; without it the checkpoint is unfinished."""
 
     format: int
     step: int
@@ -40,15 +40,15 @@ class Saved:
 
     path: Path
     manifest: Manifest
-    seconds: float  # what writing it took
+    seconds: float  # that writing it took
 
 
 class _OtherFormat(ValueError):
-    """Written by another version of traind: whole, and not ours to set aside."""
+    """The checkpoint has the format of another version of traind: it is not damaged."""
 
 
 class Checkpoints:
-    """The checkpoints of one attempt, numbered as they are written, and those of earlier ones to go on from."""
+    """The checkpoints of one attempt, numbered in order, and those of earlier attempts to go on from."""
 
     def __init__(self, folder: Path, earlier: tuple[Path, ...] = (), kept: int = 2) -> None:
         self._folder = folder
@@ -66,7 +66,7 @@ class Checkpoints:
         is_best: bool = False,
         is_pinned: bool = False,
     ) -> Saved:
-        """Make `content` durable, then forget the checkpoints that are no longer needed.
+        """Write `content` durably, then remove the checkpoints that are no longer needed.
 
         Raises `UserCodeError` where the content could not be loaded again, `DiskFull`, `DiskFailed`.
         """
@@ -100,19 +100,19 @@ class Checkpoints:
         best = next((path for path, (is_best, _) in found.items() if is_best), None)
         for path, (_, is_pinned) in list(found.items())[self._kept :]:
             if path != best and not is_pinned:
-                manifest_path(path).unlink(missing_ok=True)  # first: a file without a manifest is nothing
+                manifest_path(path).unlink(missing_ok=True)  # first: without a manifest the file is not used
                 path.unlink(missing_ok=True)
 
 
 def files_dir_of(place: Place) -> Path:
-    """Return the folder of files that outlive the attempt, made where it is not there."""
+    """Return the folder of files that outlive the attempt; make it if it is missing."""
     folder = Path(place.files_dir or Path(place.attempt_dir) / "files")
     folder.mkdir(exist_ok=True)
     return folder
 
 
 def manifest_path(path: Path) -> Path:
-    """Return where a checkpoint's manifest stands."""
+    """Return the path of a checkpoint's manifest."""
     return path.with_suffix(".json")
 
 
@@ -142,7 +142,7 @@ def _marks(path: Path) -> tuple[bool, bool]:
 
 
 def _read_whole(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's content. Raises `ValueError` or `OSError` where it is not what its manifest says."""
+    """Return a checkpoint's content; raises `ValueError` or `OSError` where it does not match its manifest."""
     manifest = _manifest(path)
     if manifest.format != FORMAT:
         raise _OtherFormat(f"format {manifest.format}, this version reads {FORMAT}")
@@ -155,7 +155,7 @@ def _read_whole(path: Path) -> dict[str, Any]:
 
 
 def _set_aside(path: Path) -> None:
-    """Rename a damaged checkpoint, so that nobody reads it again and somebody may look at it."""
+    """Rename a damaged checkpoint, so that it is not read again and can be inspected."""
     for one in (manifest_path(path), path):
         try:
             one.rename(one.with_name(one.name + ".damaged"))

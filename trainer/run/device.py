@@ -1,4 +1,4 @@
-"""A job's GPU: whether it can be used, and whether an error says that its memory, or the machine's, is full."""
+"""A job's GPU: whether it can be used, and whether an error means that memory is full."""
 
 import torch
 
@@ -9,11 +9,11 @@ _FULL = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of torch, 
 
 
 def check_device(device: str) -> None:
-    """Raise `SpecError` in CUDA's own words where a GPU cannot be used: there is none, or its driver is too old."""
+    """Raise `SpecError` with CUDA's message where the GPU cannot be used, such as with too old a driver."""
     if not device.startswith(CUDA):
         return
     try:
-        torch.cuda.current_device()  # the first to ask initialises CUDA
+        torch.cuda.current_device()  # the first call initialises CUDA
         torch.cuda.get_device_properties(device)
     except (AssertionError, RuntimeError) as error:
         if is_out_of_memory(error):
@@ -24,12 +24,12 @@ def check_device(device: str) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there was no memory left."""
+    """Return whether an error means that memory is full, the machine's or a GPU's."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _FULL)
 
 
 def is_of_gpu(error: BaseException) -> bool:
-    """Whether an error that says so is about a GPU's memory."""
+    """Return whether an out-of-memory error is about a GPU's memory."""
     return isinstance(error, torch.OutOfMemoryError) or "CUDA" in str(error) or "CUBLAS" in str(error)

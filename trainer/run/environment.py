@@ -1,4 +1,4 @@
-"""What the bits of a result depend on beside the spec: the data, the libraries, the machine's arithmetic."""
+"""What decides the exact bits of a result beside the spec: data, library versions, processor, device, threads."""
 
 import platform
 from functools import cache
@@ -13,13 +13,13 @@ from traind.trainer.contract.spec import Place, TrainSpec
 
 
 def environment(spec: TrainSpec, place: Place) -> dict[str, Any]:
-    """Return what must be the same for a job to go on bit for bit."""
+    """Return the facts that must not change for a job to go on bit for bit."""
     return {**versions(), "device": place.device_name or device_of(spec, place), "threads": spec.threads}
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions that results depend on, and the instruction set that torch's kernels were picked for."""
+    """Return the versions that results depend on, and the instruction set that torch's kernels use."""
     return {
         "traind": version("traind"),
         "torch": str(torch.__version__),
@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
 
 
 def device_of(spec: TrainSpec, place: Place) -> str:
-    """Return the device to train on: the one that was given, or the first GPU where `auto` finds one."""
+    """Return the device to train on: the assigned or requested one, or with `auto` a GPU if there is one."""
     if place.device is not None:
         return place.device
     if spec.device != "auto":
@@ -52,7 +52,7 @@ def differences(checkpoint: dict[str, Any], spec: TrainSpec, place: Place, code:
 
 
 def data_digest(spec: TrainSpec, place: Place) -> str:
-    """Return what identifies the training data: the file's sha256, or what it is made from."""
+    """Return the identity of the training data: the file's sha256, or the synthetic data's spec and seed."""
     if place.dataset is not None:
         return place.dataset.digest
     return f"synthetic:{msgspec.json.encode(spec.synthetic).decode()}:{spec.seed}"

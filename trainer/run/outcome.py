@@ -1,4 +1,4 @@
-"""How an attempt ended: its last state, from why it stopped, what it left behind, and what it raised."""
+"""The last state of an attempt, from its stop reason, its result and the error it raised."""
 
 import traceback
 from typing import Any, Final, Literal, Protocol
@@ -20,7 +20,7 @@ MESSAGE_CHARS = 2_000
 
 
 class EmitFailed(BaseException):
-    """An event could not be sent: not the trainer's fault, and nothing that its `except Exception` may swallow."""
+    """An event could not be sent. A `BaseException`, so that a trainer's `except Exception` does not catch it."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -28,7 +28,7 @@ class EmitFailed(BaseException):
 
 
 class Ran(Protocol):
-    """What is looked at of a run."""
+    """The attributes of a run that are used here."""
 
     spec: TrainSpec
     place: Place
@@ -68,20 +68,20 @@ def ended(run: Ran) -> State:
 
 
 def raised(run: Ran, error: BaseException) -> State:
-    """Return the last state of an attempt that raised. A cancelled job is cancelled, whatever it raised."""
-    if isinstance(error, SystemExit) and error.code in (None, 0):  # it left, and says that all is well
+    """Return the last state of an attempt that raised; a cancelled job stays cancelled."""
+    if isinstance(error, SystemExit) and error.code in (None, 0):  # sys.exit() without an error
         return ended(run)
     if Verb.CANCEL in (run.stop_reason, run.shared.verb):
         return _state(run, Status.CANCELLED)
-    if not isinstance(error, TrainerError | DataError):  # a surprise: its whole traceback into the job's own output
+    if not isinstance(error, TrainerError | DataError):  # unexpected: print the whole traceback to the job's output
         traceback.print_exception(error)
     return _state(run, Status.FAILED, error=failure_of(error), result=run.result)
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return what to tell the user of an error: its own words where it is one of ours, else the traceback's end.
+    """Return an error as a `Failure`: traind's own with message and hint, others with the end of the traceback.
 
-    All of it can be written as UTF-8, whatever an error quotes.
+    Text that is no valid UTF-8 is escaped.
     """
     failure = _failure_of(error)
     return Failure(
@@ -152,7 +152,7 @@ def _tail(error: BaseException) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """Return type and message of an error, whatever its own code does."""
+    """Return type and message of an error, even if its `__str__` raises."""
     try:
         return f"{type(error).__name__}: {error}".rstrip(": ")
     except Exception:  # noqa: BLE001 - an error's own __str__ may raise

@@ -1,6 +1,6 @@
-"""When a progress event is due, and the figures it carries: the mean loss and the two rates.
+"""When a progress event is due, and its mean loss and rates.
 
-Reporting may never slow training: a step costs a comparison and a look at the clock, and what is not due is only
+Reporting must not slow training: a step costs a comparison and a read of the clock; a report that is not due is only
 counted. Called by `Run` only; knows no events and no files.
 """
 
@@ -15,18 +15,18 @@ from torch import Tensor
 from traind.trainer.contract.spec import Place, TrainSpec
 
 Loss = float | Tensor | Callable[[], float] | None
-Clock = Callable[[], float]  # seconds, from any moment on
+Clock = Callable[[], float]  # seconds since any fixed moment
 
-SHORTEST_S = 0.05  # 20 events a second, which is what a job is held to in any second
+SHORTEST_S = 0.05  # at most 20 events a second
 LONGEST_S = 10.0
-AGE_PER_INTERVAL = 1_200.0  # the interval grows after a minute, and is the longest after three hours
-OPENING_S = 1.0  # half as many events a second for the first second, so that ...
-AHEAD_S = 0.8  # ... as many of them may go before their time: a short job shall be seen too
-LOSSES_KEPT = 1_024  # losses not looked at yet; then their mean is kept instead
+AGE_PER_INTERVAL = 1_200.0  # the interval grows after a minute and is longest after three hours
+OPENING_S = 1.0  # for the first second half as many events a second, so that ...
+AHEAD_S = 0.8  # ... they may come early: a short job is to be seen too
+LOSSES_KEPT = 1_024  # losses kept; then their mean replaces them
 
 
 class Pace:
-    """Lets reports through: frequent at first, ever rarer as the job grows older, so that its log stays small."""
+    """Decides when reports are due: often at first, more rarely as the job grows older, to keep its log small."""
 
     def __init__(self, age_s: float, clock: Clock = time.perf_counter) -> None:
         self._clock = clock
@@ -34,11 +34,11 @@ class Pace:
         self._next = 0.0
 
     def is_due(self) -> bool:
-        """Whether a report may go now."""
+        """Return whether a report is due now."""
         return self._clock() >= self._next
 
     def take(self) -> bool:
-        """Whether a report may go now; if so, it counts as gone."""
+        """Return whether a report is due now; if so, it counts as sent."""
         now = self._clock()
         if now < self._next:
             return False
@@ -50,7 +50,7 @@ class Pace:
 
 
 class Meter:
-    """The loss since the last report, and rows over time: all of it, and without what was set aside."""
+    """The mean loss since the last report, and rows a second: over all time, and without the time set aside."""
 
     def __init__(self, clock: Clock = time.perf_counter) -> None:
         self._clock = clock
@@ -61,7 +61,7 @@ class Meter:
         self._loss_rows: list[int] = []
 
     def count(self, loss: Loss, rows: int) -> None:
-        """Take `rows` more rows with the mean `loss`; a loss that is a function is only called by `take`."""
+        """Count `rows` more rows with the mean `loss`; a loss that is a function is called by `take` only."""
         self._rows += rows
         if loss is None or callable(loss):
             return
@@ -71,7 +71,7 @@ class Meter:
             self._losses, self._loss_rows = [self._mean()], [sum(self._loss_rows)]
 
     def take(self, loss: Loss) -> float | None:
-        """Return the mean loss since this was last called; None where there was none. Waits for the device."""
+        """Return the mean loss since the last call, or None without any. Waits for the device."""
         if callable(loss) and not isinstance(loss, Tensor):
             return float(loss())
         if not self._losses:
@@ -81,7 +81,7 @@ class Meter:
         return mean
 
     def _mean(self) -> float | Tensor:
-        """Return the mean of the losses by rows; where they are tensors, still on their device."""
+        """Return the mean of the losses weighted by rows; of tensors, on their device."""
         tensors = [loss for loss in self._losses if isinstance(loss, Tensor)]
         if len(tensors) < len(self._losses):
             total = sum(float(loss) * rows for loss, rows in zip(self._losses, self._loss_rows, strict=True))
@@ -91,7 +91,7 @@ class Meter:
         return (losses.flatten() * rows).sum() / rows.sum()
 
     def rates(self) -> tuple[float | None, float | None]:
-        """Return rows a second of training, and of everything."""
+        """Return rows a second of training time, and of all time."""
         wall_s = self._clock() - self._started
         steps_s = wall_s - self._aside_s
         if not self._rows or steps_s <= 0.0:
@@ -100,7 +100,7 @@ class Meter:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Leave what happens within out of the training rate: validation, checkpoints."""
+        """Leave the time within out of the training rate: validation, checkpoints."""
         started = self._clock()
         try:
             yield
@@ -109,11 +109,11 @@ class Meter:
 
 
 def finite(value: float | None) -> float | None:
-    """Return `value` if JSON can say it."""
+    """Return `value`, or None if it is not finite, which JSON cannot express."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def is_late(spec: TrainSpec, place: Place, since: float | None) -> bool:
-    """Whether `max_seconds` of running have passed, this attempt (`since`) and earlier ones together."""
+    """Return whether `max_seconds` have passed, over this attempt (since `since`) and earlier ones."""
     limit = spec.max_seconds
     return limit is not None and since is not None and place.ran_s + time.perf_counter() - since >= limit

@@ -1,4 +1,4 @@
-"""What a service would do with training code, checked where it is tried out: by `run_trainer`, in a terminal."""
+"""Warnings of `run_trainer` about what a service would do differently."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from traind.trainer.run.run import Run
 
 
 def unlike_a_service(train: Any) -> list[str]:
-    """Return what would be different in a service: it imports a trainer by its name, in another process."""
+    """Return a warning for a trainer that a service could not import by its name in another process."""
     name = getattr(train, "__qualname__", "")
     if "<locals>" in name or "<lambda>" in name or not name:
         return ["A service could not import this trainer: define it with `def` at the top of a module."]
@@ -22,7 +22,7 @@ def unlike_a_service(train: Any) -> list[str]:
 
 @contextlib.contextmanager
 def watched(run: Run[Any], hang_s: float) -> Iterator[None]:
-    """Warn, once, where a service's watchdog would have ended the job; by the same rule."""
+    """Log once, as an error, that a service's watchdog would have ended the job; by the same rule."""
     over = threading.Event()
 
     def watch() -> None:

@@ -1,6 +1,6 @@
 """The global random streams of torch, numpy and Python: seeded, saved and put back together.
 
-The built-in trainer draws from none of them (its step has a stream of its own); other people's training code does.
+The built-in trainer does not use them (its step has its own stream); users' trainers do.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import torch
 
 def seed_all(seed: int) -> None:
     """Seed the global random streams, for training code that draws from them."""
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed takes milliseconds over devices that are not there
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed takes milliseconds for absent devices
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(seed)
     random.seed(seed)
@@ -21,7 +21,7 @@ def seed_all(seed: int) -> None:
 
 
 def generator_of(seed: int, *key: object) -> torch.Generator:
-    """Return a new random stream that is fixed by the seed and the key."""
+    """Return a new random stream determined by the seed and the key."""
     words = hashlib.sha256(repr((seed, *key)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(words[:8]) >> 1)
 
@@ -39,7 +39,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Put every global random stream back where it was."""
+    """Restore every global random stream."""
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,7 +1,7 @@
-"""What all training code speaks through: what to do, where from, and how to say what happens.
+"""`Run`: the interface of training code to its job.
 
-The built-in trainer is written on it as everybody's own is. It turns what the trainer says into events, keeps its
-checkpoints, and tells it when to leave; it decides nothing about training. Made by `run`.
+The built-in trainer uses it as users' own trainers do. It makes events of the trainer's reports, writes and restores
+checkpoints, and says when to stop; it decides nothing about training. Made by `attempt.run`.
 """
 
 import math
@@ -47,10 +47,10 @@ EventT = TypeVar("EventT", bound=AnyEvent)
 
 
 class Run(Generic[Options]):
-    """What training code sees of its job: what to do, where from, and how to say what happens.
+    """A job as its training code sees it.
 
-    `options` is what the trainer's own struct made of `spec.options`. Everything a trainer needs is here; it needs
-    no more than `report`, `should_stop` and `finish`. To go on after a pause or a crash it saves and restores.
+    `options` is an instance of the trainer's own struct, made from `spec.options`. A trainer needs at least `report`,
+    `should_stop` and `finish`; to go on after a pause or a crash also `save` and `restore`.
     """
 
     options: Options
@@ -62,12 +62,12 @@ class Run(Generic[Options]):
         self.changes = Changes(spec, place, control, self.emit)
         self.step = 0
         self.epoch = 0
-        self.is_start = False  # what was restored is of another job, from which this one starts
-        self.saved_data: str | None = None  # digest of the data that what was restored was trained on
+        self.is_start = False  # the restored checkpoint is another job's, from which this one starts
+        self.saved_data: str | None = None  # digest of the data of the restored checkpoint
         self.saved: tuple[int, int] | None = None  # step and epoch of the newest checkpoint
-        self.stop_reason: StopReason | None = None  # why `should_stop` returned True; None while it has not
+        self.stop_reason: StopReason | None = None  # why `should_stop` returned True; None before that
         self.result: Result | None = None
-        self.code = ""  # the digest of the trainer's source, where it is not ours
+        self.code = ""  # digest of the source of a user's trainer
         self._emit = emit
         earlier = tuple(Path(folder) for folder in place.earlier_dirs)
         self._checkpoints = Checkpoints(Path(place.attempt_dir), earlier, place.keep_checkpoints)
@@ -83,22 +83,22 @@ class Run(Generic[Options]):
 
     @property
     def dataset(self) -> DatasetFile | None:
-        """The file to train on; None where the data is made from the spec."""
+        """The file to train on; None for synthetic data."""
         return self.place.dataset
 
     @property
     def device(self) -> str:
-        """The device to compute on, as torch names it: `cpu`, or `cuda`, which is the job's own GPU."""
+        """The device to compute on, as torch names it: `cpu`, or `cuda` for the job's GPU."""
         return device_of(self.spec, self.place)
 
     @property
     def folder(self) -> Path:
-        """Where the trainer may write files of its own: kept until a later attempt has written a checkpoint."""
+        """Folder for the trainer's files, kept until a later attempt has written a checkpoint."""
         return Path(self.place.attempt_dir)
 
     @property
     def files_dir(self) -> Path:
-        """Where the trainer may write files that are kept as long as the job; all its attempts share it."""
+        """Folder for files that are kept as long as the job; all its attempts share it."""
         return files_dir_of(self.place)
 
     @property
@@ -108,14 +108,14 @@ class Run(Generic[Options]):
 
     @property
     def wants_model(self) -> bool:
-        """Whether a model is wanted now: the training ran to its end, or was stopped; not if it is to go on later."""
+        """Whether to make a model now: training ran to its end or was stopped, and is not to go on later."""
         return self.stop_reason in (None, Verb.STOP, TIMED_OUT)
 
     def restore(self) -> Any | None:
         """Return the state that was saved last, or None at the first start.
 
-        Build everything first and restore just before the first step: the global random streams (torch, numpy,
-        random) are put back as well. Raises `BadTable` where the data is not what the state was trained on.
+        Build everything first and call this just before the first step: the global random streams (torch, numpy,
+        random) are restored as well. Raises `BadTable` where the data differs from that of the checkpoint.
         """
         with self._in(Phase.SAVING):
             found = self._checkpoints.newest(lambda path, why: self.log(f"{path.name} is not used: {why}", "warning"))
@@ -142,7 +142,7 @@ class Run(Generic[Options]):
         return restored(content["state"])
 
     def start(self, *, total: int | None = None, epochs: int | None = None) -> None:
-        """Say that steps begin: `total` of them, in `epochs`. Else the first `report` says it."""
+        """Report that steps begin, `total` in `epochs` epochs. Without this call the first `report` does it."""
         self._running_since = time.perf_counter()
         self._meter = Meter()
         self._total = total = None if total is None else taken(whole, total, "start(total=...)")
@@ -153,7 +153,7 @@ class Run(Generic[Options]):
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
-        """Tell how many seconds a part of loading took, when steps begin: it is then in the status' `timings`."""
+        """Measure the seconds of a part of loading; `start` reports them, for the status' `timings`."""
         began = time.perf_counter()
         yield
         self._timings[part] = round(time.perf_counter() - began, 6)
@@ -169,10 +169,10 @@ class Run(Generic[Options]):
         is_epoch_end: bool = False,
         **metrics: Any,
     ) -> float | None:
-        """Say that `step` steps have been taken; tell it further when it is due, which costs little when it is not.
+        """Report that `step` steps have been taken; an event is made only when one is due.
 
-        `loss` is the mean over the `rows` taken since the last call: a number, a tensor (looked at only when
-        due), or a function that gives the mean since it was last called. Returns the loss that was told, if any.
+        `loss` is the mean over the `rows` taken since the last call: a number, a tensor (read only when an event is
+        due), or a function that returns the mean since its last call. Returns the mean loss of the event, if any.
         """
         self.beat()
         if not (type(step) is type(epoch) is type(rows) is int):
@@ -184,28 +184,28 @@ class Run(Generic[Options]):
         if total is not None:
             self._total = total if type(total) is int else taken(whole, total, "report(total=...)")
         if self._running_since is None:
-            reported(metrics)  # what is wrong is wrong from the first step on
+            reported(metrics)  # so that wrong metrics are refused at the first step
             self.start(total=self._total)
         self._meter.count(loss, rows)
         is_counted = is_epoch_end or step % self.changes.report_every == 0
         if step != self._total and not (is_counted and self._pace.take()):
             return None
-        return self._tell(loss, metrics)
+        return self._progress(loss, metrics)
 
     def count(self, rows: int) -> None:
-        """Count rows that no report has counted: the rates are of all that were taken."""
+        """Count rows that no report has counted, so that the rates include them."""
         self._meter.count(None, rows)
 
     def is_due(self, step: int) -> bool:
-        """Whether the clock lets a report of `step` through: a trainer in a hurry asks before it makes one."""
+        """Return whether a report of `step` would make an event; for trainers to skip the call otherwise."""
         return step == self._total or self._pace.is_due()
 
     def beat(self) -> None:
-        """Show that the job is alive: for work that takes long between two reports."""
+        """Show that the job is alive, in long work between two reports."""
         self.shared.beat += 1
 
     def should_stop(self) -> bool:
-        """Whether to leave: save, or finish with the best model so far, and return. Ask it every step."""
+        """Return whether to stop: then save, or finish with the best model so far, and return. Call it every step."""
         self.shared.beat += 1
         if verb := self.shared.verb:
             self.stop_reason = Verb(verb)
@@ -216,15 +216,15 @@ class Run(Generic[Options]):
         return self.stop_reason is not None
 
     def control(self, *takes: Literal["lr", "epochs", "patience"]) -> Settings:
-        """Return learning rate, epochs and patience as they are for the next step: of the spec, or changed since.
+        """Return learning rate, epochs and patience for the next step: from the spec, or as changed since.
 
-        Ask it before every step: that is how a running job takes up what `traind control` asks of it. Name those
-        that the trainer heeds, where it does not heed all three; others are then refused.
+        Call it before every step, so that changes by `traind control` take effect. `takes` names the settings that
+        the trainer supports, if not all three; changes of others are refused.
         """
         return self.changes.heed(self.step, takes or OF_TRAINING)
 
     def should_save(self, *, is_epoch_end: bool = False) -> bool:
-        """Whether `checkpoint_every` seconds have passed since the last checkpoint; 0 waits for the epoch's end."""
+        """Return whether a checkpoint is due: every `checkpoint_every` seconds, or if 0 at the end of an epoch."""
         every = self.changes.checkpoint_every
         return time.perf_counter() - self._saved_at >= every and (every > 0.0 or is_epoch_end)
 
@@ -237,10 +237,10 @@ class Run(Generic[Options]):
         is_best: bool = False,
         is_pinned: bool = False,
     ) -> None:
-        """Write a checkpoint: `state` is tensors and plain values, and `restore` gives it back.
+        """Write a checkpoint of `state`, made of tensors and plain values; `restore` returns it.
 
-        The global random streams, the versions and the data's digest are saved beside it. Step and epoch are those
-        of the last `report` where they are not said. The last ones are kept, the best, and the pinned.
+        The global random streams, the versions and the data's digest are saved with it. Step and epoch default to
+        those of the last `report`. The newest checkpoints, the best and the pinned are kept.
         """
         self.step = self.step if step is None else taken(whole, step, "save(step=...)")
         self.epoch = self.epoch if epoch is None else taken(whole, epoch, "save(epoch=...)")
@@ -273,9 +273,9 @@ class Run(Generic[Options]):
         metrics: Mapping[str, Any] | None = None,
         is_best: bool = False,
     ) -> None:
-        """Say that an epoch has ended: the mean training loss, the loss and the metrics on the validation rows.
+        """Report the end of an epoch: the mean training loss, and loss and metrics on the validation rows.
 
-        `is_best`: the epoch is the best so far by what `spec.monitor` names.
+        `is_best`: the epoch is the best so far by `spec.monitor`.
         """
         self.beat()
         found = numbers(metrics or {}, "end_epoch", "metrics")
@@ -303,11 +303,11 @@ class Run(Generic[Options]):
         best_note: str | None = None,
         report: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Write the finished model: tensors and plain values, `model["weights"]` being what was learned.
+        """Write the finished model, tensors and plain values with the weights in `model["weights"]`; return its file.
 
-        Its file holds the spec, the metrics, the digests of data and code and the versions beside it. `best_note`
-        says why the validation metrics are not those of the best epoch, where they are not. Call it once, last.
-        Raises `Diverged` where the weights hold a NaN.
+        The file also holds the spec, the metrics, the digests of data and code, and the versions. `best_note` says
+        why the validation metrics differ from the best epoch's, if they do. Call it once, last. Raises `Diverged`
+        where the weights hold a NaN.
         """
         if not isinstance(model, Mapping):
             raise refusal(f"finish(model) takes a dict such as {{'weights': ...}}, not {a_kind(model)}")
@@ -332,26 +332,26 @@ class Run(Generic[Options]):
         self.emit(Log(message=text(message, LOG_CHARS), level=level_of(level), attempt=self.place.attempt))
 
     def measure(self, **values: Any) -> None:
-        """Say numbers of the trainer's own, outside steps and epochs."""
+        """Report numbers of the trainer's own, outside steps and epochs."""
         found = {name: finite(value) for name, value in numbers(values, "measure").items()}
         self.emit(Metric(attempt=self.place.attempt, step=self.step, values=found))
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Leave what happens within out of the training rate, validation say; it may take long without a beat."""
+        """Leave the time within, such as validation, out of the training rate; it may take long without a beat."""
         with self._meter.aside(), self._in(Phase.ASIDE):
             yield
 
     def generator(self, *key: object) -> torch.Generator:
-        """Return a new random stream that is fixed by the spec's seed and the `key`: an epoch's number, say.
+        """Return a new random stream determined by the spec's seed and `key`, such as an epoch's number.
 
-        With one of its own for each epoch a `DataLoader` leaves the global streams alone, and a resumed epoch has
-        the order that it had.
+        A `DataLoader` with a new stream for each epoch leaves the global streams alone, and a resumed epoch has the
+        same order as before.
         """
         return generator_of(self.spec.seed, *key)
 
     def emit(self, event: EventT) -> EventT:
-        """Tell an event as it is, dated now; return it with its date."""
+        """Send an event, dated now; return it with its date."""
         dated = msgspec.structs.replace(event, ts=time.time())
         checked(dated)
         try:
@@ -361,12 +361,12 @@ class Run(Generic[Options]):
         return dated
 
     def _origin(self) -> dict[str, Any]:
-        """Return what a file of this run is of."""
+        """Return the facts about this run that its files hold."""
         data = data_digest(self.spec, self.place)
         return {"job_id": self.place.job_id, "trainer": self.spec.trainer, "data": data, "code": self.code}
 
-    def _tell(self, loss: Loss, metrics: dict[str, Any]) -> float | None:
-        """Report where training is; return the loss that was reported."""
+    def _progress(self, loss: Loss, metrics: dict[str, Any]) -> float | None:
+        """Send a progress event; return its mean loss."""
         mean = self._meter.take(one_loss(loss) if callable(loss) else loss)
         rate, wall_rate = self._meter.rates()
         found = reported(metrics)
@@ -389,7 +389,7 @@ class Run(Generic[Options]):
 
     @contextmanager
     def _in(self, phase: Phase) -> Iterator[None]:
-        """Show what the job does, for which whoever watches for hangs has more patience."""
+        """Set the job's phase: the watchdog waits longer in some."""
         shared, before = self.shared, self.shared.phase
         shared.beat += 1
         shared.phase = int(phase)

@@ -1,1 +1,1 @@
-"""The built-in trainer of tables: read, encode, build, fit, bundle. Called by `run` as everybody's own trainer is."""
+"""The built-in trainer of tables: read, encode, build, fit, bundle. Called by `run.attempt`, as users' are."""

@@ -1,4 +1,4 @@
-"""The finished model: made of what was fitted, measured on every split, and reported."""
+"""The finished model: made of the best weights, measured on every split, and reported."""
 
 from typing import Any
 
@@ -24,12 +24,12 @@ from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusio
 from traind.trainer.tabular.phases import Phase, evaluated, validation_loss
 
 COLUMNS_SHOWN = 1_000
-SHARES = 20  # of the networks in a blend: that many steps from 0 to 1 are tried
+SHARES = 20  # steps from 0 to 1 in which the networks' share of a blend is tried
 _PARTS = ("train", "validation", "test")
 
 
 def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
-    """Make the model of the best epoch, or of the weights reached in the first one, and measure it on every split."""
+    """Make the model of the best epoch (without one, of the newest weights), and measure it on every split."""
     state, before = phase.state, phase.about.get("before")
     if not ((state.step or before) and run.wants_model):
         return
@@ -42,12 +42,12 @@ def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
         share = best_share(run, monitor, prepared)
         model.recipe = structs.replace(model.recipe, networks_share=share)
         monitor.recipe = structs.replace(monitor.recipe, networks_share=share)
-    found, monitor.recipe, predicted = judged(run, monitor, prepared)
-    meant = monitor.recipe
-    model.recipe = structs.replace(model.recipe, target_scale=meant.target_scale, temperature=meant.temperature)
+    found, monitor.recipe, predicted = fitted_to_validation(run, monitor, prepared)
+    fitted = monitor.recipe
+    model.recipe = structs.replace(model.recipe, target_scale=fitted.target_scale, temperature=fitted.temperature)
     about = {**about, "recipe": msgspec.to_builtins(model.recipe)}
     if not model.labels:
-        scores = scores_of(predicted, prepared.validation.target, meant.target_scale)
+        scores = scores_of(predicted, prepared.validation.target, fitted.target_scale)
         about["interval_scores"] = torch.from_numpy(kept_scores(scores))
     golden = [dict(row) for row in prepared.samples]
     metrics, report = evaluate(run, (model, monitor), prepared, found, predicted)
@@ -72,8 +72,10 @@ def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
     )
 
 
-def judged(run: Run[Any], monitor: Model, prepared: Prepared) -> tuple[Evaluation, Recipe, NDArray[Any]]:
-    """Return what the monitor is worth on the validation rows, its recipe as these have it, and what it predicts."""
+def fitted_to_validation(
+    run: Run[Any], monitor: Model, prepared: Prepared
+) -> tuple[Evaluation, Recipe, NDArray[Any]]:
+    """Return the monitor's evaluation on the validation rows, its recipe fitted to them, and its predictions."""
     rows = prepared.validation
     found, recipe, predicted = evaluated(monitor.network, monitor.recipe, rows, run.beat)
     if not monitor.labels or (degrees := temperature(predicted, rows.target)) == 1.0:
@@ -85,34 +87,34 @@ def judged(run: Run[Any], monitor: Model, prepared: Prepared) -> tuple[Evaluatio
 
 
 def started(run: Run[Any], prepared: Prepared) -> dict[str, Any]:
-    """Return what the report says of a job that started from another one: how far its columns have drifted."""
+    """Return the report's part on drift, for a job that started from another one."""
     return {} if run.spec.start_from is None else {"drift": start.drift(prepared.encoder, prepared.train)}
 
 
 def monitored(phase: Phase) -> dict[str, Any]:
-    """Return what the monitor was after each epoch: of all that were trained, reported or not."""
+    """Return the monitored metric after each epoch."""
     monitor = phase.plan.monitor
-    if phase.plan.first_epoch:  # a blend: those of its trees are not there any more
+    if phase.plan.first_epoch:  # a blend: the history of its trees is gone
         return {}
     return {"monitor": monitor, "values": [epoch.get(monitor) for epoch in phase.state.history]}
 
 
 def best_weights(phase: Phase) -> dict[str, torch.Tensor]:
-    """Return the weights of the best epoch, or those reached in the first one; none where no step was taken."""
+    """Return the weights of the best epoch (without one, the newest); none before the first step."""
     if not phase.state.step:
         return {}
     return {name: tensor.cpu() for name, tensor in phase.step.weights(phase.state.best_weights).items()}
 
 
 def monitor_of(model: Model) -> Model:
-    """Return the model of the monitor alone, which has seen no validation row."""
+    """Return the model of the monitor alone, which was not trained on validation rows."""
     architecture, weights = monitor_part(model.content["architecture"], model.content["weights"])
     recipe = msgspec.to_builtins(structs.replace(model.recipe, members=1))
     return Model({**model.content, "architecture": architecture, "weights": weights, "recipe": recipe})
 
 
 def best_share(run: Run[Any], monitor: Model, prepared: Prepared) -> float:
-    """Return the networks' share of a blend with the lowest loss of the monitors on the validation rows."""
+    """Return the networks' share, 0 to 1, of a blend with the lowest validation loss."""
     outputs = list(raw_outputs(monitor.network, prepared.validation, run.beat))
     losses = {}
     for number in range(SHARES + 1):
@@ -124,7 +126,7 @@ def best_share(run: Run[Any], monitor: Model, prepared: Prepared) -> float:
 
 
 def note_on(phase: Phase, measured: dict[str, float | None], model: Model) -> str | None:
-    """Return why the finished model's validation metrics are not those of the best epoch; None where they are."""
+    """Return why the finished model's validation metrics differ from the best epoch's; None where they do not."""
     state = phase.state
     if model.content["architecture"]["kind"] == "blend":
         return "The model blends networks and trees: its validation metrics are those of both monitors together."
@@ -145,10 +147,10 @@ def evaluate(
     validation: Evaluation,
     values: NDArray[Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the metrics by split, and a closer look at the validation rows, for which the monitor says `values`.
+    """Return the metrics by split, and the report; `values` are the monitor's predictions of the validation rows.
 
-    `models` are the model and its monitor. Rows that members were trained on are measured with the monitor alone: of
-    the model they would say too much.
+    `models` are the model and its monitor. Rows that members were trained on are measured with the monitor alone,
+    since the model's metrics on them would be too good.
     """
     model, monitor = models
     found: dict[str, Any] = {}
@@ -164,7 +166,7 @@ def evaluate(
     report: dict[str, Any] = {
         "rows": {name: len(part) for name, part in parts.items()},
         "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
-        "members": members_told(model, prepared),
+        "members": members_report(model, prepared),
         "importance": importance(monitor, rows, run.beat),
     }
     if model.labels:
@@ -175,8 +177,8 @@ def evaluate(
     return found, {**report, "residuals": residuals(values, rows.target)}
 
 
-def members_told(model: Model, prepared: Prepared) -> dict[str, Any]:
-    """Return which rows each network of the model was trained on, and which of them each split's metrics are of."""
+def members_report(model: Model, prepared: Prepared) -> dict[str, Any]:
+    """Return the number of training rows of each network, and whether monitor or model is measured on each split."""
     count, trained = model.recipe.members, len(prepared.train)
     if count == 1:
         return {"training_rows": [trained], "measured": dict.fromkeys(_PARTS, "model")}
@@ -186,6 +188,6 @@ def members_told(model: Model, prepared: Prepared) -> dict[str, Any]:
 
 
 def shown(schema: Schema) -> dict[str, Any]:
-    """Return the schema as far as a report of it can be read; all of it is in the model."""
+    """Return the schema with at most `COLUMNS_SHOWN` columns, for the report."""
     whole: dict[str, Any] = msgspec.to_builtins(schema)
     return {**whole, "columns": whole["columns"][:COLUMNS_SHOWN], "n_columns": len(whole["columns"])}

@@ -1,6 +1,6 @@
-"""How far a model's own certainty holds: the temperature of its probabilities, their reliability, its intervals.
+"""Calibration: the temperature of probabilities, their reliability, the coverage of intervals.
 
-All of it is found on validation rows that the monitor was not fitted on, in float64 numpy.
+Computed in float64 numpy on validation rows, which the monitor was not trained on.
 """
 
 from typing import Any
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from traind.trainer.model.intervals import Scale, bounds, kept_scores, reach, scores_of
 from traind.trainer.tabular.metrics import Classes, Floats, log_loss
 
-LEAST_ROWS = 200  # of which a temperature is made
-LEAST_GAIN = 0.001  # of the log loss, on rows that the temperature was not found on
+LEAST_ROWS = 200  # for a temperature
+LEAST_GAIN = 0.001  # share of the log loss on rows that the temperature was not fitted on
 COLDEST, HOTTEST = 0.1, 10.0
 HALVINGS = 30
 BINS = 10
@@ -21,10 +21,10 @@ TINY = 1e-15
 
 
 def temperature(probabilities: NDArray[Any], target: Classes) -> float:
-    """Return by what the logarithms of the probabilities are to be divided; 1.0 where that does not help.
+    """Return the temperature, by which the logarithms of the probabilities are divided; 1.0 where it does not help.
 
-    Temperature scaling: Guo et al., On Calibration of Modern Neural Networks (2017). It helps where what is found on
-    each half of the rows makes the log loss of the other half lower.
+    Temperature scaling: Guo et al., On Calibration of Modern Neural Networks (2017). It helps if the temperature
+    fitted on each half of the rows lowers the log loss of the other half.
     """
     logs = np.log(np.maximum(probabilities.astype(np.float64), TINY))
     halves = (slice(0, None, 2), slice(1, None, 2))
@@ -39,7 +39,7 @@ def temperature(probabilities: NDArray[Any], target: Classes) -> float:
 
 
 def at_temperature(logs: Floats, degrees: float) -> Floats:
-    """Return the probabilities whose logarithms are proportional to `logs / degrees`."""
+    """Return the softmax of `logs / degrees`, of shape (rows, classes)."""
     scaled = logs / degrees
     raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     found: Floats = raised / raised.sum(axis=1, keepdims=True)
@@ -47,13 +47,13 @@ def at_temperature(logs: Floats, degrees: float) -> Floats:
 
 
 def _best(logs: Floats, target: Classes) -> float:
-    """Return the temperature of the lowest log loss, which is convex in its inverse: find where its slope is 0."""
+    """Return the temperature with the lowest log loss, which is convex in its inverse, by bisection of the slope."""
     right = logs[np.arange(len(target)), target].mean()
     low, high = np.log(COLDEST), np.log(HOTTEST)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         expected = (at_temperature(logs, float(np.exp(middle))) * logs).sum(axis=1).mean()
-        if expected > right:  # the loss falls as it gets hotter
+        if expected > right:  # the loss falls with rising temperature
             low = middle
         else:
             high = middle
@@ -61,29 +61,29 @@ def _best(logs: Floats, target: Classes) -> float:
 
 
 def reliability(probabilities: NDArray[Any], target: Classes, degrees: float) -> dict[str, Any]:
-    """Return the expected calibration error, and what it is made of: bins of equal width by the probability.
+    """Return the expected calibration error and its bins of equal width in probability.
 
-    Of two classes it is the second one's probability against how often it occurs, of more that of the class which is
-    predicted against how often that is right.
+    For two classes: the second one's probability against its frequency. For more: the predicted class's probability
+    against the share of right predictions.
     """
     if probabilities.shape[1] == 2:
-        said, is_so = probabilities[:, 1].astype(np.float64), target == 1
+        probability, is_so = probabilities[:, 1].astype(np.float64), target == 1
     else:
-        said, is_so = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == target
-    place = np.minimum((said * BINS).astype(int), BINS - 1)
+        probability, is_so = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == target
+    place = np.minimum((probability * BINS).astype(int), BINS - 1)
     bins, error = [], 0.0
     for one in np.unique(place).tolist():
         inside = place == one
-        rows, predicted, observed = int(inside.sum()), float(said[inside].mean()), float(is_so[inside].mean())
+        rows, predicted, observed = int(inside.sum()), float(probability[inside].mean()), float(is_so[inside].mean())
         error += rows / len(target) * abs(predicted - observed)
         bins.append({"from": one / BINS, "rows": rows, "predicted": predicted, "observed": observed})
     return {"expected_calibration_error": error, "temperature": degrees, "bins": bins}
 
 
 def coverage(predicted: NDArray[Any], target: NDArray[Any], scale: Scale) -> list[dict[str, float]]:
-    """Return for some levels which share of the rows their intervals hold, and their median width.
+    """Return, for some levels, the share of the rows within their intervals, and the median width.
 
-    Each half of the rows is measured with the scores of the other half: no row with its own.
+    Each half of the rows is measured with intervals made from the other half.
     """
     halves = (slice(0, None, 2), slice(1, None, 2))
     found = []

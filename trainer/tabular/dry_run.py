@@ -1,7 +1,7 @@
-"""What a job would do, without doing it: the dry run. Runs in the side worker; takes no slot.
+"""The dry run: what a job would do. Runs in the side worker; takes no slot.
 
-The table is read and encoded as the job would (and its encoding kept for it), the network is built, and a few
-gradient steps are timed: the seconds reported are those of all planned epochs, early stopping left out.
+The table is read and encoded as in the job (which reuses the encoding), the network is built, and a few gradient
+steps are timed. The reported seconds are for all planned epochs, without early stopping.
 """
 
 import statistics
@@ -74,7 +74,7 @@ def estimate(run: Run[Any]) -> dict[str, Any]:
 
 
 def _step_seconds(step: Step, plan: TrainingPlan) -> float:
-    """Return what a gradient step takes here and now: the median of the last ones, for which the first prepare."""
+    """Return the seconds of a gradient step on this machine: the median of the last steps; the first ones warm up."""
     step.begin_epoch(*plan.orders(0))
     took: list[float] = []
     deadline = time.perf_counter() + TIMED_S
@@ -86,7 +86,7 @@ def _step_seconds(step: Step, plan: TrainingPlan) -> float:
 
 
 def _memory_bytes(prepared: Prepared, recipe: Recipe, parameters: int, batch_size: int, *, is_read: bool) -> int:
-    """Return about what the job holds at once, beside the process itself: what the server's budget counts too."""
+    """Return the job's estimated memory in bytes, beside the process itself, as the server's budget counts it."""
     train, encoder = prepared.train, prepared.encoder
     texts = tuple(memory.Text(bag.width, bag.size) for bag in encoder.bags)
     held = len(prepared.validation) + len(prepared.test)

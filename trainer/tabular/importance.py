@@ -1,7 +1,7 @@
-"""How much a model leans on each column: how its error grows when that column is shuffled among the rows.
+"""Permutation importance of columns: how much the error grows when a column's cells are shuffled among the rows.
 
-Permutation importance (Breiman, Random Forests, 2001), on rows that were not trained on, for the columns as they
-stood in the file. Its cost is bounded by arithmetic, not by a clock, so that the same job says the same.
+Breiman, Random Forests (2001), on rows that were not trained on, for the columns of the file. Its cost is bounded by
+a count of multiplications, not by a clock, so that the same job has the same result.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def importance(
 
 
 def _shuffled(model: Model, rows: Encoded, column: str, draw: np.random.Generator) -> Encoded:
-    """Return the rows with one column's cells, in all its encoded parts, given to other rows."""
+    """Return the rows with all encoded parts of one column permuted among the rows."""
     numeric_places, categorical_places = model.encoder.places(column)
     order = draw.permutation(len(rows))
     return Encoded(

@@ -1,7 +1,7 @@
-"""The training loop: epochs of gradient steps, judged after each, until there is nothing more to gain.
+"""The training loop: epochs of gradient steps, each evaluated, until the last epoch or early stopping.
 
-Everything it needs to go on bit for bit is in `FitState` and the step's own state. The order of the batches is no
-part of it: it follows from seed and epoch alone.
+Everything needed to go on bit for bit is in `FitState` and in the step's state. The order of the batches is not
+stored: it follows from seed and epoch.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ from traind.trainer.step.step import Step
 from traind.trainer.tabular.schedules import Schedule
 
 ROLLBACKS = 2
-AT_ONCE = 16  # quick steps between two looks at what is asked and at the clock, at most
-LR_CUT = 0.1  # the learning rate after each time the loss was lost
+AT_ONCE = 16  # quick steps between two checks of requests and clock, at most
+LR_CUT = 0.1  # factor on the learning rate after each rollback
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A network beside the monitor: trained on the first `rows` rows of the table, in an order of its own `seed`."""
+    """A network beside the monitor, trained on the first `rows` rows of the table in the order given by `seed`."""
 
     rows: int
     batch_size: int
@@ -51,8 +51,8 @@ class TrainingPlan:
     first_step: int = 0  # steps of the phase before this one
     first_epoch: int = 0
     later_steps: int = 0  # planned for the phase after this one
-    rows_each: int = 1  # rows of the table that each of `rows` stands for
-    is_of_spec: bool = True  # lr, epochs and patience of the spec are those of this phase
+    rows_each: int = 1  # rows of the table for each of `rows`
+    is_of_spec: bool = True  # whether the spec's lr, epochs and patience apply to this phase
 
     @property
     def batches(self) -> int:
@@ -70,7 +70,7 @@ class TrainingPlan:
         return self.first_step + self.steps + self.later_steps
 
     def changed(self, change: Change, step: int) -> "TrainingPlan":
-        """Return how to go on where a change is taken up after `step` steps of all phases."""
+        """Return the plan after a change that is taken up after `step` steps of all phases."""
         values = values_of(change)
         epochs = values["epochs"] - self.first_epoch if "epochs" in values else self.epochs
         plan = replace(self, epochs=epochs, patience=values.get("patience", self.patience))
@@ -83,7 +83,7 @@ class TrainingPlan:
         """Return why a change cannot be taken up now, by field; `begun` epochs of this phase have begun."""
         values = values_of(change)
         if not self.is_of_spec:
-            why = "is of the job's networks, and it grows trees now: change it once they train"
+            why = "applies to the job's networks, and it grows trees now: change it once the networks train"
             return {name: why for name in OF_TRAINING if name in values}
         begun += self.first_epoch
         if values.get("epochs", begun) < begun:
@@ -95,48 +95,48 @@ class TrainingPlan:
         return [permutation(self.seed, epoch, self.rows), *(self._whole(member, epoch) for member in self.others)]
 
     def _whole(self, member: Member, epoch: int) -> Tensor:
-        """Return a member's order, cut to as many whole batches as an epoch has; each time others are left out."""
+        """Return a member's order, cut to the epoch's number of whole batches; other rows are left out each epoch."""
         return permutation(member.seed, epoch, member.rows)[: self.batches * member.batch_size]
 
 
 @dataclass(slots=True)
 class FitState:
-    """Where the training stands: plain values and tensors, saved and restored as they are."""
+    """The state of training: plain values and tensors, saved and restored as they are."""
 
     epochs: int  # planned when this was saved
     epoch: int = 0  # epochs that have ended
-    batch: int = 0  # batches taken of the one after
+    batch: int = 0  # batches taken of the current one
     step: int = 0
     loss_before: tuple[float, int] = (0.0, 0)  # the step's loss total when the epoch began
     best_score: float = math.inf
     best_epoch: int | None = None
-    best_weights: list[Tensor] | None = None  # as the step keeps them
+    best_weights: list[Tensor] | None = None  # as `Step.keep` returns them
     waited: int = 0  # epochs since the best
     lr_scale: float = 1.0
     rollbacks: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
-    good: dict[str, Any] | None = None  # fit and step when the last epoch ended well: the way back
-    monitor: str = VAL_LOSS  # what `best_score` is of
-    seed: int | None = None  # of the order of the rows; None: of the spec, as older versions had it
+    good: dict[str, Any] | None = None  # fit and step state at the last good end of an epoch, to roll back to
+    monitor: str = VAL_LOSS  # the metric of `best_score`
+    seed: int | None = None  # of the order of the rows; None: the spec's, in states of older versions
 
     def rows(self, plan: TrainingPlan) -> int:
         """How many training rows have been taken."""
         return (self.epoch * plan.rows + min(self.batch * plan.batch_size, plan.rows)) * plan.rows_each
 
     def is_over(self, plan: TrainingPlan) -> bool:
-        """Whether all epochs are done, or too many brought nothing."""
+        """Return whether all epochs are done, or `patience` epochs brought no improvement."""
         return self.epoch >= plan.epochs or (plan.patience is not None and self.waited >= plan.patience)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What an epoch's weights are worth on the validation rows."""
+    """Loss and metrics of an epoch's weights on the validation rows."""
 
-    loss: float  # in the network's own terms
+    loss: float  # `val_loss`
     metrics: dict[str, float | None]  # None: not defined on these rows
 
     def score(self, monitor: str) -> float:
-        """Return the number by which epochs are compared, lower is better; raises `SpecError` where there is none."""
+        """Return the monitored number, lower is better; raises `SpecError` where it is not defined."""
         if monitor == VAL_LOSS:
             return self.loss
         value = self.metrics.get(monitor)
@@ -151,7 +151,7 @@ Evaluate = Callable[[], Evaluation]
 
 
 def begin(step: Step, plan: TrainingPlan, saved: dict[str, Any] | None) -> FitState:
-    """Return where to begin, the step being put there. More epochs than were planned: patience begins anew."""
+    """Return the first state and restore the step to it. With more epochs than before, patience starts anew."""
     if saved is None:
         state = FitState(epochs=plan.epochs, monitor=plan.monitor, seed=plan.seed)
         state.good = _snapshot(step, state)
@@ -166,13 +166,13 @@ def begin(step: Step, plan: TrainingPlan, saved: dict[str, Any] | None) -> FitSt
     return state
 
 
-def fit(  # noqa: C901, PLR0912 - the one straight line
+def fit(  # noqa: C901, PLR0912 - one straight story
     run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, evaluate: Evaluate, about: dict[str, Any]
 ) -> None:
-    """Train until the plan is done or the run is to stop, and save; `state` then says how far training got.
+    """Train until the plan is done or the run is to stop, then save; `state` is updated in place.
 
-    `evaluate` gives loss and metrics on rows that are not trained on. `about` is what makes a
-    model of the weights, saved beside them. Raises `Diverged`, with `state` back at the last good epoch.
+    `evaluate` measures the current weights on the validation rows. `about` is saved beside the weights: with both a
+    model can be made. Raises `Diverged`, with `state` back at the last good epoch.
     """
     batches, changes, shared, should_stop = plan.batches, run.changes, run.shared, run.should_stop
     reported_rows, lrs, taken, is_due = state.rows(plan), [], 0, True
@@ -185,7 +185,7 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
             break
         step.begin_epoch(*plan.orders(state.epoch))
         lr = plan.schedule.at(state.step) * state.lr_scale
-        if state.batch < batches:  # else it was left when only its end was to come
+        if state.batch < batches:  # else the restored epoch lacks only its evaluation
             step.set_lr(lr)
         while state.batch < batches:
             if changes.is_due(plan.first_step + state.step):
@@ -210,7 +210,7 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
                     total=plan.total,
                     loss=step.take_loss,
                     epoch=plan.first_epoch + state.epoch + 1,
-                    rows=max(0, rows),  # after going back, until there are new ones
+                    rows=max(0, rows),  # negative after a rollback
                     is_epoch_end=state.batch == batches,
                     lr=lr,
                 )
@@ -219,7 +219,7 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
             if is_leaving or is_saving or loss is not None:
                 if not _is_sound(step, loss, is_looking=is_leaving or is_saving):
                     _go_back(run, step, state)
-                    _save(run, step, plan, state, about)  # a step of this number has been taken before
+                    _save(run, step, plan, state, about)  # so that no older checkpoint has this step number
                     break
                 if is_leaving:
                     break
@@ -236,7 +236,7 @@ def fit(  # noqa: C901, PLR0912 - the one straight line
 
 
 def take_up(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState) -> TrainingPlan:
-    """Take up the changes that are due before the next step, or refuse them; return how to go on."""
+    """Take up or refuse the changes that are due before the next step; return the plan after them."""
     at, changes = plan.first_step + state.step, run.changes
     while changes.is_due(at):
         change = changes.next()
@@ -255,27 +255,27 @@ def take_up(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState) -> T
 
 
 def _at_once(step: int, every: int, *, is_due: bool) -> int:
-    """Return how many quick steps to take before the next look; where a report is due, up to the next one."""
+    """Return how many quick steps to take before the next check; a report that is due ends them."""
     stride = every if is_due or every > AT_ONCE else AT_ONCE // every * every
     return min(AT_ONCE, stride - step % stride)
 
 
 def permutation(seed: int, epoch: int, rows: int) -> Tensor:
-    """Return the order of the training rows in an epoch (from 0): of seed and epoch alone."""
+    """Return the order of the training rows in an epoch (from 0), which depends on seed and epoch only."""
     mixed = hashlib.sha256(f"{seed}:{epoch}".encode()).digest()
     return torch.randperm(rows, generator=torch.Generator().manual_seed(int.from_bytes(mixed[:8])))
 
 
 def member_seed(seed: int, number: int) -> int:
-    """Return the seed of a member: the monitor's, number 0, is that of the spec."""
+    """Return the seed of member `number`; the monitor, number 0, has the spec's."""
     mixed = hashlib.sha256(f"{seed}:member {number}".encode()).digest()
     return int.from_bytes(mixed[:8]) >> 1 if number else seed
 
 
 def _end_epoch(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, evaluate: Evaluate) -> bool:
-    """Evaluate the epoch, keep its weights if they are the best so far, and remember it as a place to go back to.
+    """Evaluate the epoch, keep its weights if they are the best so far, and store it as the state to roll back to.
 
-    Returns whether all was finite; else training is back at the epoch before.
+    Returns False if loss or weights were not finite; training is then back at the epoch before.
     """
     with run.aside():
         found = evaluate()
@@ -296,7 +296,7 @@ def _end_epoch(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, e
         {"epoch": plan.first_epoch + state.epoch, "loss": loss, VAL_LOSS: found.loss, **found.metrics}
     )
     state.good = _snapshot(step, state)
-    run.step = plan.first_step + state.step  # a report of it may not have been due
+    run.step = plan.first_step + state.step  # no report of this step may have been due
     run.end_epoch(
         plan.first_epoch + state.epoch,
         epochs=plan.first_epoch + plan.epochs,
@@ -309,7 +309,7 @@ def _end_epoch(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, e
 
 
 def _is_sound(step: Step, loss: float | None, *, is_looking: bool) -> bool:
-    """Whether training is finite, as far as the last told loss says; `is_looking` looks at loss and weights now."""
+    """Return whether the reported loss is finite; with `is_looking`, also all losses and weights of the step."""
     if loss is not None and not math.isfinite(loss):
         return False
     return not is_looking or (math.isfinite(step.loss_total()[0]) and step.is_finite())
@@ -337,7 +337,7 @@ def _go_back(run: Run[Any], step: Step, state: FitState) -> None:
 
 
 def _save(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, about: dict[str, Any]) -> None:
-    """Write a checkpoint of a step that is sound."""
+    """Write a checkpoint."""
     kept = {one.name: getattr(state, one.name) for one in fields(state)}
     best = None if state.best_weights is None else step.weights(state.best_weights)
     run.save(
@@ -349,7 +349,7 @@ def _save(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, about:
 
 
 def _snapshot(step: Step, state: FitState) -> dict[str, Any]:
-    """Return all that is needed to come back to this place; the history is cut instead."""
+    """Return what a rollback to this point needs; the history is cut then instead."""
     return {"fit": {name: getattr(state, name) for name in _KEPT}, "step": step.state()}
 
 

@@ -1,6 +1,6 @@
-"""How good predictions are, by the names the field uses, and how good it would be to know nothing.
+"""The metrics of predictions, and those of a baseline that knows only the target.
 
-All of it in float64 numpy on whole splits. Classes are numbers from 0; probabilities are (rows, classes).
+Computed in float64 numpy on whole splits. Classes are numbers from 0; probabilities have the shape (rows, classes).
 """
 
 from typing import Any
@@ -35,7 +35,7 @@ def regression(predicted: Floats, target: Floats) -> dict[str, float | None]:
 def classification(probabilities: Floats, target: Classes) -> dict[str, float | None]:
     """Return `accuracy`, `f1`, `auc`, `log_loss`.
 
-    Of two classes f1 and auc are the second's; of more they are the means over the classes that occur (macro, one
+    For two classes, f1 and auc are the second one's; for more, the means over the classes that occur (macro, one
     against the rest).
     """
     classes = probabilities.shape[1]
@@ -52,19 +52,19 @@ def classification(probabilities: Floats, target: Classes) -> dict[str, float | 
 
 
 def log_loss(probabilities: Floats, target: Classes) -> float:
-    """Return the mean negative logarithm of the right class's probability; a probability of 0 counts as 1e-15."""
+    """Return the mean negative log-likelihood of the true class; a probability of 0 counts as 1e-15."""
     right = probabilities[np.arange(len(target)), target]
     return float(-np.log(np.maximum(right, 1e-15)).mean()) if np.isfinite(right).all() else float("nan")
 
 
 def f1(chosen: NDArray[np.bool_], actual: NDArray[np.bool_]) -> float:
-    """Return the harmonic mean of precision and recall; 0 where nothing was found."""
+    """Return the harmonic mean of precision and recall; 0 without a true positive."""
     hits = int((chosen & actual).sum())
     return 2.0 * hits / (int(chosen.sum()) + int(actual.sum())) if hits else 0.0
 
 
 def auc(score: Floats, actual: NDArray[np.bool_]) -> float | None:
-    """Return the chance that a row of the class scores above one that is not, ties half; None without both kinds.
+    """Return the chance that a row of the class scores above another row, ties half; None without both kinds.
 
     By ranks: Mann and Whitney (1947).
     """

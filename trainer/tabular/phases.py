@@ -1,4 +1,4 @@
-"""What is trained, one phase after the other: trees, then networks. Each has a step, a plan, and an evaluation."""
+"""The phases of training: trees, then networks. Each has a step, a plan and an evaluation."""
 
 import dataclasses
 from collections.abc import Callable
@@ -31,13 +31,13 @@ from traind.trainer.tabular.schedules import Schedule
 from traind.trainer.trees.boosting import BoostingStep, BoostingTable
 from traind.trainer.trees.tensors import ROUNDS_AT_ONCE, Trees, plain_columns
 
-MEANS_ROWS = 100  # fewer say too little about a mean
-MEANS_GAIN = 0.99  # of the root mean squared error: less is not worth a worse median
+MEANS_ROWS = 100  # fewest validation rows to estimate a mean with
+MEANS_GAIN = 0.99  # factor on the rmse below which means replace medians
 
 
 @dataclass(slots=True)
 class Phase:
-    """One part of a job's training. `about` is what makes a model of the step's weights: plain values, tensors."""
+    """One phase of a job's training. `about` holds what a model needs beside the step's weights."""
 
     step: Step
     plan: TrainingPlan
@@ -46,12 +46,12 @@ class Phase:
     state: FitState = field(init=False)
 
     def begin(self, saved: dict[str, Any] | None) -> None:
-        """Go to where it was saved, or to its beginning."""
+        """Restore the saved state, or begin anew."""
         self.state = begin(self.step, self.plan, saved)
 
 
 def is_of_trees(saved: dict[str, Any]) -> bool:
-    """Whether a saved state is of the phase of trees."""
+    """Return whether a saved state is one of the trees' phase."""
     return bool(saved["model"]["architecture"]["kind"] == "trees")
 
 
@@ -62,12 +62,12 @@ def networks_phase(
     before: dict[str, Any] | None = None,
     networks: list[Network] | None = None,
 ) -> Phase:
-    """Return the phase that trains the network, or the monitor and its members: new ones, if none are given.
+    """Return the phase that trains the network, or the monitor and its members; without `networks`, new ones.
 
-    `before` is what the phase of trees left: `weights`, and the `steps` and `epochs` that it took.
+    `before` is the result of the trees' phase: `architecture`, `weights`, `steps` and `epochs`.
     """
     device = torch.device(run.device)
-    check_device(run.device)  # of a dry run, too
+    check_device(run.device)  # dry runs come here without the check in `attempt`
     others = others_of(run, prepared, recipe)
     rows = rows_of(prepared, is_whole=bool(others))
     target = weighted_target(recipe, rows.target, rows.weight)
@@ -91,7 +91,7 @@ def networks_phase(
 
 
 def trees_phase(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Phase:
-    """Return the phase that grows trees: those of the monitor on the training rows, others on all rows."""
+    """Return the phase that grows trees: the monitor's on the training rows, the others on all rows."""
     assert recipe.trees is not None
     if prepared.train.weight is not None:
         message = "Rows are weighted in training networks only, not trees."
@@ -121,7 +121,7 @@ def trees_phase(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Phase:
 
 
 def about_of(prepared: Prepared, recipe: Recipe, architecture: dict[str, Any]) -> dict[str, Any]:
-    """Return all of a model but its weights as plain values."""
+    """Return all parts of a model except its weights, as plain values."""
     return {
         "architecture": architecture,
         "recipe": msgspec.to_builtins(recipe),
@@ -131,7 +131,7 @@ def about_of(prepared: Prepared, recipe: Recipe, architecture: dict[str, Any]) -
 
 
 def others_of(run: Run[Any], prepared: Prepared, recipe: Recipe) -> tuple[Member, ...]:
-    """Return the members beside the monitor: on all rows, in larger batches, so that an epoch is as many steps."""
+    """Return the members beside the monitor: trained on all rows, in larger batches for as many steps."""
     rows = len(prepared.train) + len(prepared.validation)
     batches = -(-len(prepared.train) // recipe.batch_size)
     seeds = (member_seed(run.spec.seed, number) for number in range(1, recipe.members))
@@ -152,7 +152,7 @@ def optimizer_of(recipe: Recipe) -> Optimizer:
 
 
 def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe, before: dict[str, Any] | None = None) -> TrainingPlan:
-    """Return how long to train. The schedule spans all planned epochs: with more, it is stretched over them."""
+    """Return the plan of the networks' phase. The schedule spans all planned epochs."""
     rows = len(prepared.train)
     steps = recipe.epochs * -(-rows // recipe.batch_size)
     return TrainingPlan(
@@ -170,7 +170,7 @@ def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe, before: dict[str,
 
 
 def changed(run: Run[Any], plan: TrainingPlan) -> TrainingPlan:
-    """Return the plan as the changes made it that had been taken up where this attempt goes on."""
+    """Return the plan after the changes that were taken up before this attempt goes on."""
     for change in run.changes.taken:
         assert change.step is not None
         plan = plan.changed(change, change.step)
@@ -178,7 +178,7 @@ def changed(run: Run[Any], plan: TrainingPlan) -> TrainingPlan:
 
 
 def monitor_of(run: Run[Any], recipe: Recipe) -> str:
-    """Return what decides which epoch is the best; raise `SpecError` where the task has no such metric."""
+    """Return the monitored metric; raises `SpecError` where the task has no such metric."""
     monitor = run.spec.monitor
     if monitor not in (known := monitors(recipe.task)):
         problem = f"{monitor!r} is no metric of {recipe.task}; there are: {', '.join(known)}"
@@ -187,7 +187,7 @@ def monitor_of(run: Run[Any], recipe: Recipe) -> str:
 
 
 def rows_of(prepared: Prepared, *, is_whole: bool) -> Encoded:
-    """Return the training rows, and after them the validation rows if all are wanted."""
+    """Return the training rows, with `is_whole` followed by the validation rows."""
     train, held = prepared.train, prepared.validation
     if not is_whole:
         return train
@@ -199,7 +199,7 @@ def rows_of(prepared: Prepared, *, is_whole: bool) -> Encoded:
 
 
 def evaluation_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Evaluate:
-    """Return what measures the step's weights on `rows`, as a model that is made of them would predict."""
+    """Return a function that evaluates the step's weights on `rows`, as the finished model would predict."""
 
     def evaluate_epoch() -> Evaluation:
         with step.evaluation(averaged=True) as network:
@@ -209,7 +209,7 @@ def evaluation_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> E
 
 
 class _Growing:
-    """Measures trees on rows, adding only what is new since the last time, in the order of `Trees.forward`."""
+    """Evaluates trees on rows; adds only the trees grown since the last call, in the order of `Trees.forward`."""
 
     def __init__(self, run: Run[Any], step: BoostingStep, recipe: Recipe, rows: Encoded) -> None:
         self._run = run
@@ -225,7 +225,7 @@ class _Growing:
         self._rounds = 0
 
     def __call__(self) -> Evaluation:
-        if not self._outputs or self._step.rounds <= self._rounds:  # the first time, or after going back
+        if not self._outputs or self._step.rounds <= self._rounds:  # the first call, or after a rollback
             base = Trees(self._step.piece(0)).base
             self._outputs = [base.expand(len(numeric), -1) for numeric, _ in self._chunks]
             self._rounds = 0
@@ -248,24 +248,24 @@ class _Growing:
 def evaluated(
     network: torch.nn.Module, recipe: Recipe, rows: Encoded, beat: Callable[[], None]
 ) -> tuple[Evaluation, Recipe, NDArray[Any]]:
-    """Return the network's loss and metrics on `rows`, the recipe of its model, and what that predicts."""
+    """Return the network's evaluation on `rows`, its recipe fitted to them (`with_means`), and its predictions."""
     return measured(recipe, lambda recipe: forward(network, recipe, rows, beat).numpy(), rows.target)
 
 
 def measured(
     recipe: Recipe, predict: Callable[[Recipe], NDArray[Any]], target: NDArray[Any]
 ) -> tuple[Evaluation, Recipe, NDArray[Any]]:
-    """Return loss and metrics of what is predicted, the recipe of its model, and what that predicts."""
+    """Return the evaluation of predictions, the recipe fitted to them (`with_means`), and the predictions by that."""
     predicted = predict(recipe)
     loss = validation_loss(recipe, predicted, target)
-    meant = with_means(recipe, predicted, target)
-    if meant is not recipe:
-        predicted = predict(meant)
-    return Evaluation(loss, measure(predicted, target)), meant, predicted
+    fitted = with_means(recipe, predicted, target)
+    if fitted is not recipe:
+        predicted = predict(fitted)
+    return Evaluation(loss, measure(predicted, target)), fitted, predicted
 
 
 def validation_loss(recipe: Recipe, predicted: NDArray[Any], target: NDArray[Any]) -> float:
-    """Return the loss in the network's own terms: of its probabilities, or of its values as it sees the target."""
+    """Return `val_loss`: the log loss, or the mean squared error of the transformed target."""
     if predicted.ndim == 2:
         return log_loss(predicted.astype(np.float64), target.astype(np.int64))
     error = training_target(recipe, predicted) - training_target(recipe, target)
@@ -275,14 +275,13 @@ def validation_loss(recipe: Recipe, predicted: NDArray[Any], target: NDArray[Any
 def with_means(recipe: Recipe, predicted: NDArray[Any], target: NDArray[Any]) -> Recipe:
     """Return the recipe, or one that predicts means instead of medians if that is clearly better on these rows.
 
-    A network that learned logarithms predicts medians, one that learned roots something between. The mean is the
-    mean ratio of target to prediction above them (Duan, Smearing Estimate, 1983): with little noise the same, with
-    much noise of another size.
+    A network trained on logarithms predicts medians, one trained on roots something between. Multiplied by the mean
+    ratio of target to prediction they become means (Duan, Smearing Estimate, 1983).
     """
     scale = recipe.target_scale
     if not (scale.log or scale.root) or len(target) < MEANS_ROWS:
         return recipe
-    with np.errstate(divide="ignore", invalid="ignore"):  # roots may be predicted as 0, and their mean is no ratio's
+    with np.errstate(divide="ignore", invalid="ignore"):  # roots may be predicted as 0
         factor = float(target.mean() / predicted.mean() if scale.root else (target / predicted).mean())
     before, after = (float(((kind - target) ** 2).mean()) for kind in (predicted, predicted * factor))
     if not after < before * MEANS_GAIN**2:
@@ -291,5 +290,5 @@ def with_means(recipe: Recipe, predicted: NDArray[Any], target: NDArray[Any]) ->
 
 
 def tensor_of(array: NDArray[Any]) -> torch.Tensor:
-    """Return an array as a tensor of its own: mapped arrays may be read-only."""
+    """Return a copy of an array as a tensor: mapped arrays may be read-only."""
     return torch.from_numpy(np.array(array))

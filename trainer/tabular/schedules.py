@@ -1,4 +1,4 @@
-"""Learning rates as pure functions of the step: nothing to save, nothing to restore."""
+"""Learning rate schedules as pure functions of the step, without state."""
 
 import math
 from dataclasses import dataclass, replace
@@ -9,17 +9,17 @@ ScheduleKind = Literal["constant", "cosine", "linear"]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A warm-up from 0 to `lr` over `warmup_steps` from `start` on, then `kind` to `final` at `total_steps`."""
+    """From step `start` on a warm-up from 0 to `lr` in `warmup_steps`, then `kind` to `final` at `total_steps`."""
 
     kind: ScheduleKind
     lr: float
     total_steps: int
     warmup_steps: int = 0
     final: float = 0.0
-    start: int = 0  # the step that it begins at
+    start: int = 0  # the step at which it begins
 
     def at(self, step: int) -> float:
-        """Return the learning rate of the gradient step that follows `step` earlier ones."""
+        """Return the learning rate of the step after `step` earlier ones."""
         step = max(0, step - self.start)
         if step < self.warmup_steps:
             return self.lr * (step + 1) / self.warmup_steps
@@ -30,9 +30,9 @@ class Schedule:
         return self.final + (self.lr - self.final) * left
 
     def changed(self, step: int, lr: float | None, total_steps: int) -> "Schedule":
-        """Return what follows after `step` steps: from `lr`, or from the rate there, to the end at `total_steps`.
+        """Return the schedule after `step` steps: from `lr`, or the rate at that step, to the end at `total_steps`.
 
-        A rate that is said ends a warm-up; a warm-up that goes on leads to the rate that it was to lead to.
+        A new rate ends a warm-up; without one a warm-up goes on as before.
         """
         if lr is None and step - self.start < self.warmup_steps:
             return replace(self, total_steps=total_steps)

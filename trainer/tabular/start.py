@@ -1,7 +1,7 @@
-"""A job that starts from another one's checkpoint: its table by that one's encoder, its weights, its place.
+"""A job that starts from another job's checkpoint: its table encoded by the parent's encoder, weights, position.
 
-The network and the encoder stay the parent's. What is new in the rows is counted and reported: categories that it has
-not seen, numbers far from those it knows, and how far each column has drifted.
+Network and encoder stay the parent's. Unseen categories, far numbers and the drift of each column are counted and
+reported.
 """
 
 from pathlib import Path
@@ -23,19 +23,18 @@ from traind.trainer.contract.spec import DatasetFile
 from traind.trainer.network.network import Ensemble, Network, rebuild
 from traind.trainer.run.environment import data_digest
 from traind.trainer.run.run import Run
-from traind.trainer.step.step import Step
 from traind.trainer.tabular.loop import FitState, TrainingPlan
 
-FAR_IQRS = 3.0  # from the median: outer fences (Tukey, Exploratory Data Analysis, 1977)
-DRIFTED = 0.25  # of a total variation distance, or of interquartile ranges: more is reported
-TOLD = 20  # columns
+FAR_IQRS = 3.0  # interquartile ranges from the median: outer fences (Tukey, Exploratory Data Analysis, 1977)
+DRIFTED = 0.25  # total variation distance or interquartile ranges above which drift is logged
+LOGGED = 20  # columns
 
 
 def prepared_as_before(run: Run[Any], saved: dict[str, Any] | None, natural: Prepared | None, how: Any) -> Prepared:
-    """Return the job's table by the encoder of the checkpoint that it goes on from.
+    """Return the job's table, encoded by the encoder of the checkpoint that it starts from.
 
-    `natural` is the table by an encoder of its own, where the data is that of the checkpoint: if it came to the same
-    encoder, that is it. `how` is the split.
+    `natural` is the table with its own encoder, for the same data as the checkpoint's: returned if that encoder is
+    the same. `how` is the split.
     """
     if saved is None:
         raise CheckpointDamaged("The checkpoint that this job starts from is not whole.")
@@ -48,17 +47,17 @@ def prepared_as_before(run: Run[Any], saved: dict[str, Any] | None, natural: Pre
 
 
 def is_encoded_again(prepared: Prepared) -> bool:
-    """Whether other rows train than the encoder was fitted on: such a table has no samples."""
+    """Return whether the encoder was fitted on other rows: such a table has no samples."""
     return not prepared.samples
 
 
 def is_of_same_data(run: Run[Any]) -> bool:
-    """Whether the job's data is what the restored checkpoint was trained on."""
+    """Return whether the job's data is that of the restored checkpoint."""
     return run.saved_data == data_digest(run.spec, run.place)
 
 
 def _encoded(run: Run[Any], encoder: Encoder, schema: Schema, how: Any) -> Prepared:
-    """Return the job's file by a fitted encoder: rows without a usable target are left out and counted."""
+    """Return the job's file encoded by a fitted encoder; rows without a usable target are left out and counted."""
     file = run.dataset
     assert isinstance(file, DatasetFile)
     table = table_from(Path(file.path), encoder, file.format)
@@ -82,12 +81,11 @@ def _encoded(run: Run[Any], encoder: Encoder, schema: Schema, how: Any) -> Prepa
 
 
 def drift(encoder: Encoder, rows: Encoded) -> list[dict[str, Any]]:
-    """Return how far each column of the training rows is from those that the encoder was fitted on, most first.
+    """Return how far each column of the training rows is from the rows the encoder was fitted on, largest first.
 
-    `distance`: of categories the total variation distance of their shares (0: the same, 1: nothing in common); of
-    numbers how far the median has moved, in interquartile ranges. `unseen`: rows of categories that were not seen
-    then, or so rarely that they were taken together; `far`: rows of numbers more than three interquartile ranges from
-    the median then.
+    `distance`: for categories the total variation distance of their shares (0: the same, 1: disjoint); for numbers
+    the shift of the median, in interquartile ranges. `unseen`: rows with categories that were unseen or rare then;
+    `far`: rows with numbers more than three interquartile ranges from the old median.
     """
     found: list[dict[str, Any]] = []
     for place, vocabulary in enumerate(encoder.vocabularies):
@@ -106,9 +104,9 @@ def drift(encoder: Encoder, rows: Encoded) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: -float(one["distance"]))
 
 
-def tell_drift(run: Run[Any], found: list[dict[str, Any]], rows: int) -> None:
-    """Log what a person should know of columns that drifted."""
-    for one in found[:TOLD]:
+def log_drift(run: Run[Any], found: list[dict[str, Any]], rows: int) -> None:
+    """Log a warning for each column that drifted."""
+    for one in found[:LOGGED]:
         notes = []
         if one["distance"] > DRIFTED:
             far = (
@@ -124,14 +122,14 @@ def tell_drift(run: Run[Any], found: list[dict[str, Any]], rows: int) -> None:
 
 
 def _unclipped(z: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return interquartile ranges from the median, of what `smooth_clip` made of them."""
+    """Return the distances from the median, in interquartile ranges, from values after `smooth_clip`."""
     clipped = np.clip(z.astype(np.float64), -2.9999, 2.9999)
     found: NDArray[np.float64] = clipped / np.sqrt(1.0 - (clipped / 3.0) ** 2)
     return found
 
 
 def networks_of(saved: dict[str, Any]) -> list[Network] | None:
-    """Return the parent's networks with its best weights and bins; None where no epoch of it had ended."""
+    """Return the parent's networks with its best weights and bins; None where it had ended no epoch."""
     weights: dict[str, Tensor] | None = saved["weights"]
     if weights is None:
         return None
@@ -140,16 +138,11 @@ def networks_of(saved: dict[str, Any]) -> list[Network] | None:
     return [*network.members] if isinstance(network, Ensemble) else [network]
 
 
-def begin_anew(step: Step, plan: TrainingPlan) -> dict[str, Any]:
-    """Return what to begin with where only the weights are kept."""
-    return {"step": step.state(), "fit": {"epochs": plan.epochs, "monitor": plan.monitor}}
-
-
 def adapt(run: Run[Any], state: FitState, plan: TrainingPlan, *, is_same_table: bool, is_same_size: bool) -> None:
-    """Put a parent's place where the new job can go on: at its epoch's beginning if the batches are others.
+    """Adapt the parent's state to the new job: with other batches it starts at the beginning of the epoch.
 
-    What was best by another monitor or on other rows is no longer known to be; until an epoch of its own has ended
-    the model is the parent's.
+    The best score is forgotten with another monitor or other rows; until the first epoch ends, the model is the
+    parent's.
     """
     if not (is_same_table and is_same_size and state.seed in {None, plan.seed}):
         state.batch, state.step = 0, state.epoch * plan.batches

@@ -1,4 +1,4 @@
-"""The built-in trainer: a table in, a model out. Read, encode, build, fit, bundle, all of it through `Run`."""
+"""The built-in trainer, from a table to a model: read, encode, build, fit, bundle."""
 
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,15 @@ from traind.trainer.tabular.bundle import finish
 from traind.trainer.tabular.loop import FitState, TrainingPlan, begin, fit
 from traind.trainer.tabular.phases import Phase, is_of_trees, networks_phase, trees_phase
 
-AFRESH = ("epochs", "patience", "lr", "schedule", "weight_decay", "batch_size")  # what may differ from a parent's
-WARNINGS_TOLD = 20  # all of them are in the report
+AFRESH = (
+    "epochs",
+    "patience",
+    "lr",
+    "schedule",
+    "weight_decay",
+    "batch_size",
+)  # fields that may differ from the parent's
+WARNINGS_LOGGED = 20  # all of them are in the report
 
 
 def train(run: Run[Any]) -> None:
@@ -41,14 +48,14 @@ def train(run: Run[Any]) -> None:
     fit_phase(run, prepared, phase)
     if is_of_trees({"model": phase.about}) and recipe.network is not None and run.stop_reason is None:
         with run.aside():
-            phase = networks_phase(run, prepared, recipe, what_was_grown(phase))
+            phase = networks_phase(run, prepared, recipe, grown_trees(phase))
             phase.begin(None)
         fit_phase(run, prepared, phase)
     finish(run, prepared, phase)
 
 
 def first_phase(run: Run[Any], prepared: Prepared, recipe: Recipe, saved: dict[str, Any] | None) -> Phase:
-    """Return the phase that this attempt begins with, where it begins."""
+    """Return the phase that this attempt begins with, in its saved or first state."""
     if run.spec.start_from is not None:
         return started_phase(run, prepared, recipe, saved)
     if recipe.trees is not None and (saved is None or is_of_trees(saved)):
@@ -60,7 +67,7 @@ def first_phase(run: Run[Any], prepared: Prepared, recipe: Recipe, saved: dict[s
 
 
 def started_phase(run: Run[Any], prepared: Prepared, recipe: Recipe, saved: dict[str, Any] | None) -> Phase:
-    """Return the phase of a job that starts from another one's checkpoint, where it begins."""
+    """Return the phase of a job that starts from another job's checkpoint, in its first or saved state."""
     if recipe.trees is not None:
         problem = "a job of trees or of a blend cannot be started from"
         raise SpecError(f"start_from: {problem}.", field="start_from", hint="Start from a job of networks.")
@@ -73,7 +80,7 @@ def started_phase(run: Run[Any], prepared: Prepared, recipe: Recipe, saved: dict
 
 
 def fit_phase(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
-    """Train until the phase is over or the run has to leave. If the loss is lost, the last good model is kept."""
+    """Train until the phase is over or the run is to stop. If training diverges, the last good model is kept."""
     try:
         fit(run, phase.step, phase.plan, phase.state, phase.evaluate, phase.about)
     except Diverged:
@@ -81,8 +88,8 @@ def fit_phase(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
         raise
 
 
-def what_was_grown(phase: Phase) -> dict[str, Any]:
-    """Return what the phase of trees leaves to that of the networks; saved beside their weights."""
+def grown_trees(phase: Phase) -> dict[str, Any]:
+    """Return the result of the trees' phase, which is saved beside the networks' weights."""
     return {
         "architecture": phase.about["architecture"],
         "weights": phase.step.weights(phase.state.best_weights),
@@ -102,7 +109,7 @@ def read(run: Run[Any]) -> Prepared:
         made = spec.synthetic or contract.Synthetic()
         source = Synthetic(rows=made.rows, columns=made.columns, seed=spec.seed)
     prepared = prepare(source, request_of(spec), run.place.cache_dir, spec.threads)
-    for warning in prepared.schema.warnings[:WARNINGS_TOLD]:
+    for warning in prepared.schema.warnings[:WARNINGS_LOGGED]:
         run.log(warning.message, "warning")
     if labels := prepared.schema.labels:
         usual = int(np.bincount(prepared.train.target).argmax())
@@ -112,18 +119,18 @@ def read(run: Run[Any]) -> Prepared:
 
 
 def read_as_before(run: Run[Any], saved: dict[str, Any] | None) -> Prepared:
-    """Return the table by the encoder of the job that this one starts from; what has drifted is reported."""
+    """Return the table encoded by the parent's encoder; log the drift of its columns."""
     natural = read(run) if start.is_of_same_data(run) else None
     prepared = start.prepared_as_before(run, saved, natural, request_of(run.spec).validation)
     if prepared is not natural and run.is_start:
-        start.tell_drift(run, start.drift(prepared.encoder, prepared.train), len(prepared.train))
+        start.log_drift(run, start.drift(prepared.encoder, prepared.train), len(prepared.train))
     return prepared
 
 
 def begin_at(
     run: Run[Any], step: Step, plan: TrainingPlan, saved: dict[str, Any] | None, prepared: Prepared
 ) -> FitState:
-    """Return where a job begins that starts from another one's checkpoint."""
+    """Return the first state of a job that starts from another job's checkpoint."""
     assert saved is not None
     assert run.spec.start_from is not None
     if run.spec.start_from.keep == "weights":
@@ -139,7 +146,7 @@ def begin_at(
 
 
 def request_of(spec: contract.TrainSpec) -> Request:
-    """Return what the spec asks of the table."""
+    """Return the spec's part about the table."""
     wanted = spec.validation
     return Request(
         target=spec.target,
@@ -170,9 +177,9 @@ def choose_recipe(run: Run[Any], prepared: Prepared) -> Recipe:
 
 
 def recorded(run: Run[Any], saved: dict[str, Any] | None) -> Recipe | None:
-    """Return the recipe of the state that is gone on from, with what the spec says now of how long to train.
+    """Return the recipe of the saved state, with the spec's present values for the fields that may change.
 
-    Another version of this program might choose another network, which the state would not fit.
+    Choosing anew could give another network, in another version of traind, which would not fit the state.
     """
     if saved is None:
         return None

@@ -1,4 +1,4 @@
-"""The worker process around a job: its outermost frame, what is loaded ahead, its events and its output.
+"""The worker process: its outermost frame, what is loaded before a job, its events and its output.
 
 Called by the fork server.
 """

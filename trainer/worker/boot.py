@@ -1,7 +1,8 @@
-"""What is done ahead of a job, so that it costs the job nothing: `boot` in the fork server, `warm` in its worker.
+"""What is done before a job comes, so that it starts fast: `boot` in the fork server, `warm` in a worker.
 
-Every worker is a copy of the fork server, which has loaded torch and all that loads lazily by rehearsing a job. It
-runs on one thread, since a fork keeps only one; polars is left to the workers, for it starts threads.
+Every worker is a fork of the fork server, which has loaded torch and, by a rehearsed job, everything that loads
+lazily. The fork server must have one thread, since a fork keeps only one; polars starts threads and is loaded in
+workers.
 """
 
 import contextlib
@@ -24,13 +25,13 @@ MODULES = (
     "traind.trainer.worker.main",
     "safetensors.torch",
 )
-NOWHERE = "/nonexistent/traind"  # for a job that is cancelled before it writes: nothing is left if it is killed
-_is_rehearsed = False  # whether steps may be taken before the job is there
+NOWHERE = "/nonexistent/traind"  # a job that is cancelled before it writes needs no folder
+_is_rehearsed = False  # whether workers may take steps before their job comes
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def boot() -> None:
-    """Load what a job needs. With a GPU at hand no backward pass: it would start threads that no child has."""
+    """Load what a job needs. With a GPU no job is rehearsed: its backward pass would start threads."""
     with _one_thread(), _without_scikit_learn():
         for name in MODULES:
             importlib.import_module(name)
@@ -43,10 +44,10 @@ def boot() -> None:
 
 
 def warm() -> None:
-    """Take one step on the default data in a newborn worker, before its job is there.
+    """Take one step on synthetic data in a new worker, before its job comes.
 
-    Its memory is the fork server's until it is written to, and copying that is half of what a first step costs. With
-    a GPU at hand no step: autograd would look for all of them, before the job is given its own.
+    A worker shares memory pages with the fork server until it writes to them; copying them is half the cost of a
+    first step. With a GPU no step is taken: autograd would initialise all GPUs before the job has its own.
     """
     if not _is_rehearsed:
         return
@@ -73,7 +74,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_scikit_learn() -> Iterator[None]:
-    """Hide it from rtdl_num_embeddings, which loads it where it can, for more than a second, and for nothing here."""
+    """Hide scikit-learn from rtdl_num_embeddings, which would import it for more than a second without need."""
     sys.modules["sklearn"] = None  # type: ignore[assignment]
     try:
         yield
@@ -84,12 +85,12 @@ def _without_scikit_learn() -> Iterator[None]:
 def _has_gpu() -> bool:
     import torch
 
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # else asking initialises CUDA, which no child survives
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # else the question initialises CUDA, which breaks forks
     return torch.cuda.is_available()
 
 
 def _rehearse() -> None:
-    """Train on a few rows as jobs do: recording, saving and all, every lazy part of every library is loaded."""
+    """Train two small jobs to the end, so that every lazy part of every library is loaded."""
     bare = TrainSpec(synthetic=Synthetic(rows=64), epochs=1, batch_size=1, device="cpu")
     tabular = TabmModel(hidden=(8,), k=2, embedding="piecewise_linear")
     for spec in (bare, structs.replace(bare, model=tabular, optimizer="adamw", schedule="cosine", patience=1)):

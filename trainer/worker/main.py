@@ -1,8 +1,8 @@
-"""The outermost frame of a worker process: how it settles in, takes its one job, and answers.
+"""The outermost frame of a worker process: it sets the process up and runs its one job, or answers requests.
 
-Nothing but small plain values leaves it, whatever a job does: an exception that cannot be unpickled would break
-the server's pool, and `sys.exit` would be raised again in the server. Imports no torch by itself: the fork server
-has loaded it (`boot`), and `run` does elsewhere. Called by name from `service/slots` and `service/side`.
+Only small plain values leave it, whatever a job does: an exception that cannot be unpickled would break the server's
+pool, and `sys.exit` would be raised again in the server. Imports no torch: the fork server has loaded it (`boot`).
+Called by name from `service/processes/worker_process.py` and `side.py`.
 """
 
 import contextlib
@@ -33,16 +33,16 @@ from traind.trainer.source import is_stale, note_loaded
 from traind.trainer.worker.outbox import Outbox
 from traind.trainer.worker.output import redirected
 
-ORPHAN_S = 4.0  # what a job has for its checkpoint when its server died: after 5 s nothing of it is left
-OOM_SCORE_ADJ = 800  # out of 1,000: the kernel shall take a worker before the server
-DRIVER = Path("/dev/nvidiactl")  # is there where a GPU of NVIDIA may be
+ORPHAN_S = 4.0  # for a job's checkpoint after its server died
+OOM_SCORE_ADJ = 800  # of 1,000: so that the kernel kills a worker before the server
+DRIVER = Path("/dev/nvidiactl")  # exists where there may be an NVIDIA GPU
 STACKS_SIGNAL = signal.SIGUSR2
 MESSAGE_CHARS = 500  # results stay under 1 kB: a larger one can be torn
 
 
 @dataclass(slots=True)
 class _Seat:
-    """What the process was given for its one job."""
+    """What the process received for its one job."""
 
     outbox: Outbox
     control: SharedControl
@@ -50,7 +50,7 @@ class _Seat:
     memory_bytes: int | None
 
 
-_decode = msgspec.json.Decoder(Assignment).decode  # made in the fork server: it takes a millisecond
+_decode = msgspec.json.Decoder(Assignment).decode  # made in the fork server, since it takes a millisecond
 _seat: _Seat | None = None
 _busy = threading.Event()
 
@@ -58,13 +58,13 @@ _busy = threading.Event()
 def initialise(
     pipe: "connection.Connection[Any, Any]", control: SharedControl, run: str, memory_bytes: int | None = None
 ) -> None:
-    """Settle in as the worker of one job.
+    """Set this process up as the worker of one job.
 
     Args:
-        pipe: where events go.
-        control: what the server asks for, and the heartbeat.
+        pipe: to write events to.
+        control: requests of the server, and the heartbeat.
         run: `module:function`, called as `run(spec, emit, place=, control=)`.
-        memory_bytes: what the job may allocate; beyond it allocations fail, and the job with `out_of_memory`.
+        memory_bytes: memory that the job may allocate; beyond it allocations fail, and the job with `out_of_memory`.
     """
     global _seat  # noqa: PLW0603 - the pool calls functions; this is where the process keeps its one seat
     _settle(control)
@@ -75,7 +75,7 @@ def initialise(
 
 
 def initialise_side(memory_bytes: int | None = None) -> None:
-    """Settle in as a side worker, which answers requests; `memory_bytes` is what it may allocate."""
+    """Set this process up as a side worker, which answers requests and may allocate `memory_bytes`."""
     _settle(None, "traind-side")
     if memory_bytes is not None and not may_use_cuda(None, has_driver=DRIVER.exists()):
         _limit_memory(memory_bytes)
@@ -107,9 +107,9 @@ def work(assignment_path: str) -> dict[str, Any]:
 def answer(function: str, request_path: str, answer_path: str) -> dict[str, Any]:
     """Run `module:function` on the request file's content, and write the answer file.
 
-    Returns `{"ok": True}`; with `"is_stale": True` where a trainer's code was changed since this process imported it:
-    another process must do it. `{"ok": False}` when it refused with one of our errors, which is then in the file;
-    `{"ok": False, "error": ...}` when it failed.
+    Returns `{"ok": True}`; with `"is_stale": True` where a trainer's code changed since this process imported it, so
+    that another process must answer; `{"ok": False}` after one of traind's errors, which is then in the file;
+    `{"ok": False, "error": ...}` after any other.
     """
     _busy.set()
     try:
@@ -132,10 +132,10 @@ def answer(function: str, request_path: str, answer_path: str) -> dict[str, Any]
 
 
 def _settle(control: SharedControl | None, name: str = "traind-worker") -> None:
-    """Let go of the terminal, the server's signals and its fate."""
+    """Detach from the terminal and the server's signals, and watch for the server's death."""
     os.setsid()
     adopt_orphans()
-    multiprocessing.set_start_method(None, force=True)  # a job's own processes start as they do in any program
+    multiprocessing.set_start_method(None, force=True)  # so that a job can choose how its processes start
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -147,7 +147,7 @@ def _settle(control: SharedControl | None, name: str = "traind-worker") -> None:
 
 
 def _leave_with_server(control: SharedControl | None) -> None:
-    """Wait for the server's death, then leave: at once when idle, after a checkpoint when there is a job."""
+    """Wait for the server's death, then exit: at once when idle, with a job after a checkpoint."""
     server = parent_process()
     assert server is not None
     connection.wait([server.sentinel])
@@ -156,12 +156,12 @@ def _leave_with_server(control: SharedControl | None) -> None:
         deadline = time.monotonic() + ORPHAN_S
         while _busy.is_set() and time.monotonic() < deadline:
             time.sleep(0.02)
-    end_descendants(os.getpid())  # what the job started goes too, in sessions of its own as well
+    end_descendants(os.getpid())  # with processes that the job started, in any session
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _take_device(place: Place, memory_bytes: int | None) -> None:
-    """Show the job its own GPU and no other; bound its memory where it has none."""
+    """Make only the job's own GPU visible; limit memory where it has none."""
     if place.visible_devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.visible_devices
     if memory_bytes is not None and not may_use_cuda(place.visible_devices, has_driver=DRIVER.exists()):
@@ -169,12 +169,12 @@ def _take_device(place: Place, memory_bytes: int | None) -> None:
 
 
 def may_use_cuda(visible_devices: str | None, *, has_driver: bool) -> bool:
-    """Whether a process may load CUDA, which maps far more memory than it uses: one that may see a GPU."""
+    """Return whether a process may load CUDA, which maps far more memory than it uses."""
     return has_driver if visible_devices is None else bool(visible_devices)
 
 
 def _limit_memory(memory_bytes: int) -> None:
-    """Bound private writable memory: unlike the address space it leaves out mapped files, such as encoded data."""
+    """Limit private writable memory; unlike the address space it excludes mapped files, such as encoded data."""
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     now_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData:"))
     limit = now_kb * 1024 + memory_bytes
@@ -195,7 +195,7 @@ def _stacks_on_demand(path: Path) -> Iterator[None]:
 
 
 def _sentence(error: BaseException) -> str:
-    """Return the error's type and message, whatever its own code does."""
+    """Return the error's type and message, even if its `__str__` raises."""
     try:
         return f"{type(error).__name__}: {error}"[:MESSAGE_CHARS]
     except Exception:  # noqa: BLE001 - an error's own __str__ may raise

@@ -1,7 +1,7 @@
-"""A worker's events on their way to the server: a pipe that never makes training wait.
+"""Sends a worker's events to the server through a pipe, without ever making training wait.
 
-What the pipe cannot take stays in memory and goes as room appears. Of progress that waits only the newest is kept,
-with the losses of what it replaces; states, epochs and checkpoints are never dropped.
+Events that do not fit into the pipe wait in memory. Of waiting progress only the newest is kept, with the mean of the
+losses; states, epochs and checkpoints are never dropped.
 """
 
 import contextlib
@@ -14,21 +14,21 @@ from collections import Counter, deque
 from traind.trainer.contract.events import AnyEvent, Log, Metric, Progress, encode_event, merged
 
 HEADER_BYTES = 4  # the length of the event that follows, big endian
-WAITING_MAX = 10_000  # beyond that many, custom numbers and log lines are dropped, and counted
+WAITING_MAX = 10_000  # events; beyond them custom numbers and log lines are dropped and counted
 LOG_LINES, NUMBERS = "lines of the log", "custom numbers"
 
 
 class Outbox:
-    """The write end of a slot's pipe. Any thread may emit; a forked child of the worker may not, and cannot."""
+    """The write end of the pipe. Any thread may emit; in a forked child of the worker nothing is sent."""
 
     def __init__(self, fd: int) -> None:
         os.set_blocking(fd, False)
         self._fd: int | None = fd
         self._lock = threading.Lock()
         self._waiting: deque[bytes] = deque()
-        self._newest: Progress | None = None  # comes after everything in `_waiting`
+        self._newest: Progress | None = None  # sent after everything in `_waiting`
         self._dropped: Counter[str] = Counter()  # log lines and metrics, since that was last reported
-        self._writing = memoryview(b"")  # what is left of a frame that the pipe took in part
+        self._writing = memoryview(b"")  # the rest of a partly written frame
         self._flusher: threading.Thread | None = None
         os.register_at_fork(after_in_child=self._forked)
 
@@ -56,7 +56,7 @@ class Outbox:
             flusher.join()
 
     def _push_dropped(self, now: float) -> None:
-        """Say how much was dropped, where it was."""
+        """Add a log event about dropped events, at their place."""
         if self._dropped and len(self._waiting) < WAITING_MAX:
             what = " and ".join(f"{count:,} {name}" for name, count in self._dropped.items())
             message = f"{what} were dropped here: they came faster than they could be kept."
@@ -69,7 +69,7 @@ class Outbox:
             self._newest = None
 
     def _flush(self) -> bool:
-        """Write what the pipe takes; tell whether nothing is left."""
+        """Write what fits into the pipe; return whether nothing is left."""
         while self._fd is not None:
             if not self._writing:
                 if not self._waiting:
@@ -100,7 +100,7 @@ class Outbox:
                     return
 
     def _forked(self) -> None:
-        """Let go of the pipe: a child that held it would keep it open after the worker's death."""
+        """Close the pipe: in a child it would stay open after the worker's death."""
         if self._fd is not None:
             with contextlib.suppress(OSError):
                 os.close(self._fd)
