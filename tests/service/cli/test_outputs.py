@@ -80,7 +80,7 @@ def test_submit_stays_with_a_job_where_it_is_asked_to(cli: Cli, go: Path, flag: 
 
 
 def test_submit_takes_one_way_to_stay(cli: Cli) -> None:
-    assert "take one" in cli("submit", "--follow", "--wait", code=1)
+    assert "exclude each other" in cli("submit", "--follow", "--wait", code=1)
 
 
 def test_a_submit_that_is_refused_says_so(cli: Cli) -> None:
