@@ -7,13 +7,17 @@ from urllib.parse import quote
 from aiohttp import web
 from msgspec import UNSET, structs
 
+from traind.data import errors as data
 from traind.data.errors import BadTable, DatasetTooLarge
 from traind.data.limits import PAGE_BYTES, how_many_fit
 from traind.data.reading.formats import options_of, parse_format
+from traind.service.errors import DiskLow
 from traind.service.http.bodies import no_body, read_query, stream_body
 from traind.service.http.callers import while_connected
 from traind.service.http.context import SERVICE
 from traind.service.http.errors import UnsupportedMedia
+from traind.service.http.files import ANY_BYTES
+from traind.service.http.operation import SIDE, Operation
 from traind.service.http.requests import (
     DatasetQuery,
     DatasetsQuery,
@@ -23,6 +27,7 @@ from traind.service.http.schemas import (
     DatasetAnswer,
     DatasetsAnswer,
     Deleted,
+    PreviewAnswer,
     answer,
     encode,
     facts,
@@ -139,3 +144,56 @@ async def delete(request: web.Request) -> web.Response:
     await no_body(request)
     await request.app[SERVICE].delete_dataset(request.match_info["name"])
     return answer(Deleted())
+
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    Operation(
+        method="GET",
+        path="/api/datasets",
+        handler=list_all,
+        summary="Data sets by name, without column details",
+        group="data sets",
+        query=DatasetsQuery,
+        answer=DatasetsAnswer,
+    ),
+    Operation(
+        method="PUT",
+        path="/api/datasets/{name}",
+        handler=put,
+        summary="Register a table: CSV, TSV, JSONL (each plain or gz) or Parquet, as the raw body",
+        group="data sets",
+        query=UploadQuery,
+        upload=(*(kind for kind, form in FORMATS.items() if form), ANY_BYTES),
+        answer=DatasetAnswer,
+        errors=(data.InvalidName, data.DatasetTooLarge, data.BadTable, DiskLow, *SIDE),
+    ),
+    Operation(
+        method="GET",
+        path="/api/datasets/{name}",
+        handler=get,
+        summary="One data set",
+        group="data sets",
+        query=DatasetQuery,
+        answer=DatasetAnswer,
+        errors=(data.DatasetNotFound,),
+    ),
+    Operation(
+        method="DELETE",
+        path="/api/datasets/{name}",
+        handler=delete,
+        summary="Remove a data set that no unfinished job uses",
+        group="data sets",
+        answer=Deleted,
+        errors=(data.DatasetNotFound, data.DatasetInUse),
+    ),
+    Operation(
+        method="GET",
+        path="/api/datasets/{name}/preview",
+        handler=preview,
+        summary="The first rows of a data set, its columns and their summary",
+        group="data sets",
+        query=PreviewQuery,
+        answer=PreviewAnswer,
+        errors=(data.DatasetNotFound, data.BadTable, *SIDE),
+    ),
+)

@@ -1,4 +1,4 @@
-"""How a file is sent that is to be saved, not shown: as bytes, under a name of anybody's choosing."""
+"""The headers of a file that browsers save rather than show, under any name."""
 
 from typing import Final
 from urllib.parse import quote

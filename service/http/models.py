@@ -1,43 +1,42 @@
-"""The calls about finished models: download, predict, evaluate, export, aliases."""
+"""The calls about finished models: download, predict, evaluate, export."""
 
 import asyncio
 import shutil
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from msgspec import UNSET, UnsetType
 
+from traind.data import errors as data
+from traind.service import errors as service
 from traind.service.errors import ModelNotReady, ServiceError
-from traind.service.http.bodies import check, no_body, read_as, read_by, read_query
+from traind.service.http.bodies import check, read_as, read_by, read_query
 from traind.service.http.callers import while_connected
 from traind.service.http.context import EXPORTS, KILOBYTE, LIMITS, SERVICE, Exports
 from traind.service.http.datasets import FORMATS, read_table
 from traind.service.http.errors import InvalidJson
 from traind.service.http.files import ANY_BYTES, attached
+from traind.service.http.operation import PREDICT, RANGES, Operation
 from traind.service.http.requests import (
-    AliasPath,
-    AliasRequest,
     EvaluateRequest,
     ExportQuery,
     Level,
     PredictRequest,
 )
 from traind.service.http.schemas import (
-    AliasAnswer,
-    AliasHistoryAnswer,
-    Deleted,
+    PredictionAnswer,
     ScoreAnswer,
     answer,
-    facts,
 )
 from traind.service.http.upload_query import UploadQuery
 from traind.service.threads import in_thread
 from traind.service.validation.explain import Problem
-from traind.service.validation.validate import MALFORMED, parse, reason, refusal
+from traind.service.validation.validate import MALFORMED, reason, refusal
+from traind.trainer.contract.errors import TrainerError
 
 TABLES = frozenset(kind for kind, form in FORMATS.items() if form) | {ANY_BYTES}
 NAMED_BYTES = 64 * KILOBYTE  # in bodies up to this size all problems are named
@@ -148,26 +147,6 @@ def _send(path: Path, name: str) -> web.FileResponse:
     return web.FileResponse(path, headers=attached(name))
 
 
-async def aliases(request: web.Request) -> web.Response:
-    """Answer every alias with the job it points at."""
-    return facts({"aliases": await request.app[SERVICE].aliases()})
-
-
-async def put_alias(request: web.Request) -> web.Response:
-    """Point an alias at a job's model."""
-    wanted = await read_as(request, AliasRequest)
-    setting = request.app[SERVICE].set_alias(_alias(request), wanted.job_id, wanted.if_better)
-    made = await while_connected(request, setting)
-    assert made is not None
-    compared = UNSET if made.comparison is None else made.comparison
-    return answer(AliasAnswer(name=made.name, job_id=made.job_id, is_moved=made.is_moved, comparison=compared))
-
-
-async def alias(request: web.Request) -> web.Response:
-    """Answer an alias with its history."""
-    return answer(AliasHistoryAnswer(alias=await request.app[SERVICE].alias(_alias(request))))
-
-
 async def evaluate(request: web.Request) -> web.Response:
     """Evaluate a model on the data set that a JSON body names, or on the raw table in the body."""
     service, model = request.app[SERVICE], request.match_info["job_id"]
@@ -181,13 +160,61 @@ async def evaluate(request: web.Request) -> web.Response:
     return answer(ScoreAnswer(score=await while_connected(request, scoring)))
 
 
-async def delete_alias(request: web.Request) -> web.Response:
-    """Remove an alias."""
-    await no_body(request)
-    await request.app[SERVICE].set_alias(_alias(request), None)
-    return answer(Deleted())
-
-
-def _alias(request: web.Request) -> str:
-    """Return the alias in the path; raises `InvalidSpec` for a wrong name."""
-    return parse(dict(request.match_info), AliasPath, what="The alias").name
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    Operation(
+        method="GET",
+        path="/api/models/{job_id}",
+        handler=download,
+        summary="A finished model's file",
+        group="models",
+        media={ANY_BYTES: "the file, as torch.load(weights_only=True) reads it"},
+        more_statuses=RANGES,
+        errors=(service.JobNotFound, service.ModelNotReady),
+    ),
+    Operation(
+        method="POST",
+        path="/api/models/{job_id}/predict",
+        handler=predict,
+        is_for_viewers=True,
+        summary="One prediction a row; of a raw table as the body, the table with its predictions as CSV",
+        group="models",
+        query=UploadQuery,
+        body=PredictRequest,
+        upload=(*(kind for kind, form in FORMATS.items() if form), ANY_BYTES),
+        answer=PredictionAnswer,
+        media={"text/csv": "for a table: its columns, `prediction`, and for classes `probability_<label>`"},
+        errors=(*PREDICT, service.PredictionFailed, data.BadTable, data.DatasetTooLarge, service.DiskLow),
+        example={"rows": [{"x1": 0.5, "x2": -1, "x3": 0, "x4": None, "x5": "2.5", "x6": 0, "x7": 0, "x8": 0}]},
+    ),
+    Operation(
+        method="POST",
+        path="/api/models/{job_id}/evaluate",
+        handler=evaluate,
+        summary="Evaluate a model on a labelled table: a registered data set, or the raw file as the body",
+        group="models",
+        query=UploadQuery,
+        body=EvaluateRequest,
+        upload=(*(kind for kind, form in FORMATS.items() if form), ANY_BYTES),
+        answer=ScoreAnswer,
+        errors=(
+            *PREDICT,
+            data.DatasetNotFound,
+            data.DatasetTooLarge,
+            data.BadTable,
+            service.DiskLow,
+            TrainerError,
+        ),
+        example={"dataset": "houses"},
+    ),
+    Operation(
+        method="GET",
+        path="/api/models/{job_id}/export",
+        handler=export,
+        summary="A finished model as ONNX or safetensors, verified against the original",
+        group="models",
+        query=ExportQuery,
+        media={ANY_BYTES: "the file"},
+        more_statuses=RANGES,
+        errors=(*PREDICT, TrainerError),
+    ),
+)
