@@ -6,7 +6,9 @@ RUN := .venv/.ready-to-run
 DEV := .venv/.ready-to-develop
 MLFLOW := .venv/mlflow-server/bin/mlflow
 BENCH := .venv/.ready-to-compare
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-compile --constraint constraints.txt
+
+unexport PYTHONDONTWRITEBYTECODE # modules are compiled when they are first imported, and once
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check format tables docs bench faults cluster e2e wheel pythons clean

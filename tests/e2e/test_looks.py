@@ -35,7 +35,7 @@ def customers() -> bytes:
 
 
 async def make_busy(program, houses) -> dict[str, str]:
-    """Put data sets and jobs of every kind on a server of two slots; return ids of jobs by how they stand."""
+    """Put data sets and jobs of every kind on a server of one slot; return ids of jobs by how they stand."""
     await program.put("house_prices", houses.read_bytes())
     await program.put("customers", customers())
     prices = {"dataset": "house_prices", "target": "price"}
@@ -83,7 +83,7 @@ async def test_an_empty_server(serve, visitor, album):
 
 
 async def test_a_busy_server(serve, visitor, talk, houses, album):
-    server = serve("--slots", "2")
+    server = serve("--slots", "1")  # the browser has the other core
     async with talk(server.url) as program:
         jobs = await make_busy(program, houses)
     job = {name: f"#/job/{job_id}" for name, job_id in jobs.items()}
@@ -104,6 +104,8 @@ async def test_a_busy_server(serve, visitor, talk, houses, album):
     }
     for scheme in SCHEMES:
         for width, height in WIDTHS.items():
+            if (scheme, width) == ("dark", 820):
+                continue  # both are seen without the other
             page = await visitor.open(server.url, width=width, height=height, scheme=scheme)
             for view, (address, sign) in views.items():
                 await page.goto(f"{server.url}/{address}")
@@ -113,7 +115,7 @@ async def test_a_busy_server(serve, visitor, talk, houses, album):
                     await expect(page.locator("output")).not_to_be_empty()
                 await page.wait_for_load_state("networkidle")
                 await page.screenshot(path=album / f"{view}-{scheme}-{width}.png", full_page=True)
-                if width != 820:
+                if (scheme, width) in (("light", 1440), ("light", 390), ("dark", 1440)):
                     await check_with_axe(page, f"{view} {scheme} {width}", visitor)
                 assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{view} {width}"
             await page.close()
