@@ -41,10 +41,28 @@ class TrainCall:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Where:
-    """Where to train: below a root, or on a server."""
+    """Where to train: below a root, or on a server; and which tools show the job."""
 
     root: Annotated[Path, Parameter(env_var="TRAIND_ROOT", help="folder that holds everything")] = Path()
     server: Annotated[str | None, Parameter(env_var="TRAIND_SERVER", help="train on this server instead")] = None
+    tensorboard: Annotated[str | None, Parameter(help="folder in which the job is a run of TensorBoard")] = None
+    mlflow: Annotated[str | None, Parameter(help="MLflow's server, or its store, in which the job is a run")] = None
+
+    def check_mirrors(self) -> None:
+        """Refuse the flags of mirrors for a server, whose own settings they are."""
+        if self.tensorboard or self.mlflow:
+            hint = "Give them to `traind serve`."
+            raise Failed("--tensorboard and --mlflow are not for jobs of a server.", hint=hint)
+
+    def open_here(self, spec: dict[str, Any]) -> "TrainingService":
+        """Return a service of this process that knows the trainer of the spec, which is then named as it knows it."""
+        from traind.service.service import TrainingService
+
+        search_here()
+        trainers = own_trainer(spec)
+        made = TrainingService(root=self.root, trainers=trainers, tensorboard=self.tensorboard, mlflow=self.mlflow)
+        made.keep_files_private()
+        return made
 
 
 HERE = Where()
@@ -71,10 +89,10 @@ def train(
     """
     call = TrainCall(typed_values(spec), format, job_id, dry_run, as_json)
     if where.server is not None:
+        where.check_mirrors()
         asyncio.run(train_on(call, where.server))
         return
-    search_here()
-    asyncio.run(_train(call, where.root, own_trainer(call.spec)))
+    asyncio.run(_train(call, where))
 
 
 def own_trainer(spec: dict[str, Any]) -> dict[str, str]:
@@ -90,15 +108,11 @@ def own_trainer(spec: dict[str, Any]) -> dict[str, str]:
     return {spec["trainer"]: f"{module}:{function}"}
 
 
-async def _train(call: TrainCall, root: Path, trainers: dict[str, str]) -> None:
+async def _train(call: TrainCall, where: Where) -> None:
     """Train in this process's own service."""
-    from traind.service.service import TrainingService
-
     leave_on_terminate()
     try:
-        made = TrainingService(root=root, trainers=trainers)
-        made.keep_files_private()
-        async with made as service:
+        async with where.open_here(call.spec) as service:
             await _carry_out(service, call)
     except asyncio.CancelledError:
         again = f" The same command with --job-id {call.job_id} goes on." if call.job_id else ""

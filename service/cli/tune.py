@@ -11,14 +11,12 @@ from cyclopts import Parameter
 from traind.service.cli.entry import INTERRUPTED, Failed
 from traind.service.cli.flags import Json
 from traind.service.cli.spec import SpecFlags, typed_values
-from traind.service.cli.surroundings import search_here
 from traind.service.cli.train import (
     HERE,
     NOTHING_TYPED,
     TrainCall,
     Where,
     leave_on_terminate,
-    own_trainer,
     with_dataset,
 )
 from traind.service.plain_text import plain
@@ -77,8 +75,6 @@ def tune(
     """
     request = _request_of(search, typed_values(spec))
     call = TrainCall(request["spec"], format, None, False, as_json)
-    if where.server is None:
-        search_here()
     asyncio.run(_tune(call, request, where))
 
 
@@ -141,12 +137,9 @@ def _opened(call: TrainCall, where: Where) -> "AbstractAsyncContextManager[Train
     if where.server is not None:
         from traind.service.client.asynchronous import Client
 
+        where.check_mirrors()
         return Client(where.server)
-    from traind.service.service import TrainingService
-
-    made = TrainingService(root=where.root, trainers=own_trainer(call.spec))
-    made.keep_files_private()
-    return made
+    return where.open_here(call.spec)
 
 
 async def _follow(service: "TrainingService | Client", study: "Study", *, as_json: bool) -> None:

@@ -185,6 +185,7 @@ def test_logs_are_printed(cli: Cli) -> None:
         (("status", "nobody"), "nobody"),
         (("train", "--epochs", "0"), "epochs"),
         (("train", "--epochs", "many"), "epochs"),
+        (("train", "--tensorboard", "runs"), "Give them to `traind serve`."),
         (("train", "--lr", "NaN"), "lr"),
         (("train", "--dataset", "nowhere"), "nowhere"),
         (("train", "--dataset", "./nowhere.csv"), "nowhere.csv is not there"),

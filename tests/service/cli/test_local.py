@@ -87,7 +87,8 @@ def test_a_trainer_from_a_file_trains_and_its_model_predicts(
     monkeypatch.chdir(tmp_path)
     Path("own_slope.py").write_text(OWN)
     Path("rows.csv").write_text("x\n1\n2.5\n")
-    assert run(["train", "--trainer", "own_slope.py", "--job-id", "slope"]) == 0
+    assert run(["train", "--trainer", "own_slope.py", "--job-id", "slope", "--tensorboard", "runs"]) == 0
+    assert list(Path("runs/slope").glob("events.out.tfevents.*"))
     assert run(["predict", "slope", "rows.csv", "-o", "out.csv"]) == 1
     assert "--trainer FILE.py" in capsys.readouterr().err
     assert run(["predict", "slope", "rows.csv", "-o", "out.csv", "--trainer", "own_slope.py"]) == 0
