@@ -7,6 +7,7 @@ import numpy as np
 
 from traind.data.columns.profile import Profile
 from traind.data.columns.reading_of import Marks, Reading, readings
+from traind.data.limits import clipped
 from traind.data.table.arrays import Codes
 from traind.data.table.cell_text import boolean_of
 from traind.data.table.dates import order_of, way_of
@@ -96,8 +97,8 @@ def _decide(facts: Profile, marks: Marks, *, is_target: bool) -> _Choice:
     if facts.is_index and not is_target:
         return _Choice("ignore", "the index of a DataFrame that was saved along", "index")
     if facts.distinct == 1 and not facts.missing and not is_target:
-        shown = facts.levels[0][0] if facts.levels else facts.smallest
-        return _Choice("ignore", f"every cell is {shown!r}", "constant")
+        shown = repr(clipped(facts.levels[0][0])) if facts.levels else facts.smallest
+        return _Choice("ignore", f"every cell is {shown}", "constant")
     if facts.type == "time":
         return _Choice("datetime", "typed as a date or time in the file")
     return _of_cells(facts, marks, is_target=is_target)

@@ -103,7 +103,7 @@ def _levels_read(texts: pl.Series, column: Column) -> tuple[NDArray[np.float64],
     """Return what `Column.number` or `seconds_of` say of each text, and which of them stand for none."""
     if column.kind == "datetime":
         return all_seconds(texts, column.day_order)
-    plain: NDArray[np.float64] = texts.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+    plain: NDArray[np.float64] = texts.cast(pl.Float64, strict=False).to_numpy()  # NaN for null
     style = column.number_style
     if style is not None:
         styled = read_all(texts, style)

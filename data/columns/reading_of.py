@@ -58,10 +58,7 @@ def readings(facts: Profile, marks: Marks) -> list[Reading]:
     known = max(1, facts.present - facts.no_numbers)
     if max(facts.numbers, facts.likely) < HALF * known:
         return []
-    texts, counts = pl.Series(codes.levels, dtype=pl.String), codes.counts()
-    is_none = texts.str.to_lowercase().is_in(list(NOT_A_NUMBER))
-    texts, counts = texts.filter(~is_none), counts[~is_none.to_numpy()]
-    is_plain = texts.cast(pl.Float64, strict=False).is_not_null().to_numpy()
+    texts, counts, is_plain = _plain(pl.Series(codes.levels, dtype=pl.String), codes.counts())
     found = []
     asked = marks.decimal == "," or marks.thousands is not None
     if counts[is_plain].sum() > HALF * known and not (asked and texts.str.contains("[.,]").any()):
@@ -81,6 +78,15 @@ def readings(facts: Profile, marks: Marks) -> list[Reading]:
     return [one for one in found if one.share > HALF]
 
 
+def _plain(texts: pl.Series, counts: NDArray[np.int64]) -> tuple[pl.Series, NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the texts that do not stand for a missing number, with their counts, and which are plain numbers."""
+    if np.isfinite(texts.cast(pl.Float64, strict=False).to_numpy()).all():
+        return texts, counts, np.ones(len(texts), np.bool_)
+    is_none = texts.str.to_lowercase().is_in(list(NOT_A_NUMBER))
+    texts, counts = texts.filter(~is_none), counts[~is_none.to_numpy()]
+    return texts, counts, texts.cast(pl.Float64, strict=False).is_not_null().to_numpy()
+
+
 def _are_codes(texts: pl.Series, is_plain: NDArray[np.bool_]) -> bool:
     """Tell whether whole numbers and 207a, 229b ... are names of one kind."""
     is_whole = texts.filter(is_plain).str.contains("^[0-9]+$").all()
@@ -97,7 +103,7 @@ def _of_levels(
 ) -> Reading:
     n_words = int(counts[~is_read].sum())
     share = 1.0 - n_words / max(1, int(counts.sum()))
-    words = tuple(texts.filter(~is_read).head(_FEW + 1))
+    words = tuple(texts.filter(~is_read).head(_FEW + 1)) if n_words else ()
     if len(words) > _SINGLE and n_words < 2 * len(words):
         words = ()  # each stands for itself
     if style and style.clashing:

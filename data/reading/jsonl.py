@@ -1,4 +1,4 @@
-"""JSON lines: one object a line, as frames of text, each value as a CSV file would hold it."""
+"""JSON lines: one object a line, as rows of text, each value as a CSV file would hold it."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,36 +17,42 @@ from traind.data.table.cell_text import text_of
 LISTED = 100  # bad lines named in one error
 
 
-def keys_of(path: Path, form: Format) -> list[str]:
-    """Return the keys of all objects in the order of their first appearance; raise `BadTable` where none are."""
-    names: dict[str, None] = {}
-    n_rows = 0
-    for _, row in objects(path, form):
-        names.update(dict.fromkeys(row))
-        n_rows += 1
-    if n_rows * len(names) > max(LEAST_CELLS, CELLS_A_BYTE * path.stat().st_size):
-        message = f"the table has {n_rows:,} rows of {len(names):,} keys, nearly all of them absent"
-        raise BadTable(message, hint="write the keys that all rows share")
-    if not names:
-        raise BadTable("the file holds no rows", hint="one JSON object a line is expected")
-    check_names([name.strip() for name in names], None)
-    return list(names)
+class Rows:
+    """The objects of a file as rows of text, with what no cell holds kept apart: lists and objects."""
 
-
-class Cells:
-    """Turns the objects of a file to rows of text, and keeps those that no cell holds: lists and objects."""
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._keys = keys
+    def __init__(self) -> None:
+        self.keys: list[str] = []  # of the objects so far, in the order of their first appearance
         self._odd: list[BadCell] = []
         self._nested: Counter[str] = Counter()
         self._plain: Counter[str] = Counter()
 
-    def rows(self, path: Path, form: Format, at_once: int) -> Iterator[list[list[str | None]]]:
-        """Yield the rows, so many at a time; absent keys are missing values."""
-        found = objects(path, form)
+    def read(self, path: Path, form: Format, at_once: int) -> Iterator[list[list[str | None]]]:
+        """Yield the rows, so many at a time, as wide as there are keys so far; absent ones are missing values.
+
+        Raises:
+            BadTable: a line is no object, or the table would be nearly all absent keys, or of no keys at all.
+        """
+        found, seen, n_rows, n_empty = objects(path, form), dict[str, None](), 0, 0
+        most = max(LEAST_CELLS, CELLS_A_BYTE * path.stat().st_size)
         while some := list(islice(found, at_once)):
-            yield [[self._cell(row.get(key), key, line) for key in self._keys] for line, row in some]
+            n_rows += len(some)
+            for _, row in some:
+                seen.update(dict.fromkeys(row))
+            if n_rows * len(seen) > most:
+                message = f"the table has more than {most:,} cells, nearly all of them absent keys"
+                raise BadTable(message, hint="write the keys that all rows share")
+            if not seen:
+                n_empty += len(some)
+                continue
+            if len(seen) > len(self.keys):
+                self.keys = list(seen)
+                check_names([name.strip() for name in self.keys], None)
+            if n_empty:
+                yield [[None] * len(self.keys)] * n_empty
+                n_empty = 0
+            yield [[self._cell(row.get(key), key, line) for key in self.keys] for line, row in some]
+        if not seen:
+            raise BadTable("the file holds no rows", hint="one JSON object a line is expected")
 
     def nested(self) -> set[str]:
         """Return the keys that hold lists or objects at least as often as plain values.

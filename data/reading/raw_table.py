@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from traind.data.errors import BadCell, BadTable
 from traind.data.reading.dialect import Dialect, check_names, sniff
 from traind.data.reading.formats import Format
-from traind.data.reading.jsonl import Cells, keys_of, locate_objects
+from traind.data.reading.jsonl import Rows, locate_objects
 from traind.data.reading.line_numbers import locate
 
 if TYPE_CHECKING:
@@ -125,12 +125,11 @@ def _read_jsonl(path: Path, form: Format) -> RawTable:
 
     for _ in utf8_chunks(path, form):
         pass
-    keys = keys_of(path, form)
-    cells = Cells(keys)
-    frames = [text_frame(rows, len(keys)) for rows in cells.rows(path, form, _JSON_ROWS)]
-    whole = pl.concat(frames, rechunk=False)
-    columns = {key.strip(): series for key, series in zip(keys, whole.get_columns(), strict=True)}
-    nested = frozenset(key.strip() for key in cells.nested())
+    rows = Rows()
+    frames = [text_frame(some, len(rows.keys)) for some in rows.read(path, form, _JSON_ROWS)]
+    whole = pl.concat(frames, how="diagonal", rechunk=False)
+    columns = {key.strip(): series for key, series in zip(rows.keys, whole.get_columns(), strict=True)}
+    nested = frozenset(key.strip() for key in rows.nested())
     found = _of_frames(columns, path, form, None)
     return RawTable(found.columns, found.n_rows, path, form, nested=nested)
 

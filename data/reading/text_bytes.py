@@ -13,11 +13,11 @@ from traind.data.reading.dialect import MAX_LINE
 from traind.data.reading.formats import Format, fitting_encoding, open_bytes
 
 CHUNK_BYTES = 1 << 21  # less than a line may have
-_FREE_BYTES = 256 << 20  # that any zipped file may hold
-_MAX_RATIO = 100  # of unzipped to zipped bytes, beyond that: tables stay below
+FREE_BYTES = 64 << 20  # that any zipped file may hold when it is unzipped
+MAX_RATIO = 100  # of unzipped to zipped bytes, beyond that: tables stay below
 
 
-def utf8_chunks(path: Path, form: Format, *, free_bytes: int = _FREE_BYTES) -> Iterator[bytes]:
+def utf8_chunks(path: Path, form: Format, *, free_bytes: int = FREE_BYTES) -> Iterator[bytes]:
     """Yield the file's text as UTF-8, cut anywhere but within a character, a byte order mark dropped.
 
     A zipped file may hold `free_bytes`, and more in proportion to its own size.
@@ -25,7 +25,7 @@ def utf8_chunks(path: Path, form: Format, *, free_bytes: int = _FREE_BYTES) -> I
     Raises:
         BadTable: the file holds a zero byte, foreign bytes, a line that is too long, or too much.
     """
-    limit = free_bytes + _MAX_RATIO * path.stat().st_size if form.is_gzip else None
+    limit = free_bytes + MAX_RATIO * path.stat().st_size if form.is_gzip else None
     look = _Look(path, form)
     total = 0
     try:

@@ -1,17 +1,24 @@
 """Files that say what their cells are: Parquet, and Excel workbooks, whose cells are taken as text."""
 
 import re
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from zipfile import BadZipFile, ZipFile
 
 import polars as pl
 
 from traind.data.errors import BadTable
+from traind.data.limits import CELLS_A_BYTE, LEAST_CELLS
 from traind.data.reading.dialect import check_names
 from traind.data.reading.formats import Format
+from traind.data.reading.text_bytes import FREE_BYTES, MAX_RATIO
 from traind.data.table.cell_text import text_of
 
 _INDEX = re.compile(r"__index_level_[0-9]+__\Z")  # as pandas calls it
+_PLACE = re.compile(rb"""<(?:[A-Za-z]{1,10}:)?(?:c|row)\s[^<>]{0,200}?\br=["']([A-Z]{0,3})([0-9]{1,7})["']""")
+_TAG_BYTES = 250  # of one such tag, at most
+_CHUNK_BYTES = 1 << 20
 _Columns = dict[str, pl.Series]
 
 
@@ -66,11 +73,56 @@ def _plain(cells: pl.Series) -> pl.Series:
     return cells.cast(pl.String)
 
 
+def _check_size(path: Path) -> None:
+    """Raise `BadTable` where a sheet unpacks to too much, or reaches so far that nearly all its cells are empty.
+
+    Whoever reads it makes room for every cell between the first and the last one.
+    """
+    size = path.stat().st_size
+    most_bytes, most_cells = FREE_BYTES + MAX_RATIO * size, max(LEAST_CELLS, CELLS_A_BYTE * size)
+    try:
+        with ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > most_bytes:
+                raise BadTable(f"the workbook unpacks to more than {most_bytes:,} bytes", hint="save it as CSV")
+            for part in archive.namelist():
+                with archive.open(part) as file:
+                    rows, columns = _extent(file)
+                if rows * columns > most_cells:
+                    message = f"a sheet reaches over {rows:,} rows and {columns:,} columns, nearly all of it empty"
+                    raise BadTable(message, hint="delete what stands far from the table, or save it as CSV")
+    except (BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, zlib.error):
+        return  # what reads it says what is wrong with it
+
+
+def _extent(part: IO[bytes]) -> tuple[int, int]:
+    """Return over how many rows and columns the cells reach whose places a part of a workbook names."""
+    rows, columns, rest = set[int](), set[int](), b""
+    while chunk := part.read(_CHUNK_BYTES):
+        places = set(_PLACE.findall(rest + chunk))
+        rows = _ends(rows | {int(row) for _, row in places})
+        columns = _ends(columns | {_number_of(column) for column in {column for column, _ in places} if column})
+        rest = chunk[-_TAG_BYTES:]
+    return max(rows, default=0) - min(rows, default=1) + 1, max(columns, default=0) - min(columns, default=1) + 1
+
+
+def _ends(numbers: set[int]) -> set[int]:
+    return {min(numbers), max(numbers)} if numbers else numbers
+
+
+def _number_of(column: bytes) -> int:
+    """Return which column `A`, `B` ... `AA` is, from 1."""
+    number = 0
+    for letter in column:
+        number = number * 26 + letter - 64
+    return number
+
+
 def read_workbook(path: Path, form: Format) -> _Columns:
     """Return the columns of an Excel sheet by name, numbers exact; the first row holds the names."""
     import fastexcel
 
     options = form.options
+    _check_size(path)
     try:
         workbook = fastexcel.read_excel(path)
         if options.sheet is not None and options.sheet not in workbook.sheet_names:

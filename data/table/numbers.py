@@ -242,5 +242,5 @@ def _read_clocks(texts: "pl.Series", style: Style) -> NDArray[np.float64]:
 def _floats(texts: "pl.Series") -> NDArray[np.float64]:
     import polars as pl
 
-    found: NDArray[np.float64] = texts.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+    found: NDArray[np.float64] = texts.cast(pl.Float64, strict=False).to_numpy()  # NaN for null
     return found

@@ -81,3 +81,9 @@ def test_first_rows_of_a_header_alone_are_none(tmp_path: Path) -> None:
         "columns": [{"name": "a"}, {"name": "b"}],
         "rows": [],
     }
+
+
+def test_a_column_of_one_long_text_makes_no_long_answer(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + "".join(f"{'x' * 100_000},{place}\n" for place in range(9)))
+    assert len(json.dumps(described(path))) < 4_000

@@ -8,6 +8,7 @@ import http.client
 import os
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ SPEC = {
     "checkpoint_every": 0.2,
     "max_attempts": 100,
 }
+CALM = threading.Lock()  # torch's random numbers are the process's: undisturbed runs come one after the other
 SCHEDULES = ("cosine", "constant", "linear")
 
 
@@ -105,7 +107,8 @@ def compared(job: dict[str, Any], folder: Path) -> list[Breach]:
         return [Breach("other", f"{job['job_id']} took up no change")]
     folder.mkdir()
     place = Place(job_id=job["job_id"], attempt=1, attempt_dir=str(folder), changes=changes)
-    calm = run(msgspec.convert(job["spec"], TrainSpec), lambda _: None, place)
+    with CALM:
+        calm = run(msgspec.convert(job["spec"], TrainSpec), lambda _: None, place)
     assert calm.result is not None, calm.error
     if calm.result.weights_digest == job["weights_digest"]:
         return []

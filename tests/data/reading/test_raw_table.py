@@ -112,6 +112,15 @@ def test_a_wrong_cell_of_json_lines_is_named(write: Callable[..., Path]) -> None
     assert [(c.line, c.column, c.value) for c in error.cells] == [(51, "x", "oops")]
 
 
+def test_keys_of_json_lines_that_come_late_are_columns_of_all_rows(write: Callable[..., Path]) -> None:
+    rows = b"{}\n" * 20_001 + b'{"x": 1}\n' * 20_000 + b'{"y": 2}\n'
+    path = write(rows, "t.jsonl")
+    found = read_table(path, detect(path, path.name))
+    assert (list(found.columns), found.n_rows) == (["x", "y"], 40_002)
+    assert [cells.null_count() for cells in found.columns.values()] == [20_002, 40_001]
+    assert found.columns["y"].to_list()[-2:] == [None, "2"]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

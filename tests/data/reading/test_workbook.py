@@ -69,3 +69,26 @@ def test_a_sheet_that_is_not_there_is_named(workbook: Path) -> None:
     with pytest.raises(BadTable, match="no sheet 'Second'") as caught:
         prepare((workbook, "xlsx;sheet=Second"))
     assert caught.value.hint == "its sheets are First"
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>',
+            "reaches over",
+        ),
+        (
+            "<row r='1'><c r='A1'><v>1</v></c><c s='0' r='XFD1'><v>1</v></c></row><row r='99000'></row>",
+            "reaches over",
+        ),
+        (" " * (80 << 20), "unpacks to more"),
+    ],
+)
+def test_a_small_workbook_that_asks_for_much_is_refused(tmp_path: Path, rows: str, said: str) -> None:
+    with zipfile.ZipFile(path := tmp_path / "t.xlsx", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in FILES.items():
+            packed.writestr(name, content)
+        packed.writestr("xl/s.xml", f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>')
+    with pytest.raises(BadTable, match=said):
+        preview_request({"path": str(path), "format": "xlsx", "rows": 1})
