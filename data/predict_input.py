@@ -71,17 +71,17 @@ def _columns_of(rows: Rows, encoder: Encoder) -> dict[str, list[Any]]:
     """Return rows as columns; an absent key is a missing value, where training had any in its column."""
     wanted = [column.name for column in encoder.columns]
     optional = {column.name for column in encoder.columns if column.missing}
-    bad = [
+    lacking = (
         BadCell(i, name, None, "the column is missing")
         for i, row in enumerate(rows, 1)
         for name in wanted
         if name not in row and name not in optional
-    ]
-    if bad:
+    )
+    if bad := tuple(islice(lacking, LISTED)):
         raise BadTable(
             f"row {bad[0].line} lacks the column {bad[0].column!r}",
             hint="give null for a value that is not known",
-            cells=tuple(bad[:LISTED]),
+            cells=bad,
         )
     if any(encoder.target in row for row in rows):
         wanted = [*wanted, encoder.target]
@@ -128,6 +128,7 @@ def _cells(column: Column, values: Sequence[Any], lines: Sequence[int | None] | 
     read = _text if is_text else _number
     known: dict[tuple[type, Any], Any] = {}
     found: list[Any] = []
+    enough = len(bad) + LISTED  # the first ones of each column are the first ones of all
     for i, value in enumerate(values):
         try:
             key = (type(value), value)
@@ -138,6 +139,8 @@ def _cells(column: Column, values: Sequence[Any], lines: Sequence[int | None] | 
             is_cell = isinstance(error, ValueError)
             bad.append(_bad(column, i, lines, value, str(error) if is_cell else _NO_CELL + type(value).__name__))
             found.append(None if is_text else math.nan)
+            if len(bad) == enough:
+                break
     if is_text:
         return codes_of(found)
     if not column.words:

@@ -229,3 +229,17 @@ def test_what_data_frames_have_for_none_is_missing(tmp_path: Path) -> None:
         found = encoder.encode(table_from(data, encoder))  # type: ignore[arg-type]
         assert np.array_equal(found.numeric, expected.numeric)
         assert np.array_equal(found.categorical, expected.categorical)
+
+
+def test_of_many_bad_cells_the_first_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,y\n" + "".join(f"{i / 7},{i / 3},{i}\n" for i in range(100)))
+    encoder = prepare((path, "csv"), Request(target="y")).encoder
+    rows = [{"a": 1.0 if i < 80 else "odd", "b": "bad" if i % 2 else 1.0} for i in range(5_000)]
+    with pytest.raises(BadTable) as caught:
+        table_from(rows, encoder)
+    expected = [(i + 1, name) for i, row in enumerate(rows) for name, cell in row.items() if isinstance(cell, str)]
+    assert sorted((cell.line, cell.column) for cell in caught.value.cells) == sorted(expected[:100])
+    with pytest.raises(BadTable, match="row 1 lacks") as caught:
+        table_from([{}] * 1_000, encoder)
+    assert [(cell.line, cell.column) for cell in caught.value.cells] == [(i // 2 + 1, "ab"[i % 2]) for i in range(100)]
