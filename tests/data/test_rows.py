@@ -242,4 +242,6 @@ def test_of_many_bad_cells_the_first_are_named(tmp_path: Path) -> None:
     assert sorted((cell.line, cell.column) for cell in caught.value.cells) == sorted(expected[:100])
     with pytest.raises(BadTable, match="row 1 lacks") as caught:
         table_from([{}] * 1_000, encoder)
-    assert [(cell.line, cell.column) for cell in caught.value.cells] == [(i // 2 + 1, "ab"[i % 2]) for i in range(100)]
+    assert [(cell.line, cell.column) for cell in caught.value.cells] == [
+        (i // 2 + 1, "ab"[i % 2]) for i in range(100)
+    ]
