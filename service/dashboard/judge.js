@@ -44,6 +44,7 @@ export function tablesPanel(job) {
 /** Return the panel of the names that models go by. */
 export function aliasPanel(job) {
   const list = h("div.aliases");
+  const past = h("div.alias-past", { role: "status" });
   const name = h("input", { id: "alias-name", placeholder: "production", autocomplete: "off" });
   const dataset = h("select", { id: "alias-dataset" }, h("option", { value: "" }, "in any case"));
   const kind = job.report?.schema?.task === "regression" ? "regression" : "classes";
@@ -51,9 +52,20 @@ export function aliasPanel(job) {
   const beside = h("div.scored", { role: "status" });
   const load = async () => {
     const { aliases } = await api.get("api/models/aliases");
-    const rows = Object.entries(aliases).map(([alias, { job_id: meant, since }]) => h("tr", {}, h("th", { scope: "row" }, alias), h("td", {}, meant === job.job_id ? h("b", {}, "this model") : h("a", { href: `#/job/${encodeURIComponent(meant)}` }, meant)), h("td.muted", {}, `since ${dateOf(since)}`)));
-    fill(list, rows.length ? h("table", {}, h("tbody", {}, rows)) : h("p.muted", {}, "No name yet. A name is used wherever a job's id is: whoever predicts by it gets the model it means."));
+    const rows = Object.entries(aliases).map(([alias, { job_id: meant, since }]) =>
+      h("tr", {}, h("th", { scope: "row" }, alias), h("td", {}, linked(meant, job)), h("td.muted", {}, `since ${dateOf(since)}`), h("td", {}, button("History", () => showHistory(alias), { kind: "tiny", label: `History of ${alias}` }))),
+    );
+    fill(list, rows.length ? scrolling("Names", h("table", {}, h("tbody", {}, rows))) : h("p.muted", {}, "No name yet. A name is used wherever a job's id is: whoever predicts by it gets the model it means."));
     return aliases;
+  };
+  const showHistory = async (alias) => {
+    try {
+      const { history } = await api.get(api.aliasPath(alias));
+      const moves = history.toReversed().map((one) => h("li", {}, h("span.muted", {}, dateOf(one.at)), " ", one.job_id ? linked(one.job_id, job) : "pointed at nothing", one.comparison && h("span.muted", {}, `, ${inWords(one.comparison)}`)));
+      fill(past, h("h3", {}, `What ${alias} has meant`), h("ol.alias-moves", {}, moves));
+    } catch (error) {
+      report(error);
+    }
   };
   const move = async () => {
     const body = { job_id: job.job_id };
@@ -85,10 +97,20 @@ export function aliasPanel(job) {
     {},
     h("h2", {}, "Names for models"),
     list,
+    past,
     h("div.form-grid", {}, field("Name", name), field("Move it here", dataset), field("By", metric)),
     h("div.judge-go", {}, button("Point it at this model", move, { kind: "primary" }), button("Compare first", compare)),
     beside,
   );
+}
+
+function linked(jobId, here) {
+  return jobId === here.job_id ? h("b", {}, "this model") : h("a", { href: `#/job/${encodeURIComponent(jobId)}` }, jobId);
+}
+
+function inWords({ metric, dataset, score, before }) {
+  const against = before === null || before === undefined ? "" : ` against ${value(before)}`;
+  return `${title(metric)} on ${dataset}: ${value(score)}${against}`;
 }
 
 function scoreTable(scored) {

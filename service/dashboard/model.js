@@ -20,9 +20,9 @@ export function showModel(root, job, onRow) {
     root,
     h("section.panel.model-scores", {}, h("div.panel-head", {}, h("h2", {}, "The model"), downloads(job, isTabular)), scoreTable(job.metrics ?? {}, job.report?.schema?.labels)),
     isTabular && predictPanel(job, onRow),
-    isTabular && h("div.panels", {}, tablesPanel(job), aliasPanel(job)),
+    isTabular && h("div.panels.pair", {}, tablesPanel(job), aliasPanel(job)),
     importancePanel(job.report),
-    h("div.panels", {}, confusionPanel(job.report) ?? residualPanel(job.report), calibrationPanel(job.report), warningsPanel(job.report)),
+    h("div.panels", {}, confusionPanel(job.report) ?? residualPanel(job.report), calibrationPanel(job.report), driftPanel(job.report), warningsPanel(job.report)),
   );
 }
 
@@ -86,6 +86,29 @@ function importancePanel({ importance } = {}) {
   );
 }
 
+const DRIFTED = 0.25; // of either measure: the log warns from there on
+
+/** Return how far the rows of a job that started from another one are from what that one learned, the farthest first. */
+function driftPanel({ drift } = {}) {
+  if (!drift?.length) return null;
+  const rows = [...drift].sort((one, other) => other.distance - one.distance).map(({ column, measure, distance, unseen, far }) => {
+    const isCategory = measure === "total_variation";
+    const odd = isCategory ? unseen : far;
+    const what = isCategory ? `shares moved by ${share(distance)}` : `median moved by ${value(distance, 2)} interquartile ranges`;
+    const more = odd > 0 && `; ${count(odd)} rows ${isCategory ? "of unseen values" : "far outside"}`;
+    return h("li", {}, h("span.clip", { title: column }, column), h("span", { class: distance > DRIFTED || odd > 0 ? "drifted" : "muted" }, what, more));
+  });
+  const rest = rows.slice(MOST_COLUMNS);
+  return h(
+    "section.panel",
+    { "aria-label": "Drift" },
+    h("h2", {}, "How its rows have drifted"),
+    h("p.muted.note", {}, "From those that the job it started from learned."),
+    h("ol.drift", {}, rows.slice(0, MOST_COLUMNS)),
+    rest.length > 0 && h("details", {}, h("summary", {}, `${count(rest.length)} more columns`), h("ol.drift", {}, rest)),
+  );
+}
+
 function confusionPanel(about) {
   const { counts, labels } = about?.confusion ?? {};
   if (!counts || !labels) return null;
@@ -128,7 +151,7 @@ function residualPanel(about) {
 /** Return how often intervals hold, in a sentence each. */
 function intervals({ intervals: found = [] }) {
   const told = ({ level, coverage, median_width: width }) => h("li", {}, `Intervals of ${share(level)} hold ${share(coverage)} of them; half are narrower than ${value(width, 3)}.`);
-  return found.length > 0 && h("ul.stack.muted", {}, found.map(told));
+  return found.length > 0 && h("ul.stack.muted.intervals", {}, found.map(told));
 }
 
 function calibrationPanel(about) {

@@ -30,8 +30,9 @@ async function panel({ name, address, events, tags, deliveries: { waiting, deliv
       report(error);
     }
   };
-  const head = h("tr", {}, ["When", "About", "State", "Tries", "Problem"].map((text) => h("th", { scope: "col" }, text)));
-  const rows = deliveries.map((one) => h("tr", {}, h("td", {}, dateOf(one.created_at)), h("td.mono", {}, `${one.job_id}.${one.seq}`), h("td", {}, one.state.replace("_", " ")), h("td.number", {}, count(one.attempts)), h("td", {}, one.problem ?? "")));
+  const head = h("tr", {}, ["When", "About", "State", "Tries", "Problem"].map((text) => h("th", { class: text === "Tries" ? "number" : "", scope: "col" }, text)));
+  const about = ({ job_id: jobId, seq }) => (jobId === "test" ? "a test" : h("a", { href: `#/job/${encodeURIComponent(jobId)}`, title: `event ${seq}` }, jobId));
+  const rows = deliveries.map((one) => h("tr", {}, h("td.when", {}, dateOf(one.created_at)), h("td.mono", {}, about(one)), h("td", {}, one.state.replace("_", " ")), h("td.number", {}, count(one.attempts)), h("td", {}, one.problem ?? "")));
   return h(
     "section.panel",
     {},

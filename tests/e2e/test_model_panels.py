@@ -74,3 +74,25 @@ async def test_epochs_can_be_left_out_of_the_events(serve, visitor, talk):
     await expect(events.get_by_text("Epoch 400")).to_be_hidden()
     await expect(events.get_by_text("Completed")).to_be_visible()
     await expect(events.get_by_text("Queued")).to_be_visible()
+
+
+async def test_a_model_that_went_on_shows_how_its_rows_drifted_and_what_names_meant(serve, visitor, talk):
+    server = serve("--slots", "1")
+    rows = points().decode().splitlines()
+    moved = [rows[0], *(f"{float(row.partition(',')[0]) + 9:.3f},{row.partition(',')[2]}" for row in rows[1:])]
+    async with talk(server.url) as program:
+        await program.put("points", points())
+        await program.put("moved", "\n".join(moved).encode())
+        first = await program.until(await program.submit(dataset="points", epochs=1, model={"kind": "fast"}))
+        start_from = {"job_id": first, "checkpoint": "last"}
+        second = await program.until(await program.submit(dataset="moved", epochs=2, start_from=start_from))
+    page = await visitor.open(f"{server.url}/#/job/{first}")
+    await page.get_by_label("Name", exact=True).fill("production")
+    await page.get_by_role("button", name="Point it at this model").click()
+    await expect(page.get_by_role("row", name="production")).to_contain_text("this model")
+    await page.goto(f"{server.url}/#/job/{second}")
+    drift = page.get_by_role("region", name="Drift").get_by_role("listitem")
+    await expect(drift).to_have_count(2)
+    await expect(drift.first).to_contain_text("across")
+    await page.get_by_role("button", name="History of production").click()
+    await expect(page.locator(".alias-moves li")).to_contain_text(first)
