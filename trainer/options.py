@@ -1,7 +1,7 @@
-"""A trainer's options: their type read from its annotation, and a dict checked and made into it.
+"""A trainer's options: their type is read from its annotation, and a dict is checked and converted to it.
 
-`def train(run: Run[Options])`, where `Options` is a msgspec struct or a dataclass. A field that it does not have is
-refused, however the type was declared.
+`def train(run: Run[Options])`, where `Options` is a msgspec struct or a dataclass. Unknown fields are refused, even
+if the type allows them.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from traind.trainer.contract.errors import SpecError, UserCodeError
 
 
 def options_type(train: Any, name: str) -> Any:
-    """Return the type `O` of `def train(run: Run[O])`; None where there is none, or it is a plain dict.
+    """Return the type `O` of `def train(run: Run[O])`; None without one, or for a plain dict.
 
     Raises `UserCodeError` for a type that options cannot be checked against.
     """
@@ -27,7 +27,7 @@ def options_type(train: Any, name: str) -> Any:
     try:
         hint = get_type_hints(called).get(first.name)
     except Exception as error:  # noqa: BLE001 - annotations are code
-        if "Run[" not in str(first.annotation):  # an annotation for checkers only
+        if "Run[" not in str(first.annotation):  # an annotation for type checkers only
             return None
         raise UserCodeError(
             f"{name} is annotated {first.annotation!r}, which cannot be read: {error}.",
@@ -57,12 +57,12 @@ def checked(given: dict[str, Any], kind: Any) -> Any:
 
 
 def schema(kind: Any) -> dict[str, Any]:
-    """Return the JSON schema of an options' type. Raises `TypeError` where it has a field without one."""
+    """Return the JSON schema of an options' type; raises `TypeError` for a field that has none."""
     return msgspec.json.schema(kind, schema_hook=_schema)
 
 
 def _decode(kind: type, value: Any) -> Any:
-    """Make what JSON has no form for: paths."""
+    """Convert types that JSON does not have: paths."""
     if issubclass(kind, PurePath) and isinstance(value, str):
         return kind(value)
     raise TypeError(f"{kind.__name__} cannot be made of {type(value).__name__}")
@@ -75,7 +75,7 @@ def _schema(kind: type) -> dict[str, Any]:
 
 
 def _unknown(given: Any, kind: Any, where: str) -> Iterator[str]:
-    """Yield what a value has and its type has not: msgspec passes over it where the type does not forbid it."""
+    """Yield a message for each field unknown to the type; msgspec ignores these unless the type forbids them."""
     match kind:
         case msgspec.inspect.StructType() | msgspec.inspect.DataclassType() if isinstance(given, Mapping):
             fields = {field.encode_name: field for field in kind.fields}
@@ -98,7 +98,7 @@ def _unknown(given: Any, kind: Any, where: str) -> Iterator[str]:
 
 
 def _may_be(given: Any, kind: Any) -> bool:
-    """Whether a value can be of that one of a union's types, as far as unknown names go."""
+    """Return whether a value may be of this type of a union, judged by tag and kind only."""
     is_record = isinstance(kind, msgspec.inspect.StructType | msgspec.inspect.DataclassType)
     if is_record and getattr(kind, "tag_field", None) and isinstance(given, Mapping):
         return bool(given.get(kind.tag_field) == kind.tag)

@@ -1,9 +1,9 @@
-"""Trainers by name: the built-in one, and those that other packages bring.
+"""Trainers by name: the built-in one, and those of other packages.
 
 A package registers one by the entry point group `traind.trainers`: `my_name = "my_package.trainer:train"`. A trainer
 is a function `def train(run)`; annotated as `def train(run: Run[Options])` with a msgspec struct or a dataclass, the
-spec's `options` are checked against it and handed over as that. A function `predict(model, rows)` beside it makes the
-trainer's models predict.
+spec's `options` are converted to it. With a function `predict(model, rows)` in the same module, the trainer's models
+predict.
 """
 
 import inspect
@@ -27,14 +27,14 @@ Train = Callable[[Any], object]
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """A trainer that has been imported."""
+    """An imported trainer."""
 
     train: Train
-    options_type: Any  # a msgspec struct, a dataclass, or None: any dict will do
+    options_type: Any  # a msgspec struct, a dataclass, or None: any dict
     source: Source
 
     def options(self, given: dict[str, Any]) -> Any:
-        """Return the spec's options as the trainer's type, checked; as the plain dict where it has none.
+        """Return the spec's options, checked, as the trainer's type; the plain dict if it has none.
 
         Raises `SpecError`.
         """
@@ -56,7 +56,7 @@ def installed(name: str) -> Train | None:
 def load(reference: str) -> Trainer:
     """Import the trainer at `module:function` or `file.py:function`.
 
-    Raises `UserCodeError` where that cannot be done, or what is found there is no trainer.
+    Raises `UserCodeError` where the import fails or finds no trainer.
     """
     train, source = imported(reference)
     return _trainer(train, f"The trainer {reference}", source)
@@ -68,7 +68,7 @@ def wrap(train: Train) -> Trainer:
 
 
 def predictor(train: Train) -> Callable[[Any, list[dict[str, Any]]], Any] | None:
-    """Return the `predict(model, rows)` that stands beside a trainer."""
+    """Return the `predict(model, rows)` in a trainer's module, or None."""
     found = getattr(sys.modules.get(train.__module__), "predict", None)
     return found if callable(found) else None
 
@@ -76,8 +76,8 @@ def predictor(train: Train) -> Callable[[Any, list[dict[str, Any]]], Any] | None
 def check_request(request: dict[str, Any]) -> dict[str, Any]:
     """Check `options` against the trainer at `trainer` (`module:function`), for the side worker; return its schema.
 
-    Without `options` only the trainer itself is looked at. Raises `UserCodeError` where it is none, `SpecError`
-    where the options are wrong.
+    Without `options` only the trainer itself is checked. Raises `UserCodeError` for a wrong trainer, `SpecError` for
+    wrong options.
     """
     trainer = load(request["trainer"])
     if "options" in request:
@@ -91,7 +91,7 @@ def check_request(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trainer(train: Any, name: str, source: Source) -> Trainer:
-    """Return what can be called as `train(run)` as a trainer; say what is wrong with what cannot."""
+    """Return a callable as a trainer; raises `UserCodeError` where it cannot be called as `train(run)`."""
     if not callable(train):
         raise UserCodeError(f"{name} is not a function.")
     called = train if inspect.isroutine(train) or inspect.isclass(train) else type(train).__call__

@@ -1,8 +1,8 @@
-"""A trainer's source: imported by its reference, and known by a digest.
+"""A trainer's source: its import by reference, and its digest.
 
-A reference is `module:function`, or `folder/file.py:function`. The digest is over the source files that importing it
-loaded from the trainer's own project, so that a change to any of them is seen: code that was imported once is not
-imported again by a process, and whoever keeps a process must know when it is out of date.
+A reference is `module:function`, or `folder/file.py:function`. The digest covers the source files of the trainer's
+own project that its import loaded. A process never imports code twice, so a long-lived one has to notice when a file
+changes.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ _INSTALLED = ("site-packages", "dist-packages", f"python{sys.version_info[0]}.{s
 class Source:
     """The files of a trainer as they were when they were imported."""
 
-    stamps: dict[Path, tuple[int, int]]  # of each file: when it was changed (ns), its size in bytes
+    stamps: dict[Path, tuple[int, int]]  # of each file: time of its last change in ns, size in bytes
     digest: str  # sha256 over names and contents, hex
-    module: str = ""  # its name
+    module: str = ""  # name of the trainer's module
 
     def is_stale(self) -> bool:
-        """Whether a file was changed since it was imported."""
+        """Return whether a file has changed since it was imported."""
         return any(_stamp(path) != stamp for path, stamp in self.stamps.items())
 
 
@@ -39,9 +39,9 @@ _known: dict[str, Source] = {}
 
 
 def imported(reference: str) -> tuple[Any, Source]:
-    """Import what `module:function` or `file.py:function` names; return it and its source.
+    """Import `module:function` or `file.py:function`; return the function and its source.
 
-    Raises `UserCodeError` with the error and the line where that cannot be done.
+    Raises `UserCodeError` with the error and its line where the import fails.
     """
     module, _, name = reference.rpartition(":")
     if not module or not name:
@@ -66,27 +66,27 @@ def imported(reference: str) -> tuple[Any, Source]:
 
 
 def source_of(function: Any) -> Source:
-    """Return the source of a function that was imported by somebody else."""
+    """Return the source of a function that is imported already."""
     module = sys.modules.get(getattr(function, "__module__", ""))
     return _source(module) if module is not None else Source({}, "")
 
 
 def is_stale(reference: str) -> bool:
-    """Whether this process imported the trainer, and its files were changed since."""
+    """Return whether this process imported the trainer and its files have changed since."""
     return reference in _known and _known[reference].is_stale()
 
 
 def note_loaded(reference: str) -> None:
-    """Take note of what else the trainer's project has imported meanwhile, so that changes to it are seen too."""
+    """Add the files that the trainer's project imported meanwhile, so that changes to them are noticed too."""
     if (known := _known.get(reference)) is not None and (module := sys.modules.get(known.module)) is not None:
         now = _source(module)
         _known[reference] = replace(known, stamps=now.stamps | known.stamps)
 
 
 def _module(name: str) -> ModuleType:
-    """Import a module by its name, or by its file: then its folder is searched first, as when it is run."""
+    """Import a module by its name, or by its file, whose folder is then searched first, as `python file.py` does."""
     if not name.endswith(".py"):
-        importlib.invalidate_caches()  # a file that was written a moment ago is seen
+        importlib.invalidate_caches()  # so that a file written just now is found
         return importlib.import_module(name)
     path = Path(name).resolve()
     if not path.is_file():
@@ -103,11 +103,11 @@ def _module(name: str) -> ModuleType:
 
 
 def _source(module: ModuleType) -> Source:
-    """Read the files of a module's project that are loaded: its package, or what lies in the folder of its file."""
+    """Return the loaded files of a module's project: its package, or the folder of its file."""
     top = module.__name__.partition(".")[0]
     file = getattr(sys.modules.get(top, module), "__file__", None)
     if top == "traind" or not file:
-        return Source({}, "")  # ours: the version says it
+        return Source({}, "")  # traind's own code: the version identifies it
     folder = f"{Path(file).parent}{os.sep}"
     own: dict[str, Path] = {}
     for name, other in list(sys.modules.items()):
@@ -125,7 +125,7 @@ def _source(module: ModuleType) -> Source:
 
 
 def _is_installed(path: Path) -> bool:
-    """Whether a file is a library's or Python's own."""
+    """Return whether a file belongs to an installed library or to Python."""
     return any(part in _INSTALLED for part in path.parts)
 
 
@@ -138,7 +138,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def last_line(error: BaseException) -> str:
-    """Return where in other people's code an import failed, as the end of a sentence."""
+    """Return the file and line of user code where an import failed, as the end of a sentence."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({Path(error.filename).name}, line {error.lineno})"
     place, trace = "", error.__traceback__
@@ -150,5 +150,5 @@ def last_line(error: BaseException) -> str:
 
 
 def is_foreign(filename: str) -> bool:
-    """Whether code of that file is neither ours nor a library's: it is the user's."""
+    """Return whether a file is user code: neither traind's nor a library's."""
     return not filename.startswith(("<", _OURS)) and not _is_installed(Path(filename))

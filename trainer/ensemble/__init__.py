@@ -1,1 +1,1 @@
-"""One model of several finished ones: which of them, and with what weights. A job of the built-in trainer."""
+"""Ensembles: one model made of several finished ones, chosen and weighted. A job of the built-in trainer."""

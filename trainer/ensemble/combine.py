@@ -1,7 +1,7 @@
-"""The job that makes one model of several: load, predict the validation rows, choose, measure, bundle.
+"""The job that makes an ensemble: load the models, predict the validation rows, choose, measure, bundle.
 
-The models are those of finished jobs on the same rows, each with its own network and its own view of the target.
-What they predict of the validation rows is what their monitors predict, which saw none of them in training.
+The models are those of finished jobs on the same rows, each with its own network and target transform. The validation
+rows are predicted by the models' monitors, which were not trained on them.
 """
 
 import math
@@ -33,7 +33,7 @@ HOW = (
 
 
 def combine(run: Run[Any], prepared: Prepared) -> None:
-    """Make the ensemble of the jobs that the spec names, and finish with it."""
+    """Make the ensemble of the spec's jobs, and finish the run with it."""
     run.restore()
     members = [
         (job_id, model) for job_id, path in run.place.members if (model := _loaded(run, job_id, path, prepared))
@@ -52,15 +52,15 @@ def combine(run: Run[Any], prepared: Prepared) -> None:
             return
     score = scorer(run, members[0][1], prepared)
     with run.aside():
-        honest = cross_predicted(predicted, score, run.spec.seed)
+        cross = cross_predicted(predicted, score, run.spec.seed)
         shares = select(predicted, score, np.arange(len(predicted[0])))
     chosen = [(members[number][1], share) for number, share in shares.items()]
-    told = [{"job_id": members[number][0], "weight": round(share, 6)} for number, share in shares.items()]
-    finish(run, prepared, chosen, told, (honest, _evaluation(members[0][1], honest, prepared)))
+    member_weights = [{"job_id": members[number][0], "weight": round(share, 6)} for number, share in shares.items()]
+    finish(run, prepared, chosen, member_weights, (cross, _evaluation(members[0][1], cross, prepared)))
 
 
 def scorer(run: Run[Any], first: Model, prepared: Prepared) -> Any:
-    """Return what scores predictions of some of the validation rows by the job's monitor, lower is better."""
+    """Return a function that scores predictions of some validation rows by the job's monitor; lower is better."""
     monitor, target = run.spec.monitor, _target(prepared)
 
     def score(values: Predictions, rows: NDArray[np.int64]) -> float:
@@ -77,13 +77,13 @@ def finish(
     run: Run[Any],
     prepared: Prepared,
     chosen: list[tuple[Model, float]],
-    told: list[dict[str, Any]],
-    honest: tuple[Predictions, Evaluation],
+    member_weights: list[dict[str, Any]],
+    cross: tuple[Predictions, Evaluation],
 ) -> None:
-    """Bundle the chosen models as one, and finish with it."""
+    """Bundle the chosen models as one, and finish the run with it."""
     content = content_of(chosen, prepared)
     model = Model(content)
-    values, evaluation = honest
+    values, evaluation = cross
     metrics, report = evaluate(run, (model, monitor_of(model)), prepared, evaluation, values)
     if not model.labels:
         scores = scores_of(values, _target(prepared), model.recipe.target_scale)
@@ -98,13 +98,13 @@ def finish(
             "schema": shown(prepared.schema),
             "recipe": content["recipe"],
             **report,
-            "members": {"ensemble": told, "measured": HOW},
+            "members": {"ensemble": member_weights, "measured": HOW},
         },
     )
 
 
 def content_of(chosen: list[tuple[Model, float]], prepared: Prepared) -> dict[str, Any]:
-    """Return the models with their shares as the content of one."""
+    """Return the content of one model made of the models and their shares."""
     members: list[dict[str, Any]] = []
     weights: dict[str, torch.Tensor] = {}
     for number, (model, share) in enumerate(chosen):
@@ -125,12 +125,12 @@ def content_of(chosen: list[tuple[Model, float]], prepared: Prepared) -> dict[st
 
 
 def _finite(scale: dict[str, Any]) -> dict[str, Any]:
-    """Return a target's scale without infinities: they are its defaults, and JSON has none."""
+    """Return a target's scale without infinities, which are defaults and do not exist in JSON."""
     return {name: value for name, value in scale.items() if math.isfinite(value)}
 
 
 def _loaded(run: Run[Any], job_id: str, path: str, prepared: Prepared) -> Model | None:
-    """Return a job's model; None, and a word about it, where it cannot be a member."""
+    """Return a job's model; None, with a logged warning, where it cannot be a member."""
     run.beat()
     try:
         model = load_model(Path(path))

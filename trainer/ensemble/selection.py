@@ -1,7 +1,7 @@
 """Greedy selection with replacement (Caruana et al., Ensemble selection from libraries of models, ICML 2004).
 
-Begin with the best model alone; again and again add the one whose addition makes the mean of all best, the same one
-as often as it helps. How often each was taken is its weight. Knows predictions, not models.
+Start with the best model; repeatedly add the model, possibly again, that makes the mean of all best. A model's weight
+is how often it was added. Knows predictions, not models.
 """
 
 from collections import Counter
@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Predictions = NDArray[np.float64]  # (rows,) values, or (rows, classes) probabilities
-Score = Callable[[Predictions, NDArray[np.int64]], float]  # of predictions of these rows; lower is better
-ROUNDS = 40  # additions that are tried: the smallest share of a model is one in so many
+Score = Callable[[Predictions, NDArray[np.int64]], float]  # score of predictions of these rows; lower is better
+ROUNDS = 40  # additions tried: the smallest share is 1 / ROUNDS
 
 
 def select(predicted: Sequence[Predictions], score: Score, rows: NDArray[np.int64]) -> dict[int, float]:
-    """Return the share of each model that is taken, chosen on these rows; the shares add up to 1."""
+    """Return the share of each selected model, chosen on these rows; the shares add up to 1."""
     seen = [one[rows] for one in predicted]
     total = np.zeros_like(seen[0])
     taken: list[int] = []
@@ -38,7 +38,7 @@ def blended(predicted: Sequence[Predictions], shares: dict[int, float], rows: ND
 
 
 def cross_predicted(predicted: Sequence[Predictions], score: Score, seed: int) -> Predictions:
-    """Return what an ensemble predicts of each row that was chosen on the other half of the rows: an honest look."""
+    """Return predictions of each row by an ensemble selected on the other half of the rows (cross-validation)."""
     count = len(predicted[0])
     order = np.random.default_rng(seed).permutation(count)
     halves = np.sort(order[: count // 2]), np.sort(order[count // 2 :])

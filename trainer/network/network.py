@@ -1,9 +1,8 @@
 """The networks: linear, multilayer perceptron, TabM, with embeddings of numbers and categories.
 
-`build` makes the network of a recipe for a table; `rebuild` makes it again from the plain values of
-`model.architecture`, ready for a saved `state_dict` (bins of the piecewise-linear embeddings are buffers). Every
-forward takes `(numeric, categorical)`, has static shapes and no control flow that depends on data, so it can be
-captured.
+`build` makes the network of a recipe for a table; `rebuild` makes it again from the plain values of `architecture`,
+to load a saved `state_dict` (bins of the piecewise-linear embeddings are buffers). Every forward takes `(numeric,
+categorical)`, has static shapes and no control flow that depends on data, so it can be captured.
 """
 
 from abc import ABC, abstractmethod
@@ -25,11 +24,11 @@ from traind.trainer.contract.memory import ONE_HOT_LEVELS, TEXT_WIDTH, category_
 from traind.trainer.network.piecewise import PiecewiseLinear, fit_edges
 from traind.trainer.network.recipe import Recipe
 
-EMBEDDING_STD = 0.1  # of a new category's vector: as small as what a layer's weights begin with
+EMBEDDING_STD = 0.1  # of initial category vectors, as small as a layer's initial weights
 
 
 class Table(Protocol):
-    """The part of an encoded split that a network is shaped by."""
+    """The part of an encoded split that decides a network's shape."""
 
     @property
     def numeric(self) -> NDArray[np.float32]:
@@ -37,7 +36,7 @@ class Table(Protocol):
 
 
 class Architecture(Struct, frozen=True):
-    """A network in plain values: with a `state_dict` it is the whole model."""
+    """A network's shape in plain values; with a `state_dict` it is the whole network."""
 
     kind: Literal["linear", "mlp", "tabm"]
     outputs: int
@@ -47,9 +46,9 @@ class Architecture(Struct, frozen=True):
     heads: int = 1
     embedding: Literal["none", "piecewise_linear", "periodic"] = "none"
     embedding_dim: int = 16
-    edges: tuple[int, ...] = ()  # bin edges of each numeric feature; fewer than 3: the number is taken as it is
+    edges: tuple[int, ...] = ()  # number of bin edges of each numeric feature; below 3 it is not embedded
     dropout: float = 0.0
-    bags: tuple[Bag, ...] = ()  # the categorical columns beyond those of `cardinalities`: tokens of texts
+    bags: tuple[Bag, ...] = ()  # the categorical columns after those of `cardinalities`: tokens of texts
     members: int = 1  # networks of this shape whose outputs are averaged
 
 
@@ -73,11 +72,11 @@ class Network(nn.Module):
         return self.predict(*self.prepare(numeric, categorical))
 
     def prepare(self, numeric: Tensor, categorical: Tensor) -> tuple[Tensor, ...]:
-        """Return all that depends on a row alone, some numbers a column: see `eager.Preparing`."""
+        """Return everything that depends on no weight, row by row: see `eager.Preparing`."""
         return tuple(part for column in self._columns() for part in column.prepare(numeric, categorical))
 
     def predict(self, *prepared: Tensor) -> Tensor:
-        """Return the raw outputs for rows that are prepared."""
+        """Return the raw outputs of prepared rows."""
         left = iter(prepared)
         parts = [column(*islice(left, column.takes)) for column in self._columns()]
         out: Tensor = self.body(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
@@ -88,7 +87,7 @@ class Network(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Networks of one architecture and the same bins, trained apart: their outputs side by side, as heads are.
+    """Networks of one architecture with the same bins, trained separately; their outputs are joined like heads.
 
     Args of forward as of `Network`. Returns (rows, members * heads, outputs).
     """
@@ -98,7 +97,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
-        """Return the raw outputs of all members. What they prepare of a row is the same, and is prepared once."""
+        """Return the raw outputs of all members. All prepare rows in the same way, so that is done once."""
         members = [cast("Network", member) for member in self.members]
         prepared = members[0].prepare(numeric, categorical)
         outputs = [member.predict(*prepared) for member in members]
@@ -119,7 +118,9 @@ def build_members(
     networks = []
     for seed in seeds:
         with torch.random.fork_rng(devices=()):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed asks every device first, for a millisecond
+            torch.default_generator.manual_seed(
+                seed
+            )  # torch.manual_seed queries every device, which takes a millisecond
             networks.append(Network(architecture, bins))
     return networks
 
@@ -158,18 +159,18 @@ def rebuild(architecture: dict[str, Any]) -> Network | Ensemble:
 
 
 class _Columns(nn.Module, ABC):
-    """Some of the columns, encoded side by side: `widths` dimensions each. Takes what it has prepared of the rows."""
+    """Encodes some of the columns to `widths` dimensions each; forward takes the tensors that `prepare` returns."""
 
     widths: list[int]
     takes: int = 1  # tensors
 
     @abstractmethod
     def prepare(self, numeric: Tensor, categorical: Tensor) -> tuple[Tensor, ...]:
-        """Return what depends on a row alone, of each row."""
+        """Return the part of the encoding that depends on no weight, row by row."""
 
 
 class _Numbers(_Columns):
-    """The numeric features at `places`, as they are (all of them: no operation at all)."""
+    """The numeric features at `places`, unchanged."""
 
     def __init__(self, places: tuple[int, ...], numeric: int) -> None:
         super().__init__()
@@ -224,7 +225,7 @@ class _OneHot(_Columns):
 
 
 class _EmbeddedCategories(_Columns):
-    """The categorical columns at `places`, each with a learned vector a level."""
+    """The categorical columns at `places`, each with a learned vector for each level."""
 
     def __init__(self, places: tuple[int, ...], cardinalities: tuple[int, ...]) -> None:
         super().__init__()
@@ -245,7 +246,7 @@ class _EmbeddedCategories(_Columns):
 
 
 class _Text(_Columns):
-    """The tokens of one text, a learned vector each, summed over the root of how many there are."""
+    """The tokens of one text column: the sum of their learned vectors, divided by the root of their number."""
 
     takes = 2
 
@@ -269,7 +270,7 @@ class _Text(_Columns):
 
 
 class _Perceptron(nn.Sequential):
-    """Linear, ReLU, dropout where there is any, ... Linear: nothing else, as a plain loop would have it."""
+    """Linear, ReLU, dropout if any, ..., Linear."""
 
     def __init__(self, architecture: Architecture, width: int) -> None:
         layers: list[nn.Module] = []
@@ -287,7 +288,7 @@ class _Perceptron(nn.Sequential):
 class _Ensemble(nn.Sequential):
     """TabM: `heads` perceptrons that share most of their weights (Gorishniy et al., ICLR 2025).
 
-    The first layer's scaling tells the heads apart: random, the same for all dimensions of one column.
+    The first layer's random scaling makes the heads differ; it is the same for all dimensions of one column.
     """
 
     def __init__(self, architecture: Architecture, widths: list[int]) -> None:
@@ -331,7 +332,7 @@ def _columns(architecture: Architecture, bins: list[Tensor] | None) -> list[_Col
 
 
 def _split_numbers(architecture: Architecture) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the places of the numeric features that are taken as they are, and of those that are embedded."""
+    """Return the places of the numeric features that are not embedded, and of those that are."""
     places = tuple(range(architecture.numeric))
     if architecture.embedding == "none":
         return places, ()
@@ -342,7 +343,7 @@ def _split_numbers(architecture: Architecture) -> tuple[tuple[int, ...], tuple[i
 
 
 def _embedding(architecture: Architecture, places: tuple[int, ...], bins: list[Tensor] | None) -> nn.Module:
-    """Return the embedding of the numbers at `places`; without `bins`, stand-ins of the right length."""
+    """Return the embedding of the numbers at `places`; without `bins`, with placeholders of the right length."""
     dim = architecture.embedding_dim
     if architecture.embedding == "periodic":
         periodic: nn.Module = PeriodicEmbeddings(len(places), dim, lite=False)
@@ -352,7 +353,7 @@ def _embedding(architecture: Architecture, places: tuple[int, ...], bins: list[T
 
 
 def _body(architecture: Architecture, widths: list[int]) -> nn.Module:
-    """Return what maps the joined columns to the outputs."""
+    """Return the module that maps the joined columns to the outputs."""
     if architecture.kind == "tabm":
         return _Ensemble(architecture, widths)
     return _Perceptron(architecture, sum(widths))

@@ -1,7 +1,7 @@
-"""What a network learns and what its outputs mean: loss, target transform, predictions.
+"""Loss, target transform and predictions of a task.
 
-The loss is one function of `(output, target)` without state, a mean over rows, so that it can be captured with the
-network. Targets are brought into the network's terms once, before training; predictions come back in the user's.
+The loss is a function of `(output, target)` without state, a mean over rows, so that it can be captured with the
+network. Targets are transformed once, before training; predictions are transformed back to the user's unit.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from torch.nn import functional
 from traind.trainer.network.recipe import Recipe, TargetScale, transformed
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-SMALLEST = 1e-15  # of the probabilities that have a logarithm
+SMALLEST = 1e-15  # probability; smaller ones count as this before a logarithm
 
 
 def training_target(recipe: Recipe, target: NDArray[Any]) -> Tensor:
-    """Return (rows,) what the loss takes: float32 scaled values, 0.0 and 1.0 of two classes, or int64 classes."""
+    """Return the loss's target, (rows,): scaled float32 values, 0.0 and 1.0 for two classes, or int64 classes."""
     if recipe.task == "multiclass":
         return torch.from_numpy(np.array(target, dtype=np.int64))
     if recipe.task == "binary":
@@ -31,7 +31,7 @@ def training_target(recipe: Recipe, target: NDArray[Any]) -> Tensor:
 
 
 def weighted_target(recipe: Recipe, target: NDArray[Any], weight: NDArray[np.float32] | None) -> Tensor:
-    """Return what `loss_function` takes: a `training_target`, or (rows, 2) float32 of that and each row's weight."""
+    """Return the target for `loss_function`: a `training_target`, or (rows, 2) float32 of that and the weights."""
     found = training_target(recipe, target)
     return found if weight is None else torch.stack((found.float(), torch.from_numpy(np.array(weight))), dim=1)
 
@@ -51,8 +51,7 @@ def loss_function(recipe: Recipe, *, is_weighted: bool = False) -> Loss:
 def predictions(recipe: Recipe, output: Tensor) -> Tensor:
     """Return (rows,) float64 values in the target's own unit, or (rows, classes) float32 probabilities.
 
-    Heads and members are averaged: values in the network's terms, classes by their probabilities, which are then
-    tempered.
+    Heads and members are averaged: transformed values, or probabilities, to which the temperature is then applied.
     """
     heads = output.unsqueeze(1) if output.ndim == 2 else output
     if recipe.task == "regression":
@@ -87,7 +86,7 @@ def _unscaled(scale: TargetScale, value: Tensor) -> Tensor:
 
 
 def _weighted(task: str, output: Tensor, target: Tensor, smoothing: float) -> Tensor:
-    """Return the weighted mean; each row's weight stands beside its target."""
+    """Return the weighted mean loss; `target` is (rows, 2), target and weight."""
     known, weight = target[:, 0], target[:, 1]
     if task == "multiclass":
         heads = output.unsqueeze(1) if output.ndim == 2 else output

@@ -1,9 +1,9 @@
-"""Piecewise-linear embeddings of numbers, and where their pieces begin.
+"""Piecewise-linear embeddings of numbers, and their bin edges.
 
 The function is that of `rtdl_num_embeddings.PiecewiseLinearEmbeddings(version="B", activation=False)` (Gorishniy et
-al., On Embeddings for Numerical Features, NeurIPS 2022; TabM, ICLR 2025). What differs is the arithmetic: instead of
-multiplying an encoding that is mostly ones and zeros, a number's bin is looked up, which costs the same for 8 bins
-and for 128: a third of the time in training, a tenth in prediction.
+al., On Embeddings for Numerical Features, NeurIPS 2022; TabM, ICLR 2025). Only the arithmetic differs: instead of
+multiplying an encoding of mostly ones and zeros, a number's bin is looked up, at the same cost for 8 bins and for
+128. That takes a third of the time in training and a tenth in prediction.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,15 @@ from torch.nn import functional
 
 from traind.data.encoding.encoder import quantiles
 
-BIN_CELLS = 2_000_000  # enough of a table for quantiles
-CLOSEST = 1e-5  # edges nearer than this make a slope that float32 cannot follow
+BIN_CELLS = 2_000_000  # cells of a table that are enough for quantiles
+CLOSEST = 1e-5  # edges nearer than this make slopes too steep for float32
 
 
 class PiecewiseLinear(nn.Module):
     """Numbers (rows, features) float32 to vectors (rows, features, dim), continuous and linear between the edges.
 
-    What depends on the numbers alone is `prepare`d.
-
-    At first it is linear: the pieces' own slopes begin at 0. Outside the edges the first and last piece go on.
+    `prepare` computes the part that depends on no weight. Initially the embedding is linear, since the slopes of the
+    pieces start at 0. Beyond the edges the first and last piece continue.
     """
 
     def __init__(self, edges: Sequence[Tensor], dim: int) -> None:
@@ -50,13 +49,13 @@ class PiecewiseLinear(nn.Module):
         self.offsets: Tensor
 
     def prepare(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what `forward` takes, all (rows, features): the numbers, their pieces, their shares of these."""
+        """Return the arguments of `forward`, all (rows, features): numbers, their pieces, positions in these."""
         pieces = self._pieces(numbers) + self.offsets
         starts, scales = self.starts.flatten(), self.scales.flatten()
         return numbers, pieces, (numbers - starts[pieces]) * scales[pieces]
 
     def forward(self, numbers: Tensor, pieces: Tensor, shares: Tensor) -> Tensor:
-        """Return the vectors: what the whole pieces below a number add up to, and its share of its own piece."""
+        """Return the vectors: the sum over the pieces below a number, plus its position in its own piece."""
         before = self.slopes.cumsum(1) - self.slopes
         vectors = functional.embedding(pieces, before.flatten(0, 1))
         vectors = torch.addcmul(vectors, functional.embedding(pieces, self.slopes.flatten(0, 1)), shares.unsqueeze(2))
@@ -64,7 +63,7 @@ class PiecewiseLinear(nn.Module):
         return vectors + linear
 
     def _pieces(self, numbers: Tensor) -> Tensor:
-        """Return the number of the piece that each number lies in, int64 (rows, features)."""
+        """Return the index of each number's piece, int64 (rows, features)."""
         if torch.onnx.is_in_onnx_export():  # ONNX has no binary search
             return (numbers.unsqueeze(2) >= self.inner).long().sum(2)
         return torch.searchsorted(self.inner, numbers.t().contiguous(), right=True).t()
@@ -79,8 +78,8 @@ def fit_edges(numeric: NDArray[np.float32], count: int) -> list[Tensor]:
 def _edges(column: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     """Return the distinct values if they are few; else quantiles, and where these coincide, quantiles of the rest.
 
-    A feature that is mostly one value (a capital gain of 0) has few distinct quantiles, and what matters is in the
-    others: their values are given the pieces that are left.
+    A feature that is mostly one value (a capital gain of 0) has few distinct quantiles; the remaining pieces go to
+    its other values.
     """
     ordered = np.sort(column)
     values = ordered[np.append(True, ordered[1:] != ordered[:-1])]

@@ -1,8 +1,8 @@
-"""Every hyperparameter of a job, resolved before training starts, each with its reason.
+"""Every hyperparameter of a job, chosen before training starts, each with its reason.
 
-The recipe follows from the spec, the task and the shape of the training table, never from a stopwatch, so that the
-same spec on the same data is the same job. What the spec names explicitly always wins. How the automatic choices
-were found: docs/models.md.
+The recipe depends on the spec, the task and the shape of the training table, never on measured time, so that the same
+spec on the same data is the same job. Explicit values of the spec always win. docs/models.md tells how the automatic
+choices were found.
 """
 
 import math
@@ -32,7 +32,7 @@ Task = Literal["regression", "binary", "multiclass"]
 
 
 class Rows(Protocol):
-    """The part of an encoded split that the recipe looks at."""
+    """The part of an encoded split that the recipe uses."""
 
     @property
     def numeric(self) -> NDArray[np.float32]:
@@ -44,27 +44,27 @@ class Rows(Protocol):
 
 
 class TargetScale(Struct, frozen=True):
-    """How a regression target is seen by the network: `(f(y) - centre) / scale`.
+    """The transform of a regression target: `(f(y) - centre) / scale`.
 
-    f is the logarithm if `log`, the square root if `root`, else nothing. The inverse of a mean of logarithms is a
-    median; `factor` makes it a mean again, where that matters.
+    f is the logarithm if `log`, the square root if `root`, else the identity. A network trained on logarithms
+    predicts medians; multiplied by `factor` they are means.
     """
 
     log: bool = False
     root: bool = False
     centre: float = 0.0
     scale: float = 1.0
-    low: float = -math.inf  # predictions are clamped to the range of the training rows, in the target's own unit
+    low: float = -math.inf  # predictions are clamped to the range of the training rows, in the target's unit
     high: float = math.inf
-    factor: float = 1.0  # of finished models; not 1 only with `log` or `root`
+    factor: float = 1.0  # set in finished models; differs from 1 only with `log` or `root`
 
 
 _AS_IT_IS = TargetScale()
-SKEWED = 1.0  # a target of this skewness or less is left as it is
+SKEWED = 1.0  # largest skewness of a target that is not transformed
 
 
 class Network(Struct, frozen=True):
-    """The network's shape, apart from what the table's columns decide."""
+    """The network's shape, except for what the table's columns decide."""
 
     kind: Literal["linear", "mlp", "tabm"]
     hidden: tuple[int, ...] = ()
@@ -76,10 +76,10 @@ class Network(Struct, frozen=True):
 
 
 class Boosting(Struct, frozen=True):
-    """How trees are grown. An epoch is ten rounds, each of one tree for each output."""
+    """The settings of boosting. An epoch is ten rounds; a round is one tree for each output."""
 
     epochs: int = 100
-    lr: float = 0.1  # what each tree's values are multiplied by
+    lr: float = 0.1  # factor on the values of each tree
     leaves: int = 31
     min_rows: int = 20  # in a leaf
     l2: float = 1.0  # penalty on the leaves' values
@@ -87,7 +87,7 @@ class Boosting(Struct, frozen=True):
 
 
 class Recipe(Struct, frozen=True):
-    """Everything that decides a training run beside the data and the seed. Plain values: it is saved as it is."""
+    """Everything that decides a training run beside data and seed, in plain values."""
 
     task: Task
     outputs: int  # 1, or the number of classes when there are more than two
@@ -105,16 +105,16 @@ class Recipe(Struct, frozen=True):
     label_smoothing: float
     grad_clip: float | None
     patience: int | None  # epochs without improvement; None: never stop early
-    members: int = 1  # the monitor, which validation rows are kept from, and others on all rows; of trees as well
+    members: int = 1  # the monitor, trained without validation rows, and others on all rows; for trees too
     trees: Boosting | None = None  # None: networks alone
-    networks_share: float | None = None  # of a finished blend
-    temperature: float = 1.0  # of a finished model of classes: the logarithms of its probabilities are divided by it
-    reasons: dict[str, str] = {}  # of the fields that were chosen, in words
+    networks_share: float | None = None  # of a finished blend, 0 to 1
+    temperature: float = 1.0  # of a finished classifier: divides the logarithms of its probabilities
+    reasons: dict[str, str] = {}  # why each chosen field has its value
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the recipe may know of a table: its task and the shape of its training rows."""
+    """What the recipe may use of a table: its task and the shape of its training rows."""
 
     task: Task
     rows: int
@@ -126,7 +126,7 @@ class Facts:
 
 
 class _Size(Struct, frozen=True):
-    """What a model's name stands for."""
+    """The sizes behind a model's name."""
 
     kind: Literal["linear", "mlp", "tabm"] = "mlp"
     hidden: tuple[int, ...] = (256, 256)
@@ -139,7 +139,7 @@ class _Size(Struct, frozen=True):
     trees: Boosting | None = None
 
 
-LINEAR_LR = 10.0  # times a network's: one layer has no other to be upset by
+LINEAR_LR = 10.0  # times a network's: a single layer bears a higher rate
 _SIZES: dict[type[Model], _Size] = {
     AutoModel: _Size(members=2),
     FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=8),
@@ -160,7 +160,7 @@ def facts_of(
     synthetic: bool = False,
     is_linear: bool = False,
 ) -> Facts:
-    """Return what the recipe may know of the encoded training rows `train`; a linear target keeps its shape."""
+    """Return the facts of the encoded training rows `train`; the target of a linear model is not transformed."""
     scale = _AS_IT_IS
     if task == "regression":
         target = np.asarray(train.target, dtype=np.float64)
@@ -178,7 +178,7 @@ def facts_of(
 
 
 def fit_target_scale(target: NDArray[np.float64], *, keeps_shape: bool = False) -> TargetScale:
-    """Return the transform for `target`: of a skewed one, whichever of logarithm and root leaves it least skewed."""
+    """Return the transform of `target`; for a skewed one the logarithm or root that leaves it least skewed."""
     low, high = float(target.min()), float(target.max())
     skewness = {"": abs(_skewness(target))}
     if _skewness(target) > SKEWED and low >= 0.0 and not keeps_shape:
@@ -193,7 +193,7 @@ def fit_target_scale(target: NDArray[np.float64], *, keeps_shape: bool = False) 
 
 
 def transformed(scale: TargetScale, target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return `f(target)`; below the training range, where f may not be defined, that of its lower end."""
+    """Return `f(target)`, with values below the training range raised to its lower end, so that f is defined."""
     if not (scale.log or scale.root):
         return target
     bounded = np.maximum(target, scale.low)
@@ -221,14 +221,14 @@ def choose(spec: TrainSpec, facts: Facts) -> Recipe:
 
 
 def _boosting(spec: TrainSpec, chosen: Boosting | None) -> Boosting | None:
-    """Return how trees alone are grown: epochs, lr and patience of the spec are theirs."""
+    """Return the settings of a model of trees alone, with the spec's epochs, lr and patience."""
     wanted = {field: getattr(spec, field) for field in ("epochs", "lr", "patience")}
     explicit = {field: value for field, value in wanted.items() if value != "auto"}
     return structs.replace(chosen, **explicit) if chosen is not None else None
 
 
 def _consequences(spec: TrainSpec, chosen: Recipe, reasons: dict[str, str]) -> dict[str, Any]:
-    """Return what follows from the spec's explicit values for those that it leaves to us."""
+    """Return the automatic values that depend on the spec's explicit ones."""
     follows: dict[str, Any] = {}
     if spec.schedule == "constant":
         follows["warmup"] = 0.0
@@ -243,7 +243,7 @@ def _consequences(spec: TrainSpec, chosen: Recipe, reasons: dict[str, str]) -> d
 
 
 def _synthetic(facts: Facts) -> Recipe:
-    """Return the bare defaults: a job without a data set is the loop a user would write."""
+    """Return the plain defaults for synthetic data: the loop that a user would write."""
     return Recipe(
         task=facts.task,
         outputs=_outputs(facts),
@@ -266,7 +266,7 @@ def _synthetic(facts: Facts) -> Recipe:
 
 
 def _tabular(model: Model, facts: Facts) -> Recipe:
-    """Return the recipe for a real table, before the spec's own values."""
+    """Return the recipe for a real table, before the spec's explicit values."""
     size = _SIZES.get(type(model), _Size())
     is_regression = facts.task == "regression"
     batch_size = auto_batch(facts.rows)
@@ -308,7 +308,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
 
 
 def _shape(size: "_Size", facts: Facts) -> Network:
-    """Return the network for a table: fewer bins and dimensions where columns are many or rows are few."""
+    """Return the network for a table: fewer bins and dimensions for many columns or few rows."""
     dim = embedding_dim(facts.numeric, size.embedding_dim)
     bins = embedding_bins(facts.rows, facts.numeric, size.bins)
     return Network(size.kind, size.hidden, size.heads, size.embedding, dim, bins)
@@ -330,7 +330,7 @@ def _why_members(members: int) -> str:
 
 
 def _network(model: Model, chosen: Network | None) -> Network | None:
-    """Return `chosen` with what `model` says of its own shape."""
+    """Return `chosen` with the explicit shape of `model`."""
     if chosen is None or not isinstance(model, MlpModel | TabmModel):
         return chosen
     return structs.replace(

@@ -1,1 +1,1 @@
-"""The search for a better spec: Optuna suggests and prunes. Runs in a side worker; `service/studies` asks it."""
+"""The search for a better spec: Optuna suggests and prunes. Runs in a side worker; called by `service/studies`."""

@@ -1,8 +1,7 @@
-"""What a study tries next, and which of its trials are pruned: by Optuna, from the study's record alone.
+"""A study's next suggestions, and the trials to prune: by Optuna, from the study's record alone.
 
-The service sends all that it has on record; what comes back follows from that, the seed and the trial's number, and
-from nothing that only this process knows. So a process may die, and a study be taken up by another one: what it
-suggests is the same. Optuna's own study is kept between calls only to save the time of building it again.
+The service sends the whole record; the answer depends only on that, the seed and the trial's number. So another
+process can go on with a study and suggest the same. Optuna's study is kept between calls only to save rebuilding it.
 """
 
 import hashlib
@@ -17,16 +16,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
-KEPT = 8  # studies that stay built
-STARTUP_TRIALS = 10  # that are drawn at random before there is anything to learn from
-PRUNER_TRIALS = 5  # that must have ended before any is pruned
-PRUNER_EPOCHS = 1  # that each may train at least
+KEPT = 8  # studies kept between calls
+STARTUP_TRIALS = 10  # first trials, drawn at random
+PRUNER_TRIALS = 5  # trials that must have ended before any is pruned
+PRUNER_EPOCHS = 1  # epochs before a trial can be pruned
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class Axis(Struct, frozen=True):
-    """One dimension of the space. A choice is suggested as its place."""
+    """One dimension of the search space. A choice is suggested as its index."""
 
     name: str
     kind: Literal["float", "int", "choice"]
@@ -38,9 +37,9 @@ class Axis(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True, array_like=True):
-    """One trial on record: `values` are its metric after each epoch, from the first on without a gap.
+    """One trial of the record: `values` are its metric after each epoch, from the first on without gaps.
 
-    `is_open`: nothing is decided of it, so that it may be pruned.
+    `is_open`: it has not ended, so that it may be pruned.
     """
 
     point: list[float]
@@ -51,7 +50,7 @@ class Row(Struct, frozen=True, array_like=True):
 
 
 class Request(Struct, frozen=True):
-    """A study's record, and how many suggestions are wanted."""
+    """A study's record, and the number of suggestions wanted."""
 
     study_id: str
     axes: tuple[Axis, ...]
@@ -65,7 +64,7 @@ class Request(Struct, frozen=True):
 
 
 class Known:
-    """A study as Optuna has it, and how far that goes."""
+    """Optuna's study, and how much of the record it has seen."""
 
     def __init__(self, request: Request) -> None:
         self.distributions = {axis.name: _distribution(axis) for axis in request.axes}
@@ -73,11 +72,11 @@ class Known:
         self.trials: list[optuna.Trial] = []
         self.points: list[list[float]] = []
         self.reported: list[int] = []  # epochs of each trial that Optuna has seen
-        self.over: list[tuple[str, float | None] | None] = []  # what each trial came to, once it is over
+        self.over: list[tuple[str, float | None] | None] = []  # state and value of each trial that has ended
         self._about = (request.axes, request.direction, request.pruner)
 
     def is_of(self, request: Request) -> bool:
-        """Whether this is what the record says, or an earlier state of it."""
+        """Return whether this study equals the record, or an earlier state of it."""
         if len(self.trials) > len(request.rows) or self._about != (request.axes, request.direction, request.pruner):
             return False
         for point, end, row in zip(self.points, self.over, request.rows, strict=False):
@@ -88,7 +87,7 @@ class Known:
         return True
 
     def catch_up(self, request: Request) -> list[tuple[int, int]]:
-        """Bring in what is new in the record; return the trials that are to be pruned, each with the epoch."""
+        """Add what is new in the record; return the trials to prune, each with the epoch."""
         pruned = []
         for number, row in enumerate(request.rows):
             if number == len(self.trials):
@@ -125,14 +124,14 @@ class Known:
         self.over.append(None)
 
     def _report(self, number: int, row: Row) -> int | None:
-        """Tell of new epochs, one after the other; return the one at which to prune."""
+        """Report new epochs one by one; return the epoch at which to prune, or None."""
         trial = self.trials[number]
         for epoch in range(self.reported[number] + 1, len(row.values) + 1):
             self.reported[number] = epoch
             if (value := row.values[epoch - 1]) is None:
                 continue
             trial.report(value, epoch)
-            is_hopeless = trial.should_prune()  # asked of each: some pruners remember
+            is_hopeless = trial.should_prune()  # called for each epoch, since some pruners keep state
             if row.is_open and is_hopeless:
                 return epoch
         return None
@@ -147,28 +146,28 @@ _known: OrderedDict[str, Known] = OrderedDict()
 
 
 def advance_request(request: dict[str, Any]) -> dict[str, Any]:
-    """Return `pruned`, trials with the epoch at which they are to be pruned, and `points`, the next ones to try."""
-    asked = msgspec.convert(request, Request)
-    known = _known.pop(asked.study_id, None)
-    if known is None or not known.is_of(asked):
-        known = Known(asked)
-    pruned = known.catch_up(asked)
-    numbers = range(len(asked.rows), len(asked.rows) + asked.wanted)
-    points = [known.suggest(_sampler(asked, number)) for number in numbers]
-    _known[asked.study_id] = known
+    """Return `pruned`, trials to prune with the epoch, and `points`, the next points to try."""
+    record = msgspec.convert(request, Request)
+    known = _known.pop(record.study_id, None)
+    if known is None or not known.is_of(record):
+        known = Known(record)
+    pruned = known.catch_up(record)
+    numbers = range(len(record.rows), len(record.rows) + record.wanted)
+    points = [known.suggest(_sampler(record, number)) for number in numbers]
+    _known[record.study_id] = known
     if len(_known) > KEPT:
         _known.popitem(last=False)
     return {"pruned": pruned, "points": points}
 
 
 def importance_request(request: dict[str, Any]) -> dict[str, float]:
-    """Return how much each dimension matters for the metric, as shares of 1 (PED-ANOVA); none where that is unknown.
+    """Return the importance of each dimension for the metric, as shares of 1 (PED-ANOVA); empty where unknown.
 
     Watanabe et al., PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary subspaces, 2023.
     """
-    asked = msgspec.convert(request, Request)
-    known = Known(asked)
-    known.catch_up(asked)
+    record = msgspec.convert(request, Request)
+    known = Known(record)
+    known.catch_up(record)
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
     try:
         with warnings.catch_warnings():
@@ -190,7 +189,7 @@ def _distribution(axis: Axis) -> BaseDistribution:
 
 
 def _sampler(request: Request, number: int) -> BaseSampler:
-    """Return the sampler of one trial: its randomness is of the study's seed and the trial's number alone."""
+    """Return the sampler of one trial, seeded by the study's seed and the trial's number."""
     seed = int.from_bytes(hashlib.sha256(f"{request.seed}:trial {number}".encode()).digest()[:4])
     if request.sampler == "random":
         return RandomSampler(seed=seed)

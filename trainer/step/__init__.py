@@ -1,1 +1,1 @@
-"""How one gradient step is taken: batches, flat optimizers, eager or replayed. Knows no epoch and no report."""
+"""One gradient step: batches, flat optimizers, eager, replayed or as a CUDA graph. Knows no epoch and no report."""

@@ -13,13 +13,13 @@ from torch import Tensor
 from traind.trainer.step.flat_optimizer import ALIGNED
 
 BLOCK_BYTES = 1 << 20
-BLOCK_BATCHES = 128  # more would share the calls' cost no better, and keep a job's first step waiting
+BLOCK_BATCHES = 128  # more would save little and delay a job's first step
 
 
 class Prepared:
-    """What `prepare` makes of the rows of `raw`, each by itself: made when a row first comes, and kept.
+    """The results of `prepare` for each row of `raw`, computed when a row is first needed, and kept.
 
-    Made for the whole table at once it would stand before a job's first step.
+    Preparing the whole table at once would delay a job's first step.
     """
 
     def __init__(self, prepare: Callable[..., tuple[Tensor, ...]], raw: Sequence[Tensor]) -> None:
@@ -30,7 +30,7 @@ class Prepared:
         self.tensors = [part.new_empty((len(raw[0]), *part.shape[1:])) for part in parts]
 
     def make(self, rows: Tensor) -> None:
-        """Prepare those of the rows that are not."""
+        """Prepare the given rows that are not prepared yet."""
         if not self._raw or not len(new := rows[~self._is_made[rows]]):
             return
         with torch.no_grad():
@@ -66,7 +66,7 @@ class Batches:
         self.rows = rows.pop()
         self.batch_size = batch_size
         row_bytes = sum(tensor.element_size() * tensor[0].numel() for tensor in self.tensors)
-        step = ALIGNED // math.gcd(batch_size, ALIGNED)  # batches are aligned as in one whole permuted table
+        step = ALIGNED // math.gcd(batch_size, ALIGNED)  # so that batches are aligned as in one permuted table
         per_block = min(block_batches, max(1, BLOCK_BYTES // max(1, row_bytes * batch_size * step)) * step)
         self._block_batches = min(per_block, -(-self.rows // batch_size))
         block_rows = min(self._block_batches * batch_size, self.rows)
@@ -74,25 +74,27 @@ class Batches:
         self._order = torch.empty(0, dtype=torch.int64)
         self._block = -1
         self._cut: list[tuple[Tensor, ...]] = []
-        self._cuts: dict[int, list[tuple[Tensor, ...]]] = {}  # by the rows of a block: it always lies in one place
+        self._cuts: dict[
+            int, list[tuple[Tensor, ...]]
+        ] = {}  # by the number of rows of a block: its memory is always the same
 
     @property
     def count(self) -> int:
-        """How many batches the epoch has."""
+        """Number of batches of the epoch."""
         return -(-len(self._order) // self.batch_size)
 
     @property
     def whole(self) -> int:
-        """How many of them have all their rows."""
+        """Number of full batches of the epoch."""
         return len(self._order) // self.batch_size
 
     def begin_epoch(self, permutation: Tensor) -> None:
-        """Take the epoch's order: row numbers, as many as the epoch shall have rows."""
+        """Set the epoch's order: the numbers of its rows."""
         self._order = permutation.to(self.tensors[0].device)
         self._block = -1
 
     def at(self, batch: int) -> tuple[Tensor, ...]:
-        """Return the rows of one batch of each tensor, as views that are valid until another block is gathered."""
+        """Return one batch of each tensor, as views that are valid until another block is gathered."""
         block, place = divmod(batch, self._block_batches)
         if block != self._block:
             self._gather(block)

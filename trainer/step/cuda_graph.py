@@ -1,7 +1,7 @@
-"""The fast step on a GPU: forward, backward and update as one CUDA graph, started by one call.
+"""The fast step on a GPU: forward, backward and update as one CUDA graph, launched by one call.
 
-Data, learning rate and counts lie on the device, so a step needs no round trip. A module that waits for the device
-in its forward pass cannot be captured, and stays eager, as do short last batches.
+Data, learning rate and counts are on the device, so a step needs no round trip. A module that waits for the device in
+its forward pass cannot be captured and stays eager, as do short last batches.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from traind.trainer.step.eager import EagerStep
 
-EAGER_STEPS = 11  # before the graph is captured: libraries choose their kernels and allocate in the first ones
+EAGER_STEPS = 11  # before the graph is captured: in these, libraries choose kernels and allocate
 
 
 class GraphStep(EagerStep):
-    """Gradient steps of any module that does the same operations for every batch of one size."""
+    """Gradient steps of a module that does the same operations for every batch of one size."""
 
     kind = "graph"
 
@@ -25,8 +25,8 @@ class GraphStep(EagerStep):
         self.refusal: str | None = None  # why there is no graph
         self._taken = 0
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._batch: list[Tensor] = []  # what the graph reads
-        self._loss = torch.empty(0)  # what it writes
+        self._batch: list[Tensor] = []  # the graph's inputs
+        self._loss = torch.empty(0)  # the graph's output
 
     def _take(self, batch: Sequence[Tensor]) -> None:
         if len(batch[-1]) != self.batches.batch_size or self.refusal is not None or self._taken < EAGER_STEPS:
@@ -45,7 +45,7 @@ class GraphStep(EagerStep):
         self.losses.add(self._loss.clone(), len(batch[-1]))
 
     def _capture(self, batch: Sequence[Tensor]) -> bool:
-        """Capture the step without taking it."""
+        """Capture the step without changing weights or random state; return whether that worked."""
         taken, before = self.update.taken, self.stream.state()
         self._batch = [tensor.clone() for tensor in batch]
         graph = torch.cuda.CUDAGraph()

@@ -1,4 +1,4 @@
-"""The reference step: the module run by PyTorch as it is, autograd, then the update on flat buffers."""
+"""The reference step: the module as it is, autograd, then the update on flat buffers."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -15,30 +15,30 @@ from traind.trainer.step.batches import Batches, Prepared
 from traind.trainer.step.flat_optimizer import Optimizer, Update, flatten, point_to
 from traind.trainer.step.running_loss import Losses
 
-QUICK = 10_000_000  # rows times weights
+QUICK = 10_000_000  # rows times weights, up to which a step counts as quick
 
 
 @runtime_checkable
 class Preparing(Protocol):
-    """A module whose forward pass is `predict(*prepare(*inputs))`; what it prepares of a row no weight changes."""
+    """A module whose forward pass is `predict(*prepare(*inputs))`, where `prepare` depends on no weight."""
 
     def prepare(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return one row for each row of the inputs, by itself."""
+        """Return one row for each row of the inputs, independent of the others."""
 
     def predict(self, *prepared: Tensor) -> Any:
-        """Return what the forward pass does."""
+        """Return the output of the forward pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRows:
-    """The rows that steps gather their batches from; several steps may share them, and what is prepared of them."""
+    """The rows that batches are gathered from, which several steps may share."""
 
-    tensors: tuple[Tensor, ...]  # the target last; before it the model's inputs, where they are not prepared
+    tensors: tuple[Tensor, ...]  # the target last, before it the inputs that are not prepared
     prepared: Prepared | None
 
     @classmethod
     def of(cls, model: nn.Module, tensors: Sequence[Tensor]) -> "TrainingRows":
-        """Return the rows of `tensors`, inputs first, then the target; prepared by `model` where that is small."""
+        """Return the rows of `tensors` (inputs, then target), prepared by `model` if the result is small enough."""
         *inputs, target = tensors
         if isinstance(model, Preparing) and _prepared_bytes(model, inputs) <= MAX_PREPARED_BYTES:
             return cls((target,), Prepared(model.prepare, inputs))
@@ -46,9 +46,9 @@ class TrainingRows:
 
 
 class EagerStep:
-    """Gradient steps of any module, as its author wrote it.
+    """Gradient steps of any module.
 
-    Random numbers come from a stream of the step's own, whatever else draws from the process's generators.
+    Random numbers come from the step's own stream, independent of other uses of the process's generators.
     """
 
     kind = "eager"
@@ -80,7 +80,7 @@ class EagerStep:
         self.is_quick = self.size <= QUICK
 
     def begin_epoch(self, *orders: Tensor) -> None:
-        """Take the epoch's order of the training rows."""
+        """Set the epoch's order of the training rows."""
         (order,) = orders
         self.batches.begin_epoch(order)
 
@@ -123,15 +123,15 @@ class EagerStep:
         self.update.lr = lr
 
     def take_loss(self) -> float:
-        """Return the mean loss of the rows since it was last taken."""
+        """Return the mean loss of the rows since the last call."""
         return self.losses.take()
 
     def loss_total(self) -> tuple[float, int]:
-        """Return the sum of the rows' losses since the first step, and how many rows."""
+        """Return the sum of the rows' losses since the first step, and their number."""
         return self.losses.total()
 
     def is_finite(self) -> bool:
-        """Whether all weights are finite."""
+        """Return whether all weights are finite."""
         return all(_is_finite(group.values) for group in self.groups)
 
     def keep(self, *, averaged: bool = True) -> list[Tensor]:
@@ -151,7 +151,7 @@ class EagerStep:
 
     @contextmanager
     def evaluation(self, *, averaged: bool = True) -> Iterator[nn.Module]:
-        """Lend the module in evaluation mode."""
+        """Yield the module in evaluation mode."""
         trained = [(module, module.training) for module in self.model.modules()]
         with self._pointed(averaged=averaged), torch.no_grad():
             try:
@@ -172,7 +172,7 @@ class EagerStep:
                 point_to(group, group.values)
 
     def _buffers(self) -> dict[str, Tensor]:
-        """Return the module's buffers as they are now, as `named_buffers` would in ten times the time."""
+        """Return the module's present buffers by name, ten times as fast as `named_buffers`."""
         return {
             prefix + name: buffer
             for prefix, buffers in self._buffers_of
@@ -181,7 +181,7 @@ class EagerStep:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of all that the next steps depend on."""
+        """Return a copy of everything that the next steps depend on."""
         return {
             "groups": [{"names": list(group.names), "numbers": group.numbers.clone()} for group in self.groups],
             "buffers": {name: buffer.clone() for name, buffer in self._buffers().items()},
@@ -193,7 +193,7 @@ class EagerStep:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Restore what `state` returned."""
         try:
             self._restore(state)
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
@@ -222,12 +222,12 @@ def _prepared_bytes(model: Preparing, inputs: Sequence[Tensor]) -> int:
 
 
 def _is_finite(numbers: Tensor) -> bool:
-    # A sum is finite only if every number is, and tells it in one call; finite ones can add up to infinity.
+    # A finite sum means that all numbers are finite, in one call; but finite numbers can add up to infinity.
     return math.isfinite(numbers.sum().item()) or bool(torch.isfinite(numbers).all())
 
 
 class Stream:
-    """A random stream of our own: as a context, torch's default generators are it; before and after, the host's."""
+    """A random stream that replaces the state of torch's default generators within a `with` block."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._generators = [torch.default_generator]
@@ -250,11 +250,11 @@ class Stream:
             generator.set_state(host)
 
     def state(self) -> list[Tensor]:
-        """Return where the stream is, for `restore`. Nobody writes to these tensors again."""
+        """Return the stream's state for `restore`; these tensors are not changed later."""
         return list(self._own)
 
     def restore(self, state: list[Tensor]) -> None:
-        """Go on where `state` was taken."""
+        """Restore what `state` returned."""
         if len(state) != len(self._generators):
             raise ValueError("a random stream of another device")
         self._own = list(state)

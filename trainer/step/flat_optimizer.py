@@ -1,8 +1,8 @@
-"""What follows the gradients of a step: clipping, the optimizer, the weight average, on flat buffers.
+"""The update of a step: gradient clipping, the optimizer, the weight average, on flat buffers.
 
-Parameters of one kind lie in one buffer, their gradients, moments and averages in others, so that an update is a
-handful of calls however many parameters there are. Bit for bit what `torch.nn.utils.clip_grad_norm_`,
-`torch.optim.{Adam, AdamW, SGD}(fused=True)` and `Tensor.lerp_` do parameter by parameter.
+Parameters of one kind are in one buffer, their gradients, moments and averages in others, so that an update takes a
+few calls for any number of parameters. The result is bit for bit that of `torch.nn.utils.clip_grad_norm_`,
+`torch.optim.{Adam, AdamW, SGD}(fused=True)` and `Tensor.lerp_` for each parameter.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 Rate = Any  # float | Tensor: the kernels are overloaded for either, not for both
 OptimizerKind = Literal["adam", "adamw", "sgd"]
-ALIGNED = 16  # numbers; whole cache lines and vectors, as in a tensor of its own: BLAS rounds by alignment
+ALIGNED = 16  # numbers: whole cache lines, as in separate tensors, since BLAS results depend on alignment
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How one parameter differs from the others: a factor on the learning rate, a weight decay of its own."""
+    """Settings of one parameter: a factor on the learning rate, its own weight decay (None: the optimizer's)."""
 
     lr_scale: float = 1.0
     weight_decay: float | None = None
@@ -28,7 +28,7 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """How gradients change the weights. `tuning` goes by parameter name; `averaging` is the decay of the average."""
+    """The optimizer's settings. `tuning` is by parameter name; `averaging` is the decay of the weight average."""
 
     kind: OptimizerKind = "adam"
     lr: float = 1e-3
@@ -45,17 +45,17 @@ class Optimizer:
 class Group:
     """Parameters of one type and tuning, in one flat tensor each for values, gradients, moments and average.
 
-    All but the gradients are rows of `numbers`: a copy of that is a copy of all that lasts.
+    All but the gradients are rows of `numbers`, so that copying it copies the whole state.
 
-    Every parameter begins at a cache line, with zeros before it where the last one ended elsewhere. A run is as many
-    parameters as follow each other without such a gap: fused kernels round the remainder of a tensor otherwise than
-    its whole vectors, so given runs they round as if given each parameter.
+    Every parameter begins at a cache line, after zeros if the last one ended within a line. A run is a sequence of
+    parameters without such a gap. Fused kernels round the end of a tensor differently from its whole vectors; called
+    with runs they round as if called with each parameter.
     """
 
     names: tuple[str, ...]
     tuning: Tuning
     parameters: tuple[nn.Parameter, ...]
-    places: tuple[slice, ...]  # of the parameters
+    places: tuple[slice, ...]  # of each parameter in the flat tensors
     runs: tuple[slice, ...]
     numbers: Tensor
     values: Tensor
@@ -107,7 +107,7 @@ def _group(tuning: Tuning, members: Sequence[tuple[str, nn.Parameter]], optimize
 
 
 def _places(sizes: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...], int]:
-    """Return where parameters of these sizes lie, the runs they form, and the length of it all."""
+    """Return the slices of parameters of these sizes, the runs they form, and the total length."""
     places, runs, start, run = [], [], 0, 0
     for size in sizes:
         places.append(slice(start, start + size))
@@ -125,15 +125,16 @@ def _aligned(length: int) -> int:
 
 
 def point_to(group: Group, flat: Tensor) -> None:
-    """Let the parameters be views of `flat`: of the group's values or of its average."""
+    """Make the parameters views of `flat`: the group's values or its average."""
     for parameter, view in zip(group.parameters, group.views(flat), strict=True):
         parameter.data = view
 
 
 class Update:
-    """One optimizer step on all groups, from the gradients that lie in their buffers.
+    """One optimizer step on all groups, from the gradients in their buffers.
 
-    Where it `is_on_device`, all that changes from step to step is read there, so that a CUDA graph of it holds good.
+    With `is_on_device`, everything that changes from step to step is read from the device, so that it can be captured
+    in a CUDA graph.
     """
 
     def __init__(self, groups: Sequence[Group], optimizer: Optimizer, *, is_on_device: bool = False) -> None:
@@ -162,7 +163,7 @@ class Update:
             self._device_lr.fill_(lr)
 
     def apply(self) -> None:
-        """Clip the gradients, move the weights, follow with the average."""
+        """Clip the gradients, update the weights, then their average."""
         if self.optimizer.grad_clip is not None:
             self._clip(self.optimizer.grad_clip)
         lr = self._lr if self._device_lr is None else self._device_lr
@@ -187,7 +188,7 @@ class Update:
             group.gradients.mul_(factor.to(group.gradients.device))
 
     def _average(self, decay: float) -> None:
-        # The mean of all so far, until there are enough to forget the first.
+        # The plain mean of all weights so far, until 1 / count falls below 1 - decay.
         weight: float | Tensor = max(1.0 - decay, 1.0 / self.taken)
         if self._device_lr is not None:
             self._device_taken.add_(1)
@@ -224,7 +225,7 @@ class Update:
         return step
 
     def _advancing(self, count: Tensor) -> Callable[[], object]:
-        """Return what counts one more update."""
+        """Return a function that counts one more update."""
         if count.is_cpu:
             fill = count.numpy().fill  # in a quarter of the time of `add_`
             return lambda: fill(self.taken + 1)

@@ -1,8 +1,8 @@
-"""Several networks trained side by side, one gradient step each at a time: what the loop sees as one step.
+"""Several networks trained side by side: one step of each is one step for the loop.
 
-The first member is the monitor: losses and evaluations are its own. The members share the rows they gather their
-batches from, and nothing else: each has its own weights, order of rows and random stream, so that its bits are those
-of training it alone.
+The first member is the monitor, whose loss and evaluation are reported. The members share only the training rows;
+each has its own weights, order of rows and random stream, so that the result is bit for bit that of training it
+alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from traind.trainer.contract.errors import CheckpointDamaged
 from traind.trainer.step.step import Step
 
-PREFIX = "members"  # of the names of weights: `members.<number>.<name>`
+PREFIX = "members"  # names of weights are `members.<number>.<name>`
 
 
 class Lockstep:
@@ -27,7 +27,7 @@ class Lockstep:
         self.is_quick = all(member.is_quick for member in self.members)
 
     def begin_epoch(self, *orders: Tensor) -> None:
-        """Take the epoch's order of the training rows: one for each member."""
+        """Set the epoch's order of the training rows, one for each member."""
         for member, order in zip(self.members, orders, strict=True):
             member.begin_epoch(order)
 
@@ -37,7 +37,7 @@ class Lockstep:
             member.run(batch_index)
 
     def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
-        """Take a gradient step on each of `count` batches; the others take as many as the monitor has taken."""
+        """Take `count` steps of the monitor, then as many of each other member as the monitor has taken."""
         taken = 0
         try:
             for taken in self.monitor.steps(first, count, lrs):
@@ -53,15 +53,15 @@ class Lockstep:
             member.set_lr(lr)
 
     def take_loss(self) -> float:
-        """Return the monitor's mean loss of the rows since it was last taken."""
+        """Return the monitor's mean loss of the rows since the last call."""
         return self.monitor.take_loss()
 
     def loss_total(self) -> tuple[float, int]:
-        """Return the sum of the rows' losses of the monitor since the first step, and how many rows."""
+        """Return the sum of the monitor's losses of rows since the first step, and their number."""
         return self.monitor.loss_total()
 
     def is_finite(self) -> bool:
-        """Whether all weights of all members are finite."""
+        """Return whether all weights of all members are finite."""
         return all(member.is_finite() for member in self.members)
 
     def keep(self, *, averaged: bool = True) -> list[Tensor]:
@@ -69,7 +69,7 @@ class Lockstep:
         return [tensor for member in self.members for tensor in member.keep(averaged=averaged)]
 
     def weights(self, kept: Sequence[Tensor] | None = None, *, averaged: bool = True) -> dict[str, Tensor]:
-        """Return a copy of the state dicts as that of an `Ensemble` of the members."""
+        """Return a copy of the state dict of an `Ensemble` of the members."""
         kept = self.keep(averaged=averaged) if kept is None else kept
         each = len(kept) // len(self.members)
         return {
@@ -79,15 +79,15 @@ class Lockstep:
         }
 
     def evaluation(self, *, averaged: bool = True) -> AbstractContextManager[nn.Module]:
-        """Lend the monitor in evaluation mode."""
+        """Yield the monitor in evaluation mode."""
         return self.monitor.evaluation(averaged=averaged)
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of all that the next steps depend on."""
+        """Return a copy of everything that the next steps depend on."""
         return {"members": [member.state() for member in self.members]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Restore what `state` returned."""
         states = state.get("members", ())
         if len(states) != len(self.members):
             raise CheckpointDamaged(f"The checkpoint is of {len(states) or 1} networks, not of {len(self.members)}.")

@@ -1,13 +1,13 @@
-"""The losses of steps that were taken. On a device they stay there until somebody asks: a step never waits for it."""
+"""The losses of past steps. On a GPU they stay on the device until they are read, so that no step waits."""
 
 import torch
 from torch import Tensor
 
-PENDING = 256  # steps; as many small tensors are kept at most
+PENDING = 256  # steps whose losses are kept as tensors, at most
 
 
 class Losses:
-    """A sum over rows. Added up one by one in float64: the same however often it is looked at."""
+    """The sum of losses over rows, added one by one in float64, so that it does not depend on when it is read."""
 
     __slots__ = ("_pending", "_rows", "_sum", "_taken", "_waiting")
 
@@ -19,7 +19,7 @@ class Losses:
         self._waiting: list[int] = []  # rows
 
     def add(self, loss: Tensor, rows: int) -> None:
-        """Add the mean loss of `rows` rows, a scalar tensor that nobody writes to again."""
+        """Add the mean loss of `rows` rows, a scalar tensor that is not changed later."""
         if loss.is_cpu:
             self._sum += loss.item() * rows
             self._rows += rows
@@ -30,19 +30,19 @@ class Losses:
             self._fold()
 
     def take(self) -> float:
-        """Return the mean over the rows since it was last taken, NaN where there were none. Waits for the device."""
+        """Return the mean over the rows since the last call, NaN without any. Waits for the device."""
         (total, rows), (taken, taken_rows) = self.total(), self._taken
         self._taken = (total, rows)
         return (total - taken) / (rows - taken_rows) if rows > taken_rows else float("nan")
 
     def total(self) -> tuple[float, int]:
-        """Return the sum over all rows so far, and how many. Waits for the device."""
+        """Return the sum over all rows so far, and their number. Waits for the device."""
         if self._pending:
             self._fold()
         return self._sum, self._rows
 
     def restore(self, total: tuple[float, int]) -> None:
-        """Go on from a sum over rows, all of it taken."""
+        """Go on from a sum over rows, and take all of it."""
         self._pending.clear()
         self._waiting.clear()
         self._sum, self._rows = self._taken = total

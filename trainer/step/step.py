@@ -1,8 +1,8 @@
-"""One gradient step: what the loop sees of it, and which way of taking it a job gets.
+"""The `Step` protocol, and the choice of its implementation.
 
-A `Step` owns the parameters, the optimizer, the weight average and the random stream of a training run. The loop
-does not know which one it has: `EagerStep` runs the module as anybody would, `ReplayStep` (on CPUs) and `GraphStep`
-(on GPUs) replay it without autograd or Python overhead, and give the same weights bit for bit.
+A `Step` owns the parameters, the optimizer, the weight average and the random stream of a training run. `EagerStep`
+runs the module with autograd; `ReplayStep` (on CPUs) and `GraphStep` (on GPUs) replay it without autograd or Python
+overhead, and give the same weights bit for bit. The loop does not know which one it has.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,13 +20,13 @@ Loss = Callable[[Any, Tensor], Tensor]
 
 
 class Step(Protocol):
-    """Gradient steps on the batches of an epoch. Nothing here waits for the device but what says so."""
+    """Gradient steps on the batches of an epoch. Only methods that say so wait for the device."""
 
     kind: str  # "eager", "replay" or "graph"
-    is_quick: bool  # a step is short, of the order of a millisecond at most: several can be taken between two looks
+    is_quick: bool  # a step takes about a millisecond at most: several can be taken between two checks
 
     def begin_epoch(self, *orders: Tensor) -> None:
-        """Take the epoch's order of the training rows, int64 row numbers: one order for each member."""
+        """Set the epoch's order of the training rows, int64 row numbers: one order for each member."""
 
     def run(self, batch_index: int) -> None:
         """Take one gradient step on rows [b * B : (b + 1) * B] of the epoch; the last batch may be short."""
@@ -41,28 +41,28 @@ class Step(Protocol):
         """Set the learning rate of the steps that follow."""
 
     def take_loss(self) -> float:
-        """Return the mean loss of the rows since it was last taken, NaN where there were none. Waits."""
+        """Return the mean loss of the rows since the last call, NaN without any. Waits."""
 
     def loss_total(self) -> tuple[float, int]:
-        """Return the sum of the rows' losses since the first step, and how many rows. Waits; takes nothing."""
+        """Return the sum of the rows' losses since the first step, and their number, taking nothing. Waits."""
 
     def is_finite(self) -> bool:
-        """Whether all weights are finite. Waits; ask before weights are saved."""
+        """Return whether all weights are finite. Waits; to be called before weights are saved."""
 
     def keep(self, *, averaged: bool = True) -> list[Tensor]:
-        """Return a copy of the weights, of their average where there is one, that is sooner taken than `weights`."""
+        """Return a copy of the weights (of their average if there is one) for `weights`; faster than that."""
 
     def weights(self, kept: Sequence[Tensor] | None = None, *, averaged: bool = True) -> dict[str, Tensor]:
-        """Return a copy of the module's state dict, with the weights' average, or as it was `kept`. Waits."""
+        """Return a copy of the module's state dict, with the averaged or the `kept` weights. Waits."""
 
     def evaluation(self, *, averaged: bool = True) -> AbstractContextManager[nn.Module]:
-        """Lend the module in evaluation mode with the same weights as `weights`; no step may run meanwhile."""
+        """Yield the module in evaluation mode with the weights of `weights`; no step may run meanwhile."""
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of all that the next steps depend on: plain values and tensors. Waits."""
+        """Return a copy of everything that the next steps depend on, as plain values and tensors. Waits."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken; raise `CheckpointDamaged` if it is of another model or optimizer."""
+        """Restore what `state` returned; raises `CheckpointDamaged` for another model or optimizer."""
 
 
 def make_step(
@@ -74,12 +74,12 @@ def make_step(
     batch_size: int,
     seed: int = 0,
 ) -> Step:
-    """Return the fastest step that computes what eager PyTorch does.
+    """Return the fastest step with the same result as eager PyTorch.
 
     `tensors` are the training rows: the inputs of `model` in order, then the target, all on the model's device; or
-    the rows of another step, whose model prepares them alike.
-    `loss(model(*inputs), target)` is the mean over the rows of a batch. The parameters of `model` become views of
-    buffers that the step owns. What a model of kind `eager.Preparing` prepares is prepared once for all epochs.
+    the rows of another step whose model prepares them in the same way. `loss(model(*inputs), target)` is the mean
+    over the rows of a batch. The parameters of `model` become views of buffers of the step. The results of an
+    `eager.Preparing` model's `prepare` are computed once for all epochs.
     """
     ways: dict[str, type[EagerStep]] = {"cpu": ReplayStep, "cuda": GraphStep}
     rows = tensors if isinstance(tensors, TrainingRows) else TrainingRows.of(model, tensors)

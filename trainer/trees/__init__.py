@@ -1,1 +1,1 @@
-"""Gradient-boosted trees: grown by LightGBM, kept and evaluated as tensors. Knows no file and no loop."""
+"""Gradient-boosted trees, grown by LightGBM, stored and evaluated as tensors. Knows no file and no loop."""

@@ -1,8 +1,8 @@
-"""Gradient boosting as a step: one step is one round of trees by LightGBM, in which all rows take part.
+"""Gradient boosting as a `Step`: one step is one round of trees by LightGBM on all rows.
 
-LightGBM finds the splits; losses, gradients and the sum of the trees so far are here, in float64, so that a job
-that is interrupted after any round goes on with exactly the numbers it had. One thread, no random choice: the same
-rows give the same trees.
+LightGBM finds the splits; losses, gradients and the sum of the trees so far are computed here in float64, so that an
+interrupted job goes on with exactly the same numbers. With one thread and no random choice, the same rows give the
+same trees.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,33 +22,33 @@ from traind.trainer.step.running_loss import Losses
 from traind.trainer.trees.tensors import ROUNDS_AT_ONCE, Trees, cut, round_of, stacked
 
 INSTALL = "pip install 'traind[trees]'"
-MAX_SET_LEVELS = 1_000  # categories of more levels are split as numbers: the most frequent are the lowest
+MAX_SET_LEVELS = 1_000  # categories with more levels are split as numbers, the most frequent levels lowest
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class BoostingTable:
-    """The rows to learn from, as LightGBM takes them."""
+    """The training rows for LightGBM."""
 
-    columns: NDArray[np.float32]  # (rows, numbers and then categories)
-    target: Floats  # (rows,) what the loss takes: scaled values, 0 and 1, or class numbers
-    numeric: int  # columns that are numbers
+    columns: NDArray[np.float32]  # (rows, numeric columns, then categorical ones)
+    target: Floats  # (rows,) scaled values, 0 and 1, or class numbers
+    numeric: int  # number of numeric columns
     cardinalities: tuple[int, ...]
 
     @classmethod
     def of(cls, rows: Encoded, target: Tensor, cardinalities: tuple[int, ...]) -> "BoostingTable":
-        """Return the rows with the target as `objective.training_target` makes it. Tokens of texts are left out."""
+        """Return the rows with a target from `objective.training_target`; text tokens are left out."""
         levels = rows.categorical[:, : len(cardinalities)]
         columns = np.concatenate((rows.numeric, levels.astype(np.float32)), axis=1)
         if not columns.shape[1]:
             raise SpecError(
-                "Trees need a column that is no text.", field="model", hint='Use "auto", which reads text.'
+                "Trees need a column that is not text.", field="model", hint='Use "auto", which reads text.'
             )
         return cls(columns, target.double().numpy(), rows.numeric.shape[1], cardinalities)
 
 
 class BoostingStep:
-    """Rounds of boosting on the first `rows` rows of a table. A step's batch number means nothing."""
+    """Rounds of boosting on the first `rows` rows of a table; the batch number of a step is ignored."""
 
     kind = "trees"
     is_quick = False
@@ -58,7 +58,7 @@ class BoostingStep:
         self.recipe = recipe
         self.shape: Boosting = recipe.trees
         self.rounds = 0
-        self._pieces: list[dict[str, Tensor]] = []  # rounds, ten to a piece but for the last ones
+        self._pieces: list[dict[str, Tensor]] = []  # pieces of ten rounds, then single rounds
         self.losses = Losses()
         self._table = table
         self._target = table.target[:rows]
@@ -69,7 +69,7 @@ class BoostingStep:
         self._booster = self._grow_on(np.tile(self._base, (rows, 1)))
 
     def begin_epoch(self, *orders: Tensor) -> None:
-        """Do nothing: all rows are in every round."""
+        """Do nothing: every round uses all rows."""
 
     def run(self, batch_index: int) -> None:
         """Grow one round of trees."""
@@ -79,7 +79,7 @@ class BoostingStep:
         trees = []
         if self._booster.current_iteration() > grown:
             trees = self._booster.dump_model(start_iteration=grown, num_iteration=1)["tree_info"]
-        else:  # no split is worth it: trees of one leaf that adds nothing
+        else:  # no split helps: trees of one leaf of 0
             trees = [{"tree_structure": {"leaf_value": 0.0}}] * len(self._base)
         self._pieces.append(round_of(trees, self.shape.leaves, self._table.numeric, self._table.cardinalities))
         self.rounds += 1
@@ -87,7 +87,7 @@ class BoostingStep:
             self._pieces[-ROUNDS_AT_ONCE:] = [stacked(self._pieces[-ROUNDS_AT_ONCE:], self._first)]
 
     def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
-        """Grow `count` rounds; yield how many there are, after each."""
+        """Grow `count` rounds; yield after each round how many have been grown."""
         for place in range(count):
             if lrs:
                 self.set_lr(lrs[place])
@@ -95,46 +95,46 @@ class BoostingStep:
             yield place + 1
 
     def set_lr(self, lr: float) -> None:
-        """Set what each tree's values are multiplied by."""
+        """Set the factor on the values of each tree."""
         if lr != self._lr:
             self._lr = lr
             self._booster.reset_parameter({"learning_rate": lr})
 
     def take_loss(self) -> float:
-        """Return the mean loss of the rows, before each round, since it was last taken."""
+        """Return the mean loss of the rows, measured before each round, since the last call."""
         return self.losses.take()
 
     def loss_total(self) -> tuple[float, int]:
-        """Return the sum of the rows' losses before each round, and how many rows."""
+        """Return the sum of the rows' losses before each round, and their number."""
         return self.losses.total()
 
     def is_finite(self) -> bool:
-        """Whether all values are finite."""
+        """Return whether all values are finite."""
         return not self._pieces or bool(torch.isfinite(self._pieces[-1]["values"]).all())
 
     def keep(self, *, averaged: bool = True) -> list[Tensor]:
-        """Return how many rounds there are: for `weights`."""
+        """Return the number of rounds, for `weights`."""
         del averaged
         return [torch.tensor(self.rounds)]
 
     def weights(self, kept: Sequence[Tensor] | None = None, *, averaged: bool = True) -> dict[str, Tensor]:
-        """Return the weights of `Trees` of all rounds, or of as many as there were."""
+        """Return the weights of `Trees` for all rounds, or for the `kept` number of rounds."""
         del averaged
         rounds = self.rounds if kept is None else int(kept[0])
         pieces = self._pieces if rounds == self.rounds else self._pieces[: rounds // ROUNDS_AT_ONCE]
         return stacked(pieces, self._first)
 
     def piece(self, number: int) -> dict[str, Tensor]:
-        """Return the weights of `Trees` of the ten rounds from `10 * number` on, or of those that are there."""
+        """Return the weights of `Trees` for the ten rounds from `10 * number` on, or as many as there are."""
         return stacked(self._pieces[number : number + 1], self._first)
 
     @contextmanager
     def evaluation(self, *, averaged: bool = True) -> Iterator[nn.Module]:
-        """Lend the trees."""
+        """Yield the trees as a module."""
         yield Trees(self.weights(averaged=averaged))
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next rounds depend on."""
+        """Return everything that the next rounds depend on."""
         return {
             "trees": stacked(self._pieces, self._first) if self._pieces else None,
             "rounds": self.rounds,
@@ -144,7 +144,7 @@ class BoostingStep:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Restore what `state` returned."""
         try:
             outputs = state["outputs"].numpy()
             self._lr = state["lr"]
@@ -165,7 +165,7 @@ class BoostingStep:
         ).construct()
 
     def _grow_on(self, outputs: Floats) -> Any:
-        """Return a booster without trees whose rows stand at `outputs` (rows, outputs)."""
+        """Return a booster without trees whose rows have the initial scores `outputs` (rows, outputs)."""
         lightgbm = import_lightgbm()
         self._data.set_init_score(outputs if outputs.shape[1] > 1 else outputs[:, 0])
         return lightgbm.Booster(self._params(), self._data)
@@ -181,13 +181,13 @@ class BoostingStep:
             "lambda_l2": self.shape.l2,
             "num_threads": 1,
             "deterministic": True,
-            "force_row_wise": True,  # else it tries which is faster
+            "force_row_wise": True,  # else LightGBM measures which is faster
             "feature_pre_filter": False,
             "verbose": -1,
         }
 
     def _outputs(self) -> Floats:
-        """Return (rows, outputs) the sum of base and trees."""
+        """Return the sum of base and trees, (rows, outputs)."""
         found: list[Floats] = []
 
         def take(outputs: Floats, data: Any) -> tuple[str, float, bool]:
@@ -199,7 +199,7 @@ class BoostingStep:
         return found[0]
 
     def _differentiate(self, outputs: Floats, data: Any) -> tuple[Floats, Floats]:
-        """Return first and second derivatives of the loss, as LightGBM asks for them; count the loss."""
+        """Return first and second derivatives of the loss for LightGBM; add the loss."""
         del data
         loss, gradient, curvature = derivatives(self.recipe.task, outputs, self._target)
         self.losses.add(torch.tensor(loss, dtype=torch.float64), len(self._target))
@@ -207,9 +207,9 @@ class BoostingStep:
 
 
 def derivatives(task: str, outputs: Floats, target: Floats) -> tuple[float, Floats, Floats]:
-    """Return the mean loss of `outputs`, and its first and second derivative for each, in their shape.
+    """Return the mean loss of `outputs` and its first and second derivatives, in the shape of `outputs`.
 
-    Squared error, logistic loss, or cross-entropy over classes, whose second derivative is as LightGBM has it.
+    Squared error, logistic loss, or cross-entropy over classes, with LightGBM's factor on the second derivative.
     """
     if task == "regression":
         error = outputs - target
@@ -231,7 +231,7 @@ def derivatives(task: str, outputs: Floats, target: Floats) -> tuple[float, Floa
 
 
 def base_of(recipe: Recipe, target: Floats) -> Floats:
-    """Return (outputs,) where boosting begins: the mean, or the logarithm of odds or of the classes' shares."""
+    """Return the initial score, (outputs,): the mean, the log odds, or the logarithm of the class shares."""
     if recipe.task == "regression":
         return np.array([target.mean()])
     if recipe.task == "binary":

@@ -1,8 +1,8 @@
-"""Decision trees as tensors: all splits of all trees are compared at once, and matrices say which leaf that means.
+"""Decision trees as tensors: all splits are evaluated at once, and a matrix product finds the leaves.
 
-The form of Hummingbird (Nakandala et al., OSDI 2020), its strategy for small trees: a row's decisions (+1 left, -1
-right) times a tree's paths count how many turns towards each leaf were taken; the leaf with all of them is the row's.
-No tree library is needed, and no operation depends on the rows' values, so it can be exported.
+The GEMM strategy of Hummingbird (Nakandala et al., OSDI 2020): a row's decisions (+1 left, -1 right) times a tree's
+paths count the right turns towards each leaf; the row's leaf is the one with all of them. It needs no tree library
+and has no control flow that depends on data, so it can be exported.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-ROUNDS_AT_ONCE = 10  # evaluated together: memory grows with it
-NO_LEAF = 127  # turns towards a leaf that a tree has not
+ROUNDS_AT_ONCE = 10  # rounds evaluated together: memory grows with it
+NO_LEAF = 127  # turns towards a leaf that does not exist
 NO_SPLIT = float("inf")
 _OF_SETS = ("set_columns", "sets")
 
 
 class Trees(nn.Module):
-    """A sum of rounds of trees, each of one tree for each output.
+    """A sum of rounds of trees; a round has one tree for each output.
 
     Args of forward: numeric (rows, features) float32, categorical (rows, columns) int64. Returns (rows, outputs).
 
-    A split by category reads a column of its own: 0 where the level is in its set, else 1.
+    A split by category reads an extra column: 0 where the level is in the split's set, else 1.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
@@ -33,12 +33,12 @@ class Trees(nn.Module):
             self.register_buffer(name, weights[name])
         for name in ("thresholds", "values", "base"):
             self.register_parameter(name, nn.Parameter(weights[name], requires_grad=False))
-        self.features: Tensor  # (rounds, outputs, splits) int32: a column; -1 - n: that of the round's set n
-        self.thresholds: Tensor  # (rounds, outputs, splits) float32: to the left where the column is at most that
+        self.features: Tensor  # (rounds, outputs, splits) int32: a column, or -1 - n for set n of the round
+        self.thresholds: Tensor  # (rounds, outputs, splits) float32: a row goes left where the column is at most this
         self.paths: (
             Tensor  # (rounds, outputs, splits, leaves) int8: 1: the leaf is to the left, -1: right, 0: neither
         )
-        self.turns: Tensor  # (rounds, outputs, leaves) int8: how many splits are above the leaf
+        self.turns: Tensor  # (rounds, outputs, leaves) int8: number of splits above the leaf
         self.values: Tensor  # (rounds, outputs, leaves) float32
         self.set_counts: Tensor  # (rounds,) int64: sets of each round
         self.set_columns: Tensor  # (sets,) int64: the categorical column of each
@@ -57,7 +57,7 @@ class Trees(nn.Module):
         return total
 
     def block(self, columns: Tensor, categorical: Tensor, first: int) -> Tensor:
-        """Return (rows, outputs) what `ROUNDS_AT_ONCE` rounds from `first` on add, for rows of `plain_columns`."""
+        """Return the sum of `ROUNDS_AT_ONCE` rounds from `first` on, (rows, outputs), for rows of `plain_columns`."""
         last = min(first + ROUNDS_AT_ONCE, len(self.features))
         features = self.features[first:last].long()
         if (start := self.set_ends[first]) < (end := self.set_ends[last]):
@@ -73,7 +73,7 @@ class Trees(nn.Module):
         return found.view(last - first, -1, len(columns)).sum(0).t()
 
     def _of_sets(self, categorical: Tensor, start: int, end: int) -> Tensor:
-        """Return (rows, sets) 0 where the row's level is in the set, else 1, for sets from `start` to `end`."""
+        """Return the columns of sets `start` to `end`, (rows, sets): 0 where the level is in the set, else 1."""
         sets = self.sets[start:end]
         levels = categorical.index_select(1, self.set_columns[start:end])
         places = levels + torch.arange(end - start, device=levels.device) * sets.shape[1]
@@ -82,7 +82,7 @@ class Trees(nn.Module):
 
 
 def plain_columns(numeric: Tensor, categorical: Tensor) -> Tensor:
-    """Return the columns that trees split: numbers, then the levels of categories as numbers, float32."""
+    """Return the columns that trees split on: numbers, then category levels as numbers, float32."""
     return torch.cat((numeric, categorical.to(numeric.dtype)), dim=1)
 
 
@@ -93,7 +93,7 @@ def stacked(rounds: Sequence[Mapping[str, Tensor]], base: Tensor) -> dict[str, T
 
 
 def cut(weights: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Return the weights of `Trees` in pieces of `ROUNDS_AT_ONCE` rounds, and those after the last such piece."""
+    """Return the weights of `Trees` in pieces of `ROUNDS_AT_ONCE` rounds, then in single rounds."""
     counts, pieces = weights["set_counts"], []
     ends = [0, *torch.cumsum(counts, 0).tolist()]
     whole = len(counts) // ROUNDS_AT_ONCE * ROUNDS_AT_ONCE
@@ -112,9 +112,9 @@ def cut(weights: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
 def round_of(
     trees: Sequence[Mapping[str, Any]], leaves: int, numeric: int, cardinalities: Sequence[int]
 ) -> dict[str, Tensor]:
-    """Return one round of the trees that LightGBM dumps, of at most `leaves` leaves.
+    """Return one round from trees dumped by LightGBM, with at most `leaves` leaves each.
 
-    `numeric` is how many of the columns are numbers; those after them are categories of so many levels.
+    `numeric` is the number of numeric columns; the categorical columns after them have `cardinalities` levels.
     """
     packed = _Round(len(trees), leaves, numeric, max(cardinalities, default=1))
     for place, tree in enumerate(trees):
@@ -123,7 +123,7 @@ def round_of(
 
 
 class _Round:
-    """Trees written into arrays, split by split."""
+    """The arrays of one round, filled split by split."""
 
     def __init__(self, outputs: int, leaves: int, numeric: int, levels: int) -> None:
         splits = max(1, leaves - 1)
@@ -167,7 +167,7 @@ class _Round:
         self.thresholds[place, split] = _down(float(node["threshold"]))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the round as what `Trees` has of it."""
+        """Return the round's weights of `Trees`."""
         arrays = ("features", "thresholds", "paths", "turns", "values")
         sets = np.array(self.sets) if self.sets else np.zeros((0, self._levels), bool)
         return {
@@ -179,6 +179,6 @@ class _Round:
 
 
 def _down(threshold: float) -> np.float32:
-    """Return the largest float32 that is not above: of float32 numbers, the same are at most that."""
+    """Return the largest float32 not above the threshold: it splits float32 numbers in the same way."""
     near = np.float32(threshold)
     return near if float(near) <= threshold else np.nextafter(near, np.float32(-np.inf))

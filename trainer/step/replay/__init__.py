@@ -1,1 +1,1 @@
-"""A step recorded once and replayed as straight-line code on planned memory, bit for bit what eager computes."""
+"""A step recorded once and replayed as straight-line code on planned memory, bit for bit as eager PyTorch."""

@@ -1,6 +1,7 @@
-"""From a tape to straight-line code: one Python function whose lines call tensor operations on fixed memory.
+"""Generates straight-line code from a tape: one Python function that calls tensor operations on fixed memory.
 
-The same kernels run on tensors of the same geometry and alignment as in eager PyTorch, so they give the same bits.
+The same kernels run on tensors of the same shapes, strides and alignment as in eager PyTorch, so they give the same
+bits.
 """
 
 import math
@@ -21,7 +22,7 @@ from traind.trainer.step.replay.tape import Call, Location, Tape, location_of
 class Plan:
     """A step as code: `run(*batch)` leaves the gradients in the flat buffer and returns the loss, a new tensor.
 
-    Run it in inference mode, and with the step's own random stream where it is random.
+    Call it in inference mode, and if `is_random` with the step's random stream.
     """
 
     run: Callable[..., Tensor]
@@ -31,7 +32,7 @@ class Plan:
 
 
 def make_plan(tape: Tape, borders: Borders) -> Plan:
-    """Return the plan that does what is on `tape` for any batch of its shape; raise `NotReplayable`."""
+    """Return the plan that repeats `tape` for any batch of its shape; raises `NotReplayable`."""
     liveness = live_calls(tape, borders)
     _keep_loss(liveness, borders.loss)
     memory = plan_memory(liveness, borders)
@@ -49,14 +50,14 @@ def make_plan(tape: Tape, borders: Borders) -> Plan:
 
 
 def _keep_loss(liveness: Liveness, loss: Tensor) -> None:
-    """Let the loss be a new tensor at every step, so that it can be looked at later."""
+    """Make the loss a new tensor at every step, so that it can be read later."""
     for at, call in enumerate(liveness.calls):
         if isinstance(call.form, Into | Methods) and location_of(loss) in map(location_of, call.made):
             liveness.calls[at] = replace(call, form=plain_form(call.op, call.args, call.kwargs, loss))
 
 
 class _Writer:
-    """Writes the lines; `names` is what they refer to."""
+    """Writes the lines of code; `names` maps the names in them to objects."""
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
@@ -94,7 +95,7 @@ class _Writer:
             self._write_form(call.form, call.made[0])
 
     def write_gradient(self, computed: Tensor, destination: Tensor) -> None:
-        """Copy a gradient to its place in the flat buffer, where it was not computed there."""
+        """Copy a gradient to its place in the flat buffer, unless it was computed there."""
         location = location_of(computed)
         fixed = self.memory.fixed.get(location.storage)
         if fixed is None or fixed[0].data_ptr() + fixed[1] != destination.data_ptr():
@@ -102,7 +103,7 @@ class _Writer:
             self._line(f"{self._name(destination.detach().copy_)}({source})")
 
     def write_loss(self, loss: Tensor) -> None:
-        """Return the loss."""
+        """Write the line that returns the loss."""
         is_fresh = location_of(loss).storage in self._locals
         self._line(f"return {self._literal(loss)}" + ("" if is_fresh else ".clone()"))
 
@@ -183,7 +184,7 @@ class _Writer:
         return repr(value) if value is None or isinstance(value, bool | int | str) else self._name(value)
 
     def _name(self, value: Any) -> str:
-        """Return the name under which the lines know an object."""
+        """Return the name of an object in the lines."""
         if id(value) not in self._known:
             self._known[id(value)] = f"n{len(self.names)}"
             self.names[self._known[id(value)]] = value

@@ -1,8 +1,7 @@
-"""The cheapest way to have an operation's result in a buffer that is there already.
+"""The cheapest way to write an operation's result into an existing buffer.
 
-An operation of PyTorch can be called through its Python binding (some 0.5 us less a call than through `torch.ops`),
-and many can write into a given tensor. Which of these a certain call admits is found by trying: a form is taken only
-if it gives the same bits.
+An operation of PyTorch can be called through its Python binding (about 0.5 us faster than through `torch.ops`), and
+many can write into a given tensor. Each form is tried on the recorded call and used only if it gives the same bits.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -32,22 +31,22 @@ class Inner:
     args: tuple[Any, ...]
 
     def value(self) -> Any:
-        """Call it."""
+        """Return the result of the call."""
         return self.function(*self.args)
 
 
 @dataclass(frozen=True, slots=True)
 class Methods:
-    """Methods of the buffer, one after the other, make the result in it."""
+    """Methods of the buffer that, called one after the other, produce the result in it."""
 
     calls: tuple[tuple[str, tuple[Any, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """`function(*args, **kwargs)` returns the result in memory of its own: there is no better way.
+    """`function(*args, **kwargs)` returns the result in new memory.
 
-    Except `in_place`, a method of the first argument, where nobody else needs that any more.
+    `in_place` is a method of the first argument with the same result, usable if that argument is not needed later.
     """
 
     function: Callable[..., Any]
@@ -57,9 +56,15 @@ class Fresh:
 
 
 Form = Into | Methods | Fresh
-BY_SHAPE = {"ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full"}  # whatever the values
+BY_SHAPE = {
+    "ones_like",
+    "zeros_like",
+    "full_like",
+    "new_ones",
+    "new_zeros",
+    "new_full",
+}  # their result does not depend on values
 EMPTY = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
-Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
 
 
 def binding_of(packet: OpOverloadPacket) -> Callable[..., Any] | None:
@@ -86,11 +91,11 @@ def find_form(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
 
 
 def plain_form(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any], expected: Tensor) -> Fresh:
-    """Return the cheapest form that gives the result in memory of its own."""
+    """Return the cheapest form that returns the result in new memory."""
     in_place = _in_place(op, args, kwargs, expected)
     binding = binding_of(op.overloadpacket)
     if binding is not None and torch.Tag.nondeterministic_seeded not in op.tags:
-        for given in (args, _completed(op, args)):  # a binding may have another default than its operation
+        for given in (args, _completed(op, args)):  # a binding's defaults may differ from its operation's
             try:
                 result = binding(*given, **kwargs)
             except (TypeError, RuntimeError, ValueError):
@@ -101,7 +106,7 @@ def plain_form(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any],
 
 
 def _mean_square(output: Tensor, target: Tensor, count: Tensor) -> Tensor:
-    """Return what `mse_loss` does, without the detours of its mean."""
+    """Return `mse_loss`, computed as a sum and a division, which is cheaper than its mean."""
     squares = torch._C._nn.mse_loss(output, target, 0)  # type: ignore[arg-type]  # noqa: SLF001 - by its number
     return squares.sum().div_(count)
 
@@ -113,14 +118,14 @@ def _completed(op: OpOverload, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def direct(op: OpOverload) -> Callable[..., Any]:
-    """Return what an `OpOverload` calls, without its own two layers of Python."""
+    """Return the function that an `OpOverload` calls, without its two layers of Python."""
     return op._op  # noqa: SLF001
 
 
 def _into(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Into]:
-    """Yield the forms with an output argument. Those that PyTorch only generated copy, and are not among them."""
+    """Yield the forms with an output argument; generated overloads, which only copy, are left out."""
     if torch.Tag.nondeterministic_seeded in op.tags or op.overloadpacket.__name__.endswith("_loss"):
-        return  # a loss resizes its buffer twice at every call, and says so
+        return  # a loss resizes its buffer twice at every call, with a warning
     packet, binding = op.overloadpacket, binding_of(op.overloadpacket)
     for name in packet.overloads():
         overload = getattr(packet, name)
@@ -139,7 +144,7 @@ def _is_native(overload: OpOverload) -> bool:
 
 
 def _rewritten(op: OpOverload, args: tuple[Any, ...]) -> Iterator[Form]:
-    """Yield other operations with the same result, where these are cheaper."""
+    """Yield cheaper operations with the same result."""
     match op.overloadpacket.__name__:
         case "clone" | "_to_copy":
             yield Methods((("copy_", (args[0],)),))
@@ -161,9 +166,9 @@ def _rewritten(op: OpOverload, args: tuple[Any, ...]) -> Iterator[Form]:
 
 
 def _adds_rows(args: tuple[Any, ...]) -> bool:
-    """Whether this is the sum of a few rows, which a product with ones adds up in the same order, and sooner.
+    """Return whether this is a sum over rows that a product with ones computes in the same order, but faster.
 
-    Tried on numbers of our own: those at hand may be zeros, which are the same in any order.
+    It is tried on random numbers, since recorded ones may be zeros, whose order does not matter.
     """
     match args:
         case (Tensor() as rows, [0], True) if rows.ndim == 2 and rows.dtype == torch.float32 and rows.shape[1] >= 16:

@@ -1,7 +1,7 @@
-"""What of a tape must run at every step: not views, not constants, not what leads to no result.
+"""The calls of a tape that must run at every step: no views, no constants, no unused results.
 
-A constant is what depends on neither the batch, the weights and buffers, nor chance. Views cost nothing later: they
-are laid once over memory that stays.
+A constant depends neither on the batch, nor on weights and buffers, nor on random numbers. Views are made once, over
+memory that stays.
 """
 
 from collections import defaultdict
@@ -17,26 +17,26 @@ from traind.trainer.step.replay.tape import Call, Location, Tape, location_of
 
 @dataclass(frozen=True, slots=True)
 class Borders:
-    """What a step takes and gives: tensors as they were on the tape, gradients with where they belong."""
+    """The inputs and outputs of a step, as tensors of the tape."""
 
     batch: tuple[Tensor, ...]
     lasting: tuple[Tensor, ...]  # parameters and buffers of the module
     loss: Tensor
-    gradients: tuple[tuple[Tensor, Tensor], ...]  # as computed; its place in the flat buffer
+    gradients: tuple[tuple[Tensor, Tensor], ...]  # a computed gradient, and its place in the flat buffer
 
 
 @dataclass(slots=True)
 class Liveness:
-    """The calls of a tape that must run each time, and how their storages are used."""
+    """The calls that must run at every step, and the uses of their storages, by storage."""
 
     calls: list[Call]
-    locations: dict[int, set[Location]] = field(default_factory=lambda: defaultdict(set))  # of each storage
-    first: dict[int, int] = field(default_factory=dict)  # call that makes it
-    last: dict[int, int] = field(default_factory=dict)  # call that uses it last
+    locations: dict[int, set[Location]] = field(default_factory=lambda: defaultdict(set))  # of views
+    first: dict[int, int] = field(default_factory=dict)  # first call that uses it
+    last: dict[int, int] = field(default_factory=dict)  # last call that uses it
     writers: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
     def use(self, tensor: Tensor, at: int) -> None:
-        """Note that `tensor` is used by call `at`."""
+        """Record that call number `at` uses `tensor`."""
         location = location_of(tensor)
         self.locations[location.storage].add(location)
         self.first.setdefault(location.storage, at)
@@ -44,11 +44,11 @@ class Liveness:
 
 
 class NotReplayable(Exception):
-    """The tape does something that straight-line code over fixed memory could not repeat."""
+    """The tape has an operation that straight-line code on fixed memory cannot repeat."""
 
 
 def live_calls(tape: Tape, borders: Borders) -> Liveness:
-    """Return what of `tape` must run each time; raise `NotReplayable` where it would not be the same."""
+    """Return the calls that must run at every step; raises `NotReplayable`."""
     if tape.obstacle is not None:
         raise NotReplayable(tape.obstacle)
     calls = [call for call in tape.calls if not _is_view(call)]
@@ -78,7 +78,7 @@ def _is_view(call: Call) -> bool:
 
 
 def _without_constants(calls: Iterable[Call], variable: set[int], writers: dict[int, int]) -> list[Call]:
-    """Leave out what gives the same each time; `variable` are storages whose contents change from step to step."""
+    """Leave out calls with constant results; `variable` are storages whose contents change from step to step."""
     variable = set(variable)
     made: set[int] = set()
     kept = []
@@ -97,7 +97,7 @@ def _without_constants(calls: Iterable[Call], variable: set[int], writers: dict[
 
 
 def _without_waste(calls: Sequence[Call], lasting: set[int], results: Iterable[Tensor]) -> list[Call]:
-    """Leave out what leads to no result. Random draws stay: the stream must go on as in eager PyTorch."""
+    """Leave out calls whose results are unused. Random draws stay, so that the stream goes on as in eager PyTorch."""
     needed = lasting | {_storage(tensor) for tensor in results}
     kept = []
     for call in reversed(calls):
@@ -110,7 +110,7 @@ def _without_waste(calls: Sequence[Call], lasting: set[int], results: Iterable[T
 
 
 def _without_unread_columns(calls: Sequence[Call], results: Sequence[Tensor]) -> list[Call]:
-    """Let products leave out the last columns of what they make where nobody reads these: those of inputs, say."""
+    """Narrow matrix products to the columns that are read: gradients of inputs, for example, are not."""
     read = defaultdict(list)
     for tensor in (*(tensor for call in calls for tensor in (*call.tensors(), *call.changed)), *results):
         read[_storage(tensor)].append(location_of(tensor))
@@ -118,7 +118,7 @@ def _without_unread_columns(calls: Sequence[Call], results: Sequence[Tensor]) ->
 
 
 def _narrowed(call: Call, read: Sequence[Location]) -> Call:
-    """Return a product of as many columns as are read, in the same place."""
+    """Return the product narrowed to the columns that are read, in the same memory."""
     (left, right), (made,) = call.args, call.made
     width = made.shape[1]
     columns = max((_columns(location, width) for location in read), default=width)
@@ -130,7 +130,7 @@ def _narrowed(call: Call, read: Sequence[Location]) -> Call:
 
 
 def _columns(location: Location, width: int) -> int:
-    """Return how many columns of a matrix of rows of `width` numbers a view of whole rows reaches."""
+    """Return how many of the `width` columns of a matrix a view of whole rows reaches."""
     if not location.size or location.stride[0] != width:
         return width
     return (

@@ -1,6 +1,6 @@
-"""Where the results of a plan's calls lie: gradients in the flat buffer, all else in memory that is used again.
+"""The memory of a plan's results: gradients in the flat buffer, everything else in reused memory.
 
-A storage is free after the last call that uses it, and the most recently freed is taken first: it is still in cache.
+A storage is free after the last call that uses it. The most recently freed is reused first: it is still in cache.
 """
 
 from dataclasses import dataclass, field
@@ -12,21 +12,21 @@ from traind.trainer.step.replay.kernel_forms import Fresh, Into
 from traind.trainer.step.replay.liveness import Borders, Liveness
 from traind.trainer.step.replay.tape import Call, Location, location_of
 
-_WASTE = 4  # free memory is taken if it is at most so many times too large
+_WASTE = 4  # free memory is reused if it is at most this many times too large
 
 
 @dataclass(slots=True)
 class Memory:
-    """The memory of a plan, by the storages of the tape."""
+    """The memory of a plan, by storages of the tape."""
 
-    fixed: dict[int, tuple[UntypedStorage, int]] = field(default_factory=dict)  # with the offset in bytes
+    fixed: dict[int, tuple[UntypedStorage, int]] = field(default_factory=dict)  # memory and offset in bytes
     fresh: set[int] = field(default_factory=set)  # results that are new tensors at every step
-    heirs: dict[int, int] = field(default_factory=dict)  # of fresh ones: whose tensor they overwrite
-    in_place: set[int] = field(default_factory=set)  # calls that leave their result in their first argument
+    heirs: dict[int, int] = field(default_factory=dict)  # of a fresh storage: the storage whose tensor it overwrites
+    in_place: set[int] = field(default_factory=set)  # calls that write their result to their first argument
     own_bytes: int = 0
 
     def lay(self, location: Location) -> Tensor:
-        """Return a tensor over fixed memory, without autograd's book-keeping."""
+        """Return an inference tensor over fixed memory."""
         storage, start = self.fixed[location.storage]
         with torch.inference_mode():
             tensor = torch.empty(0, dtype=location.dtype)
@@ -34,7 +34,7 @@ class Memory:
             return tensor.set_(storage, offset, location.size, location.stride)
 
     def take(self, nbytes: int) -> UntypedStorage:
-        """Return new memory."""
+        """Return new memory of `nbytes` bytes."""
         self.own_bytes += nbytes
         return torch.empty(nbytes, dtype=torch.uint8).untyped_storage()
 
@@ -59,7 +59,7 @@ class _Planner:
         self.free: list[UntypedStorage] = []
 
     def keep_what_exists(self) -> None:
-        """Let storages that no call makes lie where they are."""
+        """Keep storages that no call makes where they are."""
         for call in self.liveness.calls:
             for tensor in call.tensors():
                 storage = location_of(tensor).storage
@@ -67,7 +67,7 @@ class _Planner:
                     self.memory.fixed[storage] = (tensor.untyped_storage(), 0)
 
     def place_gradient(self, computed: Tensor, destination: Tensor) -> None:
-        """Let a gradient be computed where it belongs, if it is all of its storage."""
+        """Place a gradient directly in the flat buffer, if it is the whole of its storage."""
         location = location_of(computed)
         is_whole = computed.is_contiguous() and computed.untyped_storage().nbytes() == computed.nbytes
         if is_whole and location.storage in self.made:
@@ -75,7 +75,7 @@ class _Planner:
             self.memory.fixed.setdefault(location.storage, (destination.untyped_storage(), start))
 
     def place_results(self, at: int, call: Call) -> None:
-        """Place what call number `at` makes, then set free what it was the last to use."""
+        """Place the results of call number `at`, then free the storages that it used last."""
         given_on = None
         for tensor in call.made:
             location = location_of(tensor)
@@ -120,7 +120,7 @@ class _Planner:
         return len(self.liveness.locations[storage]) == 1 and self.liveness.writers[storage] == 1
 
     def _donor(self, at: int, call: Call, location: Location) -> int | None:
-        """Return the storage of an argument that the result of an elementwise call can overwrite, if there is one."""
+        """Return the storage of an argument that an elementwise call's result can overwrite, or None."""
         if isinstance(call.form, Fresh) and call.form.in_place is not None:
             candidates = [call.args[0]]
         elif isinstance(call.form, Into) and torch.Tag.pointwise in call.op.tags:

@@ -1,8 +1,8 @@
-"""The fast step: what eager PyTorch did once, done again as straight-line code. Bit for bit the same.
+"""The fast step on CPUs: a recorded eager step, replayed as straight-line code, bit for bit the same.
 
-A shape of batch is run eagerly at first, then recorded, planned and checked on real batches against eager PyTorch;
-what cannot be recorded, planned or reproduced to the last bit stays eager. Which of the two a step took can
-therefore not be told from its results, and resuming need not know.
+A batch shape first runs eagerly, then is recorded, planned and checked on real batches against eager PyTorch. Shapes
+that cannot be recorded, planned or reproduced to the last bit stay eager. Since the results are the same, a resumed
+job need not know which steps were replayed.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ from traind.trainer.step.replay.codegen import Plan, make_plan
 from traind.trainer.step.replay.liveness import Borders, NotReplayable
 from traind.trainer.step.replay.tape import record
 
-# Planning takes as long as some fifty small steps or four large ones: a shape must first show that it comes often.
+# Planning takes as long as fifty small steps or four large ones: a shape must first occur often enough.
 EAGER_STEPS = 8
-EAGER_STEPS_LARGE = 64  # where a step is mostly arithmetic, of which a plan saves less
-EAGER_STEPS_SHORT = 16  # of the last batch, which comes once an epoch
-CHECKS = 2  # batches on which a plan must reproduce eager PyTorch before it is trusted
+EAGER_STEPS_LARGE = 64  # for large steps, where a plan saves a smaller share
+EAGER_STEPS_SHORT = 16  # of the short last batch, which occurs once an epoch
+CHECKS = 2  # batches on which a plan must equal eager PyTorch before it is used
 
 _nothing = contextlib.nullcontext()
 
 
 class ReplayStep(EagerStep):
-    """Gradient steps of any module that does the same operations for every batch of one size.
+    """Gradient steps of a module that does the same operations for every batch of one size.
 
-    Python code of the module runs only until its shape is planned; what it does beside operations on tensors is not
+    The module's Python code runs only until a shape is planned; its side effects other than tensor operations are not
     repeated after that.
     """
 
@@ -39,9 +39,9 @@ class ReplayStep(EagerStep):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.plans: dict[int, Plan] = {}  # by rows
-        self.refusals: dict[int, str] = {}  # why there is none, by rows
+        self.refusals: dict[int, str] = {}  # why there is no plan, by rows
         self._candidates: dict[int, Plan] = {}
-        self._taken: Counter[int] = Counter()  # without plan, by rows
+        self._taken: Counter[int] = Counter()  # steps without a plan, by rows
 
     def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
         """Take a gradient step on each of `count` batches; yield after each step how many have been taken."""
@@ -98,7 +98,7 @@ class ReplayStep(EagerStep):
         return EAGER_STEPS if self.is_quick else EAGER_STEPS_LARGE
 
     def _compare(self, batch: Sequence[Tensor], rows: int) -> Tensor:
-        """Take the step eagerly and by plan; without the same bits there is no plan. Return the loss."""
+        """Take the step eagerly and by plan, discard the plan unless the bits are the same, and return the loss."""
         before = self._surroundings()
         with self.stream:
             loss, gradients = self._planned(batch, rows)
@@ -122,7 +122,7 @@ class ReplayStep(EagerStep):
             return False
 
     def _planned(self, batch: Sequence[Tensor], rows: int) -> tuple[Tensor, Sequence[Tensor]]:
-        """Differentiate eagerly; make a plan of it if there is none yet."""
+        """Differentiate eagerly; if there is no candidate plan yet, record this and make one."""
         if rows in self._candidates:
             return self.differentiate(batch)
         lasting = (*self.model.parameters(), *self.model.buffers())
@@ -135,7 +135,7 @@ class ReplayStep(EagerStep):
         return loss, gradients
 
     def _surroundings(self) -> list[Tensor]:
-        """Return copies of what a step changes beside gradients: the random stream, and buffers."""
+        """Return copies of what a step changes other than gradients: random stream and buffers."""
         return [*self.stream.state(), *(buffer.clone() for buffer in self.model.buffers())]
 
     def _restore_surroundings(self, kept: Sequence[Tensor]) -> None:

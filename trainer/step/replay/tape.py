@@ -1,7 +1,7 @@
-"""A gradient step written down: every operation on tensors that PyTorch runs for it, forward and backward, in order.
+"""Records a gradient step: every tensor operation that PyTorch runs for it, forward and backward, in order.
 
-Recording is running: the step is taken by eager PyTorch, below autograd, and what it did is kept. A tape knows
-tensors by where they lie (`Location`), so that views need no understanding: they are other places of one storage.
+The step is taken by eager PyTorch and recorded below autograd. A tape identifies tensors by their memory
+(`Location`), so that views need no special treatment: they are other locations in one storage.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a tensor lies: its storage, by address, and its geometry in it."""
+    """A tensor's memory: its storage, and offset, shape and strides in it."""
 
     storage: int
     offset: int
@@ -30,7 +30,7 @@ class Location:
 
 
 def location_of(tensor: Tensor) -> Location:
-    """Return where `tensor` lies."""
+    """Return the location of a tensor."""
     return Location(
         tensor.untyped_storage()._cdata,  # noqa: SLF001 - the identity of a storage has no public name
         int(tensor.storage_offset()),
@@ -42,7 +42,7 @@ def location_of(tensor: Tensor) -> Location:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One operation: what it was given, what came out, which arguments it changed, which results are new memory."""
+    """One operation: arguments, result, the arguments it changed, and the results in new memory."""
 
     op: OpOverload
     args: tuple[Any, ...]
@@ -50,25 +50,25 @@ class Call:
     result: Any
     changed: tuple[Tensor, ...]
     made: tuple[Tensor, ...]
-    form: Form | None  # how to have what it made, where it made one tensor and changed none
+    form: Form | None  # the cheapest form, for an operation that makes one tensor and changes none
 
     @property
     def is_random(self) -> bool:
-        """Whether it draws from a random stream."""
+        """Whether it draws random numbers."""
         return torch.Tag.nondeterministic_seeded in self.op.tags
 
     @property
     def name(self) -> str:
-        """What the operation is called, without its overload."""
+        """The operation's name without its overload."""
         return str(self.op.overloadpacket.__name__)
 
     @property
     def written(self) -> tuple[Tensor, ...]:
-        """All that holds other numbers after it."""
+        """All tensors that it writes."""
         return self.changed + self.made
 
     def tensors(self) -> Iterator[Tensor]:
-        """Yield the tensors that it reads, in the form that it will have."""
+        """Yield the tensors that it reads, in its `form` if it has one."""
         match self.form:
             case None:
                 return tensors_in((self.args, self.kwargs))
@@ -92,7 +92,7 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def frozen(value: Any) -> Any:
-    """Return nested tuples, lists and dicts with aliases of their tensors: `transpose_` and the like change those."""
+    """Return nested tuples, lists and dicts with aliases of their tensors, safe from `transpose_` and the like."""
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, tuple | list):
@@ -105,7 +105,7 @@ _RESHAPING = {"resize_", "resize_as_", "set_"}
 
 
 class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records what runs while it is entered. `obstacle` says why that cannot be repeated on other numbers, if so."""
+    """Records operations within its `with` block. `obstacle` is why they cannot be repeated on other numbers."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -114,7 +114,7 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Say no: being hidden from torch.compile loads the compiler, which takes a second and 70 MB."""
+        """Return False: hiding from torch.compile would load the compiler, which takes a second and 70 MB."""
         return False
 
     def __torch_dispatch__(
@@ -124,7 +124,7 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run one operation and write it down."""
+        """Run one operation and record it."""
         del types
         given = frozen(args), frozen(kwargs or {})
         before = {location_of(tensor).storage for tensor in tensors_in(given)}
@@ -148,7 +148,7 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _changed(op: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
-    """Yield the arguments that `op` says it writes to."""
+    """Yield the arguments that `op` writes to, by its schema."""
     for position, argument in enumerate(op._schema.arguments):  # noqa: SLF001 - there is no public schema
         if argument.alias_info is not None and argument.alias_info.is_write:
             yield from tensors_in(args[position] if position < len(args) else kwargs.get(argument.name))
