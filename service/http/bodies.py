@@ -1,7 +1,7 @@
-"""Request bodies: read within a size and a deadline, JSON only where JSON is meant.
+"""Request bodies, read within a size and a deadline; JSON only with its content type.
 
-A body that drips is cut off; one that is larger than its call takes is refused before it is read where the client
-says so, and as soon as it passes the limit where it does not.
+A body that arrives too slowly is cut off. One that is too large is refused before it is read if the client announces
+its size, else as soon as it passes the limit.
 """
 
 import asyncio
@@ -24,21 +24,21 @@ from traind.service.validation.validate import MALFORMED, parse, reason
 
 T = TypeVar("T")
 CHUNK_BYTES = 256 * 1024
-INLINE_BYTES = 8 * 1024  # of a body: such a one is checked on the loop, in a millisecond or two
+INLINE_BYTES = 8 * 1024  # bodies up to this size are checked on the event loop, in a millisecond or two
 
 
 async def expect_later(request: web.Request) -> None:
-    """Leave `Expect: 100-continue` unanswered until the body is wanted, so that a refusal comes before it."""
+    """Leave `Expect: 100-continue` unanswered until the body is read, so that a refusal comes first."""
     del request
 
 
 async def read_as(request: web.Request, type_: type[T], *, limit: int | None = None) -> T:
-    """Return the body as `type_`, in one go where all is well; raises `InvalidSpec` with every wrong field."""
+    """Return the body as `type_`; raises `InvalidSpec` with every wrong field."""
     return await read_by(request, partial(check, type_=type_), limit=limit)
 
 
 async def read_by(request: web.Request, checked: Callable[[bytes], T], *, limit: int | None = None) -> T:
-    """Return what `checked` makes of a JSON body; of a large one in a thread, since saying what is wrong takes time.
+    """Return `checked(body)` for a JSON body, for a large one from a thread: finding all problems takes time.
 
     Raises what it raises, and `BodyTooLarge`, `BodyTooSlow`, `UnsupportedMedia`.
     """
@@ -62,7 +62,7 @@ def check(body: bytes, type_: type[T]) -> T:
 
 
 def decode(body: bytes) -> Any:
-    """Return plain values from JSON, or raise `InvalidJson` that says where it stops being JSON."""
+    """Return plain values from JSON; raises `InvalidJson` that says where it is wrong."""
     try:
         return msgspec.json.decode(body)
     except MALFORMED as error:
@@ -74,7 +74,7 @@ def decode(body: bytes) -> Any:
 
 
 def _why(body: bytes, error: BaseException) -> tuple[str, list[dict[str, str]]]:
-    """Return why a body is not JSON, as the part of a sentence, and the fields that are to blame."""
+    """Return why a body is not JSON, as part of a sentence, and the fields concerned."""
     if not body.strip():
         return "it is empty", []
     try:
@@ -91,7 +91,7 @@ def _why(body: bytes, error: BaseException) -> tuple[str, list[dict[str, str]]]:
 
 
 def _not_finite(text: str) -> list[str]:
-    """Return where a text that is JSON but for them has NaN, infinities or endless numbers: others write those."""
+    """Return where a text has NaN, infinities or huge numbers, which some programs write into JSON."""
     try:
         value = json.loads(text, parse_int=float)
         return sorted(islice(_endless(value, ""), DETAILS))
@@ -119,7 +119,7 @@ def _too_large(limit: int) -> BodyTooLarge:
 async def stream_body(
     request: web.Request, *, limit: int, error: BodyTooLarge | DatasetTooLarge
 ) -> AsyncIterator[bytes]:
-    """Yield the body in pieces; raises `error` past `limit` bytes, `BodyTooSlow` when it drips."""
+    """Yield the body in pieces; raises `error` past `limit` bytes, `BodyTooSlow` for a slow one."""
     if request.content_length is not None and request.content_length > limit:
         raise error
     await _continue(request)
@@ -145,13 +145,13 @@ async def stream_body(
 
 
 async def _continue(request: web.Request) -> None:
-    """Tell a client that waits for it (`Expect: 100-continue`) to send its body."""
+    """Send 100 Continue to a client that waits for it before it sends its body."""
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 async def no_body(request: web.Request) -> None:
-    """Refuse a body where none is taken."""
+    """Raise an error if the request has a body."""
     if request.body_exists:
         raise BadRequest(f"{request.method} takes no body here.")
 

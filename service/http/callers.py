@@ -1,6 +1,6 @@
-"""Who a request is from, for queues and shares; and work that nobody waits for any more is given up.
+"""The client of a request, for queues and limits; work whose client has left is cancelled.
 
-aiohttp does not tell a handler that its client has left, so the connection is looked at while the work lasts.
+aiohttp does not tell a handler that its client has left, so the connection is watched during the work.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from traind.service.processes.lane import CLIENT
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.1
-_SITE_BITS = 64  # of an IPv6 address: what one customer has, and may choose addresses in
+_SITE_BITS = 64  # of an IPv6 address: the network of one customer, who may choose any address in it
 
 
 def network_of(address: str) -> str:
-    """Return what stands for one client among addresses: an IPv4 address, the /64 network of an IPv6 one."""
+    """Return the client of an address: the IPv4 address, or the /64 network of an IPv6 one."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -32,7 +32,7 @@ def network_of(address: str) -> str:
 
 
 def client_of(request: web.Request) -> str:
-    """Return whose share of the side worker a request takes: the token's name, or the address.
+    """Return the client whose share of the side worker a request uses: the token's name, or the address.
 
     Programs of this machine without a token are distinguished by their connections.
     """
@@ -47,7 +47,7 @@ def client_of(request: web.Request) -> str:
 
 
 async def while_connected(request: web.Request, work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` returns, on the account of the request's client.
+    """Return the result of `work`, counted for the request's client.
 
     Cancels it and raises `ConnectionError` when the client has left: nobody would read the answer.
     """

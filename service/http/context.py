@@ -1,4 +1,4 @@
-"""What every handler of one app can reach: the service, the limits, the open streams. Typed keys, no globals."""
+"""The shared objects of one app's handlers: service, limits, open streams. Typed keys, no globals."""
 
 import asyncio
 from collections import Counter, OrderedDict
@@ -20,20 +20,20 @@ VERSION = __version__
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much one client may ask for, and how long it may take. Sizes in bytes, times in seconds."""
+    """Limits for one client. Sizes in bytes, times in seconds."""
 
     control_bytes: int = 64 * KILOBYTE
     predict_bytes: int = 16 * KILOBYTE * KILOBYTE
-    body_s: float = 10.0  # for a whole control call
-    slowest_bytes_s: int = 8 * KILOBYTE  # larger bodies get more time: their size at this speed
-    beat_s: float = 15.0  # between signs of life on a silent stream
-    send_s: float = 10.0  # for one message to leave; a client that does not read is dropped then
+    body_s: float = 10.0  # for the whole body of a control call
+    slowest_bytes_s: int = 8 * KILOBYTE  # larger bodies get more time, for this speed
+    beat_s: float = 15.0  # between keep-alive messages on a silent stream
+    send_s: float = 10.0  # for sending one message; then a client that does not read is dropped
     outbox: int = 64  # messages that wait for one websocket
     subscriptions: int = 32  # job streams on one websocket
 
 
 class Streams:
-    """The websockets and event streams that are open, so that shutdown can end them and a cap can hold.
+    """The open websockets and event streams, to limit their number and to end them at shutdown.
 
     One client may have half of them.
     """
@@ -71,7 +71,7 @@ class Streams:
 
 
 class Exports:
-    """How many exports are made or fetched: each is a file on the disk until it is sent."""
+    """The number of exports in progress: each is a file on the disk until it is sent."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -84,19 +84,19 @@ class Exports:
         self._count += 1
 
     def give_back(self) -> None:
-        """Count one less: it is sent, or was never made."""
+        """Count one less."""
         self._count -= 1
 
 
 class Encoded:
-    """The answers to GET status that were requested last: a job that has not changed is not written out again."""
+    """A cache of answers to GET status: an unchanged job is not encoded again."""
 
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit
         self._known: OrderedDict[str, tuple[Job, bytes]] = OrderedDict()
 
     def get(self, job: Job, encode: Callable[[Job], bytes]) -> bytes:
-        """Return the answer for this very record."""
+        """Return the encoded answer for this record."""
         known = self._known.get(job.job_id)
         if known is not None and known[0] is job:
             return known[1]

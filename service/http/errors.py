@@ -1,4 +1,4 @@
-"""From an error to an answer: one table of HTTP statuses, one shape, one middleware.
+"""Errors as HTTP answers: one table of statuses, one JSON shape, one middleware.
 
 HttpError(ServiceError)
 |- InvalidJson          invalid_json            the body is not JSON
@@ -12,7 +12,7 @@ HttpError(ServiceError)
 |- OriginNotAllowed     origin_not_allowed      another web site's page sent this
 |- NotFound             not_found               nothing is at this path
 |- MethodNotAllowed     method_not_allowed      the path does not take this method
-|- BadRequest           bad_request             what was sent is not HTTP, or not such HTTP as is taken here
+|- BadRequest           bad_request             what was sent is not HTTP, or of a form that is not accepted
 |- NotReady             not_ready               the server lives, but jobs would wait
 |- PortInUse            port_in_use             another program listens there
 |- TokenNeeded          token_needed            the server would be open to the network without a token
@@ -32,12 +32,12 @@ from traind.service import errors as service
 from traind.trainer.contract import errors as trainer
 
 LOG = logging.getLogger("traind.http")
-RETRY_AFTER_S = 5  # where nobody can know better
+RETRY_AFTER_S = 5  # where no better time is known
 _encode = msgspec.json.Encoder().encode
 
 
 class HttpError(service.ServiceError):
-    """A request is refused before it reaches the service. `headers` go with the answer."""
+    """A request is refused before it reaches the service. `headers` are sent with the answer."""
 
     code = "bad_request"
 
@@ -119,7 +119,7 @@ class MethodNotAllowed(HttpError):
 
 
 class BadRequest(HttpError):
-    """What was sent is not HTTP, or not such HTTP as is taken here."""
+    """What was sent is not HTTP, or of a form that is not accepted."""
 
     code = "bad_request"
 
@@ -216,8 +216,10 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
 }
 RETRIED = frozenset(
     {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE}
-)  # answers that go with a Retry-After
-UNREAD = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})  # the rest of the body is
+)  # answers with a Retry-After header
+UNREAD = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
+)  # answers after which the rest of the body is not read
 KNOWN = (service.ServiceError, data.DataError, trainer.TrainerError)
 
 
@@ -230,7 +232,7 @@ def status_of(kind: type[Exception]) -> HTTPStatus:
 
 
 def response_of(error: Exception) -> web.Response:
-    """Return the answer to a request that ended in one of our errors."""
+    """Return the HTTP answer for one of traind's errors."""
     status = error.status if isinstance(error, Refused) else status_of(type(error))
     headers = dict(getattr(error, "headers", {}))
     if status in RETRIED:
@@ -244,7 +246,7 @@ def response_of(error: Exception) -> web.Response:
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error in the one shape; what nobody foresaw is logged, and answered as an error of the server."""
+    """Answer every error in the same JSON shape; unexpected errors are logged and answered with 500."""
     try:
         return await handler(request)
     except KNOWN as error:
@@ -266,7 +268,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def _from_aiohttp(request: web.Request, error: web.HTTPException) -> Exception:
-    """Return our error for one of aiohttp's own."""
+    """Return traind's error for one of aiohttp's."""
     match error:
         case web.HTTPNotFound():
             return NotFound(f"Nothing is at {shown_path(request)}.", hint="GET api/openapi.json lists every path.")
@@ -281,7 +283,7 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> Exception:
 
 
 class Refused(HttpError):
-    """An answer that aiohttp or the host's own code gave, in our shape."""
+    """An error answer of aiohttp or of the host program, in traind's shape."""
 
     def __init__(self, error: web.HTTPException) -> None:
         kept = {name: error.headers[name] for name in ("WWW-Authenticate", "Retry-After") if name in error.headers}
@@ -294,6 +296,6 @@ _CODES = {401: Unauthorized.code, 403: service.Forbidden.code, 429: TooManyAttem
 
 
 def shown_path(request: web.Request) -> str:
-    """Return the request's path for a sentence: cut, since anything can be sent."""
+    """Return the request's path for a sentence, cut to 100 characters."""
     path = request.path
     return path if len(path) <= 100 else f"{path[:100]}..."

@@ -1,4 +1,4 @@
-"""A job's events over HTTP: a JSON page, or server-sent events to whoever asks for a stream.
+"""A job's events over HTTP: a page as JSON, or server-sent events.
 
 `id:` of a server-sent event is its seq, so a browser that comes back says where it was, and a finished stream that
 was read to its end answers 204: the browser then stays away.
@@ -56,20 +56,20 @@ async def _stream(request: web.Request, job_id: str, after: int) -> web.StreamRe
             async with asyncio.timeout(limits.send_s):
                 await response.write(_BEAT if item is None else b"id: %d\ndata: %b\n\n" % item)
     except ServiceError:
-        pass  # slow, or the service closes: the stream ends, and the client comes back with its cursor
+        pass  # slow client or closing service: the stream ends, and the client reconnects with its cursor
     except (TimeoutError, ConnectionError):
         _abort(request)
     return response
 
 
 def _abort(request: web.Request) -> None:
-    """Cut a connection whose client does not read: what is buffered for it is thrown away."""
+    """Abort a connection whose client does not read, and drop what is buffered."""
     if request.transport is not None:
         request.transport.abort()
 
 
 async def with_beats(stream: AsyncIterator[T], beat_s: float) -> AsyncIterator[T | None]:
-    """Yield what the stream yields, and None whenever it was silent for `beat_s`."""
+    """Yield the items of a stream, and None whenever it was silent for `beat_s` seconds."""
     coming: asyncio.Future[T] = asyncio.ensure_future(anext(stream))
     try:
         while True:

@@ -1,4 +1,4 @@
-"""The door: who may send what, decided before any handler runs. Deny by default.
+"""The guard: decides which requests are let in before any handler runs. Denies by default.
 
 In order: Host (against DNS rebinding), Origin and Sec-Fetch-Site (against other sites' pages), content encoding
 (against compressed bombs), the bearer token, the host program's `authorize`. One middleware around every route,
@@ -54,7 +54,7 @@ _EXPOSED = "ETag, Retry-After, traind-version, X-Request-ID"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Whom one app lets in. `hosts=None` leaves the Host header to the embedding app."""
+    """What one app lets in. `hosts=None` leaves the Host header to the embedding app."""
 
     hosts: frozenset[str] | None  # lower case; without a port: on any port
     origins: frozenset[str] = frozenset()
@@ -65,46 +65,45 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Openings:
-    """Handlers that the guard is milder with."""
+    """Handlers with exceptions from the guard's rules."""
 
     without_token: frozenset[Handler]  # the page, its assets, liveness
-    from_links: frozenset[Handler]  # what a link on another site may open
+    from_links: frozenset[Handler]  # may be opened by a link on another site
     assets: frozenset[Handler] = frozenset()  # the page's scripts and styles, which are no secret
-    for_viewers: frozenset[Handler] = frozenset()  # what a viewer's token may do: read and predict
+    for_viewers: frozenset[Handler] = frozenset()  # a viewer's token may call these: they read or predict
 
 
 def make_hosts(names: Iterable[str]) -> frozenset[str]:
-    """Return the allow-list of Host headers; raises `InvalidSpec` for what can never match."""
+    """Return the allow-list of Host headers; raises `InvalidSpec` for names that can never match."""
     hosts = frozenset(name.strip().lower() for name in names)
     for host in hosts - ANY_ADDRESS:
         if not re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?", host):
-            said = f"must be names such as example.org or example.org:3001, got {host!r}"
-            raise refusal([Problem("hosts", said)], "The door")
+            problem = f"must be names such as example.org or example.org:3001, got {host!r}"
+            raise refusal([Problem("hosts", problem)], "The door")
     return hosts
 
 
 def make_origins(names: Iterable[str]) -> frozenset[str]:
-    """Return the allow-list of Origin headers; raises `InvalidSpec` for what can never match."""
+    """Return the allow-list of Origin headers; raises `InvalidSpec` for names that can never match."""
     origins = frozenset(name.strip().lower().rstrip("/") for name in names)
     for origin in origins:
         if not re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?", origin):
-            said = f"must be such as https://example.org or http://localhost:8080, got {origin!r}"
-            raise refusal([Problem("origins", said)], "The door")
+            problem = f"must be such as https://example.org or http://localhost:8080, got {origin!r}"
+            raise refusal([Problem("origins", problem)], "The door")
     return origins
 
 
 def make_guard(policy: Policy, openings: Openings) -> Middleware:
-    """Return the middleware that lets a request through, or raises what is wrong with it.
+    """Return the middleware that lets a request through or raises an error.
 
-    What follows from a few headers alone is decided once for each of their values and remembered: this runs before
-    every answer.
+    It runs before every answer, so decisions that depend on few headers are cached by their values.
     """
     hosts, tokens, attempts, authorize = policy.hosts, policy.tokens, policy.attempts, policy.authorize
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = request.headers
-        host = headers.get(hdrs.HOST)  # one at most: two are no HTTP
+        host = headers.get(hdrs.HOST)  # at most one: the parser refuses two
         if hosts is not None and not (host and _is_listed(host, hosts) and request.raw_path.startswith("/")):
             _check_host(request, hosts)
         origin, site = headers.get(hdrs.ORIGIN), headers.get(SITE)
@@ -130,7 +129,7 @@ def make_guard(policy: Policy, openings: Openings) -> Middleware:
 
 
 def _check_encoding(request: web.Request) -> None:
-    """Refuse a body that is compressed, or sent other than whole or chunked: it would be read as what it is not."""
+    """Refuse compressed bodies and transfer encodings other than chunked, which would be misread."""
     if hdrs.CONTENT_ENCODING in request.headers:
         raise UnsupportedMedia("Compressed bodies are not taken.", hint="Send it without Content-Encoding.")
     if [one.strip().lower() for one in request.headers.getall(hdrs.TRANSFER_ENCODING)] != ["chunked"]:
@@ -138,7 +137,7 @@ def _check_encoding(request: web.Request) -> None:
 
 
 def _check_host(request: web.Request, allowed: frozenset[str]) -> None:
-    """Refuse a name that is not ours, in the Host header or in an absolute target (RFC 9112, 3.2.2)."""
+    """Refuse a host name that is not allowed, in the Host header or in an absolute target (RFC 9112, 3.2.2)."""
     named = request.headers.get(hdrs.HOST)
     if named is not None and all(_is_ours(request, name, allowed) for name in (named, request.host)):
         return
@@ -158,7 +157,7 @@ def _is_ours(request: web.Request, host: str, allowed: frozenset[str]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_listed(host: str, allowed: frozenset[str]) -> bool:
-    """Tell whether a Host header stands in the allow-list, as it is or without its port."""
+    """Return whether a Host header is in the allow-list, with or without its port."""
     whole = host.lower()
     name = _PORT.sub("", whole)
     return name not in ANY_ADDRESS and (whole in allowed or name in allowed)
@@ -166,13 +165,13 @@ def _is_listed(host: str, allowed: frozenset[str]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_address(host: str, address: str) -> bool:
-    """Tell whether a Host header is the address that a connection came in on, on any port."""
+    """Return whether a Host header is the address that a connection came in on, with any port."""
     return _PORT.sub("", host) == (f"[{address}]" if ":" in address else address)
 
 
 @lru_cache(maxsize=1024)
 def _is_welcome(origin: str | None, site: str | None, host: str | None, allowed: frozenset[str]) -> bool:
-    """Tell whether the page that sent this is one of ours, or of an origin that is let in."""
+    """Return whether the request is from one of traind's own pages or from an allowed origin."""
     if origin is not None and origin.lower() in allowed:
         return True
     is_ours = site is None or site.lower() in OWN_SITES
@@ -180,7 +179,7 @@ def _is_welcome(origin: str | None, site: str | None, host: str | None, allowed:
 
 
 def _is_same_origin(origin: str, host: str) -> bool:
-    """Tell whether an Origin is that of our own pages, by the name under which the client reached us."""
+    """Return whether an Origin is that of traind's own pages, by the host that the client used."""
     try:
         parts = urlsplit(origin.lower())
         default = {"http": ":80", "https": ":443"}[parts.scheme]
@@ -190,10 +189,10 @@ def _is_same_origin(origin: str, host: str) -> bool:
 
 
 def _check_link(request: web.Request, openings: Openings) -> None:
-    """Refuse what a page of another site sent; a link there may open the page, and nothing else.
+    """Refuse requests from pages of other sites; a link there may open the page, and nothing else.
 
-    The page's own scripts and styles are no secret, and browsers let no other site read them. They pass unless the
-    browser says that the site is another, so that behind a proxy that changes Host the page can say what is wrong.
+    The page's own scripts and styles are not secret, and browsers let no other site read them. They pass unless the
+    browser names another site, so that behind a proxy that changes Host the page can say what is wrong.
     """
     origin = request.headers.get(hdrs.ORIGIN)
     is_other = request.headers.get(SITE, OWN_SITES[0]).lower() not in OWN_SITES
@@ -217,7 +216,7 @@ def _check_link(request: web.Request, openings: Openings) -> None:
 
 
 def cors_headers(request: web.Request, policy: Policy) -> dict[str, str]:
-    """Return what lets a page of an allowed origin read the answer; only `Vary` for all others."""
+    """Return the CORS headers for an allowed origin; only `Vary` for others."""
     origin = request.headers.get(hdrs.ORIGIN, "").lower()
     if origin not in policy.origins:
         return {hdrs.VARY: hdrs.ORIGIN}
@@ -247,7 +246,7 @@ def _authenticate(request: web.Request, tokens: Tokens, attempts: FailedAttempts
 
 
 def _check_viewer(request: web.Request, handler: Handler, openings: Openings) -> None:
-    """Refuse what changes something; a path that does not exist is answered so."""
+    """Refuse calls that change something; a path that does not exist is answered with 404 as usual."""
     ROLE.set("viewer")
     if handler not in openings.for_viewers and request.match_info.http_exception is None:
         raise Forbidden(
@@ -255,22 +254,22 @@ def _check_viewer(request: web.Request, handler: Handler, openings: Openings) ->
         )
 
 
-def _unauthorized(said: str) -> Unauthorized:
+def _unauthorized(message: str) -> Unauthorized:
     hint = "Send it as `Authorization: Bearer <token>`."
-    return Unauthorized(said, hint=hint, headers={"WWW-Authenticate": "Bearer"})
+    return Unauthorized(message, hint=hint, headers={"WWW-Authenticate": "Bearer"})
 
 
 def _token_of(request: web.Request) -> tuple[str, bytes] | None:
-    """Return the header that a token came in, and the token."""
-    said = request.headers.get(hdrs.AUTHORIZATION, "")
-    scheme, _, token = said.partition(" ")
+    """Return the header with the token, and the token; None without one."""
+    header = request.headers.get(hdrs.AUTHORIZATION, "")
+    scheme, _, token = header.partition(" ")
     if scheme.lower() == "bearer" and token.strip():
-        return said, token.strip().encode("utf-8", "surrogateescape")
-    said = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "")
-    for name in said.split(","):
+        return header, token.strip().encode("utf-8", "surrogateescape")
+    header = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "")
+    for name in header.split(","):
         encoded = name.strip()
         if encoded.startswith(TOKEN_SUBPROTOCOL):
-            return said, _from_base64(encoded.removeprefix(TOKEN_SUBPROTOCOL))
+            return header, _from_base64(encoded.removeprefix(TOKEN_SUBPROTOCOL))
     return None
 
 
@@ -282,7 +281,7 @@ def _from_base64(text: str) -> bytes:
 
 
 async def _ask_host(request: web.Request, authorize: Authorize) -> None:
-    """Ask the program that embeds the app; whatever is not a yes is a no."""
+    """Call the host program's `authorize`; raises `Forbidden` unless it returns a true value."""
     answer = authorize(request)
     if inspect.isawaitable(answer):
         answer = await answer

@@ -1,4 +1,4 @@
-"""How the server is: liveness, readiness, figures for Prometheus."""
+"""The calls about the server's health: liveness, readiness, Prometheus metrics."""
 
 import shutil
 
@@ -22,7 +22,7 @@ RESTARTS = "Workers replaced because they died, by what they did then"
 
 
 async def health(request: web.Request) -> web.Response:
-    """Answer that the server lives, and with `ready` whether it takes jobs."""
+    """Answer that the server lives; with `ready`, whether submitted jobs would run."""
     state = request.app[SERVICE].health()
     if "ready" in request.query and not state["is_ready"]:
         problems = " ".join(state["problems"]) or "The workers are starting."
@@ -33,7 +33,7 @@ async def health(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Answer the figures of this service."""
+    """Answer the metrics of this service."""
     service, telemetry = request.app[SERVICE], request.app[TELEMETRY]
     _gather(service, telemetry, await service.figures())
     telemetry.streams.set(len(request.app[STREAMS]))
@@ -41,7 +41,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 def _gather(service: TrainingService, telemetry: Telemetry, figures: Figures) -> None:
-    """Set the figures that say what is true now, rather than what was counted on the way."""
+    """Set the gauges, which show the present state."""
     state = service.health()
     for status in Status:
         telemetry.jobs.labels(status.value).set(figures.jobs.get(status.value, 0))

@@ -1,7 +1,7 @@
-"""Client frames must be masked (RFC 6455, 5.1): a websocket that closes with 1002 at one that is not.
+"""A websocket that closes with 1002 at an unmasked client frame, as RFC 6455 (5.1) requires.
 
-aiohttp's reader takes both kinds. The mask is there so that what a page's script sends through a proxy never looks
-like a request there. `MaskedFrames` stands before the reader and sees where frames begin; it copies nothing.
+aiohttp's reader accepts both kinds. Masking prevents that data sent by a page's script looks like a request to a
+proxy. `MaskedFrames` is put before the reader and finds where frames begin; it copies nothing.
 """
 
 from typing import Any
@@ -9,24 +9,24 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-_REFUSED = b"\xf0\x80"  # a head with reserved bits: the reader closes with 1002, as the RFC wants it here too
-_EMPTY = b"\x00"  # ends a head whose first byte the reader has: a frame that holds nothing
+_REFUSED = b"\xf0\x80"  # a head with reserved bits, for which the reader closes with 1002
+_EMPTY = b"\x00"  # completes a head whose first byte the reader has, as an empty frame
 _MASKED, _LENGTH = 0x80, 0x7F
 _MASK_BYTES = 4
-_LENGTH_BYTES = {126: 2, 127: 8}  # where the length stands behind the head
+_LENGTH_BYTES = {126: 2, 127: 8}  # bytes of an extended length
 
 
 class MaskedFrames:
-    """A parser of frames before another one, which gets what is masked."""
+    """A parser of frames before another one, which receives masked frames only."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
-        self._head = b""  # of a frame, as far as it has arrived
+        self._head = b""  # the part of a frame's head that has arrived
         self._left = 0  # bytes of the current frame still to come
         self._is_refused = False
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Hand the bytes on, up to a frame that is not masked."""
+        """Pass bytes on, up to a frame that is not masked."""
         place = self._refused_at(data)
         if place is None:
             answer: tuple[bool, bytes] = self._reader.feed_data(data)
@@ -37,11 +37,11 @@ class MaskedFrames:
         return refused
 
     def feed_eof(self) -> None:
-        """Tell the reader that nothing more comes."""
+        """Tell the reader that the stream has ended."""
         self._reader.feed_eof()
 
     def _refused_at(self, data: bytes) -> int | None:
-        """Return where a frame that is not masked begins, None where there is none.
+        """Return where a frame that is not masked begins, or None.
 
         It is -1 where the reader has its first byte already.
         """
@@ -69,7 +69,7 @@ class MaskedFrames:
 
 
 class MaskedWebSocket(web.WebSocketResponse):
-    """A websocket that takes masked frames only."""
+    """A websocket that accepts masked frames only."""
 
     def _post_start(self, request: BaseRequest, protocol: str | None, writer: Any) -> None:
         line = request.protocol

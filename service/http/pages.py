@@ -1,7 +1,7 @@
-"""The page and its assets, from the package's bytes; nothing a client sends becomes a path.
+"""The page and its assets, from the package; nothing that a client sends becomes a path.
 
-Everything is read once when the app is made. A strict policy goes with each file: nothing from elsewhere, nothing
-inline, in no frame.
+All files are read once when the app is made. Each is sent with a strict content security policy: no content of other
+sites, nothing inline, no framing.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ TYPES = {
     ".webmanifest": "application/manifest+json",
     ".gz": "application/gzip",
 }
-SAMPLE = "house_prices.csv.gz"  # the sales that ship, for who has no table at hand
+SAMPLE = "house_prices.csv.gz"  # shipped with traind, for users without a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,16 @@ class Asset:
 
     @classmethod
     def make(cls, body: bytes, suffix: str) -> "Asset":
-        """Return the asset of a file's bytes, its content type by the suffix."""
+        """Return an asset with the content type of the suffix."""
         return cls(body, TYPES[suffix], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
     def respond(self, request: web.Request) -> web.Response:
-        """Return the file, or 304 where the browser has it."""
+        """Return the file, or 304 if the browser has it."""
         headers = {
             hdrs.ETAG: self.etag,
             hdrs.CACHE_CONTROL: "no-cache",
             hdrs.CONTENT_SECURITY_POLICY: POLICY,
-            "Cross-Origin-Opener-Policy": "same-origin",  # whose link opened the page has no hold on its window
+            "Cross-Origin-Opener-Policy": "same-origin",  # a site whose link opened the page cannot control it
         }
         if self.etag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
             return web.Response(status=304, headers=headers)
@@ -73,7 +73,7 @@ def load_assets(package: str = "traind.service", folder: str = "dashboard") -> d
 
 
 def load_sample() -> Asset:
-    """Return the table that ships: the page puts it as its user would put a file."""
+    """Return the shipped table, which the page registers as a user would."""
     return Asset.make((resources.files("traind.data") / "samples" / SAMPLE).read_bytes(), ".gz")
 
 
@@ -87,5 +87,5 @@ def show(asset: Asset) -> Handler:
 
 
 async def add_slash(request: web.Request) -> web.Response:
-    """Send a browser that left out the slash after a prefix to the page, whose addresses are relative."""
+    """Redirect to the path with a slash after the prefix, since the page's addresses are relative."""
     raise web.HTTPPermanentRedirect(f"{request.path.rsplit('/', 1)[-1]}/")

@@ -1,4 +1,4 @@
-"""Follows each request: an id that every log line about it carries, one line when it is answered, its figures.
+"""Logs each request: an id for all its log lines, one line when it is answered, and its metrics.
 
 Paths are logged without their query, and headers not at all.
 """
@@ -26,7 +26,7 @@ _ALWAYS: Final = CIMultiDict(
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Resource-Policy": "same-origin",
         "X-Frame-Options": "DENY",
-        "Server": "traind",  # not which Python and which aiohttp
+        "Server": "traind",  # without the versions of Python and aiohttp
         "traind-version": VERSION,
     }
 )
@@ -69,7 +69,7 @@ def _log(request: web.Request, call: str, status: int, seconds: float) -> None:
 
 
 def harden(request: web.Request, response: web.StreamResponse) -> None:
-    """Add the headers that every answer of ours has; a host's answers are its own."""
+    """Add the headers of all traind's answers; answers of a host program are left alone."""
     if ID not in request:
         return
     headers = response.headers

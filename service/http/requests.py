@@ -1,4 +1,4 @@
-"""What is sent with every call: queries and JSON bodies, checked by `validate.parse`. OpenAPI is made from them."""
+"""The queries and JSON bodies of all calls, checked by `validate.parse`. OpenAPI is made from these types."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,23 +17,23 @@ States = Annotated[str, Meta(pattern=rf"^({_STATE})(,({_STATE}))*\Z", max_length
 
 
 class JobRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which job a verb is for."""
+    """The job of a verb."""
 
     job_id: AnyJobId
     """Id of the job."""
 
 
 class ResumeRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which job goes on, and for how many epochs in all where that changes."""
+    """The job to continue, if wanted with another number of epochs."""
 
     job_id: AnyJobId
-    """Id of the job that goes on."""
+    """Id of the job to continue."""
     epochs: Annotated[int, Meta(ge=1, le=100_000)] | None = None
-    """Epochs in all, as they shall be; null: as before."""
+    """New number of all epochs; null: as before."""
 
 
 class ControlRequest(Change, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A running job, and what of its settings shall be another from its next step on."""
+    """A running job, and the settings to change from its next step on."""
 
     job_id: AnyJobId
     """Id of the job."""
@@ -47,14 +47,14 @@ Level = Annotated[float, Meta(gt=0, lt=1)]
 
 
 class PredictRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Rows as objects by column, or columns as lists; one of the two. Columns beyond the model's do not matter."""
+    """Rows as objects by column, or columns as lists; one of the two. Columns unknown to the model are ignored."""
 
     rows: list[dict[ColumnName, Cell]] | UnsetType = UNSET
     """Rows as objects by column; this or columns."""
     columns: dict[ColumnName, list[Cell]] | UnsetType = UNSET
     """Columns as lists of cells, all of one length; this or rows."""
     interval: Level | UnsetType | None = UNSET
-    """Share of such rows that the interval around each predicted number is to hold, as 0.9; null: no intervals."""
+    """Share of the true values that the intervals around predictions are to contain, such as 0.9; null: none."""
 
 
 class JobQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,25 +65,25 @@ class JobQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether to train, or only to say what would be done."""
+    """Whether to train, or only to answer what would be done."""
 
     dry_run: Annotated[bool, Meta(description="answer what would be done, and train nothing")] = False
     """Whether to answer what would be done, and train nothing."""
 
 
 _AFTER = r"^(([-+.0-9e]{1,30}|none):)?[0-9]{1,16}\Z"
-After = Annotated[str, Meta(pattern=_AFTER, max_length=48, description="`next` of the page before")]
+After = Annotated[str, Meta(pattern=_AFTER, max_length=48, description="`next` of the last page")]
 
 
 class JobsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which page of jobs."""
+    """The page of jobs, its filters and its order."""
 
     status: States | UnsetType = UNSET
     """State, or several separated by commas."""
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
     """Most jobs of a page."""
     after: After | UnsetType = UNSET
-    """Where the page begins: `next` of the page before."""
+    """Where the page begins: `next` of the last page."""
     tag: Tag | UnsetType = UNSET
     """Only jobs with this tag."""
     dataset: OfDataset | UnsetType = UNSET
@@ -125,14 +125,14 @@ class SocketQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LogsQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much of a job's output, from its end or from where the answer before ended."""
+    """The part of a job's output: its end, or what follows the last answer."""
 
     job_id: AnyJobId
     """Id of the job."""
     limit_bytes: Annotated[int, Meta(ge=1, le=1_048_576)] = 65_536
     """Most bytes, from the end or from `after` on."""
     after: Annotated[str, Meta(pattern=r"^[0-9]{1,9}:[0-9]{1,15}\Z", max_length=25)] | UnsetType = UNSET
-    """The `next` of the answer before, for what was printed since; without it, the end of what was printed."""
+    """The `next` of the last answer, for what was printed since; without it, the end of the output."""
 
 
 FileName = Annotated[str, Meta(min_length=1, max_length=4_096)]
@@ -146,7 +146,7 @@ class FilesQuery(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 1_000
     """Most files of a page."""
     after: FileName | UnsetType = UNSET
-    """Where the page begins: `next` of the page before."""
+    """Where the page begins: `next` of the last page."""
 
 
 class FileQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,7 +155,7 @@ class FileQuery(Struct, frozen=True, forbid_unknown_fields=True):
     job_id: AnyJobId
     """Id of the job."""
     name: FileName
-    """Name of the file, as the list of files has it."""
+    """Name of the file, as in the list of files."""
 
 
 class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,16 +169,16 @@ class DatasetsQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Which page of data sets."""
 
     limit: Annotated[int, Meta(ge=1, le=1_000, description="data sets in the answer, at most")] = 1_000
-    """Most that one page holds."""
-    after: Annotated[DatasetName, Meta(description="`next` of the page before")] | UnsetType = UNSET
-    """Where the page begins: `next` of the page before."""
+    """Most data sets of a page."""
+    after: Annotated[DatasetName, Meta(description="`next` of the last page")] | UnsetType = UNSET
+    """Where the page begins: `next` of the last page."""
 
 
 class DatasetQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """From which column on."""
+    """The part of a data set's columns."""
 
-    columns_after: Annotated[int, Meta(ge=0, le=100_000, description="leave out so many columns")] = 0
-    """Columns to leave out before the first that is shown."""
+    columns_after: Annotated[int, Meta(ge=0, le=100_000, description="number of columns to leave out")] = 0
+    """Number of columns to leave out before the first one shown."""
 
 
 class PreviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -189,7 +189,7 @@ class PreviewQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HealthQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`ready` asks whether jobs are taken, not only whether the server lives."""
+    """With `ready`, the answer is 503 unless submitted jobs would run."""
 
     ready: Annotated[str, Meta(description="any value, or none, asks for readiness")] | UnsetType = UNSET
     """Any value, or none: asks whether jobs are taken."""
@@ -200,14 +200,14 @@ class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SubmitRequest(TrainSpec, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A spec, and the id that the client wants for the job: the same submit again is then the same job."""
+    """A spec, and optionally an id, with which repeating the call gives the same job."""
 
     job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", max_length=64)] | None = None
-    """Id of your own for the job: the same submit again is then the same job."""
+    """Your own id for the job: the same submit again is then the same job."""
 
 
 class CurveQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """How fine the curves of a job are wanted."""
+    """The job and the resolution of its curves."""
 
     job_id: AnyJobId
     """Id of the job."""
@@ -216,7 +216,7 @@ class CurveQuery(Struct, frozen=True, forbid_unknown_fields=True):
     series: (
         Annotated[str, Meta(min_length=1, max_length=2_000, description="names by commas; none: all")] | UnsetType
     ) = UNSET
-    """Names of the curves that are wanted, by commas; none: all of them."""
+    """Names of the curves, separated by commas; without it, all."""
 
 
 class AliasPath(Struct, frozen=True):
@@ -227,7 +227,7 @@ class AliasPath(Struct, frozen=True):
 
 
 class AliasRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The job that an alias shall mean."""
+    """The job to point an alias at."""
 
     job_id: AnyJobId
     """Job with a finished model, or another alias of one."""
@@ -236,7 +236,7 @@ class AliasRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluateRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """The registered table that a model is scored on."""
+    """The registered table to evaluate a model on."""
 
     dataset: DatasetName
     """Name of a registered data set that has the target."""

@@ -1,8 +1,8 @@
-"""`traind serve`: one service on one port of its own.
+"""The server of `traind serve`: one service on one port.
 
-The bind is refused before anything starts where it would be open to the network without a token, or the port is
-taken. What the app cannot do from inside is done here: connections are capped, idle and dripping ones closed,
-answers that nobody reads cut off, and what is not HTTP answered in the one error shape.
+Before anything starts, an address that is open to the network without a token, or a port in use, is refused. This
+module also does what the app cannot: it limits connections, closes idle and slow ones, cuts off answers that are not
+read, and answers what is not HTTP with an error in JSON.
 """
 
 import asyncio
@@ -32,16 +32,16 @@ from traind.service.http.tokens import Tokens
 from traind.service.service import TrainingService
 
 LOG = logging.getLogger("traind.http")
-STALLED_S: Final = 30.0  # for a client to read what waits for it
-LINGER_S: Final = 2.0  # for a client to stop sending what was refused
-SHUTDOWN_S: Final = 5.0  # for requests to end when the server does
+STALLED_S: Final = 30.0  # for a client to read its answer
+LINGER_S: Final = 2.0  # for a client to stop sending a refused body
+SHUTDOWN_S: Final = 5.0  # for requests to end at shutdown
 CONNECTIONS: Final = 4_096
 BACKLOG: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Where a server listens, and for whom."""
+    """A server's address and access rules."""
 
     host: str = "127.0.0.1"
     port: int = 3001
@@ -49,13 +49,13 @@ class Door:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     connections: int = CONNECTIONS
-    keepalive_s: float = 15.0  # for an idle connection, and for a request's head to arrive
+    keepalive_s: float = 15.0  # for an idle connection, and for the head of a request to arrive
     limits: Limits = field(default_factory=Limits)
 
 
 @asynccontextmanager
 async def serve(service: TrainingService, door: Door) -> AsyncIterator[str]:
-    """Answer requests until the block is left; yields the address, with the port that was chosen where it was 0.
+    """Serve until the block is left; yields the URL, with the actual port if 0 was given.
 
     Starts and closes the service. Raises `TokenNeeded`, `PortInUse`, `BadRequest` for an address that is not this
     machine's, and what starting the service raises.
@@ -81,7 +81,7 @@ async def serve(service: TrainingService, door: Door) -> AsyncIterator[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach a host's address."""
+    """Return whether an address can be reached from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -98,7 +98,7 @@ def _make_app(service: TrainingService, door: Door) -> web.Application:
 
 
 async def _bind(host: str, port: int) -> socket.socket:
-    """Return a socket bound to the address, or raise what is in the way."""
+    """Return a socket bound to the address, or raise an error that says why it cannot be."""
     loop = asyncio.get_running_loop()
     if not 0 <= port <= 65_535:
         raise BadRequest(f"{host}:{port} is not an address: ports go from 0 to 65535.")
@@ -142,7 +142,7 @@ async def _listen(server: web.Server, sock: socket.socket, door: Door) -> asynci
 
 
 def _spare_descriptors() -> int:
-    """Return how many connections the process's limit of descriptors allows, raised as far as it may be."""
+    """Raise the process's limit of descriptors as far as possible; return the connections that it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(hard, CONNECTIONS * 2) if hard != resource.RLIM_INFINITY else CONNECTIONS * 2
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -158,7 +158,7 @@ def _url(sock: socket.socket) -> str:
 
 
 class Line(web.RequestHandler):
-    """One connection: aiohttp's, with a deadline for reading our answers and our shape for what is not HTTP."""
+    """aiohttp's connection, with a deadline for reading answers and JSON errors for what is not HTTP."""
 
     __slots__ = ("_stalled",)
 
@@ -194,7 +194,7 @@ class Line(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what aiohttp's parser refuses, and what broke outside every handler."""
+        """Answer what aiohttp's parser refuses, and errors outside of handlers."""
         if status >= 500:
             super().handle_error(request, status, exc, message)  # logs it
             refusal: HttpError = Unexpected("traind made a mistake; its log says which.")
@@ -210,7 +210,7 @@ class Line(web.RequestHandler):
 
 
 class Refusal(asyncio.Protocol):
-    """A connection beyond the limit: it gets an error as its answer and is closed."""
+    """A connection beyond the limit: it is answered with an error and closed."""
 
     def __init__(self, error: HttpError) -> None:
         self._response = response_of(error)

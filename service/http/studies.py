@@ -1,4 +1,4 @@
-"""The calls about studies: submit, look, the verbs, trials and events."""
+"""The calls about studies: submit, show, the verbs, trials and events."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -117,7 +117,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="POST",
         path="/api/studies",
         handler=create,
-        summary="Look for the best spec: trials are made until there are enough",
+        summary="Search for the best spec by trials",
         group=GROUP,
         body=SubmitStudy,
         answer=StudyAccepted,

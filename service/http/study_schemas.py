@@ -14,7 +14,7 @@ StudyStates = Annotated[str, Meta(pattern=rf"^({_STATE})(,({_STATE}))*\Z", max_l
 
 
 class StudyAccepted(Answer, frozen=True, kw_only=True):
-    """A study is on record, or a verb."""
+    """The study or the verb is recorded durably."""
 
     study_id: str
     """Id of the study."""
@@ -63,15 +63,15 @@ class StudiesQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """State, or several separated by commas."""
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
     """Most studies of a page."""
-    after: Annotated[int, Meta(ge=0, le=2**53, description="`next` of the page before")] | UnsetType = UNSET
-    """Where the page begins: `next` of the page before."""
+    after: Annotated[int, Meta(ge=0, le=2**53, description="`next` of the last page")] | UnsetType = UNSET
+    """Where the page begins: `next` of the last page."""
 
 
 class StudyQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much of a study is wanted."""
+    """The parts of a study."""
 
-    importance: Annotated[bool, Meta(description="false: nothing is computed, and nothing waited for")] = True
-    """Whether to say how much each field matters; false: nothing is computed, and nothing waited for."""
+    importance: Annotated[bool, Meta(description="false: importance is not computed")] = True
+    """Whether to compute how much each field matters, which may take time."""
 
 
 class TrialsQuery(Struct, frozen=True, forbid_unknown_fields=True):

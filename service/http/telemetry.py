@@ -1,4 +1,4 @@
-"""What operators see: figures for Prometheus, one registry a service, and log lines with request and job ids.
+"""For operators: Prometheus metrics, one registry for each service, and log lines with request and job ids.
 
 The library only logs to loggers below `traind`; nobody's logging is configured unless a program (the CLI) calls
 `configure_logging`.
@@ -28,29 +28,29 @@ from traind.trainer.contract.events import AnyEvent, Progress, State, Status
 REQUEST_ID: ContextVar[str | None] = ContextVar("traind_request_id", default=None)
 JOB_ID: ContextVar[str | None] = ContextVar("traind_job_id", default=None)
 ROLE: ContextVar[str] = ContextVar("traind_role", default="operator")  # of the caller's token
-CALLER: ContextVar[str | None] = ContextVar("traind_caller", default=None)  # the name of the token that came along
+CALLER: ContextVar[str | None] = ContextVar("traind_caller", default=None)  # the name of the request's token
 LAG_EVERY_S = 0.05
 _WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200)
 _QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Requests(Collector):
-    """Requests answered, and in what time. Written by the event loop's thread only, so without a lock."""
+    """Counts and durations of requests. Written only by the event loop's thread, so without a lock."""
 
     def __init__(self) -> None:
         self._answered: defaultdict[tuple[str, int], int] = defaultdict(int)
-        self._timed = [0] * (len(_QUICK) + 1)  # how many took up to each bound, and longer than all
+        self._timed = [0] * (len(_QUICK) + 1)  # requests up to each bound, and longer ones
         self._total_s = 0.0
 
     def count(self, call: str, status: int, seconds: float | None) -> None:
-        """Count a request; `seconds` it took to answer, None for a stream."""
+        """Count a request that took `seconds`; None for a stream."""
         self._answered[call, status] += 1
         if seconds is not None:
             self._timed[bisect_left(_QUICK, seconds)] += 1
             self._total_s += seconds
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the figures."""
+        """Yield the metrics."""
         answered = CounterMetricFamily("traind_http_requests", "Requests answered", labels=["call", "status"])
         for (call, status), times in tuple(self._answered.items()):
             answered.add_metric([call, str(status)], times)
@@ -62,30 +62,30 @@ class Requests(Collector):
 
 
 class Totals(Collector):
-    """Counts that others keep, as they were last reported here."""
+    """Totals that other parts count, as last set here."""
 
     def __init__(self) -> None:
         self._told: dict[str, CounterMetricFamily] = {}
 
     def tell(self, name: str, about: str, counts: Mapping[str, int], label: str) -> None:
-        """Show these counts from now on, one a label."""
+        """Set the counts of a metric, by label."""
         family = self._told[name] = CounterMetricFamily(name, about, labels=[label])
         for value, count in counts.items():
             family.add_metric([value], count)
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the figures."""
+        """Yield the metrics."""
         return tuple(self._told.values())
 
 
 class Telemetry:
-    """The figures of one service, in a registry of their own."""
+    """The metrics of one service, in their own registry."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self._steps: dict[str, int] = {}
-        self.coalesced = 0  # points that were due and went as part of a later one
-        self.deaths = 0  # of workers with a job
+        self.coalesced = 0  # progress events merged into a later one
+        self.deaths = 0  # workers that died with a job
         self._started = secrets.token_hex(4)
         self._numbers = itertools.count(1)
         self._make_job_figures()
@@ -121,11 +121,11 @@ class Telemetry:
         self.disk = Gauge("traind_disk_free_bytes", "Free space below the root", registry=own)
 
     def new_id(self) -> str:
-        """Return an id for a request, which no other request has."""
+        """Return a new request id."""
         return f"{self._started}-{next(self._numbers):x}"
 
     async def measure_lag(self) -> None:
-        """See how late timers come, until cancelled: a loop that something holds up is late."""
+        """Measure how late timers fire, until cancelled: the delay of the event loop."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + LAG_EVERY_S
@@ -133,7 +133,7 @@ class Telemetry:
             self.lag.observe(max(0.0, loop.time() - due))
 
     def observe(self, job: Job, event: AnyEvent) -> None:
-        """Count one committed event; `job` is as the event left it."""
+        """Count one committed event; `job` is the record after it."""
         self.events.labels(type(event).__struct_config__.tag).inc()
         if isinstance(event, Progress):
             self._observe_progress(job, event)
@@ -163,7 +163,7 @@ class Telemetry:
 
 
 class _Fields(logging.Filter):
-    """Gives every record the ids of the request and the job that it is about."""
+    """Adds the ids of its request and job to every log record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = getattr(record, "request_id", None) or REQUEST_ID.get()
@@ -191,7 +191,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class PlainFormatter(logging.Formatter):
-    """Lines for people: time, level, message, ids. Control characters are shown, not sent to the terminal."""
+    """Lines for people: time, level, message, ids, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""

@@ -1,4 +1,4 @@
-"""Bearer tokens: where they come from, whose they are, and a limit on wrong ones.
+"""Bearer tokens: their sources, their owners, and a limit on wrong ones.
 
 Tokens are kept as digests and compared in constant time; names, not tokens, go into logs.
 """
@@ -30,7 +30,7 @@ ROLES: tuple[Role, ...] = ("viewer", "operator")
 
 
 class Tokens:
-    """The tokens of one server, by digest. `viewers` are the names whose tokens read and predict only."""
+    """The tokens of one server, by digest. `viewers` are the names whose tokens only read and predict."""
 
     def __init__(self, by_name: dict[str, str], viewers: Iterable[str] = ()) -> None:
         self._names = {_digest(token.encode()): name for name, token in by_name.items()}
@@ -40,7 +40,7 @@ class Tokens:
         return len(self._names)
 
     def name_of(self, token: bytes) -> str | None:
-        """Return whose token it is; None for nobody's. Takes the same time for each."""
+        """Return the name of a token's owner, or None, in constant time."""
         digest, found = _digest(token), None
         for known, name in self._names.items():
             if hmac.compare_digest(known, digest):
@@ -103,7 +103,7 @@ def load_tokens(file: Path | None, environ: MutableMapping[str, str]) -> Tokens 
 
 
 def _blank(variable: str) -> None:
-    """Overwrite a variable where the kernel shows it; `os.environ` has a copy of its own."""
+    """Overwrite an environment variable in /proc; `os.environ` keeps its copy."""
     with contextlib.suppress(AttributeError, OSError):
         find = ctypes.CDLL(None).getenv
         find.restype = ctypes.c_void_p
@@ -133,10 +133,10 @@ class FailedAttempts:
         self._addresses = addresses
         self._clock = clock
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address: (failures, when)
-        self._proven: OrderedDict[tuple[str, str], None] = OrderedDict()  # addresses, and headers that were right
+        self._proven: OrderedDict[tuple[str, str], None] = OrderedDict()  # addresses with headers that were right
 
     def wait_s(self, address: str) -> float:
-        """Return how long the address has to wait for its next try; 0 where it need not."""
+        """Return the seconds until the address may try again; 0: now."""
         spent = self._failures(address)
         return max(0.0, spent + 1 - self._burst) * self._refill_s
 
@@ -149,7 +149,7 @@ class FailedAttempts:
             self._spent.popitem(last=False)
 
     def succeeded(self, address: str, header: str, name: str) -> None:
-        """Remember a header with a right token, by its address, and whose it is."""
+        """Remember a right header by address, and its owner."""
         self._proven[address, header] = None
         if len(self._proven) > self._addresses:
             self._proven.popitem(last=False)
@@ -159,7 +159,7 @@ class FailedAttempts:
             self.trusted[header] = name
 
     def is_proven(self, address: str, header: str) -> bool:
-        """Tell whether the token in a header was right from this address before."""
+        """Return whether this header from this address was right before."""
         return (address, header) in self._proven
 
     def _failures(self, address: str) -> float:

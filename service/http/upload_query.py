@@ -1,6 +1,6 @@
-"""What the query of an upload may say: the file's format, and how it is written.
+"""The query of an upload: the file's format and how to read it.
 
-The longest values of all of them together, percent-encoded, still fit into a request line (8 kB).
+All parameters at their longest, percent-encoded, fit into a request line (8 kB).
 """
 
 from typing import Annotated, Final, Literal
@@ -10,11 +10,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 _FORMAT = r"^[A-Za-z.]{1,10}(;[^;]{1,200}){0,12}\Z"
 _FORMATS = "csv, tsv, jsonl (also as csv.gz and so on), parquet or xlsx; options behind it, as in csv;charset=latin-1"
 FileFormat = Annotated[str, Meta(pattern=_FORMAT, max_length=300, description=_FORMATS)]
-UNDESCRIBED: Final = frozenset({"quote"})  # generated clients call a function of that name where they put in the path
+UNDESCRIBED: Final = frozenset({"quote"})  # generated clients use a function of that name
 
 
 class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """The format of an upload and how it is written, where neither its content type nor its content tells.
+    """The format of an upload and how to read it, where content type and content do not show it.
 
     A body of JSON is no upload: beside it these are checked and mean nothing.
     """
@@ -26,20 +26,20 @@ class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)] | UnsetType = UNSET
     """Character between the cells of CSV."""
     quotechar: Annotated[str, Meta(max_length=1)] | UnsetType = UNSET
-    """Character around cells of CSV; empty: none is."""
+    """Character around cells of CSV; empty: none."""
     quote: Annotated[str, Meta(max_length=1)] | UnsetType = UNSET
     """The same as quotechar, by the name that it has in a spec's `read`."""
     decimal: Literal[".", ","] | UnsetType = UNSET
-    """Decimal mark of the numbers that are text."""
+    """Decimal mark of numbers."""
     thousands: Literal[".", ",", " ", "'"] | UnsetType = UNSET
-    """Mark that sets thousands apart in them."""
+    """Thousands separator of numbers."""
     skip: Annotated[int, Meta(ge=0, le=1_000_000)] | UnsetType = UNSET
-    """Lines above the header to pass over."""
+    """Number of lines above the header to skip."""
     comment: Annotated[str, Meta(min_length=1, max_length=10)] | UnsetType = UNSET
-    """Beginning of lines to pass over."""
+    """Beginning of lines to skip."""
     missing: Annotated[str, Meta(max_length=250)] | UnsetType = UNSET
-    """Words that mean a missing value, beside the usual ones, with commas between them."""
+    """Further words for a missing value, separated by commas."""
     header: bool | UnsetType = UNSET
-    """False where the first line holds no names."""
+    """False if the first line has no column names."""
     sheet: Annotated[str, Meta(min_length=1, max_length=31)] | UnsetType = UNSET
     """Name of the sheet of an Excel file; by default the first."""

@@ -9,18 +9,18 @@ from traind.service.webhooks.outbox import Delivery
 
 
 class WebhookShown(Struct, frozen=True):
-    """One webhook that the operator has named."""
+    """One configured webhook."""
 
     name: str
     """Its name."""
     address: str
-    """Where it is: scheme and host, without the path."""
+    """Scheme and host of its address, without the path."""
     events: list[str]
     """States that are delivered."""
     tags: list[str]
-    """Only of jobs with one of these tags; none: of all."""
+    """Only jobs with one of these tags; empty: all jobs."""
     deliveries: dict[str, int]
-    """How many deliveries are waiting, delivered and given_up."""
+    """Number of deliveries by state: waiting, delivered, given_up."""
 
 
 class WebhooksAnswer(Answer, frozen=True, kw_only=True):
@@ -38,14 +38,14 @@ class DeliveriesAnswer(Answer, frozen=True, kw_only=True):
 
 
 class WebhookTested(Answer, frozen=True, kw_only=True):
-    """A test message stands in the outbox."""
+    """A test message is queued."""
 
     webhook_id: str
-    """Id of the message that was put into the outbox."""
+    """Id of the queued message."""
 
 
 class DeliveriesQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many deliveries."""
+    """The number of deliveries wanted."""
 
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
     """Most deliveries of an answer."""

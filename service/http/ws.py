@@ -1,4 +1,4 @@
-"""The websocket: one object a client, with one task that reads and one that writes.
+"""The websocket: one object for each client, with one task that reads and one that writes.
 
 With `job_id` it sends that job's events and closes with 1000 after the last. Without, it sends a snapshot, then the
 states and thinned progress of all jobs, older jobs page by page where the client asks, and whole job streams that it
@@ -28,15 +28,15 @@ from traind.service.http.requests import AnyJobId, SocketQuery
 from traind.service.validation.validate import parse
 
 _encode = msgspec.json.Encoder().encode
-BUFFER_BYTES = 8 * 1024  # unsent, for one client: here, and again in the kernel
+BUFFER_BYTES = 8 * 1024  # unsent bytes for one client: here, and the same again in the kernel
 LARGEST_MESSAGE_BYTES = 4 * 1024
 HEARTBEAT_S = 20.0
 CLOSE_S = 2.0  # for the client to answer a close
-LINGER_S = 15.0  # for a close to reach a client that had stopped reading
+LINGER_S = 15.0  # for a close to reach a client that has stopped reading
 
 
 class Wish(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client may say, one thing a message."""
+    """A client's message; it has one of these fields."""
 
     subscribe: AnyJobId | None = None
     after: Annotated[int, Meta(ge=0, le=2**53)] = 0
@@ -48,7 +48,7 @@ class Wish(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def connect(request: web.Request) -> web.StreamResponse:
-    """Answer the handshake once all that can be refused has been; then serve until either side leaves."""
+    """Refuse what can be refused before the handshake, then serve until either side leaves."""
     query = read_query(request, SocketQuery)
     if query.job_id is not UNSET:
         await request.app[SERVICE].events(query.job_id, query.after, 1)
@@ -71,7 +71,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
 
 
 def _bound_buffers(request: web.Request) -> None:
-    """Keep small what waits for a client that does not read, here and in the kernel."""
+    """Limit what is buffered for a client that does not read, here and in the kernel."""
     if request.transport is None:
         return
     request.transport.set_write_buffer_limits(high=BUFFER_BYTES)
@@ -93,7 +93,7 @@ class Connection:
         self._greeted = asyncio.Event()  # the snapshot comes before any answer
 
     async def serve(self, query: SocketQuery) -> None:
-        """Send what was requested until the job is over or either side leaves; leaves no task behind."""
+        """Send the requested events until the job is over or either side leaves; leaves no task behind."""
         messages = self._merged() if query.job_id is UNSET else self._of_job(query.job_id, query.after)
         writer = asyncio.create_task(self._write(messages), name="traind-ws-writer")
         reader = asyncio.create_task(self._read(can_subscribe=query.job_id is UNSET), name="traind-ws-reader")
@@ -132,7 +132,7 @@ class Connection:
             yield body
 
     async def _merged(self) -> AsyncIterator[bytes]:
-        """Yield what the streams put into the outbox; raises what ended one for good."""
+        """Yield the messages of the outbox; raises the error that ended a stream."""
         self._start(None, self._relay_all())
         while True:
             message = await self._outbox.get()
@@ -141,11 +141,11 @@ class Connection:
             yield message
 
     async def _relay_all(self) -> None:
-        """Put a snapshot, then what happens to all jobs from before it was taken, into the outbox."""
+        """Put a snapshot into the outbox, then the events of all jobs since before it was taken."""
         stream = self._service.watch_all()
         first = asyncio.ensure_future(anext(stream))
         try:
-            await asyncio.sleep(0)  # the subscription stands: nothing falls between it and the snapshot
+            await asyncio.sleep(0)  # subscribed first, so that no event is lost before the snapshot
             await self._outbox.put(await overview.snapshot(self._service))
             self._greeted.set()
             await self._outbox.put(await first)
@@ -170,7 +170,7 @@ class Connection:
             await self._outbox.put(_refusal(error, **about))
 
     async def _read(self, *, can_subscribe: bool) -> None:
-        """Do what the client says until it leaves; what cannot be understood is answered, not punished."""
+        """Carry out the client's messages until it leaves; a wrong message is answered with an error."""
         if can_subscribe:
             await self._greeted.wait()
         with contextlib.suppress(ConnectionError, TimeoutError):
@@ -184,7 +184,7 @@ class Connection:
                     await self._answer(_refusal(error), is_merged=can_subscribe)
 
     async def _answer(self, body: bytes, *, is_merged: bool) -> None:
-        """Answer the client: in line with the streams, or beside the one stream of a job's own socket."""
+        """Answer the client, through the outbox if the streams are merged there, else directly."""
         await (self._outbox.put(body) if is_merged else self._send(body))
 
     async def _grant(self, wish: Wish, *, can_subscribe: bool) -> None:
@@ -207,7 +207,7 @@ class Connection:
             await self._follow(_study(study_id), self._relay(events, study_id=study_id))
 
     async def _follow(self, topic: str, relay: Coroutine[Any, Any, None]) -> None:
-        """Run a stream in place of the one that the topic had; raises `TooManyStreams`."""
+        """Run a stream, replacing the topic's present one; raises `TooManyStreams`."""
         await self._stop(topic)
         if len(self._streams) > self._limits.subscriptions:
             relay.close()
@@ -226,7 +226,7 @@ class Connection:
             await _end(task)
 
     async def _close(self, code: int) -> None:
-        """Close the socket. A client that does not read has a moment to do so; then what is buffered is dropped."""
+        """Close the socket; for a client that does not read, buffered messages are dropped after a while."""
         with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(2 * CLOSE_S):
                 await self._ws.close(code=code)
@@ -235,17 +235,17 @@ class Connection:
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until they are gone."""
+    """Cancel tasks and wait until they have ended."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _study(study_id: str) -> str:
-    """Return the topic of a study's stream: no job has such a name."""
+    """Return the topic of a study's stream, which no job id equals."""
     return f"study/{study_id}"
 
 
 def _refusal(error: ServiceError, **about: str) -> bytes:
-    """Return an error as a message: the answer to one of the client's, or the end of a stream."""
+    """Return an error as a message, which answers the client or ends a stream."""
     return _encode({"type": "error", **about, "error": described(error)})
