@@ -40,8 +40,8 @@ from traind.trainer.contract.spec import TrainSpec
 class Client(StudyVerbs):
     """A running server. `async with Client() as client:` - the verbs are those of `TrainingService`.
 
-    A server that has answered may be away for `patience_s` (it restarts, the network breaks): requests that can be
-    sent twice are, watches go on after the last event seen. `timeout_s` is the longest silence within an answer.
+    A server that has answered may be away for `patience_s` seconds (a restart, a broken network): repeatable requests
+    are sent again, and watches go on after the last event seen. `timeout_s` is the longest silence within an answer.
     The token is taken from TRAIND_TOKEN where none is given.
     """
 
@@ -69,12 +69,12 @@ class Client(StudyVerbs):
     ) -> Job:
         """Submit a job: a `TrainSpec`, a mapping, or its fields as keywords.
 
-        Under an id of one's own the same submit again is the same job.
+        With a `job_id` of your own, repeating the call returns the same job.
         """
         return await self.status(await self._connection.send(calls.submit(fields if spec is None else spec, job_id)))
 
     async def dry_run(self, spec: TrainSpec | Mapping[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
-        """Tell what a job would do: schema, warnings, parameters, memory, seconds."""
+        """Return what a job would do: schema, warnings, parameters, memory, seconds."""
         return await self._connection.send(calls.dry_run(fields if spec is None else spec))
 
     async def status(self, job_id: str) -> Job:
@@ -98,8 +98,8 @@ class Client(StudyVerbs):
     async def watch(self, job_id: str, after: int = 0) -> AsyncGenerator[AnyEvent]:
         """Yield a job's events, each `seq` once and in order, until the job has ended.
 
-        Lost connections and server restarts are bridged. A `State` with `resumed_from_step` says that steps are
-        taken again from there: who draws curves rewinds.
+        Lost connections and server restarts are bridged. After a `State` with `resumed_from_step`, steps are repeated
+        from there: curves have to be rewound.
         """
         cursor = Cursor(job_id, after)
         absence = self._connection.patience.begin()
@@ -127,21 +127,21 @@ class Client(StudyVerbs):
         return await self._ask(calls.verb("stop", job_id))
 
     async def pause(self, job_id: str) -> Job:
-        """Let a job write its checkpoint and give its slot back."""
+        """Have a job write its checkpoint and free its slot."""
         return await self._ask(calls.verb("pause", job_id))
 
     async def cancel(self, job_id: str) -> Job:
-        """End a job and keep nothing but its record."""
+        """End a job and keep only its record."""
         return await self._ask(calls.verb("cancel", job_id))
 
     async def resume(self, job_id: str, epochs: int | None = None) -> Job:
-        """Let a paused, stopped, failed or (with more epochs) completed job go on."""
+        """Continue a paused, stopped, failed or (with more epochs) completed job."""
         return await self._ask(calls.verb("resume", job_id, epochs))
 
     async def control(self, job_id: str, **changes: Any) -> Controlled:
         """Change `lr`, `epochs`, `patience`, `report_every` or `checkpoint_every` of a running job at its next step.
 
-        Returns at which step; None for it where that takes longer than ten seconds.
+        The result names the step; it is None where that takes longer than ten seconds.
         """
         return await self._connection.send(calls.control(job_id, changes))
 
@@ -154,15 +154,15 @@ class Client(StudyVerbs):
         await self._connection.send(calls.delete(job_id))
 
     async def logs(self, job_id: str, limit_bytes: int = 65_536) -> str:
-        """Return the end of what a job printed."""
+        """Return the end of a job's output."""
         return (await self.log_page(job_id, limit_bytes)).logs
 
     async def log_page(self, job_id: str, limit_bytes: int = 65_536, after: str | None = None) -> LogPage:
-        """Return the end of what a job printed, or what it printed since the page whose `next` is `after`."""
+        """Return the end of a job's output, or what was printed since the page whose `next` is `after`."""
         return await self._connection.send(calls.logs(job_id, limit_bytes, after))
 
     def follow_logs(self, job_id: str, limit_bytes: int = 65_536) -> AsyncGenerator[str]:
-        """Yield the end of what a job has printed, then what it prints, until it is over."""
+        """Yield the end of a job's output, then what it prints until it is over."""
         return followed(lambda: self.status(job_id), lambda after: self.log_page(job_id, limit_bytes, after))
 
     async def files(self, job_id: str, limit: int = 1_000, after: str | None = None) -> FilePage:
@@ -170,7 +170,7 @@ class Client(StudyVerbs):
         return await self._connection.send(calls.files(job_id, limit, after))
 
     async def file_path(self, job_id: str, name: str, *, to: str | os.PathLike[str] | None = None) -> Path:
-        """Download one of a job's files and return where it lies: `to`, or the last part of its name."""
+        """Download one of a job's files to `to`, by default the last part of its name; return the path."""
         return await self._connection.download(calls.file(job_id, name), Path(to or PurePosixPath(name).name))
 
     async def curve(self, job_id: str, points: int = 800, series: Iterable[str] = ()) -> dict[str, Any]:
@@ -185,15 +185,15 @@ class Client(StudyVerbs):
         columns: Mapping[str, list[Any]] | None = None,
         interval: float | None = None,
     ) -> Prediction:
-        """Predict with a job's model, or an alias's: one prediction a row; of numbers an interval if asked for."""
+        """Predict with a job's or alias's model, one prediction a row; with `interval`, intervals around numbers."""
         return await self._connection.send(calls.predict(model, rows, columns, interval))
 
     async def model_path(self, model: str, *, to: str | os.PathLike[str] | None = None) -> Path:
-        """Download a finished model and return where it lies: `to`, or `<model>.pt`. `traind.load_model` reads it."""
+        """Download a finished model to `to`, by default `<model>.pt`, for `traind.load_model`; return the path."""
         return await self._connection.download(calls.model(model), Path(to or f"{model}.pt"))
 
     async def export(self, model: str, format: str, *, to: str | os.PathLike[str] | None = None) -> Path:  # noqa: A002
-        """Download a verified `onnx` or `safetensors` export of a model and return where it lies."""
+        """Download a verified `onnx` or `safetensors` export of a model and return its path."""
         return await self._connection.download(calls.export(model, format), Path(to or f"{model}.{format}"))
 
     async def put_dataset(
@@ -207,14 +207,14 @@ class Client(StudyVerbs):
     ) -> Dataset:
         """Register a data set from a path, bytes, rows, or an async iterator of bytes or rows.
 
-        `size_bytes` is the size of a stream of bytes, where it is known. `on_progress(sent_bytes, size_bytes)` is
-        called as the upload goes on. Putting a name again makes a new version.
+        `size_bytes` is the size of a stream of bytes, if known. `on_progress(sent_bytes, size_bytes)` is called as
+        the upload goes on. Putting a name again makes a new version.
         """
         upload = upload_of(source, format, size_bytes)
         return await self._connection.upload(calls.put_dataset(name, upload.format), upload, on_progress)
 
     async def datasets(self, limit: int = 1_000, after: str | None = None) -> DatasetPage:
-        """Return a page of data sets by name, in short: what is known of their columns is in `dataset`."""
+        """Return a page of data sets by name, without column details: `dataset` returns those."""
         return await self._connection.send(calls.datasets(limit, after))
 
     async def dataset(self, name: str) -> Dataset:
@@ -248,7 +248,7 @@ class Client(StudyVerbs):
     async def set_alias(
         self, name: str, job_id: str | None, if_better: IfBetter | Mapping[str, Any] | None = None
     ) -> AliasSet | None:
-        """Point a name at a job's model (None: at nothing), with `if_better` only if better (else `NotBetter`)."""
+        """Point an alias at a job's model (None: remove it), with `if_better` only if better (else `NotBetter`)."""
         if job_id is None:
             await self._connection.send(calls.remove_alias(name))
             return None
@@ -259,11 +259,11 @@ class Client(StudyVerbs):
         return await self._connection.send(calls.alias(name))
 
     async def aliases(self) -> dict[str, dict[str, Any]]:
-        """Return each alias with the job it points at and since when."""
+        """Return each alias with its job and the time since when."""
         return await self._connection.send(calls.aliases())
 
     async def webhook_list(self) -> list[dict[str, Any]]:
-        """Return every webhook that the operator has named, and how its deliveries stand."""
+        """Return every configured webhook and its deliveries by state."""
         return await self._connection.send(calls.webhooks())
 
     async def webhook_deliveries(self, name: str, limit: int = 100) -> list[Delivery]:
@@ -275,9 +275,9 @@ class Client(StudyVerbs):
         return await self._connection.send(calls.test_webhook(name))
 
     async def health(self) -> dict[str, Any]:
-        """Return how the server is: version, slots, queue, uptime."""
+        """Return the server's health: version, slots, queue, uptime."""
         return await self._connection.send(calls.health())
 
     async def _ask(self, call: calls.Call[str]) -> Job:
-        """Send a verb and return the job as it is then."""
+        """Send a verb and return the job after it."""
         return await self.status(await self._connection.send(call))

@@ -1,4 +1,4 @@
-"""Every call of the HTTP interface: what is sent, and how the answer is read. No input or output happens here."""
+"""The requests of all calls, and the reading of their answers. No input or output."""
 
 import secrets
 import time
@@ -40,7 +40,7 @@ _DEFAULTS = msgspec.to_builtins(TrainSpec())
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request. `is_repeatable`: sending it twice leaves what sending it once leaves."""
+    """One request. `is_repeatable`: sending it twice has the same effect as sending it once."""
 
     method: str
     path: str
@@ -57,9 +57,9 @@ class Call(Generic[T]):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers beside those of the connection."""
-        told = {"Accept": self.accept}
-        return told | ({"Content-Type": "application/json"} if self.body is not None else {})
+        """The headers of this request, beside those of the connection."""
+        accept = {"Accept": self.accept}
+        return accept | ({"Content-Type": "application/json"} if self.body is not None else {})
 
 
 class _Accepted(Struct):
@@ -92,18 +92,18 @@ class _DatasetBody(Struct):
 
 
 def submit(spec: TrainSpec | Mapping[str, Any], job_id: str | None) -> Call[str]:
-    """Submit a job under an id that is chosen here where none is given: sent twice, it is still one job."""
-    body = asked(spec) | {"job_id": job_id or new_job_id()}
+    """Submit a job, without an id under a new one, so that sending it twice makes one job."""
+    body = spec_values(spec) | {"job_id": job_id or new_job_id()}
     return Call("POST", "/api/train", lambda answer: _decode(answer, _Accepted).job_id, body=_encoder.encode(body))
 
 
 def dry_run(spec: TrainSpec | Mapping[str, Any]) -> Call[dict[str, Any]]:
-    """Ask what a job would do."""
-    return Call("POST", "/api/train", _facts, query={"dry_run": "true"}, body=_encoder.encode(asked(spec)))
+    """Ask for a dry run."""
+    return Call("POST", "/api/train", _facts, query={"dry_run": "true"}, body=_encoder.encode(spec_values(spec)))
 
 
-def asked(spec: TrainSpec | Mapping[str, Any]) -> dict[str, Any]:
-    """Return a spec as plain values; of a `TrainSpec` only what differs from the defaults."""
+def spec_values(spec: TrainSpec | Mapping[str, Any]) -> dict[str, Any]:
+    """Return a spec as plain values; for a `TrainSpec` only those that differ from the defaults."""
     if not isinstance(spec, TrainSpec):
         return dict(spec)
     values = msgspec.to_builtins(spec)
@@ -111,7 +111,7 @@ def asked(spec: TrainSpec | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_job_id() -> str:
-    """Return an id that no other job has."""
+    """Return a new job id."""
     return f"job_{int(time.time() * 1000)}_{secrets.token_hex(3)}"
 
 
@@ -139,7 +139,7 @@ def events(job_id: str, after: int, limit: int) -> Call[EventPage]:
 
 
 def verb(name: Verb, job_id: str, epochs: int | None = None) -> Call[str]:
-    """Ask something of a job. A second `resume` with epochs would be refused: the first has changed them."""
+    """Send a verb. `resume` with epochs is not repeatable: after the first, the same epochs are refused."""
     body: dict[str, Any] = {"job_id": job_id} | ({"epochs": epochs} if epochs is not None else {})
     return Call(
         "POST",
@@ -151,7 +151,7 @@ def verb(name: Verb, job_id: str, epochs: int | None = None) -> Call[str]:
 
 
 def control(job_id: str, changes: Mapping[str, Any]) -> Call[Controlled]:
-    """Ask a running job to change its settings; sent twice it would be taken up twice."""
+    """Change settings of a running job; sent twice, the change would be applied twice."""
     body = _encoder.encode({"job_id": job_id} | dict(changes))
     return Call(
         "POST", "/api/train/control", lambda found: _decode(found, Controlled), body=body, is_repeatable=False
@@ -159,7 +159,7 @@ def control(job_id: str, changes: Mapping[str, Any]) -> Call[Controlled]:
 
 
 def edit(job_id: str, changes: Mapping[str, Any]) -> Call[Job]:
-    """Change what people call a job, or when it is its turn."""
+    """Change a job's name, tags, notes or priority."""
     path = f"/api/train/jobs/{_quoted(job_id)}"
     return Call("PATCH", path, lambda body: _decode(body, _StatusBody).status, body=_encoder.encode(dict(changes)))
 
@@ -170,7 +170,7 @@ def delete(job_id: str) -> Call[None]:
 
 
 def logs(job_id: str, limit_bytes: int, after: str | None = None) -> Call[LogPage]:
-    """Ask for the end of what a job printed, or for what it printed since."""
+    """Ask for the end of a job's output, or for what was printed since."""
     query = {"job_id": job_id, "limit_bytes": limit_bytes} | ({} if after is None else {"after": after})
     return Call("GET", "/api/train/logs", lambda body: _decode(body, LogPage), query=query)
 
@@ -216,7 +216,7 @@ def export(job_id: str, kind: str) -> Call[None]:
 
 
 def put_dataset(name: str, kind: str | None) -> Call[Dataset]:
-    """Register a data set; its bytes are sent beside this."""
+    """Register a data set; its bytes are sent as the body."""
     query: dict[str, object] = {"format": kind} if kind else {}
     return Call("PUT", f"/api/datasets/{_quoted(name)}", _dataset, query=query)
 
@@ -243,12 +243,12 @@ def delete_dataset(name: str) -> Call[None]:
 
 
 def evaluate(model: str, dataset: str) -> Call[Score]:
-    """Score a model on a registered data set."""
+    """Evaluate a model on a registered data set."""
     return Call("POST", _evaluate_path(model), _score, body=_encoder.encode({"dataset": dataset}))
 
 
 def evaluate_table(model: str, kind: str | None) -> Call[Score]:
-    """Score a model on a table whose bytes are sent beside this."""
+    """Evaluate a model on a table whose bytes are sent as the body."""
     query: dict[str, object] = {"format": kind} if kind else {}
     return Call("POST", _evaluate_path(model), _score, query=query)
 
@@ -262,13 +262,13 @@ def _score(body: bytes) -> Score:
 
 
 def set_alias(name: str, job_id: str, if_better: IfBetter | Mapping[str, Any] | None) -> Call[AliasSet]:
-    """Point a name at a job's model, or only if it is better."""
+    """Point an alias at a job's model, if wanted only if it is better."""
     body = {"job_id": job_id} | ({} if if_better is None else {"if_better": if_better})
     return Call("PUT", _alias_path(name), lambda answer: _decode(answer, AliasSet), body=_encoder.encode(body))
 
 
 def remove_alias(name: str) -> Call[None]:
-    """Point a name at nothing."""
+    """Remove an alias."""
     return Call("DELETE", _alias_path(name), _nothing)
 
 
@@ -304,7 +304,7 @@ def test_webhook(name: str) -> Call[str]:
 
 
 def health() -> Call[dict[str, Any]]:
-    """Ask how the server is."""
+    """Ask for the server's health."""
     return Call("GET", "/api/health", _facts)
 
 
@@ -322,7 +322,7 @@ def _event_page(body: bytes) -> EventPage:
 
 
 def _facts(body: bytes) -> dict[str, Any]:
-    """Read an answer of free shape, its `ok` left out."""
+    """Return an answer as a dict, without `ok`."""
     answer: dict[str, Any] = msgspec.json.decode(body)
     answer.pop("ok", None)
     return answer
@@ -333,4 +333,4 @@ def _dataset(body: bytes) -> Dataset:
 
 
 def _nothing(_body: bytes) -> None:
-    """Read no answer."""
+    """Ignore the answer."""

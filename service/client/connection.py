@@ -1,4 +1,4 @@
-"""How `Client` talks: one aiohttp session, tries that are repeated where that is safe, bodies as streams."""
+"""The connection of `Client`: one aiohttp session; repeats requests where that is safe; streams bodies."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Connection:
-    """One server. Opened and closed by the client that owns it."""
+    """The connection to one server. Opened and closed by its client."""
 
     def __init__(self, base_url: str, token: str | None, timeout_s: float, patience_s: float) -> None:
         self.base_url = base_url.rstrip("/")
@@ -30,7 +30,7 @@ class Connection:
         self._session: aiohttp.ClientSession | None = None
         self._answers: set[aiohttp.ClientResponse] = (
             set()
-        )  # being read; a watch that was left early may be among them
+        )  # answers being read, such as those of watches that were left early
 
     async def open(self) -> None:
         """Make the session; nothing is sent yet."""
@@ -46,7 +46,7 @@ class Connection:
             self._session = None
 
     async def send(self, call: Call[T]) -> T:
-        """Send one request until it is answered, and return what it asked for."""
+        """Send one request until it is answered; return the decoded answer."""
         absence = self.patience.begin()
         while True:
             try:
@@ -57,12 +57,12 @@ class Connection:
             except Away as away:
                 await asyncio.sleep(absence.delay(away, is_repeatable=call.is_repeatable))
             except JobNotFound:
-                if call.method == "DELETE" and absence.is_retry:  # the try before did it
+                if call.method == "DELETE" and absence.is_retry:  # the last try removed it
                     return call.read(b"{}")
                 raise
 
     async def upload(self, call: Call[T], upload: Upload, on_progress: OnProgress | None) -> T:
-        """Send one request with a body that streams; `on_progress` hears how far it is."""
+        """Send one request with a streamed body; calls `on_progress` as it goes on."""
         absence = self.patience.begin()
         while True:
             body = _Body(upload, on_progress)
@@ -72,12 +72,12 @@ class Connection:
                 absence.answered()
                 return call.read(answer)
             except Away as away:
-                if body.error is not None:  # it was the source that failed, not the server
+                if body.error is not None:  # the source failed, not the server
                     raise body.error from None
                 await asyncio.sleep(absence.delay(away, is_repeatable=upload.is_repeatable))
 
     async def download(self, call: Call[None], path: Path) -> Path:
-        """Write an answer to a file, which is there only once it is whole."""
+        """Write an answer to a file, by rename once it is complete."""
         absence = self.patience.begin()
         while True:
             part = partial_path(path)
@@ -101,7 +101,7 @@ class Connection:
         size_bytes: int | None = None,
         silence_s: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Open one answer that is not a refusal. A connection that fails, now or while reading, is `Away`."""
+        """Yield one good answer; raises the error of another, and `Away` if the connection fails, also while reading."""
         if self._session is None:
             raise NotRunning("The client is not open.", hint="Use it as `async with Client(...) as client:`.")
         url = URL(self.base_url + call.target, encoded=True)
@@ -129,7 +129,7 @@ class Connection:
             raise Away(str(error) or type(error).__name__, may_have_arrived=True) from error
 
     async def _refused(self, call: Call[T], response: aiohttp.ClientResponse) -> Exception:
-        """Return what an answer that is none tells of."""
+        """Return the error of an error answer."""
         answer = await response.read()
         if is_away(response.status, answer):
             return Away(f"it answered {response.status}", may_have_arrived=False)
@@ -137,7 +137,7 @@ class Connection:
 
 
 class _Body:
-    """One try of an upload. `error` is what the source raised: aiohttp would show it as a lost connection."""
+    """One try of an upload. `error` is the source's error, which aiohttp reports as a lost connection."""
 
     def __init__(self, upload: Upload, on_progress: OnProgress | None) -> None:
         self._upload = upload

@@ -1,4 +1,4 @@
-"""One job's events as server-sent events: what has been read, and whether that was all. No input or output."""
+"""Reading one job's server-sent events: the position, and whether the job is over. No input or output."""
 
 from traind.service.client.calls import Call
 from traind.service.client.errors import Away
@@ -9,7 +9,7 @@ STREAM_SILENCE_S = 45.0  # the server sends a comment every 15 s
 
 
 class Cursor:
-    """Where one watcher is in one job's stream. Survives any number of connections."""
+    """One watcher's position in a job's events, over any number of connections."""
 
     def __init__(self, job_id: str, after: int) -> None:
         self.job_id = job_id
@@ -19,12 +19,12 @@ class Cursor:
         self._ended = False  # the newest event read was the job's end
 
     def call(self) -> Call[None]:
-        """Return the request that goes on after what has been read."""
+        """Return the request for the events after those read."""
         query = {"job_id": self.job_id, "after": self.after}
         return Call("GET", "/api/train/events", _nothing, query=query, accept="text/event-stream")
 
     def opened(self, status: int) -> None:
-        """Begin a connection; 204 says that there is nothing left to read."""
+        """Begin a connection; status 204 means that nothing is left to read."""
         self._rest = b""
         self.is_over = status == 204
 
@@ -42,11 +42,11 @@ class Cursor:
         return events
 
     def closed(self) -> None:
-        """Handle a connection that the server closed in order: complete if the job's last event came, else `Away`."""
+        """Handle a connection closed by the server; raises `Away` unless the job's last event has come."""
         self.is_over = self.is_over or self._ended
         if not self.is_over:
             raise Away("it ended the stream before the job was over", may_have_arrived=True)
 
 
 def _nothing(_body: bytes) -> None:
-    """Read no answer: the stream is fed."""
+    """Ignore the body: `feed` reads it."""

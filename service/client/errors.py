@@ -1,4 +1,4 @@
-"""What only a client can see, and the way back from an error's JSON to the class that the service raised."""
+"""Errors of clients, and the conversion of an error's JSON to the class that the service raised."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class ServerUnreachable(ServiceError):
 
 
 class Away(Exception):
-    """This try got no answer. `may_have_arrived`: the server may have carried the request out all the same."""
+    """This try got no answer. `may_have_arrived`: the server may still have carried the request out."""
 
     def __init__(self, reason: str, *, may_have_arrived: bool) -> None:
         super().__init__(reason)
@@ -41,32 +41,32 @@ class _Body(Struct):
 
 
 def refusal(status: int, body: bytes, url: str) -> Refusal:
-    """Return the error that an answer tells of, of the class that `TrainingService` would raise."""
-    told = _told(body)
-    if told is None:
+    """Return an error answer as the class that `TrainingService` would raise."""
+    fields = _error_fields(body)
+    if fields is None:
         text = body[:200].decode(errors="replace").strip()
         return ServiceError(f"{url} answered {status}, and not as traind does: {text or 'nothing'}")
-    kind = _KINDS.get(told.code, ServiceError)
+    kind = _KINDS.get(fields.code, ServiceError)
     error: Refusal
     if issubclass(kind, ServiceError):
-        error = kind(told.message, hint=told.hint, details=told.details)
+        error = kind(fields.message, hint=fields.hint, details=fields.details)
     elif issubclass(kind, DataError):
-        error = kind(told.message, hint=told.hint, cells=tuple(_cell(detail) for detail in told.details))
+        error = kind(fields.message, hint=fields.hint, cells=tuple(_cell(detail) for detail in fields.details))
     else:
-        error = kind(told.message, hint=told.hint)
-    error.code = told.code
+        error = kind(fields.message, hint=fields.hint)
+    error.code = fields.code
     return error
 
 
 def is_away(status: int, body: bytes) -> bool:
-    """Whether an answer says that the server is not there for now: a proxy's word, or its own when it closes."""
+    """Return whether an answer means that the server is away for now: a proxy's error, or a closing server's."""
     if status == 503:
-        told = _told(body)
-        return told is None or told.code == NotRunning.code
+        fields = _error_fields(body)
+        return fields is None or fields.code == NotRunning.code
     return status in {502, 504}
 
 
-def _told(body: bytes) -> _ErrorFields | None:
+def _error_fields(body: bytes) -> _ErrorFields | None:
     try:
         return msgspec.json.decode(body, type=_Body).error
     except msgspec.DecodeError:

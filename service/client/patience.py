@@ -7,11 +7,11 @@ from traind.service.client.errors import Away, ServerUnreachable
 
 FIRST_DELAY_S = 0.05
 LONGEST_DELAY_S = 2.0
-QUIET_S = 10.0  # a failure so long after the one before is a new one
+QUIET_S = 10.0  # a failure this long after the last one is a new outage
 
 
 class Patience:
-    """One client's. A server that never answered is not waited for; one that did may be away for `patience_s`."""
+    """The patience of one client: a server that has answered before may be away for `patience_s` seconds."""
 
     def __init__(self, url: str, patience_s: float) -> None:
         self.url = url
@@ -19,12 +19,12 @@ class Patience:
         self.has_answered = False
 
     def begin(self) -> "Absence":
-        """Return the waiting of one request."""
+        """Return the outage of one request, which has not begun."""
         return Absence(self)
 
 
 class Absence:
-    """The waiting of one request or stream: how long the server has been away, as that request sees it."""
+    """An outage as one request or stream sees it: how long the server has been away."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
@@ -34,7 +34,7 @@ class Absence:
         self.is_retry = False
 
     def answered(self) -> None:
-        """Note that the server is there."""
+        """Record an answer: the outage is over."""
         self._since = None
         self._patience.has_answered = True
 

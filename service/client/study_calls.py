@@ -1,4 +1,4 @@
-"""The calls about studies: what is sent, how the answer is read, and the verbs of the clients that make them."""
+"""The calls about studies: requests, reading of answers, and the methods of `Client`."""
 
 import asyncio
 import secrets
@@ -17,7 +17,7 @@ from traind.service.studies.request import StudyRequest, SubmitStudy
 from traind.service.studies.results import StudyEventPage, StudyPage
 from traind.service.studies.study import OVER, Study, Trial
 
-POLL_S = 0.3  # between two looks at a study's events
+POLL_S = 0.3  # between two requests for a study's events
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _DEFAULTS = msgspec.to_builtins(SubmitStudy())
 
@@ -40,7 +40,7 @@ class _EventsBody(Struct):
 
 
 def submit(request: StudyRequest | Mapping[str, Any]) -> Call[str]:
-    """Submit a study under an id that is chosen here where none is given: sent twice, it is still one study."""
+    """Submit a study, without an id under a new one, so that sending it twice makes one study."""
     body = dict(request) if isinstance(request, Mapping) else _told(request)
     body["study_id"] = body.get("study_id") or f"study_{int(time.time() * 1000)}_{secrets.token_hex(3)}"
     return Call("POST", "/api/studies", _study_id, body=_encoder.encode(body))
@@ -79,7 +79,7 @@ def events(study_id: str, after: int, limit: int) -> Call[StudyEventPage]:
 
 
 def verb(name: str, study_id: str) -> Call[str]:
-    """Ask something of a study."""
+    """Send a verb for a study."""
     return Call("POST", f"{_path(study_id)}/{name}", _study_id)
 
 
@@ -106,7 +106,7 @@ def _events(body: bytes) -> StudyEventPage:
 
 
 class StudyVerbs:
-    """What a client does with studies. Base of `Client`."""
+    """The methods about studies. Base of `Client`."""
 
     _connection: Connection
 
@@ -115,7 +115,7 @@ class StudyVerbs:
         return await self.study(await self._connection.send(submit(fields if request is None else request)))
 
     async def study(self, study_id: str, *, importance: bool = True) -> Study:
-        """Return a study as it is now, with how much each field matters unless that is not wanted."""
+        """Return a study as it is now, with the importance of fields unless that is not wanted."""
         return await self._connection.send(study(study_id, importance=importance))
 
     async def studies(
@@ -163,23 +163,23 @@ class StudyVerbs:
         return found
 
     async def stop_study(self, study_id: str) -> Study:
-        """End a study and keep what it has found: running trials keep their best."""
+        """End a study and keep its results; running trials keep their best models."""
         return await self._asked("stop", study_id)
 
     async def pause_study(self, study_id: str) -> Study:
-        """Have a study's trials keep their place and free their slots; none is begun."""
+        """Pause a study: running trials write checkpoints and free their slots; none is begun."""
         return await self._asked("pause", study_id)
 
     async def resume_study(self, study_id: str) -> Study:
-        """Let a paused study go on."""
+        """Continue a paused study."""
         return await self._asked("resume", study_id)
 
     async def cancel_study(self, study_id: str) -> Study:
-        """End a study and keep nothing but its record."""
+        """End a study and keep only its record."""
         return await self._asked("cancel", study_id)
 
     async def delete_study(self, study_id: str) -> None:
-        """Remove a study that is over, with its trials, their models and its own."""
+        """Remove a study that is over, with its trials, their models and its ensemble."""
         await self._connection.send(delete(study_id))
 
     async def _asked(self, name: str, study_id: str) -> Study:

@@ -1,4 +1,4 @@
-"""The verbs about studies as plain calls. Base of `SyncClient`."""
+"""The methods about studies as blocking calls. Base of `SyncClient`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping
@@ -14,22 +14,22 @@ T = TypeVar("T")
 
 
 class SyncStudyVerbs(ABC):
-    """What a client without asyncio does with studies."""
+    """The methods about studies, without asyncio."""
 
     @abstractmethod
     def _opened(self) -> StudyVerbs:
-        """Return the client behind it, opened on the loop's thread."""
+        """Return the `Client`, opened on the loop's thread."""
 
     @abstractmethod
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what the work returns, once the loop's thread has done it."""
+        """Run the work on the loop's thread and return its result."""
 
     def submit_study(self, request: StudyRequest | Mapping[str, Any] | None = None, **fields: Any) -> Study:
         """Submit a study: a request, a mapping, or its fields as keywords."""
         return self._wait(self._opened().submit_study(request, **fields))
 
     def study(self, study_id: str, *, importance: bool = True) -> Study:
-        """Return a study as it is now, with how much each field matters unless that is not wanted."""
+        """Return a study as it is now, with the importance of fields unless that is not wanted."""
         return self._wait(self._opened().study(study_id, importance=importance))
 
     def studies(
@@ -63,23 +63,23 @@ class SyncStudyVerbs(ABC):
         return self._wait(self._opened().wait_study(study_id))
 
     def stop_study(self, study_id: str) -> Study:
-        """End a study and keep what it has found: running trials keep their best."""
+        """End a study and keep its results; running trials keep their best models."""
         return self._wait(self._opened().stop_study(study_id))
 
     def pause_study(self, study_id: str) -> Study:
-        """Have a study's trials keep their place and free their slots; none is begun."""
+        """Pause a study: running trials write checkpoints and free their slots; none is begun."""
         return self._wait(self._opened().pause_study(study_id))
 
     def resume_study(self, study_id: str) -> Study:
-        """Let a paused study go on."""
+        """Continue a paused study."""
         return self._wait(self._opened().resume_study(study_id))
 
     def cancel_study(self, study_id: str) -> Study:
-        """End a study and keep nothing but its record."""
+        """End a study and keep only its record."""
         return self._wait(self._opened().cancel_study(study_id))
 
     def delete_study(self, study_id: str) -> None:
-        """Remove a study that is over, with its trials, their models and its own."""
+        """Remove a study that is over, with its trials, their models and its ensemble."""
         self._wait(self._opened().delete_study(study_id))
 
 

@@ -1,4 +1,4 @@
-"""`SyncClient`: a running server for notebooks and scripts without asyncio: `Client` on a thread of its own."""
+"""`SyncClient`: a blocking client for notebooks and scripts: `Client` on a thread of its own."""
 
 import asyncio
 import os
@@ -34,11 +34,11 @@ from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
 T = TypeVar("T")
-CLOSE_S: Final = 2.0  # what closing connections may take when the program ends
+CLOSE_S: Final = 2.0  # limit of closing connections when the program ends
 
 
 class _LoopThread:
-    """An event loop on a daemon thread, and the client that is open on it; both of one process."""
+    """An event loop on a daemon thread, with a client opened on it; for one process."""
 
     def __init__(self, client: Client) -> None:
         self.pid = os.getpid()  # a forked child has neither thread nor loop
@@ -49,7 +49,7 @@ class _LoopThread:
         self.wait(client.__aenter__())
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work on the loop and return its result; what interrupts the waiting cancels the work."""
+        """Run the work on the loop and return its result; an interrupt cancels it."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -58,7 +58,7 @@ class _LoopThread:
             raise
 
     def close(self) -> None:
-        """Close the client and end the thread, once nobody uses them any more."""
+        """Close the client and end the thread."""
         if self.pid != os.getpid() or not self._thread.is_alive():
             return
         asyncio.run_coroutine_threadsafe(self._close(), self._loop)
@@ -77,9 +77,9 @@ class _LoopThread:
 
 
 class SyncClient(SyncStudyVerbs):
-    """A running server, with the verbs of `Client` as plain calls. There is nothing to close.
+    """A running server, with the methods of `Client` as blocking calls. There is nothing to close.
 
-    The first call starts a thread with an event loop; it ends with the program, or when the client is let go of.
+    The first call starts a thread with an event loop; it ends with the program, or when the client is deleted.
     A server that has answered may be away for `patience_s`; `timeout_s` is the longest silence within an answer.
     The token is taken from TRAIND_TOKEN where none is given. Several threads may use one client.
     """
@@ -101,12 +101,12 @@ class SyncClient(SyncStudyVerbs):
     ) -> Job:
         """Submit a job: a `TrainSpec`, a mapping, or its fields as keywords.
 
-        Under an id of one's own the same submit again is the same job.
+        With a `job_id` of your own, repeating the call returns the same job.
         """
         return self._wait(self._opened().submit(spec, job_id=job_id, **fields))
 
     def dry_run(self, spec: TrainSpec | Mapping[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
-        """Tell what a job would do: schema, warnings, parameters, memory, seconds."""
+        """Return what a job would do: schema, warnings, parameters, memory, seconds."""
         return self._wait(self._opened().dry_run(spec, **fields))
 
     def status(self, job_id: str) -> Job:
@@ -140,21 +140,21 @@ class SyncClient(SyncStudyVerbs):
         return self._wait(self._opened().stop(job_id))
 
     def pause(self, job_id: str) -> Job:
-        """Let a job write its checkpoint and give its slot back."""
+        """Have a job write its checkpoint and free its slot."""
         return self._wait(self._opened().pause(job_id))
 
     def cancel(self, job_id: str) -> Job:
-        """End a job and keep nothing but its record."""
+        """End a job and keep only its record."""
         return self._wait(self._opened().cancel(job_id))
 
     def resume(self, job_id: str, epochs: int | None = None) -> Job:
-        """Let a paused, stopped, failed or (with more epochs) completed job go on."""
+        """Continue a paused, stopped, failed or (with more epochs) completed job."""
         return self._wait(self._opened().resume(job_id, epochs))
 
     def control(self, job_id: str, **changes: Any) -> Controlled:
         """Change `lr`, `epochs`, `patience`, `report_every` or `checkpoint_every` of a running job at its next step.
 
-        Returns at which step; None for it where that takes longer than ten seconds.
+        The result names the step; it is None where that takes longer than ten seconds.
         """
         return self._wait(self._opened().control(job_id, **changes))
 
@@ -167,15 +167,15 @@ class SyncClient(SyncStudyVerbs):
         self._wait(self._opened().delete(job_id))
 
     def logs(self, job_id: str, limit_bytes: int = 65_536) -> str:
-        """Return the end of what a job printed."""
+        """Return the end of a job's output."""
         return self._wait(self._opened().logs(job_id, limit_bytes))
 
     def log_page(self, job_id: str, limit_bytes: int = 65_536, after: str | None = None) -> LogPage:
-        """Return the end of what a job printed, or what it printed since the page whose `next` is `after`."""
+        """Return the end of a job's output, or what was printed since the page whose `next` is `after`."""
         return self._wait(self._opened().log_page(job_id, limit_bytes, after))
 
     def follow_logs(self, job_id: str, limit_bytes: int = 65_536) -> Iterator[str]:
-        """Yield the end of what a job has printed, then what it prints, until it is over."""
+        """Yield the end of a job's output, then what it prints until it is over."""
         return self._each(self._opened().follow_logs(job_id, limit_bytes))
 
     def files(self, job_id: str, limit: int = 1_000, after: str | None = None) -> FilePage:
@@ -183,7 +183,7 @@ class SyncClient(SyncStudyVerbs):
         return self._wait(self._opened().files(job_id, limit, after))
 
     def file_path(self, job_id: str, name: str, *, to: str | os.PathLike[str] | None = None) -> Path:
-        """Download one of a job's files and return where it lies: `to`, or the last part of its name."""
+        """Download one of a job's files to `to`, by default the last part of its name; return the path."""
         return self._wait(self._opened().file_path(job_id, name, to=to))
 
     def curve(self, job_id: str, points: int = 800, series: Iterable[str] = ()) -> dict[str, Any]:
@@ -198,15 +198,15 @@ class SyncClient(SyncStudyVerbs):
         columns: Mapping[str, list[Any]] | None = None,
         interval: float | None = None,
     ) -> Prediction:
-        """Predict with a job's model, or an alias's: one prediction a row; of numbers an interval if asked for."""
+        """Predict with a job's or alias's model, one prediction a row; with `interval`, intervals around numbers."""
         return self._wait(self._opened().predict(model, rows, columns=columns, interval=interval))
 
     def model_path(self, model: str, *, to: str | os.PathLike[str] | None = None) -> Path:
-        """Download a finished model and return where it lies: `to`, or `<model>.pt`. `traind.load_model` reads it."""
+        """Download a finished model to `to`, by default `<model>.pt`, for `traind.load_model`; return the path."""
         return self._wait(self._opened().model_path(model, to=to))
 
     def export(self, model: str, format: str, *, to: str | os.PathLike[str] | None = None) -> Path:  # noqa: A002
-        """Download a verified `onnx` or `safetensors` export of a model and return where it lies."""
+        """Download a verified `onnx` or `safetensors` export of a model and return its path."""
         return self._wait(self._opened().export(model, format, to=to))
 
     def put_dataset(
@@ -225,7 +225,7 @@ class SyncClient(SyncStudyVerbs):
         return self._wait(putting)
 
     def datasets(self, limit: int = 1_000, after: str | None = None) -> DatasetPage:
-        """Return a page of data sets by name, in short: what is known of their columns is in `dataset`."""
+        """Return a page of data sets by name, without column details: `dataset` returns those."""
         return self._wait(self._opened().datasets(limit, after))
 
     def dataset(self, name: str) -> Dataset:
@@ -254,7 +254,7 @@ class SyncClient(SyncStudyVerbs):
     def set_alias(
         self, name: str, job_id: str | None, if_better: IfBetter | Mapping[str, Any] | None = None
     ) -> AliasSet | None:
-        """Point a name at a job's model (None: at nothing), with `if_better` only if better (else `NotBetter`)."""
+        """Point an alias at a job's model (None: remove it), with `if_better` only if better (else `NotBetter`)."""
         return self._wait(self._opened().set_alias(name, job_id, if_better))
 
     def alias(self, name: str) -> Alias:
@@ -262,11 +262,11 @@ class SyncClient(SyncStudyVerbs):
         return self._wait(self._opened().alias(name))
 
     def aliases(self) -> dict[str, dict[str, Any]]:
-        """Return each alias with the job it points at and since when."""
+        """Return each alias with its job and the time since when."""
         return self._wait(self._opened().aliases())
 
     def webhook_list(self) -> list[dict[str, Any]]:
-        """Return every webhook that the operator has named, and how its deliveries stand."""
+        """Return every configured webhook and its deliveries by state."""
         return self._wait(self._opened().webhook_list())
 
     def webhook_deliveries(self, name: str, limit: int = 100) -> list[Delivery]:
@@ -278,11 +278,11 @@ class SyncClient(SyncStudyVerbs):
         return self._wait(self._opened().test_webhook(name))
 
     def health(self) -> dict[str, Any]:
-        """Return how the server is: version, slots, queue, uptime."""
+        """Return the server's health: version, slots, queue, uptime."""
         return self._wait(self._opened().health())
 
     def _opened(self) -> Client:
-        """Return the client on the loop, which the first call starts, in each process anew."""
+        """Return the client on the loop; starts both at the first call in each process."""
         with self._starting:
             if self._thread is None or self._thread.pid != os.getpid():
                 self._thread = _LoopThread(self._make())
@@ -290,7 +290,7 @@ class SyncClient(SyncStudyVerbs):
             return self._thread.client
 
     def _each(self, stream: AsyncGenerator[T]) -> Iterator[T]:
-        """Yield what comes on the loop."""
+        """Yield the items of a stream on the loop."""
         try:
             while (item := self._wait(_next_of(stream))) is not None:
                 yield item

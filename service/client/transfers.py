@@ -1,4 +1,4 @@
-"""What programs have (a file, bytes, rows) as the bytes of a data set. Nothing is read before it is asked for."""
+"""Uploads: a file, bytes or rows as the bytes of a data set, read lazily."""
 
 import asyncio
 import os
@@ -15,21 +15,21 @@ from traind.service.sources import Row, Source
 
 CHUNK_BYTES = 1024 * 1024
 
-_encoder = msgspec.json.Encoder(decimal_format="number")  # a database's decimals are numbers
+_encoder = msgspec.json.Encoder(decimal_format="number")  # `Decimal`, from databases, becomes a number
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The bytes of one data set: `open` for what is read by blocking, `stream` for what comes by awaiting."""
+    """The bytes of one data set: `open` for blocking sources, `stream` for asynchronous ones."""
 
     open: Callable[[], Iterator[bytes]] | None
     stream: AsyncIterable[bytes | Row] | None
     size_bytes: int | None
-    format: str | None  # None: the server looks at the content
+    format: str | None  # None: the server infers it
     is_repeatable: bool
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the bytes, blocking reads done in a thread."""
+        """Yield the bytes; blocking reads run in a thread."""
         if self.stream is not None:
             async for item in self.stream:
                 yield line_of(item) if isinstance(item, Mapping) else item
@@ -40,9 +40,9 @@ class Upload:
 
 
 def upload_of(source: Source, kind: str | None, size_bytes: int | None = None) -> Upload:
-    """Return how a source is sent; `size_bytes` is that of a stream, where it is known.
+    """Return a source as an upload; `size_bytes` is the size of a stream, if known.
 
-    Raises `TypeError` for what is none, `OSError` for a file that is not there.
+    Raises `TypeError` for another type, `OSError` for a missing file.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         content = bytes(source)
@@ -60,7 +60,7 @@ def upload_of(source: Source, kind: str | None, size_bytes: int | None = None) -
 
 
 def format_of(path: Path) -> str | None:
-    """Return the format that a file's name tells (`csv`, `csv.gz`, ...), or None."""
+    """Return the format by a file's name (`csv`, `csv.gz`, ...), or None."""
     name = path.name.lower()
     return next((kind for kind in FORMATS if name.endswith(f".{kind}")), None)
 
@@ -71,7 +71,7 @@ def line_of(row: Row) -> bytes:
 
 
 def partial_path(path: Path) -> Path:
-    """Return where a download is written before it is whole."""
+    """Return the path of an incomplete download."""
     return path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{path.name}")
 
 

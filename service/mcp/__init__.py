@@ -1,1 +1,1 @@
-"""A server's verbs as tools for agents, by the Model Context Protocol. A client of HTTP like any other."""
+"""A server's calls as tools for agents, by the Model Context Protocol. Uses the HTTP client."""

@@ -1,4 +1,4 @@
-"""What agents are shown: short answers in plain values, and each setting's line."""
+"""Short answers for agents in plain values, and descriptions of settings."""
 
 from typing import Any
 
@@ -36,11 +36,11 @@ def as_json(value: Any) -> dict[str, Any]:
 
 
 def job_facts(job: Job) -> dict[str, Any]:
-    """Return what matters of a job; all of it is the resource `traind://jobs/<job_id>`."""
+    """Return the main fields of a job; the resource `traind://jobs/<job_id>` has all."""
     whole = as_json(job)
     return {name: whole[name] for name in _SHOWN if whole.get(name) is not None}
 
 
 def settings_help(spec: type[Struct]) -> str:
-    """Return one clause a field of a job's spec: its name and its line."""
+    """Return the name and description of each field of a job's spec."""
     return " ".join(f"{name}: {line}" for name, line in field_lines(spec).items())

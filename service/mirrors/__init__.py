@@ -1,1 +1,1 @@
-"""Others' views of jobs: TensorBoard's event files, MLflow's runs. Each is written by a process of its own."""
+"""Mirrors: jobs as TensorBoard event files and MLflow runs. Each target is written by its own process."""

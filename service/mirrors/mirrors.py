@@ -19,13 +19,13 @@ from traind.service.validation.explain import Problem
 from traind.service.validation.validate import refusal
 
 LOG = logging.getLogger(__name__)
-EXTRAS = {"tensorboard": "tensorboard", "mlflow": "mlflow"}  # the module that each kind needs
+EXTRAS = {"tensorboard": "tensorboard", "mlflow": "mlflow"}  # the module that each target needs
 SHORTEST_S, LONGEST_S = 1.0, 60.0  # before a process that died is started again
-SLACK_S = 2.0  # beyond the time that a process takes to leave
+SLACK_S = 2.0  # beyond the time that a process takes to end
 
 
 class Mirrors:
-    """The processes. `start` and `close` are their owner's."""
+    """The processes of the mirrors. The service calls `start` and `close`."""
 
     def __init__(self, settings: Settings, layout: Layout) -> None:
         wanted = {"tensorboard": settings.tensorboard, "mlflow": settings.mlflow}
@@ -44,11 +44,11 @@ class Mirrors:
         self._processes: dict[str, Process] = {}
 
     def problems(self) -> list[str]:
-        """Return what the mirrors cannot do now, as sentences."""
+        """Return the mirrors' present problems, as sentences."""
         return [f"The mirror to {kind}: {said}" for kind, said in self._problems.items()]
 
     def pids(self) -> set[int]:
-        """Return the processes that run."""
+        """Return the pids of the running processes."""
         return {process.pid for process in self._processes.values() if process.returncode is None}
 
     async def start(self) -> None:
@@ -59,7 +59,7 @@ class Mirrors:
             self._tasks.append(asyncio.create_task(self._keep(kind, target, process), name=f"traind-mirror {kind}"))
 
     async def close(self) -> None:
-        """Let the processes tell what is committed, for some seconds; what is left is told by the next server."""
+        """Give the processes some seconds to write what is committed; the next server continues."""
         for process in self._processes.values():
             if process.stdin is not None:
                 process.stdin.write(BYE)
@@ -104,7 +104,7 @@ class Mirrors:
         return process
 
     async def _listen(self, kind: str, process: Process) -> None:
-        """Take note of what the process says: the problem there is, as one line, an empty one when it is over."""
+        """Read the process's problem, one line; an empty line when it is over."""
         assert process.stdout is not None
         while line := await process.stdout.readline():
             self._say(kind, line.decode("utf-8", "replace").strip())

@@ -27,7 +27,7 @@ from traind.service.settings import Layout
 from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress, Status
 
 LOG = logging.getLogger(__name__)
-WAITING: Final = {  # MLflow's own client waits for minutes; here the next look tries again
+WAITING: Final = {  # MLflow's client would wait for minutes; here the next round tries again
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
@@ -43,13 +43,13 @@ STATES: Final = {
 }
 METRICS_AT_ONCE, PARAMS_AT_ONCE = 1_000, 100  # MLflow's own limits
 NAME_CHARS, VALUE_CHARS, TAG_CHARS = 250, 6_000, 5_000
-LABELS: Final = ("name", "tags", "notes", "priority")  # of a spec: what is about people is a tag, or the run's name
+LABELS: Final = ("name", "tags", "notes", "priority")  # fields of a spec for people: tags, or the run's name
 
 
 class MlflowRuns:
     """The runs of one root in one MLflow server, or store."""
 
-    every_s = 5.0  # a call is what costs, here and there
+    every_s = 5.0  # calls are expensive, here and at the server
 
     def __init__(self, layout: Layout, uri: str) -> None:
         for name, value in WAITING.items():
@@ -64,7 +64,7 @@ class MlflowRuns:
         self._runs: dict[str, str] = {}  # ids, by job
         self._newest: dict[str, dict[str, int]] = {}  # step of each metric's newest point, by job
         self._states: dict[str, str] = {}
-        self._tagged: dict[str, dict[str, str]] = {}  # what each run's tags are known to be
+        self._tagged: dict[str, dict[str, str]] = {}  # the known tags of each run
 
     def begin(self, job: Job) -> int:
         """Find or make the job's run; return the number of the last event that it has."""
@@ -87,7 +87,7 @@ class MlflowRuns:
             return int(run.data.tags.get("traind.seq", 0))
 
     def write(self, job: Job, events: list[AnyEvent]) -> None:
-        """Log the points of events, how far that is, and the job's state."""
+        """Log the points of events, the number of the last event, and the job's state."""
         from mlflow.entities import Metric as MlflowMetric
         from mlflow.entities import RunTag
 
@@ -148,7 +148,7 @@ class MlflowRuns:
         return str(run)
 
     def _experiment_id(self) -> str:
-        """Return the experiment that MLFLOW_EXPERIMENT_NAME names, by default traind; make it where there is none."""
+        """Return the experiment MLFLOW_EXPERIMENT_NAME, by default traind; make it if it is missing."""
         if self._experiment is None:
             name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "traind")
             known = self._client.get_experiment_by_name(name)
@@ -160,7 +160,7 @@ class MlflowRuns:
 
 
 class _Reaching:
-    """Tells an MLflow that is away from one that refuses."""
+    """Distinguishes an MLflow that is away from one that refuses."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -180,7 +180,7 @@ class _Reaching:
 
 
 def _without_secrets(uri: str) -> str:
-    """Return an address without the user and password that it may hold: `/health` shows it to anybody."""
+    """Return an address without user and password, since `/health` shows it to anybody."""
     parts = urlsplit(uri)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
 
@@ -191,7 +191,7 @@ def _short(error: BaseException) -> str:
 
 
 def _name(name: str) -> str:
-    """Return a curve's name as MLflow takes it."""
+    """Return a curve's name in MLflow's characters."""
     return re.sub(r"[^\w\-. :/]", "_", name.replace(".", "/", 1), flags=re.ASCII)[:NAME_CHARS]
 
 

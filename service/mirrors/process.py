@@ -1,4 +1,4 @@
-"""The process of one mirror: it reads what the server has committed and tells the target, at its own pace.
+"""The process of one mirror: it reads what the server has committed and writes it to the target, at its own pace.
 
 Started by `mirrors.Mirrors` as `python -m traind.service.mirrors.process KIND ROOT SINCE`. A target that is
 away, slow or wrong therefore delays no job, and what it missed stands in the database until it is back. The lines
@@ -18,19 +18,19 @@ from traind.service.mirrors.record import Candidate, Record, Told
 from traind.service.mirrors.target import Away, Target
 from traind.service.settings import Layout
 
-LEAVE_S = 8.0  # for the rest, when the server closes
-ORPHANED_S = 3.0  # when it was killed
-TARGET_VARIABLE = "TRAIND_MIRROR_TARGET"  # no argument: an address may hold a password, and others see those
-BYE = b"bye"  # what it says when it closes
-MARGIN_S = 600.0  # by which clocks may differ, or be set
+LEAVE_S = 8.0  # for the rest of the events, when the server closes
+ORPHANED_S = 3.0  # for the rest, when the server was killed
+TARGET_VARIABLE = "TRAIND_MIRROR_TARGET"  # not an argument, which other users can see: an address may have a password
+BYE = b"bye"  # sent when the server closes
+MARGIN_S = 600.0  # clocks may differ by this much
 AT_ONCE = 500  # events
-LONGEST_LOOKS = 512  # between two tries of a job that the target does not take
+LONGEST_LOOKS = 512  # most rounds between two tries of a job that the target refuses
 SHORTEST_S, LONGEST_S = 1.0, 60.0  # pauses before a target that failed is tried again
 
 
 @dataclass(slots=True)
 class Failed:
-    """A job that the target did not take: why, and after how many looks it is tried again."""
+    """A job that the target refused: why, and after how many rounds it is tried again."""
 
     problem: str
     looks: int
@@ -38,7 +38,7 @@ class Failed:
 
 
 class Mirror:
-    """One target, kept up with one root."""
+    """Writes one root to one target."""
 
     def __init__(self, record: Record, told: Told, target: Target) -> None:
         self._record, self._told, self._target = record, told, target
@@ -47,7 +47,7 @@ class Mirror:
         self._failed: dict[str, Failed] = {}
 
     def look(self) -> list[str]:
-        """Tell what is new; return what failed, as sentences. Raises `Away`."""
+        """Write what is new; return what failed, as sentences. Raises `Away`."""
         began = time.time()
         for one in self._record.candidates(self._since):
             if self._told.is_told(one) or self._cursors.get(one.job_id) == one.last_seq or self._waits(one.job_id):
@@ -65,7 +65,7 @@ class Mirror:
                 self._failed[one.job_id] = Failed(
                     f"the job {one.job_id}: {type(error).__name__}: {error}"[:300], pause, pause
                 )
-        if not self._failed:  # what ended before is told, and need not be looked at again
+        if not self._failed:  # jobs that ended before are written and need not be checked again
             self._since = max(self._since, began - MARGIN_S)
         return [failed.problem for failed in self._failed.values()]
 
@@ -77,7 +77,7 @@ class Mirror:
         return failed.looks >= 0
 
     def _catch_up(self, one: Candidate) -> None:
-        """Tell of a job up to its newest event."""
+        """Write a job up to its newest event."""
         job = self._record.job(one.number)
         if job is None:
             return
@@ -93,12 +93,12 @@ class Mirror:
 
 
 def main() -> None:
-    """Look, tell, wait, until the server has left."""
+    """Read, write and wait, until the server has ended."""
     kind, root, since = sys.argv[1:]
     address = os.environ[TARGET_VARIABLE]
-    os.nice(19)  # where all processors train, this has one and a half percent of one: jobs come first
+    os.nice(19)  # jobs come first: where all processors train, this gets one and a half percent of one
     said_to_server = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is for the log
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of libraries goes to the log
     leaving = threading.Event()
     threading.Thread(target=_watch_server, args=(leaving,), daemon=True).start()
     layout = Layout(root)
@@ -132,7 +132,7 @@ def _target(kind: str, layout: Layout, address: str) -> Target:
 
 
 def _watch_server(leaving: threading.Event) -> None:
-    """Wait until the server has closed our stdin, or is gone; then leave, when the rest is told or time is up."""
+    """Wait until the server has closed stdin or is gone; then exit once the rest is written or time is up."""
     said = sys.stdin.buffer.read()
     leaving.set()
     threading.Event().wait(LEAVE_S if said == BYE else ORPHANED_S)

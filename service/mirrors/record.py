@@ -16,14 +16,14 @@ from traind.service.jobs.job import TERMINAL, Job
 from traind.service.record.database import outside
 from traind.trainer.contract.events import AnyEvent, decode_event
 
-OTHERS_S = 10.0  # for the process of the server before to leave
+OTHERS_S = 10.0  # for the last server's process to end
 _TERMINAL_SQL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 _CANDIDATES = f"""SELECT job_id, number, coalesce((SELECT max(seq) FROM events WHERE events.number = jobs.number), 0)
     FROM jobs WHERE status NOT IN ({_TERMINAL_SQL}) OR finished_at >= ? ORDER BY number"""  # noqa: S608 - constants
 
 
 class Candidate(NamedTuple):
-    """A job that may have to be told of, and its newest event's number."""
+    """A job that may have to be written, and the number of its newest event."""
 
     job_id: str
     number: int
@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
 
 
 class Record:
-    """A root's database, as read from outside."""
+    """A root's database, read by another process than the server."""
 
     def __init__(self, database: Path) -> None:
         self._path = database
@@ -68,7 +68,7 @@ class Record:
 
 
 class Told:
-    """The jobs that are over and told of, in a file of the mirror's own. Raises `sqlite3.OperationalError`.
+    """The finished jobs that are written completely, in the mirror's own file. Raises `sqlite3.OperationalError`.
 
     Of a target that is new, jobs that ended before `since` are not told of.
     """
@@ -91,10 +91,10 @@ class Told:
         )
 
     def is_told(self, job: Candidate) -> bool:
-        """Tell whether nothing happened to a job since it was told of to its end."""
+        """Return whether a job is unchanged since it was written to its end."""
         return self._seqs.get(job.job_id) == job.last_seq
 
     def note(self, job_id: str, seq: int) -> None:
-        """Remember that a job that is over was told of, up to its last event."""
+        """Record that a finished job is written up to its last event."""
         self._db.execute("INSERT OR REPLACE INTO told VALUES (?, ?, ?)", (self._target, job_id, seq))
         self._seqs[job_id] = seq

@@ -1,4 +1,4 @@
-"""What a mirror's process needs of a target: TensorBoard's files and MLflow's runs have these methods."""
+"""The interface of a mirror's target: TensorBoard's files and MLflow's runs have these methods."""
 
 from typing import Protocol
 
@@ -7,19 +7,19 @@ from traind.trainer.contract.events import AnyEvent
 
 
 class Away(Exception):
-    """The target cannot be reached now; no job can be told of."""
+    """The target cannot be reached now; no job can be written."""
 
 
 class Target(Protocol):
-    """Where jobs are told of. Raises `Away`; any other error is about the one job."""
+    """Jobs are written to it. Raises `Away`; any other error concerns one job."""
 
-    every_s: float  # seconds between two looks
+    every_s: float  # seconds between two rounds
 
     def begin(self, job: Job) -> int:
         """Prepare for a job's events; return the number of the last one that the target has, 0 for none."""
 
     def write(self, job: Job, events: list[AnyEvent]) -> None:
-        """Tell of events, which come in order; `job` is as it is after them, or later."""
+        """Write events, in order; `job` is the record after them, or a later one."""
 
     def end(self, job: Job) -> None:
-        """Tell that a job is over, once all of its events are told."""
+        """Write the end of a job, after all of its events."""

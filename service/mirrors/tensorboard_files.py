@@ -30,10 +30,10 @@ class TensorBoardFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writers: dict[str, EventFileWriter] = {}
-        self._earlier: dict[str, list[Path]] = {}  # files of a run that is written anew
+        self._earlier: dict[str, list[Path]] = {}  # earlier files of a run that is written anew
 
     def begin(self, job: Job) -> int:
-        """Begin a job's run, anew where there is one."""
+        """Begin a job's run; an existing one is written anew."""
         run = self._folder / job.job_id
         self._earlier[job.job_id] = [*run.glob("events.out.tfevents.*")]
         if (old := self._writers.pop(job.job_id, None)) is not None:
@@ -66,7 +66,7 @@ class TensorBoardFiles:
             file.unlink(missing_ok=True)
 
     def end(self, job: Job) -> None:
-        """Write what the job was and came to, and close its run."""
+        """Write the job's spec and result, and close its run."""
         writer = self._writers.pop(job.job_id)
         facts = {
             "name": job.name,
@@ -82,7 +82,7 @@ class TensorBoardFiles:
 
 
 def _forget_from(writer: EventFileWriter, step: int, ts: float) -> None:
-    """Have TensorBoard forget the points of a run from a step on: it takes what follows for a restart there."""
+    """Make TensorBoard discard the points of a run from a step on, as after a restart there."""
     log = SessionLog(status=SessionLog.START)
     writer.add_event(TensorBoardEvent(wall_time=ts, step=step, session_log=log))
 

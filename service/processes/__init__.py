@@ -1,1 +1,1 @@
-"""Processes of our own: the fork server, workers from outside, the side worker, who a process is."""
+"""The service's processes: the fork server, worker processes, the side worker, the identity of processes."""

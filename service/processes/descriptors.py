@@ -13,14 +13,14 @@ _turn = threading.RLock()
 
 
 def hold(fd: int) -> int:
-    """Have a descriptor closed in every child that is forked from now on; return it."""
+    """Register a descriptor to be closed in every child forked from now on; return it."""
     with _turn:
         _held.add(fd)
     return fd
 
 
 def close(fd: int) -> None:
-    """Close a descriptor that is held; in a forked child, where it is closed already, do nothing."""
+    """Close a registered descriptor; in a forked child, where it is closed already, do nothing."""
     with _turn:
         if fd in _held:
             _held.discard(fd)

@@ -1,12 +1,12 @@
-"""A fork server of our own: worker processes start in milliseconds, with torch loaded, and the host is untouched.
+"""The fork server: worker processes start in milliseconds, with torch loaded, without affecting the host program.
 
 `ForkServer` owns one process that has run `boot` and forks a worker on request. `context()` wraps it as
-the multiprocessing context that `ProcessPoolExecutor` takes. Unlike the plain `forkserver` context it shares
-nothing with the host's: neither its fork server nor its start method, and workers never import the host's main
-module. Owned by the service; used by `process`. Blocking: called in threads only.
+the multiprocessing context for `ProcessPoolExecutor`. Unlike the standard `forkserver` context it shares nothing with
+the host program, neither a fork server nor a start method, and workers never import the host's main module. Owned by
+the service; used by `worker_process`. Blocking: called in threads only.
 
-It leans on internals of multiprocessing (alike in Python 3.11 to 3.14), and they are all in this file. Where they
-are missing, `context()` is plain spawn: slower, and otherwise the same.
+It uses internals of multiprocessing (the same in Python 3.11 to 3.14), all of them in this file. Where they are
+missing, `context()` is plain spawn: slower, and otherwise the same.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ from traind.service.processes.descriptors import close, hold
 from traind.service.processes.fork_server_main import host_prefix, sweep_boot_dirs
 from traind.trainer.contract.process_tree import children, kill_tree
 
-EXIT_STATUS_S = 1.0  # the fork server reports a child's exit status sooner, unless it is gone itself
+EXIT_STATUS_S = 1.0  # the fork server reports an exit status sooner, unless it has died
 LOG_TAIL_BYTES = 4_000
 
 
@@ -54,22 +54,22 @@ class Named:
     name: str
 
     def __call__(self, *args: Any) -> Any:
-        """Find the function, in the process that this is called in, and call it."""
+        """Import the function in this process and call it."""
         return pkgutil.resolve_name(self.name)(*args)
 
 
 class ForkServer:
-    """One fork server process: started when first needed, again when it died, and gone when the host is."""
+    """One fork server process. It is started again when it died, and ends with the host."""
 
     def __init__(self, boot: str = "traind.trainer.worker.boot:boot", umask: int = -1) -> None:
         """Make it; `start` starts it. `umask` is its own and its workers'; -1: the host's."""
         self._boot = boot
         self._umask = umask
-        self._boot_dir: str | None = None  # where it writes while it boots
+        self._boot_dir: str | None = None  # its temporary folder while it boots
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._address: int | None = None  # the listening socket, by an O_PATH descriptor: it has no name any more
-        self._alive: int | None = None  # the server leaves when every copy of this pipe end is closed: ours alone
+        self._address: int | None = None  # an O_PATH descriptor of the listening socket, whose name is removed
+        self._alive: int | None = None  # the server ends when this pipe end, of which there is one copy, is closed
         self._log: IO[bytes] | None = None
         self._is_stopped = True
         self._forking = threading.Lock()  # held from asking for a child until its pid is known
@@ -93,17 +93,17 @@ class ForkServer:
             self._keep_running()
 
     def stop(self) -> None:
-        """End the server. Workers live on, and no more are started."""
+        """End the server. Its workers live on, but no more are started."""
         with self._lock:
             self._is_stopped = True
             self._forget()
 
     def fork(self, fds: list[int]) -> tuple[int, int]:
-        """Ask for a child that inherits `fds`; return the pipes of its status (read) and its data (write)."""
+        """Request a child that inherits `fds`; return the pipes of its status (read) and its data (write)."""
         self._keep_running()
         status_r, status_w = os.pipe()
         data_r, data_w = os.pipe()
-        hold(data_w)  # the child takes the host for dead when every copy of it is closed
+        hold(data_w)  # the child counts the host as dead when every copy of it is closed
         null = os.open(os.devnull, os.O_RDONLY)  # what children need not hold: the server's life, the host's tracker
         try:
             with socket.socket(socket.AF_UNIX) as client:
@@ -118,15 +118,15 @@ class ForkServer:
         return status_r, data_w
 
     def forking(self) -> AbstractContextManager[Any]:
-        """Return the turn in which one child is requested, and its pid noted."""
+        """Return the lock under which one child is requested and its pid noted."""
         return self._forking
 
     def note_forked(self, pid: int) -> None:
-        """Take note of a child that was requested."""
+        """Record a requested child."""
         self._forked.add(pid)
 
     def end_strangers(self) -> None:
-        """Kill what workers have left behind: orphans become the server's children, and it forked none of them."""
+        """Kill orphans of workers: they have become the server's children without being forked by it."""
         with self._forking:
             if (pid := self.pid) is None:
                 return
@@ -213,7 +213,7 @@ def _let_go(life_line: int, *fds: int) -> None:
 
 
 def is_supported() -> bool:
-    """Tell whether this Python has what this file leans on."""
+    """Return whether this Python has the internals that this file uses."""
     leaned_on = (
         (forkserver, "read_signed"),
         (popen_forkserver.Popen, "duplicate_for_child"),
@@ -229,7 +229,7 @@ def is_supported() -> bool:
 
 
 class _Popen(popen_forkserver.Popen):
-    """A child of our fork server. Its sentinel is a pidfd, so that it outlives the fork server in our eyes."""
+    """A child of the fork server. Its sentinel is a pidfd, which works without the fork server."""
 
     def _launch(self, process_obj: "_Process") -> None:
         data = self._pickled(process_obj)
@@ -253,11 +253,11 @@ class _Popen(popen_forkserver.Popen):
             os.close(status)
             raise BootFailed(f"the fork server started no process: {server.output()}") from error
         self._status = status
-        self._reading = threading.Lock()  # the pool's thread asks, and so do we
+        self._reading = threading.Lock()  # both the pool's thread and the service ask
         self.finalizer = util.Finalize(self, _let_go, (data_w, self.sentinel, status))
 
     def _pickled(self, process_obj: "_Process") -> bytes:
-        """Return what the child reads: no main module, no start method, no arguments of the host's."""
+        """Return the data for the child, without the host's main module, start method and arguments."""
         preparation = {
             "name": process_obj.name,
             "authkey": process.current_process().authkey,
@@ -273,7 +273,7 @@ class _Popen(popen_forkserver.Popen):
         return buffer.getvalue()
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
-        """Return the exit status; 255 where the fork server did not live to tell it."""
+        """Return the exit status; 255 where the fork server died before it could report it."""
         if self.returncode is None and connection.wait([self.sentinel], 0 if flag == os.WNOHANG else None):
             with self._reading:
                 if self.returncode is None:
@@ -288,7 +288,7 @@ class _Popen(popen_forkserver.Popen):
 
 
 class _Process(process.BaseProcess):
-    """A process of our fork server; `server` stays behind when it is pickled for the child."""
+    """A process of the fork server; `server` is left out when it is pickled for the child."""
 
     _start_method: ClassVar[str] = "forkserver"
     server: ForkServer
@@ -320,7 +320,7 @@ class _Process(process.BaseProcess):
 
 
 class _Context(context.ForkServerContext):
-    """A context whose processes come from one server of ours."""
+    """A multiprocessing context whose processes come from one fork server."""
 
     def __init__(self, server: ForkServer) -> None:
         super().__init__()

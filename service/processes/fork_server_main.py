@@ -20,29 +20,29 @@ from pathlib import Path
 
 from traind.trainer.contract.process_tree import adopt_orphans, children, kill_tree
 
-ORPHANS_S = 4.3  # what workers have to leave by themselves when the host is gone: a checkpoint, and some more
+ORPHANS_S = 4.3  # for workers to write a checkpoint and end when the host is gone
 BOOT_WRITES = 20  # more files than a boot writes while its folder is being removed
 BOOT_DIR = "traind-boot-"  # in the folder for temporary files, followed by the host's pid
 
 
 def serve(listener: int, alive: int, boot: str, boot_dir: str) -> None:
-    """Be the fork server: boot, then fork a child for each request until the host is gone, and the children too.
+    """Run the fork server: boot, then fork a child for each request until the host and the children are gone.
 
     `boot_dir` is an empty folder of this user's, which the boot may write to; it is removed.
     """
-    adopt_orphans()  # what a worker leaves behind becomes this process's child: found, ended and reaped
+    adopt_orphans()  # orphans of workers become this process's children, which ends and reaps them
     warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")
     folder = Path(boot_dir)
     with _temporary_files_in(folder), _leaving_with_the_host(alive, folder):
         pkgutil.resolve_name(boot)()
-    with contextlib.suppress(SystemExit):  # the host is gone; in a child this is never reached
+    with contextlib.suppress(SystemExit):  # raised when the host is gone; never in a child
         forkserver.main(listener, alive, [])
     _outlive_the_children()
 
 
 @contextlib.contextmanager
 def _leaving_with_the_host(alive: int, folder: Path) -> Iterator[None]:
-    """Leave at once if the host dies meanwhile. The thread that watches is gone before anything is forked."""
+    """Exit at once if the host dies meanwhile. The watching thread ends before anything is forked."""
     waker, wake = os.pipe()
 
     def watch() -> None:
@@ -65,7 +65,7 @@ def _leaving_with_the_host(alive: int, folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Have what the boot writes in a folder by which it is found, whoever is killed meanwhile."""
+    """Set a temporary folder for the boot, which is found and removed even after a kill."""
     tempfile.tempdir = os.fspath(folder)
     try:
         yield
@@ -75,12 +75,12 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
 
 
 def host_prefix() -> str:
-    """Return how the folders begin that this process writes while it starts fork servers."""
+    """Return the prefix of the boot folders of this process's fork servers."""
     return f"{BOOT_DIR}{os.getpid()}-"
 
 
 def sweep_boot_dirs() -> None:
-    """Remove what this user's hosts that were killed left: the folders' names begin with a pid."""
+    """Remove boot folders of killed hosts of this user: their names contain the host's pid."""
     for folder in Path(tempfile.gettempdir()).glob(f"{BOOT_DIR}*"):
         with contextlib.suppress(OSError):
             if folder.lstat().st_uid != os.geteuid():
@@ -90,14 +90,14 @@ def sweep_boot_dirs() -> None:
 
 
 def _outlive_the_children() -> None:
-    """Wait for the workers, and kill those that cannot leave: stopped ones, and ones that hold the interpreter."""
+    """Wait for the workers, and kill those that cannot end themselves: stopped ones, or ones that hold the GIL."""
     signal.set_wakeup_fd(-1)
     deadline = time.monotonic() + ORPHANS_S
-    with contextlib.suppress(ChildProcessError):  # there is none any more
+    with contextlib.suppress(ChildProcessError):  # no child is left
         while True:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
                 if time.monotonic() >= deadline:
                     break
                 time.sleep(0.02)
     for pid in children(os.getpid()):
-        kill_tree(pid)  # in one go: what it started, too
+        kill_tree(pid)  # with all its descendants

@@ -1,4 +1,4 @@
-"""Which process it was, beyond doubt: pids are reused, and containers reuse small ones soon.
+"""The identity of a process, which a pid alone is not: pids are reused, soon in containers.
 
 Recorded with each attempt, so that the next server can end what a dead one left behind. Linux's /proc only.
 """
@@ -23,7 +23,7 @@ class Identity(Struct, frozen=True):
 
 
 def identify(pid: int) -> Identity | None:
-    """Return who has that pid now; None where nobody does."""
+    """Return the identity of the process that has the pid now, or None."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -34,12 +34,12 @@ def identify(pid: int) -> Identity | None:
 
 
 def is_alive(identity: Identity) -> bool:
-    """Tell whether that very process still runs."""
+    """Return whether exactly this process still runs."""
     return identify(identity.pid) == identity
 
 
 def kill_leftover(identity: Identity) -> bool:
-    """Kill that very process and its process group, and wait until it is gone; return whether it was there.
+    """Kill exactly this process and its group, and wait until it is gone; return whether it was running.
 
     Blocks for at most `GONE_S`.
     """
@@ -62,7 +62,7 @@ def kill_leftover(identity: Identity) -> bool:
 
 
 def kill_group(pid: int) -> None:
-    """Kill what the worker with that pid started: each worker leads a process group of its own."""
+    """Kill the process group of a worker by its pid: each worker leads its own group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if pid != os.getpgrp():
             os.killpg(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Whose call is next: a queue for a few processes that is fair between clients and never long.
+"""A short queue of calls for a few processes, fair between clients.
 
 Each client may hold all but one of the lane's places, so that one who asks for what takes long leaves one to all
 others; clients that wait take turns. Who finds too many waiting is refused at once. Knows no process; used by `side`.
@@ -12,13 +12,13 @@ from contextvars import ContextVar
 
 from traind.service.errors import SideWorkerBusy
 
-CLIENT: ContextVar[str] = ContextVar("traind_client", default="")  # who calls: the HTTP guard sets it
+CLIENT: ContextVar[str] = ContextVar("traind_client", default="")  # the calling client, set by the HTTP handlers
 WAITING = 32  # calls that may wait for one lane
 WAITING_EACH = 8  # of one client
 
 
 class Lane:
-    """The places of one lane, and who waits for them."""
+    """The places of one lane and the queue for them."""
 
     def __init__(self, width: int) -> None:
         """Make it with `width` places (1 or more)."""
@@ -29,17 +29,17 @@ class Lane:
 
     @property
     def running(self) -> int:
-        """How many calls hold a place."""
+        """Number of calls that hold a place."""
         return self._running.total()
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for one."""
+        """Number of calls that wait for a place."""
         return sum(map(len, self._waiting.values()))
 
     @asynccontextmanager
     async def place(self, client: str, abandoned: "asyncio.Future[None]") -> AsyncIterator[None]:
-        """Hold a place, once it is this client's turn. Raises `SideWorkerBusy`.
+        """Hold a place, after waiting for this client's turn. Raises `SideWorkerBusy`.
 
         Raises `CancelledError` where `abandoned` is done before that: nobody waits for it any more.
         """
@@ -85,7 +85,7 @@ class Lane:
         self._grant()
 
     def _grant(self) -> None:
-        """Give free places to those who wait, one client after the other."""
+        """Give free places to waiting calls, one client after the other."""
         for client in list(self._waiting):
             if client in self._waiting and self._has_room(client):
                 turn = self._waiting[client].popleft()

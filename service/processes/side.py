@@ -1,10 +1,9 @@
-"""The side worker: answers what needs torch or a table but no slot: predict, export, preview, schema, dry run.
+"""The side worker: calls that need torch or a table but no slot: predict, export, preview, schema, dry run.
 
-A few processes for each kind of call (a lane), started when called and kept until nobody has called for a while:
-models stay loaded where predictions are made, and a long description delays no prediction. A lane is shared fairly
-between clients and refuses what would wait too long (`lane`). A call's payloads go by file, never through a pool's
-pipes. If a process dies only its call fails, and the next one starts another. A call whose caller has left does not
-run, and one that runs is ended.
+Each kind of call (a lane) has a few processes, started when called and kept until they are idle for a while: models
+stay loaded for predictions, and a long description delays no prediction. A lane is shared fairly between clients and
+refuses calls beyond a short queue (`lane`). Requests and answers are files, never sent through a pool's pipes. If a
+process dies, only its call fails. A call whose caller has left is not begun, or is ended.
 """
 
 import asyncio
@@ -29,30 +28,32 @@ from traind.trainer.contract.errors import TrainerError
 
 LOG = logging.getLogger(__name__)
 BOOT_S = 120.0
-IDLE_S = 30.0  # a process that nobody calls gives its memory back after that; another one starts in milliseconds
-LOADED_S = 300.0  # one that has a model loaded is kept longer: the next prediction would wait for both
-ABANDONED_S = 1.0  # a running call whose caller has left may take so much longer; a process is worth keeping
+IDLE_S = 30.0  # then an idle process ends, to free its memory; a new one starts in milliseconds
+LOADED_S = 300.0  # a process with a loaded model is kept longer, since the next prediction would wait for loading
+ABANDONED_S = 1.0  # a running call whose caller has left is ended after that, with its process
 LEAST_WIDTH, MOST_WIDTH = 2, 4  # processes of one lane
 
 
 @dataclass(slots=True)
 class _Processes:
-    """One lane's queue, and its processes that nobody has called."""
+    """One lane's queue and idle processes."""
 
     lane: Lane
-    idle: dict[WorkerProcess, asyncio.TimerHandle] = field(default_factory=dict)  # until each leaves; newest last
+    idle: dict[WorkerProcess, asyncio.TimerHandle] = field(
+        default_factory=dict
+    )  # each with the timer that ends it; newest last
     busy: set[WorkerProcess] = field(default_factory=set)
 
 
 class Call(NamedTuple):
-    """What is to be run, and on whose account."""
+    """A call and its client."""
 
     function: str  # `module:function`
     request: dict[str, Any]  # plain values
     timeout_s: float
     idle_s: float
     client: str
-    abandoned: "asyncio.Future[None]"  # done when nobody waits for the answer any more
+    abandoned: "asyncio.Future[None]"  # done when the caller has left
 
 
 class SideWorker:
@@ -61,13 +62,13 @@ class SideWorker:
     def __init__(
         self, server: ForkServer, folder: Path, *, width: int | None = None, memory_bytes: int | None = None
     ) -> None:
-        """Make it; processes start when called.
+        """Make the side worker; processes start when called.
 
         Args:
-            server: where processes come from; its owner stops it.
-            folder: where requests and answers lie while a call runs. Emptied at both ends.
-            width: how many processes one lane may have; default: cores, from 2 to 4.
-            memory_bytes: what one process may allocate; None: no limit.
+            server: starts the processes; its owner stops it.
+            folder: holds requests and answers while a call runs; emptied at start and close.
+            width: processes of one lane; None: one for each core, from 2 to 4.
+            memory_bytes: memory that one process may allocate; None: no limit.
         """
         self._server = server
         self._folder = folder
@@ -78,7 +79,7 @@ class SideWorker:
         self._is_closed = False
 
     async def start(self) -> None:
-        """Make the folder, empty."""
+        """Make or empty the folder."""
         await in_thread(_emptied, self._folder)
 
     async def call(
@@ -91,10 +92,10 @@ class SideWorker:
     ) -> Any:
         """Run `module:function` on the request in a process of `lane` and return its answer, both of plain values.
 
-        By default each function has a lane of its own. The time starts when its turn comes; the process is kept for
-        `idle_s` after it. Raises what the function raised where that is a `TrainerError` or `DataError`,
-        `SideWorkerBusy` where too many wait, and `SideWorkerFailed` for anything else. A call whose caller is
-        cancelled does not begin, or is ended `ABANDONED_S` later.
+        By default each function has its own lane. `timeout_s` counts from its turn on; the process is kept for
+        `idle_s` after it. Raises the function's `TrainerError` or `DataError`, `SideWorkerBusy` where too many calls
+        wait, and `SideWorkerFailed` for anything else. If the caller is cancelled, the call is not begun, or ended
+        after `ABANDONED_S`.
         """
         if self._is_closed:
             raise NotRunning("The service is closing.")
@@ -115,7 +116,7 @@ class SideWorker:
         return self._lanes[lane].lane.waiting if lane in self._lanes else 0
 
     async def close(self) -> None:
-        """End the processes; calls that run fail."""
+        """End the processes; running calls fail."""
         self._is_closed = True
         for processes in self._lanes.values():
             for process in processes.busy:
@@ -131,7 +132,7 @@ class SideWorker:
         await in_thread(shutil.rmtree, self._folder, True)
 
     async def _carry_out(self, processes: _Processes, call: Call) -> Any:
-        """Wait for the call's turn, unless its caller leaves, and run it."""
+        """Wait for the call's turn and run it; not if its caller leaves before."""
         folder = Path(await in_thread(tempfile.mkdtemp, "", "", self._folder))
         try:
             request_path, answer_path = folder / "request", folder / "answer"
@@ -143,7 +144,7 @@ class SideWorker:
             await in_thread(shutil.rmtree, folder, True)
 
     async def _run(self, processes: _Processes, call: Call, request_path: Path, answer_path: Path) -> dict[str, Any]:
-        """Have a process answer; one that has imported code which was changed since is replaced by another."""
+        """Have a process answer; replace one that has imported code that has changed since."""
         answer = {"is_stale": True}
         while answer.get("is_stale"):
             answer = await self._run_once(processes, call, (call.function, str(request_path), str(answer_path)))
@@ -168,7 +169,7 @@ class SideWorker:
                 processes.idle[process] = leaving
 
     async def _process_of(self, processes: _Processes) -> WorkerProcess:
-        """Return the lane's process that was called last and is free, or a new one."""
+        """Return the lane's most recently used idle process, or a new one."""
         if self._is_closed:
             raise NotRunning("The service is closing.")
         while processes.idle:
@@ -189,7 +190,7 @@ class SideWorker:
         return process
 
     def _leave(self, processes: _Processes, process: WorkerProcess) -> None:
-        """Let a process go, which nobody has called for a while."""
+        """End an idle process."""
         if processes.idle.pop(process, None) is not None:
             self._spawn(process.retire(), "retire")
 
@@ -206,7 +207,7 @@ class SideWorker:
 
 
 async def _answered(process: WorkerProcess, call: Call, arguments: tuple[str, str, str]) -> dict[str, Any]:
-    """Return the process's answer; one that takes too long, or that nobody waits for, is killed."""
+    """Return the process's answer; kill it if it takes too long or its caller has left."""
     running = asyncio.create_task(process.call("traind.trainer.worker.main:answer", *arguments))
     awaited: set[asyncio.Future[Any]] = {running, call.abandoned}
     await asyncio.wait(awaited, timeout=call.timeout_s, return_when=asyncio.FIRST_COMPLETED)
@@ -236,7 +237,7 @@ def _content(path: Path, answer: dict[str, Any]) -> Any:
 
 
 def _same_error(described: dict[str, Any]) -> Exception:
-    """Return the error that the worker described, of the nearest class that is known here."""
+    """Return the error that the worker described, as the nearest known class."""
     known = {kind.__name__: kind for root in (TrainerError, DataError) for kind in (root, *_leaves(root))}
     kind = next(known[name] for name in described["kinds"] if name in known)
     error = kind.__new__(kind)

@@ -1,4 +1,4 @@
-"""One worker process behind a one-worker pool: started, called, watched and ended.
+"""One worker process, behind a pool of one worker: started, called, watched and ended.
 
 A dead worker breaks its whole `ProcessPoolExecutor`, and for ever; so each process has a pool of its own, and the
 pool is thrown away with it. Used by `slots` (jobs) and `side` (requests).
@@ -20,8 +20,8 @@ from traind.service.processes.identity import Identity, identify, is_alive, kill
 from traind.service.threads import finish_from_thread, in_thread
 from traind.trainer.contract.process_tree import kill_tree
 
-SETTLE_S = 1.0  # a dead process's result is in the pipe by then, or never
-LEAVE_S = 5.0  # an idle process that was requested to leave is killed after that
+SETTLE_S = 1.0  # by then the result of a dead process has arrived, or never will
+LEAVE_S = 5.0  # then an idle process that was asked to end is killed
 
 
 class WorkerProcess:
@@ -51,7 +51,7 @@ class WorkerProcess:
         Cancelling leaves the call running: a cancelled future can hang a pool.
         """
         answered: asyncio.Future[None] = self._loop.create_future()
-        assert self._pool is not None  # it is not retired
+        assert self._pool is not None  # not retired yet
         try:
             future = self._pool.submit(Named(function), *args)
         except BrokenProcessPool:
@@ -62,20 +62,20 @@ class WorkerProcess:
             await asyncio.wait({answered}, timeout=SETTLE_S)
         if not future.done() or future.exception() is not None:
             await asyncio.wait({self.gone}, timeout=SETTLE_S)
-            self.kill()  # it lives, but nothing more will come of it
+            self.kill()  # it lives, but its result cannot come any more
             await asyncio.wait({self.gone})
             return None
         answer: dict[str, Any] = future.result()
         return answer
 
     def signal(self, number: int) -> None:
-        """Send a signal, to this very process."""
+        """Send a signal to exactly this process."""
         if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def kill(self) -> None:
-        """Kill it, and what it started."""
+        """Kill it and its process group."""
         if not self.gone.done():
             self.was_killed = True
             if is_alive(self.identity):
@@ -83,7 +83,7 @@ class WorkerProcess:
             self.signal(signal.SIGKILL)
 
     async def exit_code(self) -> int | None:
-        """Return how it ended, once it is gone: a negative number is a signal's; None where nobody knows."""
+        """Return its exit code once it is gone; negative for a signal, None if unknown."""
         if self._process is None:
             return None
         code = await in_thread(getattr, self._process, "exitcode")
@@ -95,7 +95,7 @@ class WorkerProcess:
         return None if code == 255 else code  # what multiprocessing says when it could not find out
 
     async def retire(self, grace_s: float = LEAVE_S) -> None:
-        """Let it leave, kill it if it does not, and release everything it held. Not to be cancelled."""
+        """Let it end, kill it if it does not, and release its resources. Not to be cancelled."""
         if self._pool is None:
             return
         leaving = asyncio.create_task(in_thread(self._pool.shutdown, False))  # not wait: but its lock may be held
@@ -145,7 +145,7 @@ def _boot(
 
 
 def _unname_semaphores(pool: ProcessPoolExecutor) -> None:
-    """Take the names of the pool's semaphores away now that both sides have them: a killed server leaves none."""
+    """Unlink the pool's semaphores now that both sides have opened them, so that a killed server leaves none."""
     queues = (getattr(pool, "_call_queue", None), getattr(pool, "_result_queue", None))
     locks = [getattr(queue, name, None) for queue in queues for name in ("_rlock", "_wlock", "_sem")]
     names = {getattr(getattr(lock, "_semlock", None), "name", None) for lock in locks}

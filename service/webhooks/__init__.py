@@ -1,1 +1,1 @@
-"""Telling other programs: who is told of what, the outbox, and the deliveries."""
+"""Webhooks: their configuration, the outbox in the database, and the deliveries."""

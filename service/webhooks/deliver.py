@@ -1,4 +1,4 @@
-"""Deliveries: one task a webhook sends what stands in the outbox, signed, until it is taken or three days are over.
+"""Deliveries: a task for each webhook sends its outbox, signed, until accepted or three days have passed.
 
 At least once, and in order for each job: its next one is sent only after the one before is settled. A receiver that
 is down or slow delays no job and no other webhook. Redirects are not followed.
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 AT_ONCE = 8  # jobs of one webhook
-TIMEOUT_S = 15.0  # of one try
-SHORTEST_S, LONGEST_S = 1.0, 3_600.0  # between two tries of one delivery; each pause is twice the one before
+TIMEOUT_S = 15.0  # limit of one try
+SHORTEST_S, LONGEST_S = 1.0, 3_600.0  # between two tries of one delivery; each pause doubles
 GIVE_UP_S = 3 * 86_400.0
-KEPT_S = 7 * 86_400.0  # what is over stays in the list
+KEPT_S = 7 * 86_400.0  # for which finished deliveries are kept
 TEST = "webhook.test"
 
 
 class Webhooks:
-    """The deliveries of one service. `start` and `close` are its owner's."""
+    """The deliveries of one service, which calls `start` and `close`."""
 
     def __init__(self, targets: tuple[Target, ...]) -> None:
         self.targets = targets
@@ -43,7 +43,7 @@ class Webhooks:
         self._session: aiohttp.ClientSession | None = None
 
     def entries(self, job: Job, event: AnyEvent) -> list[Entry]:
-        """Return what is to be told of an event that is about to be recorded; `job` is as it will be then."""
+        """Return the deliveries of an event that is about to be recorded; `job` is the record after it."""
         if not isinstance(event, State):
             return []
         wanting = [target for target in self.targets if _wants(target, job, event)]
@@ -55,7 +55,7 @@ class Webhooks:
         return [Entry(target.name, job.job_id, event.seq, body, event.ts) for target in wanting]
 
     async def start(self, store: Store) -> None:
-        """Begin to send what waits, that of earlier servers too."""
+        """Begin to send waiting deliveries, also those of earlier servers."""
         self._store = store
         if not self.targets:
             return
@@ -71,7 +71,7 @@ class Webhooks:
             self._tasks.append(task)
 
     async def close(self) -> None:
-        """Stop sending; what was not taken is sent by the next server."""
+        """Stop sending; the next server sends the rest."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -87,7 +87,7 @@ class Webhooks:
         raise WebhookNotFound(f"There is no webhook {name!r}.")
 
     async def listed(self) -> list[dict[str, Any]]:
-        """Return every webhook, without its secret, and how its deliveries stand."""
+        """Return every webhook, without its secret, and its deliveries by state."""
         counts = await self._store.delivery_counts()
         return [
             {
@@ -106,7 +106,7 @@ class Webhooks:
         return await self._store.deliveries(name, limit)
 
     async def test(self, name: str) -> str:
-        """Put a message into the outbox that is about no job; return its webhook-id. Raises `WebhookNotFound`."""
+        """Queue a test message and return its webhook-id. Raises `WebhookNotFound`."""
         target, now = self.target(name), time.time()
         entry = Entry(target.name, "test", int(now * 1000), msgspec.json.encode(_message(TEST, now, {})), now)
         await self._store.put_deliveries([entry])
@@ -114,7 +114,7 @@ class Webhooks:
         return f"{entry.job_id}.{entry.seq}"
 
     async def _serve(self, target: Target) -> None:
-        """Send what is due, for ever; an error of ours or of the disk is logged, and tried again."""
+        """Send due deliveries, for ever; errors are logged, and it is tried again."""
         wake = self._wake[target.name]
         while True:
             wake.clear()
@@ -131,7 +131,7 @@ class Webhooks:
                 await asyncio.wait_for(wake.wait(), pause)
 
     async def _send(self, target: Target, due: Due) -> None:
-        """Post one delivery and write down how that went."""
+        """Post one delivery and record the result."""
         status, problem = await self._posted(target, due)
         now = time.time()
         if problem is None:
@@ -144,7 +144,7 @@ class Webhooks:
         await self._store.settle_delivery(due.id, state, next_at, now=now, status=status, problem=problem)
 
     async def _posted(self, target: Target, due: Due) -> tuple[int | None, str | None]:
-        """Return the answer's status, if one came, and why it is no success."""
+        """Return the answer's status (None: no answer) and why it is no success (None: it is)."""
         import aiohttp
         from standardwebhooks import Webhook as Signer
 
@@ -179,7 +179,7 @@ def _message(kind: str, ts: float, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(job: Job, event: State) -> dict[str, Any]:
-    """Return what a receiver learns of a job: enough to decide, the rest is asked for."""
+    """Return the job's data in a message; receivers can ask the server for more."""
     return {
         "job_id": job.job_id,
         "seq": event.seq,

@@ -1,4 +1,4 @@
-"""The outbox: what is to be told, written in the transaction of the event that it is about, kept until it is.
+"""The outbox: deliveries, written in the transaction of their event and kept until they are sent.
 
 Its table, its statements and its rows. Called by `store` on its thread; the deliveries themselves by `deliver`.
 """
@@ -29,7 +29,7 @@ TABLE = """CREATE TABLE deliveries (
 INDEX = "CREATE INDEX deliveries_waiting ON deliveries (webhook, job_id, id) WHERE state = 'waiting'"
 TABLES = (TABLE, INDEX)
 _SHOWN = "webhook, job_id, seq, state, attempts, created_at, next_at, status, problem, ended_at"
-# Of each job the oldest that waits: its later ones are told only after it.
+# Of each job the oldest waiting delivery: later ones are sent after it.
 _DUE = """SELECT id, webhook, job_id, seq, body, attempts, created_at FROM deliveries WHERE id IN
     (SELECT min(id) FROM deliveries WHERE webhook = ? AND state = 'waiting' GROUP BY job_id)
     AND next_at <= ? ORDER BY next_at, id LIMIT ?"""
@@ -38,7 +38,7 @@ _NEXT = """SELECT min(next_at) FROM deliveries WHERE id IN
 
 
 class Entry(Struct, frozen=True):
-    """Something to be told to one webhook."""
+    """A new delivery to one webhook."""
 
     webhook: str
     job_id: str
@@ -48,7 +48,7 @@ class Entry(Struct, frozen=True):
 
 
 class Due(Struct, frozen=True):
-    """A delivery whose time has come."""
+    """A delivery that is due."""
 
     id: int
     webhook: str
@@ -60,24 +60,24 @@ class Due(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
-    """One delivery, as it is shown."""
+    """One delivery, for the list."""
 
     webhook: str
-    """Webhook that is told."""
+    """Name of the webhook."""
     job_id: str
     """Job that it is about."""
     seq: int
-    """Event of the job that it is about; with the job's id it is the header webhook-id."""
+    """Number of the job's event; with the job's id it makes the header webhook-id."""
     state: Literal["waiting", "delivered", "given_up"]
-    """Whether it is still tried."""
+    """State: waiting, delivered or given_up."""
     attempts: int
-    """How often it was sent."""
+    """Number of tries so far."""
     created_at: float
     """When its event was recorded, in seconds since 1970 (UTC)."""
     next_at: float
-    """When it is sent next, in seconds since 1970 (UTC); of one that is over when it was due last."""
+    """When it is due, or was due last, in seconds since 1970 (UTC)."""
     status: int | None = None
-    """HTTP status of the last answer; null: none came."""
+    """HTTP status of the last answer; null: no answer."""
     problem: str | None = None
     """Why the last try failed."""
     ended_at: float | None = None
@@ -85,7 +85,7 @@ class Delivery(Struct, frozen=True):
 
 
 def put(db: "sqlite3.Connection", entries: Iterable[Entry]) -> None:
-    """Write entries, as part of the transaction of what they tell of."""
+    """Write entries, within the transaction of their events."""
     rows = [(one.webhook, one.job_id, one.seq, one.body, one.created_at, one.created_at) for one in entries]
     sql = """INSERT OR IGNORE INTO deliveries (webhook, job_id, seq, state, body, created_at, next_at)
         VALUES (?, ?, ?, 'waiting', ?, ?, ?)"""
@@ -93,14 +93,14 @@ def put(db: "sqlite3.Connection", entries: Iterable[Entry]) -> None:
 
 
 def due(db: "sqlite3.Connection", webhook: str, now: float, limit: int) -> tuple[list[Due], float | None]:
-    """Return what is to be sent now, of each job one at most, and when the next is due."""
+    """Return the deliveries to send now, at most one a job, and when the next one is due."""
     rows = [Due(*row) for row in db.execute(_DUE, (webhook, now, limit))]
     (next_at,) = db.execute(_NEXT, (webhook,)).fetchone()
     return rows, next_at
 
 
 def settle(db: "sqlite3.Connection", id_: int, state: str, next_at: float, **told: Any) -> None:
-    """Write down how a try went."""
+    """Record the result of a try."""
     ended = None if state == "waiting" else told["now"]
     sql = """UPDATE deliveries SET state = ?, attempts = attempts + 1, next_at = ?, status = ?, problem = ?,
         ended_at = ? WHERE id = ?"""
@@ -114,7 +114,7 @@ def listed(db: "sqlite3.Connection", webhook: str, limit: int) -> list[Delivery]
 
 
 def counts(db: "sqlite3.Connection") -> dict[str, dict[str, int]]:
-    """Return how many deliveries each webhook has, by state."""
+    """Return the number of deliveries by webhook and state."""
     found: dict[str, dict[str, int]] = {}
     for webhook, state, count in db.execute("SELECT webhook, state, count(*) FROM deliveries GROUP BY 1, 2"):
         found.setdefault(webhook, {})[state] = count
@@ -122,5 +122,5 @@ def counts(db: "sqlite3.Connection") -> dict[str, dict[str, int]]:
 
 
 def forget(db: "sqlite3.Connection", before: float) -> None:
-    """Remove what was delivered or given up before `before`."""
+    """Remove deliveries that succeeded or were given up before `before`, in seconds since 1970."""
     db.execute("DELETE FROM deliveries WHERE state != 'waiting' AND ended_at < ?", (before,))

@@ -1,4 +1,4 @@
-"""Who is told of what: the operator's list of webhooks. No request can name one.
+"""The configuration of webhooks, by the operator only: no request can add one.
 
 Read once, when the service starts; what is wrong with it is said by field, and nothing starts.
 """
@@ -30,18 +30,18 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class Webhook(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One program that is told, as the operator writes it."""
+    """One webhook, as the operator configures it."""
 
     name: DatasetName
     """Name of the webhook, for the list of deliveries and the log."""
     url: Annotated[str, Meta(max_length=2_000)]
-    """Where to post to: http or https, without a user or password in it."""
+    """URL to post to: http or https, without user and password."""
     secret_file: Annotated[str, Meta(min_length=1)]
     """File with the signing secret, whsec_ and base64 or base64 alone; only its owner may read it."""
     events: Annotated[tuple[Status, ...], Meta(min_length=1)] = ENDS
-    """States that are told of when a job enters them; by default all ends."""
+    """States of jobs to send; by default all final ones."""
     tags: tuple[str, ...] = ()
-    """Only of jobs with one of these tags; none: of all."""
+    """Only jobs with one of these tags; empty: all jobs."""
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,12 +57,12 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The webhook's name."""
         return self.webhook.name
 
     @property
     def address(self) -> str:
-        """Where it is, without what may be secret in the path."""
+        """Its scheme and host, without the path, which may be secret."""
         parts = urlsplit(self.webhook.url)
         return f"{parts.scheme}://{parts.netloc}"
 
@@ -101,7 +101,7 @@ def _read_toml(path: Path) -> Any:
 
 
 def _checked(hook: Webhook, loc: str, found: list[Problem]) -> Target:
-    """Return the target, what is wrong with it being added to `found`."""
+    """Return the target; problems are added to `found`."""
     try:
         parts = urlsplit(hook.url)
         port = parts.port

@@ -79,9 +79,9 @@ def test_only_a_server_that_is_not_there_is_waited_for(
 
 
 def test_a_spec_is_sent_as_what_differs_from_the_defaults() -> None:
-    assert calls.asked(TrainSpec()) == {}
+    assert calls.spec_values(TrainSpec()) == {}
     spec = TrainSpec(epochs=3, model=MlpModel(hidden=(8,)), target="price")
-    sent = calls.asked(spec)
+    sent = calls.spec_values(spec)
     assert set(sent) == {"epochs", "model", "target"}
     assert msgspec.convert(sent, TrainSpec) == spec
 
