@@ -1,8 +1,8 @@
-"""The registered data sets on disk: `<root>/<name>/<digest>/` holds one version's file and what is known of it.
+"""The registered data sets on disk: `<root>/<name>/<digest>/` holds one version's file and its summary.
 
-A version is whole or absent: it is made beside its place and renamed into it, then named in the data set's list of
-versions, newest first. What a crash leaves in between is swept at the next start. Synchronous; imports neither numpy
-nor polars: the server calls it, in a thread.
+A version is complete or absent: it is made in a temporary folder, renamed, then added to the data set's list of
+versions, newest first. Leftovers of a crash are removed at the next start. Blocking; imports neither numpy nor
+polars, since the server calls it, in threads.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ class _Meta(Struct, frozen=True):
 
 class _ListedSummary(Struct, frozen=True):
     n_rows: int = 0
-    columns: list[msgspec.Raw] = []  # counted, and not looked at
+    columns: list[msgspec.Raw] = []  # only counted
     warnings: list[msgspec.Raw] = []
 
 
@@ -75,12 +75,12 @@ class Version:
 
     @property
     def cache_dir(self) -> Path:
-        """Return where workers keep its encoded forms."""
+        """Return the folder of its encoded arrays, which workers write."""
         return self.path.parent / ENCODED
 
 
 class Catalog:
-    """The data sets below one folder. Threads may call it at once; other processes must not write to it."""
+    """The data sets below one folder. Safe for threads; other processes must not write to it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -107,7 +107,7 @@ class Catalog:
                 sweep_temporaries(version / ENCODED)
 
     def check_name(self, name: str) -> None:
-        """Raise `InvalidName` unless `name` may be a data set's."""
+        """Raise `InvalidName` unless `name` is a valid name of a data set."""
         if not NAME.match(name):
             hint = "letters, digits, '_', '-' and '.', a letter or digit first, at most 64"
             raise InvalidName(f"{name[:100]!r} cannot be the name of a data set", hint=hint)
@@ -115,7 +115,7 @@ class Catalog:
     def register(
         self, temporary: Path, name: str, digest: str, form: str, summary: dict[str, Any] | None = None
     ) -> Version:
-        """Take over the file `temporary`, on the same file system, as the newest version of `name`.
+        """Move the file `temporary`, on the same file system, to the newest version of `name`.
 
         The same content again becomes the newest version once more, with what is now known of it.
         """
@@ -151,11 +151,11 @@ class Catalog:
         return found
 
     def count(self) -> int:
-        """Return how many data sets there are."""
+        """Return the number of data sets."""
         return len(self._folders())
 
     def has(self, name: str) -> bool:
-        """Tell whether a data set of that name is there."""
+        """Return whether there is a data set of that name."""
         return bool(self._versions(name))
 
     def get(self, name: str, digest: str | None = None) -> Version:
@@ -186,8 +186,8 @@ class Catalog:
         shutil.rmtree(grave, ignore_errors=True)
 
     def _place(self, temporary: Path, place: Path, meta: _Meta) -> None:
-        """Put the file and its meta at `place`, whole or not at all."""
-        shutil.rmtree(place, ignore_errors=True)  # not whole, or it would be known
+        """Put the file and its meta at `place`, atomically."""
+        shutil.rmtree(place, ignore_errors=True)  # incomplete, else it would be in the list
         made = self._root / f"{TEMPORARY_PREFIX}version-{time.time_ns()}"
         made.mkdir()
         try:
@@ -202,7 +202,7 @@ class Catalog:
             raise
 
     def _adopted(self, folder: Path) -> tuple[str, ...]:
-        """Make the list of versions anew of what is there: it was damaged, or never written."""
+        """Rebuild a missing or damaged list of versions from the folders."""
         found = [version for version in folder.iterdir() if version.is_dir() and _DIGEST.match(version.name)]
         versions = tuple(one.name for one in sorted(found, key=lambda one: one.stat().st_mtime, reverse=True))
         if versions:
@@ -229,7 +229,7 @@ class Catalog:
 
 
 def _read_short(place: Path) -> _Meta | None:
-    """Return a version's record without what is known of each column."""
+    """Return a version's record without column details."""
     try:
         whole = msgspec.json.decode((place / _META).read_bytes(), type=_ListedMeta)
     except (OSError, ValueError):  # no JSON, or not even text

@@ -1,4 +1,4 @@
-"""Says what a file holds: a summary of every column, warnings, the first rows. Runs in the side worker.
+"""Describes a file: a summary of every column, warnings, the first rows. Runs in the side worker.
 
 `describe_request` and `preview_request` take and return plain values, for a caller in another process.
 """
@@ -24,9 +24,9 @@ from traind.data.reading.raw_table import RawTable, read_table
 from traind.data.table.arrays import Codes, Mixed, Numbers, take
 from traind.data.table.schema import Column, Remark
 
-BARS = 24  # of a histogram
+BARS = 24  # bars of a histogram
 LEVELS = 10  # most frequent values listed
-_SAMPLE_ROWS = 20_000  # that quantiles and histograms are taken from
+_SAMPLE_ROWS = 20_000  # rows for quantiles and histograms
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _THREADS = 2
 
@@ -63,13 +63,13 @@ def describe(path: Path, form: Format) -> dict[str, Any]:
 
 
 def preview(path: Path, form: Format, rows: int) -> dict[str, Any]:
-    """Return the names of the columns and the first rows, cells as they stand in the file."""
+    """Return the names of the columns and the first rows, cells as in the file."""
     names, found = first_rows(path, form, rows)
     return fitting(names, found)
 
 
 def fitting(names: list[str], rows: list[list[Any]]) -> dict[str, Any]:
-    """Return a preview no larger than an answer should be: long cells are cut, columns and rows left out."""
+    """Return a preview that fits into an answer: long cells are cut, columns and rows left out."""
     columns = [{"name": name} for name in names]
     width = how_many_fit((len(encode(column)) for column in columns), PAGE_BYTES // 4)
     cut = [[clipped(cell, CELL_SHOWN) if isinstance(cell, str) else cell for cell in row[:width]] for row in rows]
@@ -108,7 +108,7 @@ def _summary(column: Column, facts: Profile, sample: Numbers | None) -> dict[str
 
 
 def _spread(values: Numbers, written: Any) -> dict[str, Any]:
-    """Return quantiles, and a histogram of what lies between the outer ones; the few beyond are in its end bars."""
+    """Return quantiles, and a histogram between the outer ones, whose end bars include values beyond."""
     if not len(values):
         return {}
     found = np.quantile(values, _QUANTILES, method="nearest").tolist()
@@ -121,7 +121,7 @@ def _spread(values: Numbers, written: Any) -> dict[str, Any]:
 
 
 def _some_rows(n_rows: int) -> NDArray[np.int64]:
-    """Return rows from all over the table, at most so many that a picture of them is soon drawn."""
+    """Return at most `_SAMPLE_ROWS` rows, evenly from the whole table."""
     rng = np.random.Generator(np.random.PCG64(0))
     return np.sort(rng.choice(n_rows, min(n_rows, _SAMPLE_ROWS), replace=False))
 
@@ -142,7 +142,7 @@ def _iso(seconds: float) -> str:
 
 
 def _bad_cells(table: RawTable, columns: list[Column], profiles: dict[str, Profile]) -> list[Remark]:
-    """Return what training on a column of numbers or dates would fail on."""
+    """Return the problems on which training on a column of numbers or dates would fail."""
     found = []
     for column in columns:
         if column.kind not in {"numeric", "datetime"} or profiles[column.name].type != "text":

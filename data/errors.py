@@ -1,4 +1,4 @@
-"""Why a table cannot be used, and the root of all of traind's errors. Imports nothing; all processes read the codes.
+"""The errors of tables, and the root of all of traind's errors. Imports nothing; all processes read the codes.
 
 TraindError           the root: beside these ServiceError (service/errors.py) and TrainerError (trainer/contract)
 `- DataError          code               what happened
@@ -23,7 +23,7 @@ class BadCell:
 
 
 class TraindError(Exception):
-    """What traind refuses or fails at: catch this for all of it. `code` is stable, `hint` says what to do."""
+    """The base of all of traind's errors. `code` is stable, `hint` says what to do."""
 
     code = "traind_error"
 
@@ -44,7 +44,7 @@ class DataError(TraindError):
 
 
 def sentence(text: str) -> str:
-    """Return what an error says of a table as a sentence of its own: a capital first, a full stop last."""
+    """Return the text with a capital first and a full stop last."""
     whole = text[:1].upper() + text[1:]
     return whole if whole.endswith((".", "?", "!")) else f"{whole}."
 

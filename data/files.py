@@ -1,7 +1,7 @@
-"""Files that are never seen half-written: atomic replace, durable rename. Used by all three rooms.
+"""Atomic and durable writing of files. Used by all three packages.
 
 The order that holds against power loss: write a temporary file in the same folder, fsync it, rename it over the
-target, fsync the folder. An fsync that failed is never retried: what the kernel dropped is gone.
+target, fsync the folder. A failed fsync is never retried: the kernel has dropped the data.
 """
 
 import contextlib
@@ -16,15 +16,15 @@ from pathlib import Path
 from traind.data.errors import BadTable
 
 TEMPORARY_PREFIX = ".tmp-"
-Reach = Callable[[str, Path], None]  # comes before each call on the disk: its name, and what it is about
+Reach = Callable[[str, Path], None]  # called before each disk operation with its name and path
 
 
 def _reach(call: str, path: Path) -> None:
-    """Let a call pass."""
+    """Do nothing before a disk operation."""
 
 
 def write_atomically(path: Path, content: bytes, *, is_durable: bool = True, reach: Reach = _reach) -> None:
-    """Replace `path` by `content`: a reader sees the old bytes or the new ones, whole.
+    """Replace `path` by `content`: readers see either the old or the new bytes.
 
     With `is_durable` the new bytes survive a power cut once this returns. A folder that was removed is made again. On
     any error the temporary file is removed and `path` is as it was. Raises `OSError`.
@@ -50,7 +50,7 @@ def write_atomically(path: Path, content: bytes, *, is_durable: bool = True, rea
         reach("rename", path)
         temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(OSError):  # the first error is the one to tell; what is left is swept at the start
+        with contextlib.suppress(OSError):  # the first error matters; leftovers are removed at the next start
             temporary.unlink(missing_ok=True)
         raise
     if is_durable:
@@ -65,7 +65,7 @@ def _made(path: Path, reach: Reach) -> int:
 
 
 def rename_durably(source: Path, target: Path) -> None:
-    """Move a file or folder that is already synced over `target`, so that the move survives a power cut."""
+    """Move a synced file or folder to `target`, so that the move survives a power cut."""
     source.replace(target)
     sync_dir(target.parent)
     if source.parent != target.parent:
@@ -73,7 +73,7 @@ def rename_durably(source: Path, target: Path) -> None:
 
 
 def move_durably(source: Path, target: Path, *, reach: Reach = _reach) -> None:
-    """Move a file that is already synced over `target`, from whichever file system, so that it survives a power cut.
+    """Move a synced file to `target`, also from another file system, so that it survives a power cut.
 
     Where that cannot be a rename it is copied beside the target, synced, and renamed there: `target` is never seen
     half-written. Raises `OSError`; then the source is still there, or the target is whole, or both.
@@ -93,7 +93,7 @@ def move_durably(source: Path, target: Path, *, reach: Reach = _reach) -> None:
 
 
 def copy_whole(source: Path, target: Path, *, reach: Reach = _reach) -> None:
-    """Copy a file over `target`, which is never seen half-written. Raises `OSError`; then `target` is as it was."""
+    """Copy a file to `target` atomically. Raises `OSError`; then `target` is unchanged."""
     temporary = _temporary(target)
     try:
         reach("copy", temporary)
@@ -132,7 +132,7 @@ def sync_file(path: Path) -> None:
 
 
 def check_size(path: Path, size_bytes: int) -> None:
-    """Raise `BadTable` where a data set's file is gone or has another size than it was registered with."""
+    """Raise `BadTable` where a data set's file is missing or differs in size from the registered one."""
     try:
         found = path.stat().st_size
     except FileNotFoundError:
@@ -142,7 +142,7 @@ def check_size(path: Path, size_bytes: int) -> None:
 
 
 def check_digest(path: Path, digest: str) -> None:
-    """Raise `BadTable` where a data set's file is not, byte for byte, the one that was registered."""
+    """Raise `BadTable` where a data set's file differs from the registered one."""
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != digest:
             raise _changed("other bytes")
@@ -156,7 +156,7 @@ def _changed(how: str) -> BadTable:
 
 
 def sweep_temporaries(folder: Path) -> int:
-    """Remove what interrupted writes left behind in a folder; return how many."""
+    """Remove temporary files of interrupted writes from a folder; return how many."""
     names = os.listdir(folder) if folder.exists() else []  # noqa: PTH208 - of 100,000
     leftovers = [folder / name for name in names if name.startswith(TEMPORARY_PREFIX)]
     for leftover in leftovers:

@@ -1,7 +1,7 @@
 """Tables for prediction: rows of JSON, columns, or a file, read by the rules that training fitted.
 
-A cell given as JSON means what it would have meant in a CSV file. Columns the model does not know are passed
-over; one that it needs and that is absent is an error that names it; each cell that cannot be read is named.
+A JSON cell is read as the same cell of a CSV file. Columns unknown to the model are ignored; a missing one that it
+needs is an error that names it; each cell that cannot be read is named.
 """
 
 import math
@@ -25,7 +25,7 @@ from traind.data.table.dates import seconds_of
 from traind.data.table.schema import Column, Kind
 
 LISTED = 100  # bad cells named in one error
-_ALL = 1 << 31  # rows: more than a table in memory has
+_ALL = 1 << 31  # more rows than a table in memory has
 _NO_CELL = "no cell: it holds text, a number, true, false or null, not "
 
 Rows = Sequence[Mapping[str, Any]]
@@ -34,11 +34,11 @@ Columns = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some rows of a file as text, by column, with the line each stands on (None where a file has no lines)."""
+    """Some rows of a file as text, by column, with their line numbers (None for files without lines)."""
 
     columns: dict[str, list[Any]]
     lines: Sequence[int | None]
-    may_lack: bool = False  # rows are objects: those without an optional key have none
+    may_lack: bool = False  # rows are objects, which may lack optional keys
 
 
 def table_from(data: Rows | Columns | str | Path, encoder: Encoder, form: str | None = None) -> Table:
@@ -123,7 +123,7 @@ def parse(
 
 
 def _cells(column: Column, values: Sequence[Any], lines: Sequence[int | None] | None, bad: list[BadCell]) -> Cells:
-    """Return one column's cells. What is equal and of one type is read once: columns say the same again and again."""
+    """Return one column's cells. Equal cells of one type are read once, since columns repeat values."""
     is_text = column.kind not in {"numeric", "datetime"}
     read = _text if is_text else _number
     known: dict[tuple[type, Any], Any] = {}
@@ -155,7 +155,7 @@ def _text(column: Column, value: Any) -> str | None:
 
 
 def _number(column: Column, value: Any) -> float | str:
-    """Return the number, time or word in a cell, NaN where there is none. Raises `TypeError`, `ValueError`."""
+    """Return the number, time or word in a cell, NaN for a missing one. Raises `TypeError`, `ValueError`."""
     if type(value) is float and column.kind == "numeric":
         return value
     text = _text(column, value)
@@ -175,7 +175,7 @@ def _seconds(text: str, column: Column) -> float | None:
 
 
 def _plain_number(value: Any, text: str, column: Column) -> float | None:
-    """Return the number; one that is no text is what it is, whatever marks the column's texts have."""
+    """Return the number in a cell; only text is read in the column's style."""
     return column.number(text) if isinstance(value, str) else number_of(text)
 
 
@@ -226,7 +226,7 @@ def _jsonl_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
 
 
 def _csv_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
-    """Yield rows as the reader of training has them: whatever it takes or refuses, so does prediction."""
+    """Yield rows from the reader of training, so that prediction accepts and refuses the same."""
     from traind.data.reading.raw_table import csv_rows, load_polars
 
     load_polars(1)
@@ -251,7 +251,7 @@ def _typed_batches(path: Path, form: Format, size: int) -> Iterator[Batch]:
 
 
 def first_rows(path: Path, form: Format, size: int) -> tuple[list[str], list[list[Any]]]:
-    """Return the names of the columns and the first rows, without reading further than that."""
+    """Return the names of the columns and the first rows, without reading more."""
     if form.kind == "jsonl":
         objects_read = [row for _, row in islice(objects(path, form), size)]
         names = list(dict.fromkeys(name for row in objects_read for name in row))
@@ -268,7 +268,7 @@ def first_rows(path: Path, form: Format, size: int) -> tuple[list[str], list[lis
 
 
 def sniffed_rows(path: Path, form: Format, size: int) -> tuple[list[str], list[list[Any]]]:
-    """Return the names and the first rows of a CSV file as they stand in it."""
+    """Return the names and the first rows of a CSV file, as written."""
     dialect = sniff(path, form)
     with open_text(path, form) as file:
         for _ in range(dialect.first):

@@ -1,4 +1,4 @@
-"""From a file to arrays: read, infer, split, encode. What the trainer calls before it builds a model.
+"""From a file to arrays: read, infer, split, encode. Called by the trainer before it builds a model.
 
 A second job on the same data and request finds the arrays in the cache and reads nothing.
 """
@@ -29,7 +29,7 @@ from traind.data.table.schema import Column, Schema
 
 __all__ = ["Prepared", "Request", "Source", "Split", "Synthetic", "prepare"]
 
-N_SAMPLES = 8  # validation rows kept as they stood in the file
+N_SAMPLES = 8  # validation rows kept as in the file
 _PARTS = ("train", "validation", "test")
 Sample = dict[str, str | float | None]
 
@@ -47,7 +47,7 @@ class Source:
     size_bytes: int | None = None
 
     def key(self) -> str:
-        """Return what stands for the file's content."""
+        """Return the identity of the file's content, for the cache."""
         if self.digest:
             return self.digest
         stat = self.path.stat()
@@ -61,7 +61,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A table ready to train on. `samples` are some validation rows as they stood in the file."""
+    """A table ready to train on. `samples` are some validation rows as in the file."""
 
     schema: Schema
     encoder: Encoder
@@ -73,7 +73,7 @@ class Prepared:
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
-        """Return how many indices each categorical column has."""
+        """Return the number of indices of each categorical column."""
         return self.encoder.cardinalities
 
 
@@ -168,7 +168,7 @@ def _is_loaded(column: Column) -> bool:
 
 
 def _as_text(request: Request) -> set[str]:
-    """Return the columns whose cells are wanted as they are written, where they are numbers too."""
+    """Return the columns whose cells are kept as text even if they are numbers."""
     named = {name for name, kind in request.columns.items() if kind not in {"numeric", "duration"}}
     return named | ({request.target} if request.target and request.task in {"binary", "multiclass"} else set())
 
@@ -214,7 +214,7 @@ def _finish(schema: Schema, table: Table, request: Request, *, threads: int = 1,
 
 
 def _samples(table: Table, schema: Schema) -> tuple[Sample, ...]:
-    """Return the rows as a caller would give them to predict, with the target; times as text."""
+    """Return the rows as for a call of predict, with the target, times as text."""
     columns: dict[str, list[str | float | None]] = {}
     for column in schema.columns:
         cells = table.columns.get(column.name)

@@ -1,4 +1,4 @@
-"""Work on columns or blocks of rows side by side, on as many threads as the caller was given. numpy lets them run."""
+"""Work on columns or blocks of rows in parallel threads; numpy releases the GIL."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 def mapped(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
-    """Return what the function makes of each item, in order."""
+    """Return the function's result for each item, in order."""
     work = list(items)
     if threads < 2 or len(work) < 2:
         return [function(item) for item in work]

@@ -1,4 +1,4 @@
-"""Distinct values of a column of numbers: how many, and which."""
+"""Distinct values of a column of numbers: their number and the values."""
 
 import math
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from traind.data.table.arrays import Codes, Numbers
 from traind.data.table.cell_text import text_of_number
 
-_EXACT = 20_000  # numbers up to which they are sorted to be counted
-_RANGE = 1 << 22  # of whole numbers, within which each has a place of its own
-_LOOKED_AT = 1_000  # of them that tell most columns of fractions
+_EXACT = 20_000  # up to this many numbers are counted by sorting
+_RANGE = 1 << 22  # range of integers that are counted in an array
+_LOOKED_AT = 1_000  # numbers that are checked first for being fractions
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
-_PER_NUMBER = 4  # places of the bitmap
+_PER_NUMBER = 4  # bits of the bitmap for each number
 
 
 def count_distinct(values: Numbers) -> int:

@@ -1,8 +1,8 @@
-"""Columns of a raw table as what their cells are, before anybody decides what the columns are.
+"""Converts the columns of a raw table to numbers or codes, before their kinds are decided.
 
-Text is stripped and the missing taken out; what then is plain numbers throughout becomes numbers, unless their
-spelling says more than their value. All the rest are codes: each distinct text once. Many columns are looked at
-together: a call of polars costs more than a short column.
+Text is stripped and missing cells are marked. Columns of plain numbers become numbers, unless their spelling carries
+more than their value; all others become codes of distinct texts. Many columns are processed together, since a call of
+polars costs more than a short column.
 """
 
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from traind.data.table.arrays import Cells, Codes, Mixed, Numbers, codes_of
 from traind.data.table.cell_text import MISSING, NOT_A_NUMBER, PLAIN_MISSING, STRIPPED
 
 _EXACT = 2**53  # whole numbers beyond are not all exact as doubles
-_FEW_FRACTIONS = 50  # distinct fractions up to which their spelling may matter: they may be labels
-_SOME = 10_000  # cells that are looked at first
-_LOOKED_AT = 500  # fractions of which some must differ
-_PADDED = r"^[+-]?0[0-9]|^\+|[.eE]"  # spellings of whole numbers that say more than their value
-_GROUPED = r"^\s*-?[1-9][0-9]{0,2}\.[0-9]{3}\s*$"  # or a thousand, where points set them apart
+_FEW_FRACTIONS = 50  # distinct fractions up to which they may be labels, whose spelling matters
+_SOME = 10_000  # cells that are checked first
+_LOOKED_AT = 500  # fractions checked, of which some must differ
+_PADDED = r"^[+-]?0[0-9]|^\+|[.eE]"  # spellings of integers that carry more than the value
+_GROUPED = r"^\s*-?[1-9][0-9]{0,2}\.[0-9]{3}\s*$"  # ambiguous: a fraction, or a thousands separator
 _LONGEST = max(map(len, MISSING))
 _Texts = Mapping[str, pl.Series]
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The cells of a column, and how often it says in other words than usual that there is none."""
+    """The cells of a column, and the counts of its unusual words for missing."""
 
     cells: Cells
     missing_words: dict[str, int] = field(default_factory=dict)
@@ -153,7 +153,7 @@ def _with_words(cells: pl.Series, values: Numbers) -> tuple[Numbers, Codes, dict
 
 
 def _plainly_written(frame: pl.DataFrame, numbers: dict[str, Numbers]) -> set[str]:
-    """Return the columns whose spelling says no more than their values."""
+    """Return the columns whose spelling carries no more than their values."""
     whole, fractions, likely = list[str](), list[str](), list[str]()
     for place, values in numbers.items():
         present = values[~np.isnan(values)]
@@ -183,13 +183,13 @@ def _are_many(present: Numbers) -> bool:
 
 
 def _may_be_thousandths(some: Numbers) -> bool:
-    """Tell whether these may all be written with three digits behind the point."""
+    """Return whether these may all be written with three digits after the point."""
     thousandths = some[np.isfinite(some)] * 1e3
     return bool((np.abs(thousandths - np.rint(thousandths)) < 1e-6).all())
 
 
 def _may_be_grouped(places: list[str]) -> pl.Expr:
-    """Tell whether every point in these columns' numbers may set thousands apart."""
+    """Return whether every point in these columns' numbers may be a thousands separator."""
     cells = pl.col(places)
     has_point = cells.str.contains(".", literal=True) & cells.cast(pl.Float64, strict=False).is_not_null()
     return (cells.str.contains(_GROUPED) | ~has_point).all()

@@ -1,4 +1,4 @@
-"""From a raw table and a request to a schema: which columns are used, as what, for which task, and what is odd."""
+"""Infers the schema from a raw table and a request: kinds and roles of columns, the task, warnings."""
 
 from collections.abc import Callable
 
@@ -52,12 +52,12 @@ def infer_schema(profiles: dict[str, Profile], request: Request, options: Option
 
 
 def decided(profiles: dict[str, Profile], options: Options) -> list[Column]:
-    """Return what each column is by itself, no target being known."""
+    """Return the columns decided without a target."""
     return _with_marks(options, lambda marks: [decide(facts, marks=marks) for facts in profiles.values()])
 
 
 def _with_marks(options: Options, decide_all: Callable[[Marks], list[Column]]) -> list[Column]:
-    """Decide all columns, again where those that are sure of their decimal mark tell of the others."""
+    """Decide all columns, a second time if some settle the decimal mark of the others."""
     columns = decide_all(Marks(options.decimal, options.thousands))
     styles = [column.style for column in columns if column.style is not None and "assumed" not in column.evidence]
     has_comma = any(style.decimal == "," and not (style.clock or style.has_spans) for style in styles)

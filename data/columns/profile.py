@@ -1,4 +1,4 @@
-"""What is counted in each column of a table, over all rows: the facts that inference decides by."""
+"""Profiles: counts of each column over all rows, by which inference decides."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ from traind.data.table.cell_text import NOT_A_NUMBER
 from traind.data.table.numbers import CURRENCY
 from traind.data.threads import mapped
 
-_CELLS = 1 << 19  # looked at together
+_CELLS = 1 << 19  # cells processed together
 _BEGIN = (  # letters that numbers and dates may begin with
     rf"(?i)^(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun|q[1-4]|pt?[0-9]|{CURRENCY})"
 )
-FEW = 2_000  # distinct values up to which they are all counted
-SAMPLE = 1_000  # distinct texts that are shown, where not all are
-_FEW_FRACTIONS = 50  # distinct values up to which those of a column of fractions are counted
+FEW = 2_000  # up to this many distinct values are all counted
+SAMPLE = 1_000  # distinct texts kept where not all are
+_FEW_FRACTIONS = 50  # up to this many distinct fractions are counted
 Levels = tuple[tuple[str, int], ...]
 Type = Literal["text", "number", "time", "nested"]
 
@@ -35,11 +35,11 @@ class Profile:
     type: Type
     n_rows: int
     missing: int
-    cells: Cells | None = None  # None where they are nested
+    cells: Cells | None = None  # None for nested values
     numbers: int = 0
     no_numbers: int = 0  # words such as "none" and "-"
     integers: int = 0
-    likely: int = 0  # texts with digits that begin as numbers and dates do
+    likely: int = 0  # texts that begin like numbers or dates
     infinite: int = 0
     leading_zeros: int = 0
     round_numbers: int = 0  # divisible by ten, where the levels are counted
@@ -50,9 +50,9 @@ class Profile:
     longest: int = 0
     levels: Levels = ()
     is_counted: bool = False
-    words: Levels = ()  # that stand among numbers
+    words: Levels = ()  # words among numbers
     missing_words: Levels = ()  # unusual ones
-    is_index: bool = False  # what pandas saved along
+    is_index: bool = False  # an index that pandas saved
 
     @property
     def present(self) -> int:
@@ -61,7 +61,7 @@ class Profile:
 
 
 def profile(table: RawTable, as_text: Callable[[str], bool], threads: int = 1) -> dict[str, Profile]:
-    """Return the profile of every column, by name; the raw table's cells are let go of one by one."""
+    """Return the profile of every column, by name; frees the raw table's cells one by one."""
 
     def some(names: list[str]) -> list[Profile]:
         nested = {name: int(table.columns[name].null_count()) for name in names if name in table.nested}
@@ -106,7 +106,7 @@ def _facts(name: str, held: Held, texts: pl.DataFrame) -> Profile:
 
 
 def _looked_at(levels: Iterable[str]) -> pl.DataFrame:
-    """Return what each of the texts is like."""
+    """Return the properties of each text."""
     text = pl.col("text")
     return pl.DataFrame({"text": list(levels)}, schema={"text": pl.String}).select(
         value=text.cast(pl.Float64, strict=False).fill_null(float("nan")),
@@ -119,7 +119,7 @@ def _looked_at(levels: Iterable[str]) -> pl.DataFrame:
 
 
 def of_codes(name: str, cells: Codes, texts: pl.DataFrame | None = None) -> Profile:
-    """Count a column by its distinct texts; `texts` is what these are like, where somebody has looked."""
+    """Count a column by its distinct texts; `texts` are their properties, if known."""
     counts = cells.counts()
     texts = _looked_at(cells.levels) if texts is None else texts
     values, padded, no_number, is_round, is_likely, lengths = (one.to_numpy() for one in texts.get_columns())

@@ -1,4 +1,4 @@
-"""What is requested of a table: which column is the target, which are used and as what, which rows are kept apart."""
+"""The request for a table: the target, the features and their kinds, the split."""
 
 from typing import Literal
 
@@ -20,7 +20,7 @@ class Split(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What to make of the table. No target: the last column."""
+    """The choices of target, features and split. Without a target it is the last column."""
 
     target: str | None = None
     task: Literal["auto", "regression", "binary", "multiclass"] = "auto"
@@ -31,4 +31,4 @@ class Request(Struct, frozen=True, kw_only=True):
     positive: str | None = None  # of two classes, the one with index 1
     weight: str | None = None  # column of row weights
     class_weights: str | None = None  # "balanced"
-    is_linear: bool = False  # numbers are scaled, not bent
+    is_linear: bool = False  # numbers are scaled but not clipped

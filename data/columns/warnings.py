@@ -1,4 +1,4 @@
-"""What a person should know about a table's columns before training on it."""
+"""Warnings about a table's columns."""
 
 from collections.abc import Iterable
 
@@ -6,10 +6,10 @@ from traind.data.columns.profile import Profile
 from traind.data.table.schema import Column, Remark, Task
 
 NEARLY = 0.999  # share of one value from which a column is nearly constant
-MANY = 1_000  # distinct values of a category from which it is remarked on
-MANY_CLASSES = 20  # distinct whole numbers of a target from which few would call them classes
-ONE_WORD = 0.9  # share of cells of one word from which a column of text is one of codes
-_IMBALANCE = 0.05  # share of the rarest class below which it is remarked on
+MANY = 1_000  # distinct values of a category from which there is a warning
+MANY_CLASSES = 20  # distinct integers of a target from which they are unlikely classes
+ONE_WORD = 0.9  # share of one-word cells from which text is called codes
+_IMBALANCE = 0.05  # share of the rarest class below which there is a warning
 
 _ASKED_FOR = {"as set by the request", "not among the requested features", "names the groups of the split"}
 _ASKED_FOR |= {"says how much rows count"}
@@ -17,7 +17,7 @@ _CODES = {"constant": "constant", "identifier": "identifier", "every cell is mis
 
 
 def remarks_on(columns: Iterable[Column], profiles: dict[str, Profile]) -> list[Remark]:
-    """Return the remarks on these columns."""
+    """Return the warnings about these columns."""
     found: list[Remark] = []
     for column in columns:
         facts = profiles[column.name]
@@ -62,7 +62,7 @@ def _of_words(column: Column, facts: Profile) -> list[Remark]:
 
 
 def _open(column: Column) -> list[Remark]:
-    """Return the remark on what the cells leave open."""
+    """Return the warning about ambiguous cells."""
     if "assumed to be the decimal mark" in column.evidence:
         hint = "say which it is: decimal or thousands, as the file is put"
         return [Remark("decimal_mark", f"{column.name!r}: {column.evidence}; {hint}", column.name)]
@@ -76,13 +76,13 @@ def _open(column: Column) -> list[Remark]:
 
 
 def is_mixed(column: Column) -> bool:
-    """Tell whether a column is read as text though most of its cells are like numbers or dates."""
+    """Return whether a column is read as text although most cells look like numbers or dates."""
     is_like = "of them numbers" in column.evidence or "of them dates" in column.evidence
     return column.kind in {"categorical", "text"} and is_like
 
 
 def remarks_on_target(facts: Profile, column: Column, task: Task, labels: tuple[str, ...]) -> list[Remark]:
-    """Return the remarks on the target's cells."""
+    """Return the warnings about the target's cells."""
     found = []
     if facts.missing:
         message = f"{facts.missing:,} rows without {facts.name!r}, the target, are left out"
@@ -105,7 +105,7 @@ def remarks_on_target(facts: Profile, column: Column, task: Task, labels: tuple[
 
 
 def _may_be_classes(facts: Profile) -> list[Remark]:
-    """Return the remark on a target of few whole numbers, which could be names."""
+    """Return the warning about a target of few integers, which could be classes."""
     is_whole = facts.integers == facts.numbers == facts.present
     if not is_whole or facts.distinct > 2 * MANY_CLASSES or facts.present < 10 * facts.distinct:
         return []

@@ -1,7 +1,7 @@
-"""Encoded tables on disk, as arrays that are mapped, not read: a second job on the same data starts at once.
+"""Encoded tables on disk as memory-mapped arrays, so that a second job on the same data starts at once.
 
-An entry is a folder, written beside its place and renamed into it, so that it is whole or absent. Whoever else
-made it meanwhile made the same. It lists its files with their checksums: one that a disk has changed is not used.
+An entry is a folder, written under a temporary name and renamed, so that it is complete or absent. Concurrent writers
+write the same. It lists its files with checksums, so that damaged ones are not used.
 """
 
 import hashlib
@@ -18,18 +18,18 @@ import numpy as np
 
 from traind.data.files import TEMPORARY_PREFIX
 
-VERSION = 5  # of what is stored and of the rules that made it: another one is another entry
+VERSION = 5  # of the stored form and of the encoding rules; part of the entry's name
 _META = "meta.json"
 _FILES = "files.json"  # each file of the entry and its checksum
 
 
 def key_of(*facts: Any) -> str:
-    """Return the name of the entry that these facts lead to."""
+    """Return the name of the entry for these facts."""
     return hashlib.sha256(msgspec.json.encode((VERSION, facts))).hexdigest()[:32]
 
 
 def load(entry: Path) -> tuple[bytes, dict[str, np.ndarray[Any, Any]]] | None:
-    """Return the entry's meta and its arrays, read-only and mapped; None if there is none. A damaged one goes."""
+    """Return the entry's meta and its arrays, read-only and mapped; None without one. A damaged one is removed."""
     if not entry.is_dir():
         return None
     try:
@@ -45,12 +45,12 @@ def load(entry: Path) -> tuple[bytes, dict[str, np.ndarray[Any, Any]]] | None:
 
 
 def is_newer(path: Path, entry: Path) -> bool:
-    """Tell whether a file was written to after the entry was made."""
+    """Return whether a file has changed since the entry was made."""
     return path.stat().st_mtime_ns > (entry / _FILES).stat().st_mtime_ns
 
 
 def save(entry: Path, meta: bytes, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-    """Store the entry, if the disk lets us; where another process was first, its entry stays."""
+    """Store the entry unless the disk fails; an entry of another process stays."""
     made = entry.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
         made.mkdir(parents=True)

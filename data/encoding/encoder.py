@@ -1,8 +1,8 @@
 """Turns tables into arrays for a network, by rules fitted on the training rows alone and saved with the model.
 
-Numbers are scaled robustly and clipped smoothly; text becomes an index into a vocabulary; a time becomes several
-numbers. A missing number is the median and says so in a column beside; a missing category is index 0, one that
-was not seen in training index 1.
+Numbers are scaled robustly and clipped smoothly; categories become indices into a vocabulary; a time becomes several
+numbers. A missing number becomes the median, with an indicator column; a missing category has index 0, one unseen in
+training index 1.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ MISSING, UNSEEN, FIRST = 0, 1, 2  # categorical indices
 MAX_LEVELS = 20_000
 _TIME_PARTS = ("day", "month", "day_of_month", "weekday", "hour")
 _DAY_S = 86_400.0
-_SORTED = 200_000  # values from which quartiles are taken, at least; where there are twice as many, not of all
+_SORTED = 200_000  # quartiles of twice as many values or more are taken from a part of them
 _AT_ONCE = 8  # features encoded together
 _BLOCK = 16_384  # rows encoded at once: their arrays stay in the processor's cache
 
@@ -36,14 +36,14 @@ class Scale(Struct, frozen=True):
 
 
 class Feature(Struct, frozen=True):
-    """One numeric column of the encoded table: which column it is from, and which part of it."""
+    """One numeric feature: its column, and the part of it."""
 
     column: str
     part: str = "value"  # value, missing, word, or a part of a time
-    scale: Scale | None = None  # None: 0 or 1, as it is
-    word: str = ""  # whose presence it says, of the part word
-    is_linear: bool = False  # scaled, not bent
-    low: float | None = None  # of the training rows, of the part value
+    scale: Scale | None = None  # None: 0 or 1, not scaled
+    word: str = ""  # for the part word: the word whose presence it indicates
+    is_linear: bool = False  # scaled but not clipped
+    low: float | None = None  # smallest value of the training rows, for the part value
     high: float | None = None
 
     @property
@@ -53,11 +53,11 @@ class Feature(Struct, frozen=True):
 
 
 class Bag(Struct, frozen=True):
-    """The categorical columns from `start` on, `width` of them, which hold the tokens of one text, 0 for none."""
+    """The `width` categorical columns from `start` on hold the tokens of one text column; 0: no token."""
 
     start: int
     width: int
-    size: int  # indices there are, 0 among them
+    size: int  # number of indices, 0 included
 
 
 class Vocabulary(Struct, frozen=True):
@@ -67,11 +67,11 @@ class Vocabulary(Struct, frozen=True):
     levels: tuple[str, ...]
     counts: tuple[int, ...]  # training rows by index, those of missing and unseen first
     is_boolean: bool = False
-    is_number: bool = False  # levels are numbers, however they are spelled
+    is_number: bool = False  # levels are numbers, compared by value
 
     @property
     def cardinality(self) -> int:
-        """Return how many indices there are."""
+        """Return the number of indices."""
         return len(self.levels) + FIRST
 
 
@@ -81,7 +81,7 @@ class Encoded:
 
     numeric: NDArray[np.float32]  # (rows, numeric features)
     categorical: NDArray[np.int64]  # (rows, categorical columns, then those of the bags)
-    target: NDArray[Any]  # (rows,) float64 as in the file, or int64 class index; -1 where none of the classes
+    target: NDArray[Any]  # (rows,) float64 as in the file, or int64 class index, -1 for no known class
     weight: NDArray[np.float32] | None = None  # (rows,) of the loss, 1 on average; None: all 1
 
     def __len__(self) -> int:
@@ -97,11 +97,11 @@ class Encoder(Struct, frozen=True):
     target: str
     labels: tuple[str, ...] = ()  # of classes; empty: the target is a number
     texts: tuple[TextRule, ...] = ()
-    target_column: Column | None = None  # how its cells are written; models of 0.1.0 do not say
+    target_column: Column | None = None  # how its cells are written; None in models of 0.1.0
 
     @property
     def bags(self) -> tuple[Bag, ...]:
-        """Return which categorical columns hold the tokens of each text."""
+        """Return the categorical columns with the tokens of each text."""
         starts = np.cumsum([len(self.vocabularies), *(rule.width for rule in self.texts)]).tolist()
         return tuple(Bag(at, one.width, len(one.tokens) + 1) for at, one in zip(starts, self.texts, strict=False))
 
@@ -117,11 +117,11 @@ class Encoder(Struct, frozen=True):
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Encoder":
-        """Return the encoder of which this is the state, or raise `msgspec.ValidationError`."""
+        """Return the encoder of a state; raises `msgspec.ValidationError`."""
         return convert(state, cls)
 
     def encode(self, table: Table, rows: NDArray[np.int64] | None = None, threads: int = 1) -> Encoded:
-        """Return these rows of the table, or all, as arrays; without the target column it is NaN or -1 throughout."""
+        """Return these rows of the table, or all, as arrays; a missing target column becomes NaN or -1."""
         n_rows = table.n_rows if rows is None else len(rows)
         numeric = np.empty((n_rows, len(self.features)), np.float32)
         n_categorical = len(self.vocabularies) + sum(bag.width for bag in self.bags)
@@ -176,7 +176,7 @@ def fit(
     *,
     is_linear: bool = False,
 ) -> Encoder:
-    """Return the encoder fitted on these rows of the table, or on all: those that train."""
+    """Return the encoder fitted on these training rows of the table, or on all."""
 
     def fit_column(column: Column) -> Vocabulary | list[Feature] | TextRule | None:
         cells = table.columns[column.name] if rows is None else take(table.columns[column.name], rows)
@@ -198,7 +198,7 @@ def fit(
 
 
 def class_indices(cells: Cells, labels: Sequence[str]) -> NDArray[np.int64]:
-    """Return each cell's place among the labels, -1 where it is none of them."""
+    """Return each cell's index among the labels, -1 for none of them."""
     if isinstance(cells, Codes):
         index = {canonical_number(label): i for i, label in enumerate(labels)}
         lookup = np.array([*(index.get(canonical_number(level), -1) for level in cells.levels), -1], np.int64)
@@ -244,7 +244,7 @@ def _fit_scale(values: Numbers) -> Scale:
         return Scale(0.0, 0.0)
     with np.errstate(invalid="ignore", over="ignore"):
         low, first, median, third, high = _quartiles(present)
-    if not np.isfinite(median):  # numbers near the largest there is
+    if not np.isfinite(median):  # numbers near the largest float
         return Scale(0.0, 0.0)
     if third > first:
         return Scale(median, 1.0 / (third - first))
@@ -262,7 +262,7 @@ def _quartiles(values: Numbers) -> list[float]:
 
 
 def quantiles(ordered: NDArray[Any], shares: NDArray[np.float64]) -> NDArray[Any]:
-    """Return what `np.quantile` does, of ascending numbers. Sorting is several times as fast as what that does."""
+    """Return the quantiles of ascending numbers, as `np.quantile`, which is several times slower than sorting."""
     places = shares * (len(ordered) - 1)
     below = places.astype(np.int64)
     share = places - below
@@ -307,7 +307,7 @@ def _numbers(cells: Cells, feature: Feature) -> NDArray[Any]:
 
 
 def _scaled(values: Numbers, features: Sequence[Feature]) -> Numbers:
-    """Return (features, rows) numbers scaled, and bent or not as the first feature is."""
+    """Return scaled numbers (features, rows), smoothly clipped unless the first feature is linear."""
     scales = np.array([(one.scale.center, one.scale.factor) for one in features if one.scale is not None])
     with np.errstate(invalid="ignore", over="ignore"):  # infinite cells
         scaled = (values - scales[:, :1]) * scales[:, 1:]
@@ -315,7 +315,7 @@ def _scaled(values: Numbers, features: Sequence[Feature]) -> Numbers:
 
 
 def _place(words: Codes, word: str) -> int:
-    """Return the code of a word, one that no cell has where there is none."""
+    """Return the code of a word, or a code that no cell has."""
     return words.levels.index(word) if word in words.levels else len(words.levels)
 
 
@@ -350,7 +350,7 @@ def _time_part(seconds: Numbers, part: str) -> Numbers:
 
 
 def _fit_vocabulary(column: Column, cells: Codes) -> Vocabulary:
-    """Keep the levels that occur often enough; the rest train the place of the unseen."""
+    """Keep the levels that occur often enough; the others train the index of unseen levels."""
     present = cells.codes[cells.codes >= 0]
     counts = np.bincount(present, minlength=len(cells.levels))
     is_boolean = column.kind == "boolean"
@@ -370,7 +370,7 @@ def _fit_vocabulary(column: Column, cells: Codes) -> Vocabulary:
 
 
 def _key(level: str, *, is_boolean: bool, is_number: bool) -> str:
-    """Return the spelling under which a level is looked up."""
+    """Return the spelling by which a level is looked up."""
     if is_boolean:
         said = boolean_of(level)
         return level if said is None else str(said).lower()
@@ -378,7 +378,7 @@ def _key(level: str, *, is_boolean: bool, is_number: bool) -> str:
 
 
 def _lookup(cells: Cells, vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """Return the index of each of the cells' levels, and last that of a missing cell."""
+    """Return the index of each of the cells' levels, then that of a missing cell."""
     assert isinstance(cells, Codes)
     index = {level: i for i, level in enumerate(vocabulary.levels, FIRST)}
     keys = [_key(level, is_boolean=vocabulary.is_boolean, is_number=vocabulary.is_number) for level in cells.levels]

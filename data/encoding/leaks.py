@@ -1,6 +1,6 @@
-"""How much of the target one column alone explains: finds those that nearly give it away.
+"""Finds leaks: columns that alone explain nearly all of the target.
 
-Each column predicts the target by the mean (or the majority) of its bin: bins of one half of some training rows,
+Each column predicts the target by the mean (or majority) of its bin, with bins of one half of some training rows,
 scored on the other half. Numbers are also tried with a straight line.
 """
 
@@ -15,16 +15,16 @@ from traind.data.table.schema import Remark, Schema
 
 GIVES_AWAY = 0.89  # share of the target's variance, or of the errors of always guessing the majority
 _BINS = 100
-_FEW_BINS = 20  # where an order is looked for
+_FEW_BINS = 20  # bins to find an order with
 _ROWS = 20_000
-_LEAST = 100  # rows that say enough
+_LEAST = 100  # fewest rows to decide by
 _CELLS = 10_000_000
-_AT_ONCE = 500_000  # cells that are looked at together
-_CLASSES = 100  # beyond, nothing is looked for
+_AT_ONCE = 500_000  # cells processed together
+_CLASSES = 100  # with more classes, leaks are not searched
 
 
 class Explains:
-    """Says how much of the target a column explains, on some of the training rows; 0 where there are too few."""
+    """Measures how much of the target a column explains, on some training rows; 0 with too few."""
 
     def __init__(self, schema: Schema, table: Table, train: NDArray[np.int64]) -> None:
         n_rows = min(len(train), _ROWS, max(1_000, _CELLS // max(1, len(schema.features()))))
@@ -41,14 +41,14 @@ class Explains:
             self._target = target[self._rows, None]
 
     def whole(self, columns: Mapping[str, Cells]) -> dict[str, float]:
-        """Return the share that each column explains in any way."""
+        """Return the share that each column explains, by names or by order."""
         numbers = {name: one.numbers if isinstance(one, Mixed) else one for name, one in columns.items()}
         values = {name: one for name, one in numbers.items() if not isinstance(one, Codes)}
         shares = dict(zip(values, self._of_order(list(values.values()), _BINS, has_lines=True), strict=True))
         return {name: self.by_level(one) if isinstance(one, Codes) else shares[name] for name, one in columns.items()}
 
     def by_level(self, cells: Codes) -> float:
-        """Return the share that the names explain, each by itself."""
+        """Return the share that the levels explain, each by itself."""
         if not self.is_known:
             return 0.0
         codes = cells.codes[self._rows].astype(np.int64)
@@ -82,7 +82,7 @@ class Explains:
         mean = target[:half].mean(axis=0)
         weights = np.repeat(target[:half], n_columns, axis=0)
         sums = np.stack([np.bincount(first, one, minlength=len(counts)) for one in weights.T], axis=1)
-        predicted = ((sums + mean) / (counts[:, None] + 1))[places[half:]]  # one row of prior, for the small bins
+        predicted = ((sums + mean) / (counts[:, None] + 1))[places[half:]]  # one prior row, for small bins
         seen = target[half:]
         if self._is_class:
             said = seen.argmax(axis=1)
@@ -95,7 +95,7 @@ class Explains:
 
 
 def find_leaks(schema: Schema, table: Table, train: NDArray[np.int64]) -> list[Remark]:
-    """Return a remark on every feature that alone explains nearly all of the target; none where most would."""
+    """Return a warning for every feature that alone explains nearly all of the target; none where most do."""
     explains = Explains(schema, table, train)
     counters = {remark.column for remark in schema.warnings if remark.code == "counter"}
     features = [column for column in schema.features() if column.name not in counters]
@@ -104,7 +104,7 @@ def find_leaks(schema: Schema, table: Table, train: NDArray[np.int64]) -> list[R
     shares = explains.whole({column.name: table.columns[column.name] for column in features})
     found = [name for name, share in shares.items() if share > GIVES_AWAY]
     if 2 * len(found) > len(features):
-        return []  # a target that is easy, not one that is given away
+        return []  # the target is easy, not leaked
     return [
         Remark(
             "leak", f"{name!r} alone explains {shares[name]:.1%} of {schema.target!r}: is it known beforehand?", name

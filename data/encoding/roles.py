@@ -1,4 +1,4 @@
-"""What the digits of a column leave open the target decides, on training rows: code or quantity, counter or not."""
+"""Decides open roles of columns by the target, on training rows: code or quantity, counter or not."""
 
 import numpy as np
 from msgspec.structs import replace
@@ -10,12 +10,12 @@ from traind.data.table.arrays import Table
 from traind.data.table.schema import Column, Remark, Schema
 
 _WORTH = 0.05  # share of the target that must be explained to count
-_ORDERED = 0.5  # share of what the names explain that their order must, for them to be quantities
+_ORDERED = 0.5  # a quantity's order must explain this share of what its values as names explain
 _COUNTS = 0.2  # share of the target that a counter must explain
 
 
 def settle(schema: Schema, table: Table, train: NDArray[np.int64]) -> tuple[Schema, Table]:
-    """Return the schema and the table with every column decided that was open."""
+    """Return the schema and the table with all open columns decided."""
     open_ones = [column for column in schema.columns if column.undecided and column.name in table.columns]
     if not open_ones:
         return schema, table

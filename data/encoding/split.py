@@ -1,4 +1,4 @@
-"""Which rows train, which validate, which are the test. Fixed by the seed and the rows alone."""
+"""Splits rows into training, validation and test, depending on the seed and the rows only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +45,7 @@ def split(request: Split, n_rows: int, labels: NDArray[np.int64] | None, by: Cel
 
 
 def _cut(place: NDArray[np.float64], request: Split) -> Parts:
-    """Cut rows by their place in [0, 1): training first, then validation, the test last."""
+    """Cut rows by their position in [0, 1): training first, then validation, then test."""
     test_from = 1.0 - request.test_fraction
     validation_from = test_from - request.fraction
     epsilon = 1e-9
@@ -65,7 +65,7 @@ def _cut(place: NDArray[np.float64], request: Split) -> Parts:
 
 
 def _with_every_class(parts: Parts, labels: NDArray[np.int64]) -> Parts:
-    """Return the parts with a row of each class for validation, where training keeps one, too."""
+    """Return the parts with a validation row of each class, if training keeps one too."""
     here, there = (
         np.bincount(labels[rows], minlength=int(labels.max()) + 1) for rows in (parts.train, parts.validation)
     )
@@ -85,28 +85,28 @@ def _ranks(order: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _spread(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Spread each class evenly over [0, 1); the first of a class, and so a class of one, always trains."""
+    """Spread each class evenly over [0, 1); the first row of a class always trains."""
     order = rng.permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     counts = np.bincount(labels)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     within = np.arange(len(labels)) - np.repeat(starts, counts)
     size = np.repeat(counts, counts)
-    jitter = np.repeat(rng.random(len(counts)), counts)  # so that small classes' remainders do not all fall alike
+    jitter = np.repeat(rng.random(len(counts)), counts)  # so that the remainders of small classes differ
     place = np.empty(len(labels))
     place[by_class] = np.where(within == 0, 0.0, (within + jitter) / size)
     return np.asarray(_ranks(np.argsort(place, kind="stable")) / len(labels))
 
 
 def _by_time(by: Cells) -> NDArray[np.float64]:
-    """Order rows by the column, the missing first, equal ones as they stand in the file."""
+    """Order rows by the column, missing ones first, equal ones in file order."""
     values = _places(by) if isinstance(by, Codes) else by.numbers if isinstance(by, Mixed) else by
     order = np.argsort(np.where(np.isnan(values), -np.inf, values), kind="stable")
     return _ranks(order) / len(values)
 
 
 def _places(by: Codes) -> NDArray[np.float64]:
-    """Return texts as numbers in their order: by size where all are numbers, else by the alphabet."""
+    """Return the ranks of texts: by value if all are numbers, else alphabetical."""
     numbers = [number_of(level) for level in by.levels]
     if all(number is not None for number in numbers):
         places = np.array(numbers, np.float64)
@@ -116,7 +116,7 @@ def _places(by: Codes) -> NDArray[np.float64]:
 
 
 def _by_group(by: Cells, request: Split, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Put whole groups side by side in random order; however large they are, each part gets one where it can."""
+    """Order whole groups randomly; each part gets at least one group if there are enough."""
     names = (
         by.codes
         if isinstance(by, Codes)

@@ -7,12 +7,12 @@ import numpy as np
 from traind.data.table.arrays import Table
 
 TARGET = "target"
-NOISE = 0.1  # standard deviation; the target's own is 1
+NOISE = 0.1  # standard deviation, with a target of standard deviation 1
 
 
 @dataclass(frozen=True, slots=True)
 class Synthetic:
-    """What to make."""
+    """The size and seed of synthetic data."""
 
     rows: int = 20_000
     columns: int = 8
@@ -28,7 +28,7 @@ def synthesise(request: Synthetic) -> Table:
     waves, pairs, curves = rng.normal(size=(3, request.columns))
     phases = rng.uniform(0.0, np.pi, size=request.columns)
     x = rng.normal(size=(request.rows, request.columns))
-    seen = x.astype(np.float32)  # half the memory, and numpy's sine of these is ten times as fast
+    seen = x.astype(np.float32)  # half the memory, and numpy's float32 sine is ten times as fast
     smooth = np.sin(1.5 * seen + phases.astype(np.float32)) @ waves.astype(np.float32)
     smooth += 0.5 * (seen * np.roll(seen, 1, axis=1)) @ pairs.astype(np.float32)
     smooth += 0.3 * (seen**2 - 1.0) @ curves.astype(np.float32)

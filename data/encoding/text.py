@@ -1,8 +1,7 @@
 """Free text as numbers: the set of its words, pairs of words and groups of letters that training rows share.
 
-A network learns a vector for each of these tokens, and sums them. They are kept as hashes (crc32), the most frequent
-first. A text of one word, such as a ticket's number, says with
-its prefix and its length what it is.
+A network learns a vector for each of these tokens, and sums them. They are stored as hashes (crc32), the most
+frequent first. A text of one word, such as a ticket number, is described by its prefix and length.
 """
 
 import re
@@ -17,9 +16,9 @@ from numpy.typing import NDArray
 from traind.data.limits import TEXT_TOKENS, text_width
 from traind.data.table.arrays import Codes
 
-_MAX_LETTERS = 20_000_000  # characters of a column, beyond which only words are looked at
-_LEAST_ROWS = 2  # that share a token
-_LONGEST = 4_000  # characters of a text that are looked at
+_MAX_LETTERS = 20_000_000  # characters of a column, beyond which only words are used
+_LEAST_ROWS = 2  # fewest rows that share a token
+_LONGEST = 4_000  # characters of a text that are used
 _WORDS = re.compile(r"\w+")
 _SIGNS = re.compile(r"[^\w\s]")
 _DIGIT = re.compile(r"[0-9]")
@@ -30,8 +29,8 @@ class TextRule(Struct, frozen=True):
     """How one column of free text is encoded: `tokens[i]` has the index `i + 1`; 0 stands for no further token."""
 
     column: str
-    tokens: tuple[int, ...]  # hashes, those of most training rows first
-    width: int  # columns of the encoded table, one a token of the text
+    tokens: tuple[int, ...]  # hashes, the most frequent in training rows first
+    width: int  # columns of the encoded table, one for each token of a text
     has_letters: bool = True  # groups of letters are tokens too
 
     def places(self, texts: tuple[str, ...]) -> NDArray[np.int32]:
@@ -51,7 +50,7 @@ def fit_text(column: str, cells: Codes) -> TextRule | None:
     texts = [(text, n) for text, n in zip(cells.levels, counts.tolist(), strict=True) if n]
     has_letters = sum(min(len(text), _LONGEST) for text, _ in texts) <= _MAX_LETTERS
     rows: Counter[int] = Counter()
-    found: list[NDArray[np.uint32]] = []  # as arrays: a set of each text would be twenty times as large
+    found: list[NDArray[np.uint32]] = []  # arrays, since sets would be twenty times as large
     for text, n in texts:
         tokens = set(tokens_of(text, has_letters=has_letters))
         found.append(np.fromiter(tokens, np.uint32, len(tokens)))

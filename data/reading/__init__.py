@@ -1,1 +1,1 @@
-"""A file becomes columns: formats, dialects, and where bad cells stand. Decides nothing about kinds or roles."""
+"""Reads files into columns: formats, dialects, and the lines of bad cells. Decides no kinds or roles."""

@@ -1,4 +1,4 @@
-"""A CSV file as frames of text, one a block of bytes. Cells are as they are written, empty ones null.
+"""A CSV file as frames of text, one for each block of bytes. Cells are as written, empty ones null.
 
 polars parses a block whose rows and quotes are in order, which is checked by counting: each delimiter stands between
 two cells, or within one. From the first block that is not, Python's reader goes on, row by row: it names what is
@@ -22,17 +22,17 @@ from traind.data.reading.text_bytes import utf8_chunks
 
 LISTED = 100  # bad rows named in one error
 _BLOCK_BYTES = 1 << 23
-_ROWS_AT_ONCE = 20_000  # read one by one
+_ROWS_AT_ONCE = 20_000  # rows of Python's reader in one frame
 _LONE_RETURN = re.compile(rb"\r(?!\n)")
 _BLANK_LINES = re.compile(rb"\n(?:\r?\n)+")
 
 
 class QuotesAreText(Exception):
-    """Quotes of a TSV file enclose nothing: they are characters like others."""
+    """In a TSV file quotes are ordinary characters."""
 
 
 def csv_frames(path: Path, form: Format, dialect: Dialect) -> Iterator[pl.DataFrame]:
-    """Yield the file's rows; the columns are called by their places.
+    """Yield the file's rows as frames with numbered columns.
 
     Raises:
         BadTable: rows that are no rows, each named by line, up to a limit.
@@ -54,13 +54,13 @@ def csv_frames(path: Path, form: Format, dialect: Dialect) -> Iterator[pl.DataFr
 
 
 def _first_line(path: Path, form: Format, dialect: Dialect, number: int) -> int:
-    """Return the line that a block begins on."""
+    """Return the line at which a block begins."""
     before = islice(_blocks(utf8_chunks(path, form), dialect), number)
     return dialect.first + 1 + sum(block.count(b"\n") for block in before)
 
 
 def _blocks(chunks: Iterator[bytes], dialect: Dialect) -> Iterator[bytes]:
-    """Yield parts of the file of whole rows, as far as quotes are in order."""
+    """Yield blocks of whole rows, as long as quotes are in order."""
     parts, size, skip, end = list[bytes](), 0, dialect.first, b""
     for chunk in chunks:
         end = end or (b"\r" if b"\n" not in chunk and b"\r" in chunk else b"\n")
@@ -80,7 +80,7 @@ def _blocks(chunks: Iterator[bytes], dialect: Dialect) -> Iterator[bytes]:
 
 
 def _skipped(data: bytes, skip: int) -> tuple[int, int]:
-    """Return where the lines to skip end, and how many are still to come."""
+    """Return where the lines to skip end, and how many are left to skip."""
     begin = 0
     while skip and (place := data.find(b"\n", begin)) >= 0:
         begin, skip = place + 1, skip - 1
@@ -88,7 +88,7 @@ def _skipped(data: bytes, skip: int) -> tuple[int, int]:
 
 
 def _end_of_rows(data: bytes, dialect: Dialect) -> int:
-    """Return where the last row ends that ends; 0 where none seems to."""
+    """Return the end of the last complete row; 0 for none."""
     if not dialect.quote or (quote := dialect.quote.encode()) not in data:
         return data.rfind(b"\n") + 1
     view = np.frombuffer(data, np.uint8)
@@ -124,7 +124,7 @@ def _has_empty_row(frame: pl.DataFrame) -> bool:
 
 
 def _are_rows_whole(frame: pl.DataFrame, block: bytes, dialect: Dialect, *, has_quotes: bool) -> bool:
-    """Tell whether no row lacks cells: each delimiter stands between two, or within one."""
+    """Return whether no row lacks cells: each delimiter is between two cells, or within one."""
     n_delimiters = int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord(dialect.delimiter)))
     if has_quotes and len(frame):
         within = pl.all().str.count_matches(dialect.delimiter, literal=True).sum()
@@ -146,7 +146,7 @@ def _frame_of(text: bytes, dialect: Dialect, width: int) -> pl.DataFrame | None:
 
 
 def _are_quotes_in_order(block: bytes, quote: bytes, delimiter: bytes) -> bool:
-    """Tell whether quotes stand in pairs, each around a whole cell, but for those that are doubled within one."""
+    """Return whether quotes are in pairs around whole cells, apart from doubled ones within cells."""
     view = np.frombuffer(block, np.uint8)
     places = np.flatnonzero(view == quote[0])
     if len(places) % 2:
@@ -164,7 +164,7 @@ def _are_quotes_in_order(block: bytes, quote: bytes, delimiter: bytes) -> bool:
 def _one_by_one(
     texts: Iterator[str], dialect: Dialect, line: int, *, may_drop_quotes: bool
 ) -> Iterator[pl.DataFrame]:
-    """Yield the rows as Python's reader has them; a block may end within a line, or within a cell."""
+    """Yield the rows of Python's reader; a block may end within a line or a cell."""
     lines = _lines(texts)
     reader = read_records(lines, dialect, is_strict=True)
     width, begin = len(dialect.names), 0
@@ -212,7 +212,7 @@ def _lines(texts: Iterator[str]) -> Iterator[str]:
 
 
 def text_frame(rows: Sequence[Sequence[str | None]], width: int) -> pl.DataFrame:
-    """Return rows of cells as a frame whose columns are called by their places; empty cells are null."""
+    """Return rows of cells as a frame with numbered columns; empty cells are null."""
     columns = zip(*rows, strict=True) if rows else ([] for _ in range(width))
     return pl.DataFrame(
         [pl.Series(str(place), [cell or None for cell in cells], pl.String) for place, cells in enumerate(columns)]

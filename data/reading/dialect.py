@@ -1,4 +1,4 @@
-"""How a CSV file is written: its delimiter, its names, where its rows begin. Found from its first part, by rules.
+"""The dialect of a CSV file: delimiter, names, first row. Inferred from its first part, by rules.
 
 Imports neither numpy nor polars.
 """
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 MAX_COLUMNS, MAX_LINE = COLUMNS, LINE_CHARS
-_SAMPLE = 1_000_000  # characters looked at
-_SAMPLE_LINES = 20  # lines looked at, where they are long
-_SAMPLE_RECORDS = 200  # that tell the delimiter
+_SAMPLE = 1_000_000  # characters to infer from
+_SAMPLE_LINES = 20  # lines to infer from, if they are long
+_SAMPLE_RECORDS = 200  # records to infer the delimiter from
 _DELIMITERS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r"(?i)\ufeff?\"?sep=([^\r\n])\"?\r?\n?\Z")  # Excel's
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a CSV file is written. `skip` counts the lines above the header, `first` those above the first row."""
+    """The dialect of a CSV file. `skip` counts the lines above the header, `first` those above the first row."""
 
     delimiter: str
     names: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ def _is_content(line: str, comment: str | None) -> bool:
 
 
 def without_comments(lines: Iterable[str], comment: str | None) -> Iterator[str]:
-    """Yield the lines, those that are comments as blank ones, so that lines are counted right."""
+    """Yield the lines, comments as blank ones, so that line numbers stay right."""
     for line in lines:
         yield "\n" if comment and line.startswith(comment) else line
 
@@ -100,7 +100,7 @@ def read_records(lines: Iterable[str], dialect: Dialect, *, is_strict: bool = Fa
         quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
         doublequote=not dialect.has_backslash,
         escapechar="\\" if dialect.has_backslash else None,
-        skipinitialspace=True,  # and where spaces are the delimiter, several are one
+        skipinitialspace=True,  # also makes several spaces one delimiter
         strict=is_strict,
     )
 
@@ -134,7 +134,7 @@ def _delimiter(body: str, dialect: Dialect) -> str:
 
 
 def _has_spaces_between(body: str, dialect: Dialect) -> bool:
-    """Tell whether spaces stand between cells: rows are as wide as the header, and some column holds numbers."""
+    """Return whether spaces separate cells: rows are as wide as the header, and a column holds numbers."""
     header, *rows = _first_records(body, dialect, _SAMPLE_RECORDS, is_whole=True) or [[]]
     if len(header) < 2 or not rows or any(len(row) != len(header) for row in rows[:-1]):
         return False
@@ -152,7 +152,7 @@ def _first_records(body: str, dialect: Dialect, limit: int, *, is_whole: bool) -
 
 
 def _names(header: list[str], line: int) -> tuple[str, ...]:
-    """Return the columns' names; a nameless one (an index that was saved along) is called by its position."""
+    """Return the columns' names; a nameless column (such as a saved index) is called by its position."""
     names = [name.strip("\ufeff \t\r\n") or f"column_{i}" for i, name in enumerate(header, 1)]
     if all(_is_number(name) for name in names) and not _is_count(names):
         raise BadTable(
@@ -192,5 +192,5 @@ def _is_number(name: str) -> bool:
 
 
 def _is_count(names: list[str]) -> bool:
-    """Tell whether the names are 0, 1, 2 ... or 1, 2, 3 ...: what programs write for columns without names."""
+    """Return whether the names are 0, 1, 2 ... or 1, 2, 3 ..., which programs write for nameless columns."""
     return names in ([str(i) for i in range(len(names))], [str(i + 1) for i in range(len(names))])

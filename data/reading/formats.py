@@ -1,8 +1,8 @@
-"""The kinds of files a table comes in, how they are written, and how their bytes and text are opened.
+"""The formats of table files, their options, and opening their bytes and text.
 
-A format is written `csv`, `csv.gz`, `tsv`, `tsv.gz`, `jsonl`, `jsonl.gz`, `parquet` or `xlsx`, with
-options behind it: `csv;charset=cp1252;delimiter=%7C;skip=2`. An encoding is given by whoever knows it, never guessed.
-Imports neither numpy nor polars.
+A format is `csv`, `csv.gz`, `tsv`, `tsv.gz`, `jsonl`, `jsonl.gz`, `parquet` or `xlsx`, followed by options:
+`csv;charset=cp1252;delimiter=%7C;skip=2`. An encoding must be given; it is never guessed. Imports neither numpy nor
+polars.
 """
 
 import codecs
@@ -22,41 +22,41 @@ from traind.data.errors import BadTable
 FORMATS = ("csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "parquet", "xlsx")
 _ENDINGS = {"ndjson": "jsonl", "txt": "csv", "pq": "parquet", "tab": "tsv"}  # of file names
 _SHORT_NAMES = {"iso8859-1": "latin-1"}  # of Python's codecs
-_HEAD = 4_096  # bytes looked at
-_CANDIDATES = ("cp1252", "latin-1")  # encodings tried for a hint
+_HEAD = 4_096  # bytes to infer from
+_CANDIDATES = ("cp1252", "latin-1")  # encodings that a hint may propose
 
 Kind = Literal["csv", "tsv", "jsonl", "parquet", "xlsx"]
 Sign = Annotated[str, Meta(min_length=1, max_length=1)]
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a file is written, where that is given. What is not given is found out."""
+    """How to read a file; options that are not given are inferred."""
 
     encoding: Annotated[str, Meta(max_length=40)] | None = None
     """Encoding of the text, any codec of Python's, such as cp1252."""
     delimiter: Sign | None = None
     """Character between the cells of CSV."""
     quote: Annotated[str, Meta(max_length=1)] | None = None
-    """Character around cells of CSV; empty: none is."""
+    """Character around cells of CSV; empty: none."""
     decimal: Literal[".", ","] | None = None
-    """Decimal mark of the numbers that are text."""
+    """Decimal mark of numbers."""
     thousands: Literal[".", ",", " ", "'"] | None = None
-    """Mark that sets thousands apart in them."""
+    """Thousands separator of numbers."""
     skip: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
-    """Lines above the header to pass over."""
+    """Number of lines above the header to skip."""
     comment: Annotated[str, Meta(min_length=1, max_length=10)] | None = None
-    """Beginning of lines to pass over."""
+    """Beginning of lines to skip."""
     missing: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=100)] = ()
-    """Words that mean a missing value, beside the usual ones."""
+    """Further words for a missing value."""
     header: bool = True
-    """Whether the first line holds names; else the columns are column_1, column_2 and so on."""
+    """Whether the first line has column names; else they are column_1, column_2 and so on."""
     sheet: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     """Name of the sheet of an Excel file; by default the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a file's bytes are to be read."""
+    """A file's format and options."""
 
     kind: Kind
     is_gzip: bool = False
@@ -75,7 +75,7 @@ class Format:
         return ";".join(parts)
 
     def with_options(self, options: Options | None) -> "Format":
-        """Return the format with what `options` gives in place of what was known."""
+        """Return the format with its options replaced by those given in `options`."""
         if options is None:
             return self
         given = {name: value for name, value in structs.asdict(options).items() if value != getattr(Options(), name)}
@@ -111,7 +111,7 @@ def _option(part: str) -> tuple[str, str]:
 
 
 def options_of(given: dict[str, str]) -> Options:
-    """Return the options written as texts, percent-encoded, `missing` words apart by commas; raise `BadTable`."""
+    """Return the options from percent-encoded texts, `missing` words separated by commas; raises `BadTable`."""
     values: dict[str, object] = {key: unquote(value) for key, value in given.items()}
     if "missing" in given:
         values["missing"] = [unquote(word) for word in given["missing"].split(",")]
@@ -126,7 +126,7 @@ def options_of(given: dict[str, str]) -> Options:
 
 
 def checked(options: Options) -> Options:
-    """Return the options, their encoding under one name; raise `BadTable` where they contradict each other."""
+    """Return the options with a normalised encoding; raises `BadTable` for contradictions."""
     if options.decimal is not None and options.decimal == options.thousands:
         raise BadTable(f"decimal and thousands are both {options.decimal!r}", hint="name two marks, or one")
     if options.delimiter is not None and options.delimiter in {"\n", "\r", "\0", options.quote}:
@@ -201,7 +201,7 @@ def detect(path: Path, hint: str | None = None) -> Format:
 
 
 def _hinted(hint: str | None) -> Format | None:
-    """Return the format that a hint names; None where it names none, as an unknown file ending does."""
+    """Return the format of a hint; None for an unknown one, such as an unknown file ending."""
     if hint is None:
         return None
     name, _, rest = hint.partition(";")
@@ -232,7 +232,7 @@ def _unzipped_head(path: Path) -> bytes:
 
 
 def _refuse_foreign(head: bytes) -> None:
-    """Raise `BadTable` for files that people send in good faith and that are no tables."""
+    """Raise `BadTable` for common files that are no tables, such as PDFs."""
     text = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if not text:
         raise BadTable("the file is empty", hint="the first line must hold the names of the columns")

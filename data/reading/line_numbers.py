@@ -1,4 +1,4 @@
-"""Finds on which line of a CSV file a row stands: used only when a cell has to be named."""
+"""Finds the line of a row in a CSV file, when an error has to name it."""
 
 import csv
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def locate(path: Path, form: Format, dialect: Dialect, rows: Sequence[int]) -> l
 
 
 class RowLines:
-    """The line of each row of a CSV file; the file is read again when the first is needed."""
+    """The line of each row of a CSV file; the file is read again at first use."""
 
     def __init__(self, path: Path, form: Format, dialect: Dialect) -> None:
         self._file = path, form, dialect

@@ -1,1 +1,1 @@
-"""What a table is once it is read: schema, arrays, cell texts, dates, units. Knows no file."""
+"""A table in memory: schema, arrays, cell texts, dates, units. Knows no file."""

@@ -1,4 +1,4 @@
-"""A table in memory: one array a column, every cell already what its column's kind says."""
+"""A table in memory: one array for each column, in the form of the column's kind."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Codes:
         return [levels[code] for code in self.codes.tolist()]
 
     def counts(self) -> NDArray[np.int64]:
-        """Return how many cells have each level."""
+        """Return the number of cells of each level."""
         return np.bincount(self.codes + 1, minlength=len(self.levels) + 1)[1:]
 
 
@@ -38,7 +38,7 @@ class Codes:
 class Mixed:
     """Numbers with some words among them: a cell is a number, a word, or missing."""
 
-    numbers: Numbers  # NaN where a word stands
+    numbers: Numbers  # NaN for a word
     words: Codes
 
     def __len__(self) -> int:

@@ -1,7 +1,7 @@
-"""What one cell of text means: missing, a number, yes or no. Called wherever cells are read.
+"""The meaning of one cell of text: missing, a number, yes or no. Used wherever cells are read.
 
-A value that came as JSON is first turned to the text it would have been in a CSV file, so that a file and rows
-of JSON always read alike.
+A JSON value is first converted to the text that it would be in a CSV file, so that files and JSON rows are read in
+the same way.
 """
 
 import math
@@ -12,9 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 _EXCEL_ERRORS = ("#div/0!", "#n/a", "#name?", "#null!", "#num!", "#ref!", "#value!")
-PLAIN_MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})  # these are not worth a remark
+PLAIN_MISSING = frozenset(
+    {"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"}
+)  # usual words for missing, without a warning
 MISSING = PLAIN_MISSING | {"..", "\\n", "n.a.", "n.a", "(null)", "(blank)", "nat", "#n/a n/a", *_EXCEL_ERRORS}
-NOT_A_NUMBER = frozenset(  # missing too, where numbers or dates are expected
+NOT_A_NUMBER = frozenset(  # missing in columns of numbers or dates
     {"none", "-", "--", "---", "\u2013", "\u2014", ".", "...", "\u2026", "*", "missing", "unknown", "not available"}
     | {"nil", "n.d.", "nd", "no data", "tbd", "tba"}
 )
@@ -41,7 +43,7 @@ def text_of(value: Any) -> str | None:
         case int() | Decimal():
             return str(value)
         case float():
-            return repr(float(value)) if not math.isnan(value) else None  # a numpy float is one too
+            return repr(float(value)) if not math.isnan(value) else None  # also for numpy floats
         case _ if type(value).__name__ in {"NAType", "NaTType"}:  # pandas', the latter a datetime
             return None
         case datetime() | date():
@@ -54,7 +56,7 @@ def text_of(value: Any) -> str | None:
 
 
 def number_of(text: str) -> float | None:
-    """Return the number in a stripped cell, NaN where the text stands for a missing one, None if it is none."""
+    """Return the number in a stripped cell, NaN for a word for missing, None if it is no number."""
     if text.isascii() and "_" not in text:
         try:
             return float(text)
@@ -64,7 +66,7 @@ def number_of(text: str) -> float | None:
 
 
 def boolean_of(text: str) -> bool | None:
-    """Return what a stripped cell says, None if it is neither yes nor no."""
+    """Return the boolean in a stripped cell, None if it is neither yes nor no."""
     word = text.lower()
     if word in TRUE_WORDS:
         return True
@@ -72,7 +74,7 @@ def boolean_of(text: str) -> bool | None:
 
 
 def typed_labels(labels: Sequence[str]) -> list[str] | list[int] | list[float] | list[bool]:
-    """Return labels in the type they had: whole numbers, numbers, true and false; all others as text."""
+    """Return labels in their original type: integers, numbers, booleans; others as text."""
     if {label.lower() for label in labels} <= {"true", "false"}:
         return [label.lower() == "true" for label in labels]
     if all(canonical_number(label) == label and _WHOLE.match(label) for label in labels):
@@ -85,7 +87,7 @@ def typed_labels(labels: Sequence[str]) -> list[str] | list[int] | list[float] |
 
 
 def canonical_number(text: str) -> str:
-    """Return one spelling for all that mean the same number: `7`, `7.0` and `+7` are `7`. Others as they are.
+    """Return one spelling for the same number: `7`, `7.0` and `+7` become `7`; other text is unchanged.
 
     A whole number of any size keeps all its digits.
     """
@@ -98,5 +100,5 @@ def canonical_number(text: str) -> str:
 
 
 def text_of_number(number: float) -> str:
-    """Return a number as a file would have it: a whole one without a point."""
+    """Return a number as text, an integer without a decimal point."""
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)

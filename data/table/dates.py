@@ -1,4 +1,4 @@
-"""Dates and times in text: which ways of writing them are read, and as what.
+"""Dates and times in text: the accepted forms, and their conversion to seconds.
 
 A column is read in one order of day and month. Where its own cells do not settle it (a number above 12), the
 separator does, and the column says so. Times are seconds since 1970-01-01; an offset is applied, none is UTC.
@@ -23,7 +23,7 @@ Order = Literal["dmy", "mdy"]
 ZONES = {"z": 0.0, "utc": 0.0, "gmt": 0.0, "wet": 0.0, "west": 1.0, "bst": 1.0, "cet": 1.0, "cest": 2.0, "eet": 2.0}
 ZONES |= {"eest": 3.0, "msk": 3.0, "ist": 5.5, "jst": 9.0, "aest": 10.0, "aedt": 11.0, "est": -5.0, "edt": -4.0}
 ZONES |= {"cst": -6.0, "cdt": -5.0, "mst": -7.0, "mdt": -6.0, "pst": -8.0, "pdt": -7.0}
-_ZERO = r"^0{1,4}[-/.]0{1,2}[-/.]0{1,4}(?:[T ]00:00(?::00)?(?:\.0{1,9})?)?$"  # what databases write for none
+_ZERO = r"^0{1,4}[-/.]0{1,2}[-/.]0{1,4}(?:[T ]00:00(?::00)?(?:\.0{1,9})?)?$"  # what databases write for missing
 ZERO = re.compile(_ZERO)
 _TIME = (
     r"(?:(?:T|,? {1,3})(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?P<f>[.,][0-9]{1,9})?)?"
@@ -62,13 +62,13 @@ _PATTERNS = {
     "Oct 2014": rf"(?i)^{_MONTH}[ -](?P<Y>[0-9]{{4}})$",
 }
 _COMPILED = {way: re.compile(pattern) for way, pattern in _PATTERNS.items()}
-_CENTURY = 40  # years of two digits from here on are of the last one
+_CENTURY = 40  # years of two digits from here on are 19xx
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAYS = np.array([31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 
 
 class Dates(Struct, frozen=True):
-    """What `find_dates` found: the share of cells that are dates, how these are written, day or month first."""
+    """The result of `find_dates`: the share of cells that are dates, their form, day or month first."""
 
     share: float
     ways: tuple[str, ...]
@@ -78,14 +78,14 @@ class Dates(Struct, frozen=True):
 
 
 def way_of(text: str) -> str | None:
-    """Return an example of the way the date in a stripped cell is written, None if it is no date."""
+    """Return an example of the form of the date in a stripped cell, None if it is no date."""
     if len(text) > VALUE_CHARS:
         return None
     return next((way for way, pattern in _COMPILED.items() if pattern.match(text)), None)
 
 
 def seconds_of(text: str, order: Order) -> float | None:
-    """Return the time in a stripped cell as seconds since 1970, NaN for a zero date, None if it is none."""
+    """Return the time in a stripped cell as seconds since 1970, NaN for a zero date, None if it is no date."""
     if len(text) > VALUE_CHARS:
         return None
     for pattern in _COMPILED.values():
@@ -96,7 +96,7 @@ def seconds_of(text: str, order: Order) -> float | None:
 
 
 def find_dates(texts: "pl.Series", counts: NDArray[Any]) -> Dates | None:
-    """Return what dates these distinct texts are, of each as many cells as `counts` says; None where few are any."""
+    """Return the dates among distinct texts, which occur `counts` times each; None where few are dates."""
     total = max(1, int(counts.sum()))
     parts = _parts(texts, counts, least=total / 2)
     if parts is None:
@@ -113,7 +113,7 @@ def find_dates(texts: "pl.Series", counts: NDArray[Any]) -> Dates | None:
 
 
 def all_seconds(texts: "pl.Series", order: Order) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return what `seconds_of` does for each of the texts, NaN for those that are none, and which are zero dates."""
+    """Return `seconds_of` for each text, NaN for those that are no dates, and which are zero dates."""
     seconds = np.full(len(texts), np.nan)
     for found in (_parts(texts, np.ones(len(texts)), least=0.0) or {}).values():
         seconds = np.where(np.isnan(seconds), _all_seconds(found, order), seconds)
@@ -122,12 +122,12 @@ def all_seconds(texts: "pl.Series", order: Order) -> tuple[NDArray[np.float64], 
 
 
 def order_of(texts: "pl.Series", counts: NDArray[Any]) -> tuple[Order, bool]:
-    """Return in which order these cells write day and month, and whether one of them settles it."""
+    """Return the order of day and month in these cells, and whether a cell settles it."""
     return _order((_parts(texts, counts, least=0.0) or {}).get("13/10/2014"), counts)
 
 
 def _parts(texts: "pl.Series", counts: NDArray[Any], least: float) -> "dict[str, pl.DataFrame] | None":
-    """Return the parts of the dates by the way they are written; None where fewer cells than `least` have any."""
+    """Return the parts of the dates by form; None where fewer than `least` cells are dates."""
     import polars as pl
 
     left = pl.select(pl.when(texts.str.len_chars() <= VALUE_CHARS).then(texts)).to_series()
@@ -146,7 +146,7 @@ def _parts(texts: "pl.Series", counts: NDArray[Any], least: float) -> "dict[str,
 
 
 def _are_seasons(parts: "pl.DataFrame") -> bool:
-    """Tell whether 2009-10, 2010-11 ... are years with the next: no month is needed to explain them."""
+    """Return whether values like 2009-10, 2010-11 are pairs of years rather than year and month."""
     import polars as pl
 
     years, months = parts["Y"].cast(pl.Int64, strict=False), parts["m"].cast(pl.Int64, strict=False)
@@ -172,14 +172,14 @@ def _ints(texts: "pl.Series") -> NDArray[np.int64]:
 
 
 def _all_seconds(parts: "pl.DataFrame", order: Order) -> NDArray[np.float64]:
-    """Return the seconds of each date in parts, NaN where there is none."""
+    """Return the seconds of each date in parts, NaN for no date."""
     days, is_day = _days(parts, order)
     clock, is_clock = _clock(parts)
     return np.where(is_day & is_clock, days * 86_400.0 + clock, np.nan)
 
 
 def _days(parts: "pl.DataFrame", order: Order) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the days since 1970, and which of them are any."""
+    """Return the days since 1970, and which of them are valid."""
     import polars as pl
 
     names = set(parts.columns)
@@ -214,7 +214,7 @@ def _weeks(year: NDArray[np.int64], week: NDArray[np.int64]) -> tuple[NDArray[np
 
 
 def _clock(parts: "pl.DataFrame") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the seconds since midnight UTC, and which of them are any; 0 where no clock stands."""
+    """Return the seconds since midnight UTC, 0 without a time of day, and which of them are valid."""
     import polars as pl
 
     names = set(parts.columns)

@@ -47,21 +47,21 @@ _FAMILIES: tuple[dict[str, float], ...] = (
     {"wh": 1.0, "kwh": 1e3, "mwh": 1e6, "gwh": 1e9},
     {"%": 1.0, "‰": 0.1},
 )
-_RARE = 0.02  # share of a unit's cells below which they count as wrong, not as another unit
+_RARE = 0.02  # share of cells below which a unit counts as wrong cells
 
 
 class FoundStyle(Struct, frozen=True):
-    """A style with the share of cells that are numbers in it, and what the file leaves open or mixes."""
+    """A style with the share of cells that it can read, and what is ambiguous or mixed."""
 
     style: Style
     share: float
     is_open: bool = False  # 1,234 may be a thousand or a fraction
     currencies: tuple[str, ...] = ()  # where there are several
-    clashing: tuple[str, ...] = ()  # units that have nothing to do with each other: these are no numbers of one kind
+    clashing: tuple[str, ...] = ()  # incompatible units: the cells are no numbers of one kind
 
     @property
     def what(self) -> str:
-        """Return what the numbers are, for people."""
+        """Return a description of the numbers for people."""
         if self.style.has_feet:
             return "feet, read as inches,"
         return "times, read as seconds," if self.style.clock or self.style.has_spans else "numbers"
@@ -130,12 +130,12 @@ def _find_feet(texts: "pl.Series", counts: NDArray[Any], total: int) -> FoundSty
 
 
 def _marks(shapes: dict[str, int], decimal: str | None, thousands: str | None) -> tuple[tuple[Any, Any] | None, bool]:
-    """Return the decimal mark and that of thousands which these shapes have, and whether they leave it open.
+    """Return the decimal mark and thousands separator of these shapes, and whether they are ambiguous.
 
     A shape has `0` for each digit, `z` for a zero that begins it.
     """
     votes = {".": 0, ",": 0}  # cells in which this must be the decimal mark
-    maybe = {".": 0, ",": 0}  # cells in which it may set thousands apart, or not
+    maybe = {".": 0, ",": 0}  # cells in which it may be the thousands separator
     most = 0  # digits of a whole number without any mark
     for shape, n in shapes.items():
         core = re.sub("[ ']", "", shape)
@@ -156,7 +156,7 @@ def _marks(shapes: dict[str, int], decimal: str | None, thousands: str | None) -
     if chosen is None:
         chosen = "," if votes[","] > votes["."] else "."
         if not any(votes.values()) and maybe[","] and not maybe["."]:
-            is_open = most > 3  # 41,879 beside 1234: which is it?
+            is_open = most > 3  # 41,879 beside 1234 is ambiguous
             chosen = "," if is_open else "."
     group = thousands if thousands in {".", ","} else ("." if chosen == "," else ",")
     return (chosen, group), is_open
@@ -170,7 +170,9 @@ def _units(before: dict[str, int], after: dict[str, int]) -> tuple[dict[str, flo
     numbers = sum(after.values())
     currencies = {one: n for one, n in [*before.items(), *after.items()] if one and _CURRENCY.fullmatch(one)}
     units = {one: n for one, n in after.items() if one and one not in currencies and n >= _RARE * numbers}
-    units = {one: n for one, n in units.items() if "+" not in one or 2 * n >= numbers}  # 125+ beside 125 is another
+    units = {
+        one: n for one, n in units.items() if "+" not in one or 2 * n >= numbers
+    }  # 125+ beside 125 has a different meaning
     found: dict[str, float] = dict.fromkeys(currencies, 1.0)
     several = tuple(sorted(currencies)) if len({unit_key(one) for one in currencies}) > 1 else ()
     split = {one: _of_magnitude(one) for one in units}
@@ -192,7 +194,7 @@ def _units(before: dict[str, int], after: dict[str, int]) -> tuple[dict[str, flo
 
 
 def _of_magnitude(unit: str) -> tuple[float, str]:
-    """Return what a unit multiplies by, and of what it is: `M views` is a million of views."""
+    """Return a unit's factor and what it counts: `M views` is a million of views."""
     first, _, rest = unit.partition(" ")
     scale = _MAGNITUDES.get(unit_key(first)) if rest else None
     return (1.0, unit_key(unit)) if scale is None else (scale, unit_key(rest))
@@ -203,7 +205,7 @@ def _shape(digits: "pl.Series") -> "pl.Series":
 
 
 def _weights(texts: "pl.Series", counts: NDArray[Any]) -> dict[str, int]:
-    """Return how many cells have each of the texts, "" for those that have none."""
+    """Return the number of cells with each of the texts, "" for none."""
     import polars as pl
 
     frame = pl.DataFrame({"t": texts.fill_null(""), "n": counts}).group_by("t").agg(pl.col("n").sum())

@@ -1,4 +1,4 @@
-"""What a table's columns are, and why: kinds, roles, the target's task. Plain values throughout, JSON as they are."""
+"""The schema of a table: kinds and roles of columns with the reasons, and the task. Plain values, for JSON."""
 
 from typing import Literal
 
@@ -21,15 +21,15 @@ class Column(Struct, frozen=True, kw_only=True):
     evidence: str
     role: Role = "feature"
     role_reason: str = ""
-    missing: int = 0  # cells
-    distinct: int = 0  # values; an estimate where there are very many
+    missing: int = 0  # number of missing cells
+    distinct: int = 0  # number of distinct values, an estimate for very many
     day_order: Literal["dmy", "mdy"] = "dmy"  # of datetimes written 01/02/2003
-    has_decimal_comma: bool = False  # in models of 0.1.0; now a style says it
-    mark: str | None = None  # the same: of numbers with a mark, "" where only thousands are set apart
-    style: Style | None = None  # of numbers that are not plainly written
-    words: tuple[str, ...] = ()  # that stand among numbers or times, each a feature of its own
-    missing_words: tuple[str, ...] = ()  # that mean none in this table, as the options of reading say
-    undecided: Literal["", "code", "counter"] = ""  # what its digits may be too: the target decides
+    has_decimal_comma: bool = False  # only in models of 0.1.0; now part of the style
+    mark: str | None = None  # only in models of 0.1.0: the mark of numbers, "" for thousands separators only
+    style: Style | None = None  # of numbers with marks or units
+    words: tuple[str, ...] = ()  # words among numbers or times, each a feature
+    missing_words: tuple[str, ...] = ()  # words for missing, from the reading options
+    undecided: Literal["", "code", "counter"] = ""  # what else the column may be; the target decides
 
     def number(self, text: str) -> float | None:
         """Return the number in a stripped cell, NaN where the text stands for a missing one, None if it is none."""
@@ -39,14 +39,14 @@ class Column(Struct, frozen=True, kw_only=True):
 
     @property
     def number_style(self) -> Style | None:
-        """Return how its numbers are written; None where plainly."""
+        """Return the style of its numbers; None for plain ones."""
         if self.style is None and (self.mark is not None or self.has_decimal_comma):
             return legacy_style(self.mark or "", has_decimal_comma=self.has_decimal_comma)
         return self.style
 
 
 class Remark(Struct, frozen=True):
-    """Something about the table that a person should know."""
+    """A warning about the table."""
 
     code: str  # constant, identifier, leak, imbalance, high_cardinality, missing_target, mixed, infinite, ...
     message: str
@@ -54,16 +54,16 @@ class Remark(Struct, frozen=True):
 
 
 class Schema(Struct, frozen=True, kw_only=True):
-    """The table as it will be used."""
+    """The columns of a table and their use."""
 
-    n_rows: int  # with a target
+    n_rows: int  # rows with a target
     target: str
     task: Task
     task_reason: str
-    labels: tuple[str, ...] = ()  # classes in the order of their indices, as they stood in the file
+    labels: tuple[str, ...] = ()  # classes in the order of their indices, as in the file
     columns: tuple[Column, ...] = ()
     warnings: tuple[Remark, ...] = ()
 
     def features(self) -> tuple[Column, ...]:
-        """Return the columns that the model sees."""
+        """Return the features."""
         return tuple(column for column in self.columns if column.role == "feature")

@@ -101,7 +101,7 @@ class Connection:
         size_bytes: int | None = None,
         silence_s: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Yield one good answer; raises the error of another, and `Away` if the connection fails, also while reading."""
+        """Yield one good answer; raises the error of another, and `Away` if the connection fails."""
         if self._session is None:
             raise NotRunning("The client is not open.", hint="Use it as `async with Client(...) as client:`.")
         url = URL(self.base_url + call.target, encoded=True)
