@@ -1,4 +1,4 @@
-"""Files that say what their cells are: Parquet, and Excel workbooks, whose cells are taken as text."""
+"""Files with typed cells: Parquet, and Excel workbooks, whose cells are read as text."""
 
 import re
 import zlib
