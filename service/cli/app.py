@@ -43,6 +43,10 @@ COMMANDS = {
     "datasets": ("datasets:app", "Register, list, show and delete a server's data sets."),
     "jobs": ("jobs:jobs", "List a server's jobs: newest first, or the best by a metric."),
     "studies": ("studies:studies", "List a server's studies, show one and its trials, pause, resume or end it."),
+    "compare": (
+        "compare:compare",
+        "Print what jobs, or a study's trials, differ in and how good they are, best first.",
+    ),
     "edit": ("jobs:edit", "Change a job's name, tags, notes, or, while it waits, its priority."),
     "status": ("jobs:status", "Show a job: progress, data, settings, scores, times."),
     "watch": ("jobs:watch", "Follow a job until it ends; Ctrl-C leaves the job alone."),

@@ -15,10 +15,12 @@ const ROUTES = {
   new: async () => (await import("./create.js")).showCreate,
   datasets: async () => (await import("./datasets.js")).showDatasets,
   dataset: async () => (await import("./dataset.js")).showDataset,
+  studies: async () => (await import("./studies.js")).showStudies,
+  study: async () => (await import("./study.js")).showStudy,
   compare: async () => (await import("./compare.js")).showCompare,
   webhooks: async () => (await import("./webhooks.js")).showWebhooks,
 };
-const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets", dataset: "Data set", compare: "Compare", webhooks: "Webhooks" };
+const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets", dataset: "Data set", studies: "Studies", study: "Study", compare: "Compare", webhooks: "Webhooks" };
 
 const store = new Store(async (jobId) => (await api.get("api/train/status", { job_id: jobId })).status);
 const stream = new Stream(received, (connection) => store.connected(connection));
@@ -43,7 +45,8 @@ function setRole(role) {
 function route() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [view, id = ""] = path.split("/");
-  return { view: Object.hasOwn(ROUTES, view) ? view : "jobs", id: decode(id), query: new URLSearchParams(query) };
+  const name = view === "studies" && id ? "study" : view;
+  return { view: Object.hasOwn(ROUTES, name) ? name : "jobs", id: decode(id), query: new URLSearchParams(query) };
 }
 
 function decode(text) {

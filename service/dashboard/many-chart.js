@@ -334,7 +334,8 @@ export class ManyChart {
   }
 }
 
-function sized(canvas, width, height = HEIGHT) {
+/** Give a canvas this size in the page's pixels, and return a pen on it, which is clear. */
+export function sized(canvas, width, height = HEIGHT) {
   const ratio = devicePixelRatio || 1;
   const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];
   if (canvas.width !== across || canvas.height !== down) Object.assign(canvas, { width: across, height: down });

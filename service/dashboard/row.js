@@ -1,22 +1,40 @@
 // One job in the list: its cells, and how they are brought up to date in place.
 
-import { fill, h, say, unseen } from "./dom.js";
+import { button, fill, h, say, unseen } from "./dom.js";
 import { ago, share, title, value } from "./format.js";
-import { stateIcon } from "./icons.js";
+import { icon, stateIcon } from "./icons.js";
+import { cellOf, mainMetric, tagsOf } from "./job-columns.js";
 import { drawSpark, sparkline } from "./spark.js";
 import { nameOf, standingOf, subjectOf, timeOf } from "./standing.js";
 import { isActive, scores } from "./store.js";
 import { verbButton, verbsOf } from "./verbs.js";
 
 const SHOWN_VERBS = 2; // as buttons; the others are on the job's own page
+const SHOWN_TAGS = 3;
+
+/** Return the row of a group's heading. */
+export function makeHeading({ study }, toggle) {
+  const name = study ? h("button.group-name", { type: "button", on: { click: () => toggle(study) } }) : h("span.group-name");
+  return h("div.row.group-row", { role: "row" }, h("span", { role: "cell" }, name, h("span.chip-count")), study && h("a.link", { href: `#/studies/${encodeURIComponent(study)}` }, "The study"));
+}
+
+/** Bring the row of a group's heading up to date. */
+export function updateHeading(row, { heading, count, study, isOpen }) {
+  const [name, number] = row.firstChild.children;
+  say(name, heading);
+  if (study) name.setAttribute("aria-expanded", String(isOpen));
+  say(number, String(count));
+}
 
 /** Return the row's element; its parts are kept on it for `updateRow`. */
-export function makeRow(job, { onSelect }) {
+export function makeRow(job, { onSelect, onEdit, onTag }) {
   const parts = {
     select: h("input", { type: "checkbox", on: { click: (event) => onSelect(job.job_id, event.target.checked, event.shiftKey) } }),
     state: h("span.state-cell", { role: "cell" }),
     name: h("a.row-name", { href: `#/job/${encodeURIComponent(job.job_id)}` }),
     subject: h("span.row-sub"),
+    tags: h("span.row-tags"),
+    edit: button(icon("pencil"), () => onEdit(row), { kind: "quiet tiny icon-only row-pencil", label: "Change name, tags and notes here", "data-needs": "operator" }),
     bar: h("progress", { max: 100, "aria-label": "Progress" }),
     text: h("span.row-text"),
     why: h("span.row-why"),
@@ -31,7 +49,7 @@ export function makeRow(job, { onSelect }) {
     { role: "row" },
     h("span.row-select", { role: "cell" }, parts.select),
     parts.state,
-    h("span.row-title", { role: "cell" }, parts.name, parts.subject),
+    (parts.title = h("span.row-title", { role: "cell" }, parts.name, h("span.row-second", {}, parts.subject, parts.tags, parts.edit))),
     h("span.row-progress", { role: "cell" }, parts.bar, parts.text, parts.why),
     h("span.row-spark", { role: "cell" }, parts.spark),
     parts.score,
@@ -40,11 +58,12 @@ export function makeRow(job, { onSelect }) {
     parts.verbs,
   );
   row.parts = parts;
+  parts.tags.addEventListener("click", (event) => event.target.dataset.tag !== undefined && onTag(event.target.dataset.tag));
   return row;
 }
 
 /** Bring the row up to date. */
-export function updateRow(row, job, { store, sparks, selected }) {
+export function updateRow(row, job, { store, sparks, selected, extras }) {
   const { parts } = row;
   parts.select.checked = selected.has(job.job_id);
   parts.select.setAttribute("aria-label", `Select ${nameOf(job)}`);
@@ -53,7 +72,6 @@ export function updateRow(row, job, { store, sparks, selected }) {
     fill(parts.state, stateIcon(job.status), unseen(job.status.toLowerCase()));
   }
   say(parts.name, nameOf(job));
-  parts.name.title = nameOf(job);
   say(parts.subject, subjectOf(job));
   const { text, why } = standingOf(job, store);
   say(parts.text, isActive(job) && job.step ? `${text} · ${share(job.progress / 100)}` : text);
@@ -61,12 +79,36 @@ export function updateRow(row, job, { store, sparks, selected }) {
   parts.why.title = why ?? "";
   parts.bar.hidden = !isActive(job) && job.status !== "PAUSED";
   parts.bar.value = job.progress;
-  const [metric, number] = Object.entries(scores(job)).find(([, number]) => Number.isFinite(number)) ?? [];
-  fill(parts.score, metric && [h("span.muted", {}, title(metric)), " ", value(number)]);
+  const metric = mainMetric(job);
+  fill(parts.score, metric && [h("span.muted", {}, title(metric)), " ", value(scores(job)[metric])]);
+  showTags(parts.tags, tagsOf(job));
+  parts.name.title = [nameOf(job), job.notes].filter(Boolean).join(" · ");
+  showExtras(row, job, extras);
   say(parts.time, timeOf(job));
   say(parts.age, ago(job.created_at));
   drawSpark(parts.spark, sparks.of(job));
   showVerbs(row, job);
+}
+
+function showTags(element, tags) {
+  const key = tags.join("\n");
+  if (element.dataset.key === key) return;
+  element.dataset.key = key;
+  const more = tags.length - SHOWN_TAGS;
+  fill(element, tags.slice(0, SHOWN_TAGS).map((tag) => h("button.tag", { type: "button", "data-tag": tag, title: `Only jobs with the tag ${tag}` }, tag)), more > 0 && h("span.muted", { title: tags.join(", ") }, `+${more}`));
+}
+
+/** Show the columns that were added, before the verbs. */
+function showExtras(row, job, extras) {
+  const cells = row.querySelectorAll(".row-extra");
+  if (cells.length !== extras.length) {
+    cells.forEach((cell) => cell.remove());
+    row.parts.verbs.before(...extras.map(() => h("span.row-extra", { role: "cell" })));
+  }
+  row.querySelectorAll(".row-extra").forEach((cell, index) => {
+    say(cell, cellOf(extras[index], job));
+    cell.title = cell.textContent;
+  });
 }
 
 function showVerbs(row, job) {

@@ -3,7 +3,8 @@
 import { button, fill, h, scrolling } from "./dom.js";
 import { duration, plural, title, value } from "./format.js";
 import { icon, stateIcon } from "./icons.js";
-import { colorOf, differing, isUp, settingsOf } from "./runs.js";
+import { compared, isUp } from "./order.js";
+import { colorOf, differing, settingsOf } from "./runs.js";
 import { written } from "./schema.js";
 import { nameOf } from "./standing.js";
 import { scores } from "./store.js";
@@ -107,14 +108,6 @@ export class RunTable {
 }
 
 const brief = (found) => (found === undefined ? "–" : typeof found === "number" ? value(found) : written(found));
-
-/** Compare two values of one column: `sign` turns numbers and texts round, what is not there stays last. */
-export function compared(one, other, sign = 1) {
-  const isHere = (found) => found !== null && found !== undefined && !Number.isNaN(found);
-  if (!isHere(one) || !isHere(other)) return isHere(other) - isHere(one);
-  if (typeof one === "number" && typeof other === "number") return sign * (one - other);
-  return sign * String(typeof one === "object" ? JSON.stringify(one) : one).localeCompare(String(typeof other === "object" ? JSON.stringify(other) : other), undefined, { numeric: true });
-}
 
 function bestOf(runs, column) {
   const found = runs.map(({ job }) => job && column.of(job)).filter(Number.isFinite);

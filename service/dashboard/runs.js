@@ -10,11 +10,6 @@ const WATCHED = 24; // live streams: a socket takes no more than 32
 const AGAIN_MS = 5_000; // between two looks at a run that is not watched
 const POINTS = [[20, 2_000], [60, 800], [MOST_RUNS, 400]]; // of a curve: the more runs, the fewer can be told apart
 
-const UP = new Set(["r2", "accuracy", "f1", "auc"]); // metrics of which more is better
-
-/** Whether more of a metric is better; of names that are not known here, less is. */
-export const isUp = (metric) => UP.has(metric.split(".").at(-1));
-
 /** Return the colour of the run of that place: neighbours are told apart, on light and dark ground. */
 export const colorOf = (place) => `oklch(${[0.6, 0.7, 0.52][place % 3]} 0.16 ${Math.round((place * 137.5 + 280) % 360)})`;
 

@@ -51,7 +51,7 @@ export class Sparks {
     const jobId = this.#wanted.pop(); // the newest wish first: it is what is in sight now
     this.#busy += 1;
     try {
-      const { series } = await get("api/train/curve", { job_id: jobId, points: POINTS });
+      const { series } = await get("api/train/curve", { job_id: jobId, points: POINTS, series: "loss" });
       const { step = [], value = [] } = series.loss ?? {};
       const earlier = step.map((at, index) => [at, value[index]]);
       const curve = this.#curves.get(jobId);

@@ -49,7 +49,7 @@ export class Store {
     else if (message.type === "older") this.#listed(message);
     else if (message.type === "queue") this.#queued(message);
     else if (message.type === "deleted") this.jobs.delete(message.job_id);
-    else if (message.job_id && message.seq) this.#event(message);
+    else if (message.job_id && message.seq && !message.study_id) this.#event(message); // a study's are about its trials
     this.changed();
   }
 

@@ -19,7 +19,7 @@ function whyNoSocket() {
 
 export class Stream {
   #socket = null;
-  #watched = new Map(); // job id -> {after, onEvent, onReset}
+  #watched = new Map(); // job id, or study/id -> {after, onEvent, onReset, studyId}
   #listeners = new Set();
   #failures = 0;
   #isProven = false; // a socket was open once: what fails since is the server or the network, no setting
@@ -68,6 +68,18 @@ export class Stream {
     };
   }
 
+  /** Follow all events of a study after `after`, as `watch` does those of a job. */
+  watchStudy(studyId, after, onEvent, onReset) {
+    const [topic, watched] = [`study/${studyId}`, { after, onEvent, onReset, studyId }];
+    this.#watched.set(topic, watched);
+    this.#askAgain(topic, watched);
+    return () => {
+      if (this.#watched.get(topic) !== watched) return;
+      this.#watched.delete(topic);
+      this.#send({ unsubscribe_study: studyId });
+    };
+  }
+
   /** Ask for the jobs that the snapshot left out; the answer comes as a message. */
   askOlder(after) {
     this.#send({ older: after });
@@ -79,14 +91,14 @@ export class Stream {
     this.#isProven = true;
     this.#why = null;
     this.#onState({ state: "live", retryAt: null });
-    for (const [jobId, { after }] of this.#watched) this.#ask(jobId, after);
+    for (const [topic, watched] of this.#watched) this.#askAgain(topic, watched);
     this.#listen();
   }
 
   #heard(socket, message) {
     if (socket !== this.#socket) return;
     this.#listen();
-    const watched = this.#watched.get(message.job_id);
+    const watched = this.#watched.get(message.study_id ? `study/${message.study_id}` : message.job_id);
     if (watched && message.type === "error") {
       watched.onReset(message.error);
     } else if (watched) {
@@ -144,6 +156,11 @@ export class Stream {
       socket.close();
       this.#lost(socket);
     }, ANSWER_MS);
+  }
+
+  #askAgain(topic, { studyId, after }) {
+    if (studyId) this.#send({ subscribe_study: studyId, after });
+    else this.#ask(topic, after);
   }
 
   #ask(jobId, after) {

@@ -9,10 +9,12 @@ export class VirtualList {
   #rows = new Map(); // key -> {element, item}
   #items = [];
   #height = 0;
+  #variable;
 
-  /** `make(item)` returns a row's element, `update(element, item)` brings it up to date. Rows are `--row` high. */
-  constructor(host, { key, make, update }) {
+  /** `make(item)` returns a row's element, `update(element, item)` brings it up to date. Rows are as high as the variable `height` says. */
+  constructor(host, { key, make, update, height = "--row" }) {
     this.#host = host;
+    this.#variable = height;
     this.key = key;
     this.#make = make;
     this.#update = update;
@@ -38,7 +40,7 @@ export class VirtualList {
   }
 
   #measure() {
-    this.#height = parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row"));
+    this.#height = parseFloat(getComputedStyle(document.documentElement).getPropertyValue(this.#variable));
   }
 
   #draw() {

@@ -7,7 +7,7 @@ import msgspec
 
 from traind.service.http.context import VERSION
 from traind.service.http.telemetry import ROLE
-from traind.service.jobs.job import summary
+from traind.service.jobs.summary import summary
 from traind.service.service import TrainingService
 
 FIRST_JOBS = 200

@@ -52,6 +52,12 @@ class Talk:
             assert response.status == 202, await response.text()
             return (await response.json())["job_id"]
 
+    async def study(self, **request: Any) -> str:
+        """Return the id of an accepted study."""
+        async with self._session.post("/api/studies", json=request) as response:
+            assert response.status == 202, await response.text()
+            return (await response.json())["study_id"]
+
     async def ask(self, verb: str, job_id: str) -> None:
         """Say a verb."""
         async with self._session.post(f"/api/train/{verb}", json={"job_id": job_id}) as response:

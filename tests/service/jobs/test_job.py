@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from traind.service.jobs.job import Best, Job, apply, submitted, summary
+from traind.service.jobs.job import Best, Job, apply, submitted
+from traind.service.jobs.summary import summary
 from traind.trainer.contract.events import (
     AnyEvent,
     Checkpoint,
