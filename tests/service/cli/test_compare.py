@@ -48,13 +48,13 @@ def test_jobs_and_trials_of_a_real_server(server: Any, capsys: pytest.CaptureFix
         told = capsys.readouterr()
         return told.err if code else told.out
 
-    with SyncClient(server.url) as client:
-        for lr in (0.001, 0.1):
-            client.wait(client.submit(**SMALL, lr=lr, job_id=f"compared-{lr}".replace(".", "-")).job_id)
-        space = {"lr": {"low": 1e-3, "high": 1e-1, "log": True}}
-        fields = {"spec": SMALL, "space": space, "trials": 2, "ensemble": False}
-        for study_id in ("first", "second"):
-            client.wait_study(client.submit_study(**fields, name=f"compared {study_id}", study_id=study_id).study_id)
+    client = SyncClient(server.url)
+    for lr in (0.001, 0.1):
+        client.wait(client.submit(**SMALL, lr=lr, job_id=f"compared-{lr}".replace(".", "-")).job_id)
+    space = {"lr": {"low": 1e-3, "high": 1e-1, "log": True}}
+    fields = {"spec": SMALL, "space": space, "trials": 2, "ensemble": False}
+    for study_id in ("first", "second"):
+        client.wait_study(client.submit_study(**fields, name=f"compared {study_id}", study_id=study_id).study_id)
     assert "lr" in printed("compared-0-001", "compared-0-1").splitlines()[0]
     told = json.loads(printed("--study", "compared first", "--json"))
     assert {one["job_id"] for one in told["jobs"]} == {"first_0", "first_1"}
