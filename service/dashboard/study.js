@@ -44,7 +44,7 @@ class StudyView {
     Object.assign(this, { stream, id, study: null, trials: [] });
     const pointing = { onPick: (trial) => this.#pick(trial), onOpen: (trial) => (location.hash = `#/job/${encodeURIComponent(this.trials[trial].job_id)}`) };
     this.pointing = pointing;
-    this.parts = { name: h("h1"), badge: h("span.badge"), subject: h("span.muted"), verbs: h("div.job-verbs"), bar: h("progress", { max: 100, "aria-label": "Trials" }), standing: h("p.job-standing", { role: "status" }), picked: h("p.muted", { "aria-live": "off" }), facts: h("dl.facts"), error: h("div.job-error", { hidden: true }), matters: h("ol.importance"), best: h("dl.settings"), slices: h("div.charts") };
+    this.parts = { name: h("h1"), badge: h("span.badge"), subject: h("span.muted"), verbs: h("div.job-verbs"), bar: h("progress", { max: 100, "aria-label": "Trials" }), standing: h("p.job-standing", { role: "status" }), picked: h("p.muted", { "aria-live": "off" }), facts: h("dl.facts"), error: h("div.job-error", { hidden: true }), matters: h("ol.importance", {}, h("li.muted.wide", {}, "Looking at the trials…")), best: h("dl.settings"), slices: h("div.charts") };
     this.history = new Points("The best so far, and the value of each trial", 240, pointing);
     this.parallel = new Parallel("Trials across all searched fields", 300, pointing);
     this.table = new TrialTable(pointing);

@@ -10,13 +10,15 @@ const TOP = 44; // of parallel coordinates: the names of the axes stand above
 /** What both kinds of chart have: a canvas that is drawn once a frame at most, and a pointer. */
 class TrialChart {
   #isDue = false;
+  #isStale = true; // what the pointer does not change is to be drawn again
   #picked = null;
+  #still = h("canvas"); // all but what is picked out
 
   constructor(name, height, { onPick, onOpen }) {
     Object.assign(this, { height, onPick, onOpen, spots: [] });
     this.canvas = h("canvas", { role: "img", "aria-label": name, vars: { height: `${height}px` } });
     this.element = h("div.chart.trial-chart", {}, this.canvas);
-    this.observer = new ResizeObserver(() => this.redraw());
+    this.observer = new ResizeObserver(() => this.redraw(true));
     this.observer.observe(this.element);
     this.canvas.addEventListener("pointermove", (event) => this.#moved(event));
     this.canvas.addEventListener("pointerleave", () => this.onPick(null));
@@ -29,7 +31,7 @@ class TrialChart {
 
   show(data) {
     this.data = data;
-    this.redraw();
+    this.redraw(true);
   }
 
   /** Pick out the trial of that number, or none. */
@@ -44,17 +46,27 @@ class TrialChart {
     return this.#picked;
   }
 
-  redraw() {
+  redraw(isStale = false) {
+    this.#isStale ||= isStale;
     if (this.#isDue) return;
     this.#isDue = true;
     requestAnimationFrame(() => {
       this.#isDue = false;
       const width = this.element.clientWidth;
       if (!width || !this.data) return;
-      const pen = sized(this.canvas, width, this.height);
       const style = getComputedStyle(this.element);
-      pen.font = `11px ${style.fontFamily}`;
-      this.draw(pen, width, { text: style.color, line: style.outlineColor, strong: getComputedStyle(document.body).color });
+      const colors = { text: style.color, line: style.outlineColor, strong: getComputedStyle(document.body).color };
+      if (this.#isStale) {
+        const still = sized(this.#still, width, this.height);
+        still.font = `11px ${style.fontFamily}`;
+        this.draw(still, width, colors);
+      }
+      this.#isStale = false;
+      const pen = sized(this.canvas, width, this.height);
+      pen.globalAlpha = this.#picked === null ? 1 : this.faded;
+      pen.drawImage(this.#still, 0, 0, width, this.height);
+      pen.globalAlpha = 1;
+      if (this.#picked !== null) this.mark(pen, colors);
     });
   }
 
@@ -72,6 +84,8 @@ class TrialChart {
 
 /** Trials as points: `show({x, y, points: [{trial, x, y, color}], line: [[x, y], ...]})`, all places from 0 to 1. */
 export class Points extends TrialChart {
+  faded = 1;
+
   draw(pen, width, colors) {
     const { x, y, points, line = [] } = this.data;
     const left = 12 + Math.max(...y.marks.map(([, text]) => pen.measureText(text).width), 16);
@@ -89,14 +103,21 @@ export class Points extends TrialChart {
       pen.stroke();
     }
     this.spots = points.map(({ trial, x: at, y: value }) => ({ trial, x: across(at), y: down(value) }));
-    points.forEach(({ trial, color }, index) => dot(pen, this.spots[index], color, trial === this.picked ? 6 : 3.5));
-    const picked = this.spots.find(({ trial }) => trial === this.picked);
-    if (picked) ring(pen, picked, colors.strong);
+    points.forEach(({ color }, index) => dot(pen, this.spots[index], color, 3.5));
+  }
+
+  mark(pen, colors) {
+    const index = this.spots.findIndex(({ trial }) => trial === this.picked);
+    if (index < 0) return;
+    dot(pen, this.spots[index], this.data.points[index].color, 6);
+    ring(pen, this.spots[index], colors.strong);
   }
 }
 
 /** Trials as lines across all axes: `show({axes, lines: [{trial, places: [0 to 1 or NaN], color}]})`. */
 export class Parallel extends TrialChart {
+  faded = 0.35;
+
   draw(pen, width, colors) {
     const { axes, lines } = this.data;
     const [top, bottom] = [TOP, this.height - 16];
@@ -104,22 +125,22 @@ export class Parallel extends TrialChart {
     const across = (index) => edge + (axes.length > 1 ? (index * (width - 2 * edge)) / (axes.length - 1) : 0);
     const down = (at) => bottom - at * (bottom - top);
     this.spots = [];
+    this.spotsOf = (places) => places.map((at, index) => [across(index), down(at)]);
     pen.lineJoin = "round";
     for (const { trial, places, color } of lines) {
-      if (trial === this.picked) continue;
-      this.#line(pen, places.map((at, index) => [across(index), down(at)]), this.picked === null ? color : faded(color), 1.25);
+      this.#line(pen, this.spotsOf(places), color, 1.25);
       places.forEach((at, index) => Number.isFinite(at) && this.spots.push({ trial, x: across(index), y: down(at) }));
       for (let index = 1; index < places.length; index += 1) {
         const middle = (places[index - 1] + places[index]) / 2;
         if (Number.isFinite(middle)) this.spots.push({ trial, x: (across(index - 1) + across(index)) / 2, y: down(middle) });
       }
     }
-    const picked = lines.find(({ trial }) => trial === this.picked);
-    if (picked) {
-      this.#line(pen, picked.places.map((at, index) => [across(index), down(at)]), colors.strong, 2.5);
-      picked.places.forEach((at, index) => Number.isFinite(at) && this.spots.push({ trial: picked.trial, x: across(index), y: down(at) }));
-    }
     axes.forEach((axis, index) => this.#axis(pen, colors, axis, across(index), { top, bottom, down, room: (width - 2 * edge) / Math.max(1, axes.length - 1), isLast: index === axes.length - 1, isFirst: index === 0, index }));
+  }
+
+  mark(pen, colors) {
+    const picked = this.data.lines.find(({ trial }) => trial === this.picked);
+    if (picked) this.#line(pen, this.spotsOf(picked.places), colors.strong, 2.5);
   }
 
   #line(pen, places, color, width) {
@@ -179,8 +200,6 @@ function ring(pen, { x, y }, color) {
   pen.arc(x, y, 7, 0, Math.PI * 2);
   pen.stroke();
 }
-
-const faded = (color) => color.replace(/\/ [\d.]+\)/, "/ 0.12)");
 
 function cut(pen, text, room) {
   let shown = text;

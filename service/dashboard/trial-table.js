@@ -7,6 +7,7 @@ import { compared } from "./order.js";
 import { written } from "./schema.js";
 import { VirtualList } from "./virtual.js";
 
+const LONG = 10; // characters that may not fit
 const STATES = { PRUNED: "CANCELLED" }; // drawn as
 
 export class TrialTable {
@@ -95,7 +96,7 @@ export class TrialTable {
       const cell = row.children[index];
       if (index === 1) fill(cell, stateIcon(state), " ", text, note && h("span.muted", { title: note }, ` ${note}`));
       else say(index === 0 ? cell.firstChild : cell, text);
-      cell.title = index === 1 ? note : text;
+      if (index === 1 || text.length > LONG) cell.title = index === 1 ? note : text;
     });
   }
 }

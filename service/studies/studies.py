@@ -31,7 +31,7 @@ from traind.service.studies.journal import Board, StudyJournal, topic_of
 from traind.service.studies.request import StudyRequest
 from traind.service.studies.results import StudyEventPage, StudyPage
 from traind.service.studies.study import OVER, Study, Trial, direction_of
-from traind.service.studies.submission import Wanted, check_study
+from traind.service.studies.submission import Wanted, check_study, is_optuna_here
 from traind.trainer.contract.events import AnyEvent
 
 PAST_EVENTS = 200
@@ -151,7 +151,7 @@ class Studies:
         """Return how much each field matters; computed again only when more trials are over."""
         count, found = self._importance.get(study.study_id, (0, dict[str, float]()))
         now = study.completed + study.stopped
-        if count == now or now < LEAST_IMPORTANCE:
+        if count == now or now < LEAST_IMPORTANCE or not is_optuna_here():
             return found
         board = await self._journal.board(study.study_id)
         if board is None:

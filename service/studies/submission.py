@@ -90,9 +90,14 @@ def _check_alone(request: StudyRequest) -> None:
         raise refusal(found, WHAT)
 
 
+def is_optuna_here() -> bool:
+    """Whether Optuna is installed where the server runs."""
+    return find_spec("optuna") is not None
+
+
 def _check_optuna() -> None:
     """Raise `InvalidSpec` where Optuna is not installed."""
-    if find_spec("optuna") is None:
+    if not is_optuna_here():
         raise InvalidSpec(
             "Studies need Optuna, which is not installed where the server runs.",
             hint="pip install 'traind[studies]'",

@@ -21,6 +21,9 @@ from traind.service.http.operations import OPERATIONS
 from traind.service.http.telemetry import Telemetry
 from traind.service.jobs.job import Job
 from traind.service.settings import Settings
+from traind.service.studies.events import AnyStudyEvent, StudyStatus, TrialStatus
+from traind.service.studies.request import Dimension, SubmitStudy
+from traind.service.studies.study import Study, Trial
 from traind.trainer.contract.events import AnyEvent, Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -104,11 +107,16 @@ def ask(url: str, app: subprocess.Popen[bytes]) -> Any:
     pytest.fail("the app ended")
 
 
+def structs_of(union: Any) -> list[msgspec.inspect.StructType]:
+    """Return the kinds of events that a union has."""
+    found = msgspec.inspect.type_info(union)
+    assert isinstance(found, msgspec.inspect.UnionType)
+    return [kind for kind in found.types if isinstance(kind, msgspec.inspect.StructType)]
+
+
 def names() -> dict[str, set[str]]:
     """Return every name that a reader may look up, by its kind."""
-    events = msgspec.inspect.type_info(AnyEvent)
-    assert isinstance(events, msgspec.inspect.UnionType)
-    structs = [kind for kind in events.types if isinstance(kind, msgspec.inspect.StructType)]
+    structs, of_studies = structs_of(AnyEvent), structs_of(AnyStudyEvent)
     return {
         "setting": set(Settings.__struct_fields__),
         "flag of serve": {f"--{name.replace('_', '-')}" for name in Settings.__struct_fields__},
@@ -118,6 +126,11 @@ def names() -> dict[str, set[str]]:
         "event": {str(kind.tag) for kind in structs},
         "field of an event": {field.name for kind in structs for field in kind.fields},
         "state": set(Status),
+        "event of a study": {str(kind.tag) for kind in of_studies},
+        "field of a study's event": {field.name for kind in of_studies for field in kind.fields},
+        "field of a study": {*Study.__struct_fields__, *Trial.__struct_fields__, *SubmitStudy.__struct_fields__},
+        "field of a dimension": set(Dimension.__struct_fields__),
+        "state of a study": {*StudyStatus, *TrialStatus},
         "error": openapi.codes() - {"service_error"},  # which only its children are raised as
         "call": {one.path for one in OPERATIONS},
         "command": {f"traind {name}" for name in COMMANDS},
