@@ -72,7 +72,7 @@ def _study(client: "SyncClient", wanted: str) -> "Study":
 def _jobs_of(client: "SyncClient", study_id: str) -> "list[Job]":
     """Return the jobs of a study's trials, as far as they are not deleted."""
     found: list[Job] = []
-    after: str | None = None
+    after: str | int | None = None
     while True:
         page = client.jobs(None, PAGE, after, study=study_id)
         found += [job for job in page.jobs if job.trial is not None]  # the ensemble has settings of its own
