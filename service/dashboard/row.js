@@ -15,7 +15,7 @@ const SHOWN_TAGS = 3;
 /** Return the row of a group's heading. */
 export function makeHeading({ study }, toggle) {
   const name = study ? h("button.group-name", { type: "button", on: { click: () => toggle(study) } }) : h("span.group-name");
-  return h("div.row.group-row", { role: "row" }, h("span", { role: "cell" }, name, h("span.chip-count")), study && h("a.link", { href: `#/studies/${encodeURIComponent(study)}` }, "The study"));
+  return h("div.row.group-row", { role: "row" }, h("span", { role: "cell" }, name, h("span.chip-count")), study && h("span", { role: "cell" }, h("a.link", { href: `#/studies/${encodeURIComponent(study)}` }, "The study")));
 }
 
 /** Bring the row of a group's heading up to date. */

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { Curves } from "./curves.js";
-import { isOver } from "./store.js";
+import { fold, isOver } from "./store.js";
 
 export const MOST_RUNS = 200;
 const AT_ONCE = 6; // runs that are fetched
@@ -143,6 +143,9 @@ export class Runs {
 
   #hear(run, event) {
     run.curves.add(event);
+    const ran = run.curves.secondsAt(run.curves.lastStep);
+    const timings = Number.isFinite(ran) ? { ...run.job.timings, running_s: ran } : run.job.timings;
+    run.job = { ...run.job, ...fold(run.job, event), timings };
     this.#tell(run);
     if (event.type === "state" || event.type === "edit") this.#renew(run).catch(() => {});
   }

@@ -99,7 +99,7 @@ export class Store {
 const MESSAGES = { QUEUED: "Waiting for a slot", STARTING: "Starting", LOADING: "Loading data", RUNNING: "Training" };
 
 /** Return what the event changes of a job, as the server's own fold does. */
-function fold(job, event) {
+export function fold(job, event) {
   switch (event.type) {
     case "state":
       return entered(job, event);

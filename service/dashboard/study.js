@@ -15,6 +15,7 @@ const DRAWN_MS = 250; // between two drawings
 const MATTERS_MS = 4_000; // between two looks at what mattered, while trials end
 const OVER = ["COMPLETED", "STOPPED", "CANCELLED", "FAILED"];
 const MOST_SLICES = 12;
+const TICK_MS = 5_000; // between two looks at the clock
 const isOver = ({ status }) => OVER.includes(status);
 
 const VERBS = {
@@ -38,6 +39,8 @@ class StudyView {
   #isClosed = false;
   #due = null;
   #matters = null;
+  #heardAt = 0; // when the study's record was fetched, ms
+  #tick = setInterval(() => this.study && !isOver(this.study) && this.#soon(), TICK_MS);
   #slices = new Map(); // path -> chart
 
   constructor(stream, id) {
@@ -71,6 +74,7 @@ class StudyView {
     const trials = await allTrials(this.id);
     if (this.#isClosed) return;
     this.study = { ...study, importance: this.study?.importance ?? {} };
+    this.#heardAt = performance.now();
     this.trials = trials;
     this.#follow();
     this.#draw();
@@ -86,6 +90,7 @@ class StudyView {
   close() {
     this.#isClosed = true;
     this.#stop();
+    clearInterval(this.#tick);
     clearTimeout(this.#due);
     clearTimeout(this.#matters);
     for (const chart of [this.history, this.parallel, ...this.#slices.values()]) chart.close();
@@ -122,6 +127,7 @@ class StudyView {
     const { study } = await api.get(api.studyPath(this.id), { importance: false });
     if (this.#isClosed || study.seq < this.study.seq) return;
     this.study = { ...study, importance: this.study.importance, seq: this.study.seq };
+    this.#heardAt = performance.now();
     this.#soon();
     if (isOver(study)) this.#lookAtMatters();
   }
@@ -179,7 +185,8 @@ class StudyView {
     say(parts.standing, asked ?? `${study.message}${study.reason ? ` (${study.reason.replaceAll("_", " ")})` : ""}`);
     parts.bar.value = (100 * counts.over) / study.trials;
     parts.bar.hidden = isOver(study);
-    const facts = [["Trials", `${count(counts.over)} of ${count(study.trials)}`], ["Running", count(counts.RUNNING)], ["Completed", count(counts.COMPLETED)], ["Pruned", count(counts.PRUNED)], counts.STOPPED && ["Stopped", count(counts.STOPPED)], counts.FAILED && ["Failed", count(counts.FAILED)], study.best && [`Best ${term(study.metric)}`, value(study.best.value)], study.ran_s > 0 && ["Ran for", duration(study.ran_s)]].filter(Boolean);
+    const since = study.status === "RUNNING" ? (performance.now() - this.#heardAt) / 1_000 : 0;
+    const facts = [["Trials", `${count(counts.over)} of ${count(study.trials)}`], ["Running", count(counts.RUNNING)], ["Completed", count(counts.COMPLETED)], ["Pruned", count(counts.PRUNED)], counts.STOPPED && ["Stopped", count(counts.STOPPED)], counts.FAILED && ["Failed", count(counts.FAILED)], study.best && [`Best ${term(study.metric)}`, value(study.best.value)], study.ran_s > 0 && ["Ran for", duration(study.ran_s + since)]].filter(Boolean);
     fill(parts.facts, facts.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text))));
     parts.error.hidden = !study.error;
     if (study.error) fill(parts.error, h("p", {}, h("strong", {}, study.error.message), " ", h("code", {}, study.error.code)), study.error.hint && h("p", {}, study.error.hint));
