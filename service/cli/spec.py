@@ -19,9 +19,9 @@ GROUPS = {
     **dict.fromkeys(("dataset", "target", "task", "features", "ignore", "columns", "synthetic", "validation"), DATA),
     **dict.fromkeys(("read", "positive", "weight", "class_weights"), DATA),
     **dict.fromkeys(
-        ("threads", "device", "checkpoint_every", "report_every", "max_seconds", "max_attempts"), RUNNING
+        ("threads", "workers", "cpus", "gpus", "memory", "device", "checkpoint_every", "report_every"), RUNNING
     ),
-    **dict.fromkeys(("priority", "trainer", "options", "name", "tags"), RUNNING),
+    **dict.fromkeys(("max_seconds", "max_attempts", "priority", "trainer", "options", "name", "tags"), RUNNING),
 }  # of every other field: MODEL
 TYPED = {  # the help on values, where it differs from the type's
     "dataset": "Here also the path of a file.",

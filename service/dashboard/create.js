@@ -12,7 +12,7 @@ const FIRST = ["dataset", "target", "model", "epochs", "name"];
 const GROUPS = [
   ["Training", ["batch_size", "lr", "optimizer", "schedule", "weight_decay", "grad_clip", "patience", "monitor", "clamp", "seed"]],
   ["Data", ["task", "positive", "ignore", "features", "weight", "class_weights", "read", "validation", "synthetic"]],
-  ["Running", ["max_seconds", "max_attempts", "checkpoint_every", "report_every", "threads", "device", "priority", "tags", "start_from", "trainer", "options"]],
+  ["Running", ["max_seconds", "max_attempts", "checkpoint_every", "report_every", "threads", "workers", "cpus", "gpus", "memory", "device", "priority", "tags", "start_from", "trainer", "options"]],
 ];
 const PAUSE_MS = 500; // after the last change, before the dry run is asked for
 

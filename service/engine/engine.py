@@ -34,6 +34,8 @@ from traind.service.jobs.listing import Listing
 from traind.service.record.store import NEWEST_FIRST
 from traind.service.recovery.checkpoint_files import is_model_whole, taken_over
 from traind.service.results import Controlled, EventPage, JobPage
+from traind.service.validation.explain import Problem
+from traind.service.validation.validate import refusal
 from traind.trainer.contract.change import Change, RequestedChange
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import AnyEvent, ControlRequested, State, Status, decode_event
@@ -124,7 +126,9 @@ class Engine(Lifetime):
     def _check_device(self, job: Job) -> None:
         wait = self.executor.why(need_of(job, self.executor))
         if wait is not None and wait.is_final:
-            raise NoSuchDevice(wait.message, details=[{"loc": "device", "msg": wait.message}])
+            if wait.field != "device":
+                raise refusal([Problem(wait.field, f"cannot be had: {wait.message}")], "The spec")
+            raise NoSuchDevice(wait.message, details=[{"loc": wait.field, "msg": wait.message}])
 
     async def submitted_before(self, job_id: str, spec: TrainSpec) -> Job | None:
         """Return the job of that id, if there is one; raises `IdTaken` where it was submitted with another spec."""

@@ -1,4 +1,6 @@
-"""The threads and the device that a job needs of the executor."""
+"""The cores, memory and devices that a job needs of the executor."""
+
+import msgspec
 
 from traind.service.executor.base import Executor, Need
 from traind.service.jobs.job import Job
@@ -11,11 +13,19 @@ CPU = "cpu"
 
 def need_of(job: Job, executor: Executor) -> Need:
     """Return what a job needs. With `device` auto it goes on where it began, or on the CPU if that device is gone."""
-    need = Need(threads=job.spec.threads, device=_device(job))
-    if job.spec.device == "auto" and need.device != CPU:
+    spec = job.spec
+    need = Need(
+        threads=spec.cpus or spec.threads * spec.workers,
+        device=_device(job),
+        memory_bytes=spec.memory,
+        gpus=spec.gpus or spec.workers,
+        workers=spec.workers,
+        has_cpus=spec.cpus is not None,
+    )
+    if spec.device == "auto" and not spec.gpus and need.device != CPU:
         wait = executor.why(need)
         if wait is not None and wait.is_hopeless:
-            return Need(threads=job.spec.threads, device=CPU)
+            return msgspec.structs.replace(need, device=CPU)
     return need
 
 
@@ -35,6 +45,8 @@ def is_worth_a_gpu(spec: TrainSpec, size_bytes: int | None) -> bool:
 def _device(job: Job) -> str:
     if job.spec.device != "auto":
         return job.spec.device
+    if job.spec.gpus is not None:
+        return "cuda" if job.spec.gpus else CPU
     if job.device is not None:
         return CPU if job.device == CPU else "cuda"
     return "auto" if is_worth_a_gpu(job.spec, job.dataset.size_bytes if job.dataset else None) else CPU

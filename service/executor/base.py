@@ -22,9 +22,17 @@ from traind.trainer.contract.spec import Assignment
 class Need(Struct, frozen=True):
     """What one job takes while it runs."""
 
-    threads: int = 1  # of torch; on this machine it takes as many slots
+    threads: int = 1  # cores: of torch's threads in all its processes; on this machine it takes as many slots
     device: str = "auto"  # as in the spec: auto, cpu, cuda or cuda:N
-    memory_bytes: int | None = None  # None: nobody knows
+    memory_bytes: int | None = None  # that the job asks for; None: it says nothing
+    gpus: int = 1  # where it gets any
+    workers: int = 1  # processes
+    has_cpus: bool = False  # the job asks for so many cores: fewer will not do
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether it has to have a GPU."""
+        return self.device.startswith("cuda")
 
 
 class Wait(Struct, frozen=True):
@@ -33,6 +41,7 @@ class Wait(Struct, frozen=True):
     message: str  # a sentence for the job's owner
     is_hopeless: bool = False  # no worker that there is could ever take it: other jobs are not held up by it
     is_final: bool = False  # and none ever will while this server runs: the job is not accepted
+    field: str = "device"  # of the spec, that asks for what there is not
 
 
 class NodeInfo(Struct, frozen=True):

@@ -84,26 +84,31 @@ def read_query(text: str) -> tuple[Device, ...]:
 
 
 def why(need: Need, found: Sequence[Device], taken: Collection[Device]) -> Wait | None:
-    """Return why a need of a GPU has to wait; None: one that fits is free. One job at a time has a GPU."""
+    """Return why a need of GPUs has to wait; None: those that fit are free. One job at a time has a GPU."""
     fit = [device for device in found if _fits(device, need)]
-    if not fit:
+    if len(fit) < need.gpus:
         there = ", ".join(f"cuda:{device.index} ({device.name})" for device in found) or "none"
-        return Wait(f"It asks for {need.device}; the GPUs for jobs are: {there}.", is_hopeless=True, is_final=True)
-    if all(device in taken for device in fit):
-        return Wait(f"It waits for a GPU: {len(fit)} of {len(fit)} that would do are in use.")
+        asked = need.device if need.gpus == 1 else f"{need.gpus} GPUs ({need.device})"
+        return Wait(f"It asks for {asked}; the GPUs for jobs are: {there}.", is_hopeless=True, is_final=True)
+    in_use = sum(device in taken for device in fit)
+    if len(fit) - in_use < need.gpus:
+        asked = "a GPU" if need.gpus == 1 else f"{need.gpus} GPUs"
+        return Wait(f"It waits for {asked}: {in_use} of {len(fit)} that would do are in use.")
     return None
 
 
-def pick(need: Need, found: Sequence[Device], taken: Collection[Device]) -> Device | None:
-    """Return a free GPU that fits; None where there is none, and for a need of the CPU alone."""
-    return next((device for device in found if _fits(device, need) and device not in taken), None)
+def pick(need: Need, found: Sequence[Device], taken: Collection[Device]) -> tuple[Device, ...]:
+    """Return free GPUs that fit, as many as are needed; none where there are fewer, or the CPU is asked for."""
+    free = [device for device in found if _fits(device, need) and device not in taken]
+    return tuple(free[: need.gpus]) if len(free) >= need.gpus else ()
 
 
-def placed(place: Place, device: Device | None) -> Place:
-    """Return a job's place with the device it was given; without one it sees no GPU."""
-    if device is None:
+def placed(place: Place, given: Sequence[Device]) -> Place:
+    """Return a job's place with the GPUs it was given; without one it sees none."""
+    if not given:
         return replace(place, device=CPU, visible_devices="")
-    return replace(place, device="cuda", device_name=device.name, visible_devices=device.uuid)
+    visible_devices = ",".join(device.uuid for device in given)
+    return replace(place, device="cuda", device_name=given[0].name, visible_devices=visible_devices)
 
 
 def _fits(device: Device, need: Need) -> bool:

@@ -17,9 +17,11 @@ import msgspec
 from traind.service.executor import devices
 from traind.service.executor.base import Frame, Inbox, Leftover, Need, Wait, Worker
 from traind.service.executor.devices import Device
+from traind.service.executor.local_room import lacking, waiting
 from traind.service.executor.local_worker import LocalWorker
 from traind.service.processes.fork_server import BootFailed, ForkServer
 from traind.service.processes.identity import Identity, kill_leftover
+from traind.service.settings import machine_memory_bytes
 from traind.service.threads import in_thread
 from traind.trainer.contract.spec import Assignment
 
@@ -27,9 +29,6 @@ LOG = logging.getLogger(__name__)
 RETRY_S = 0.5  # between tries to write an assignment
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 CLOSE_S = 2.0
-
-
-LOG = logging.getLogger(__name__)
 
 
 class LocalExecutor:
@@ -63,6 +62,7 @@ class LocalExecutor:
         self._server = server
         self._run = run
         self._memory_bytes = memory_bytes
+        self._machine_bytes = machine_memory_bytes()  # that jobs which ask for some have together
         self._inbox: Inbox
         self._on_change: Callable[[], None] = lambda: None
         self._boot_problem: str | None = None
@@ -101,7 +101,7 @@ class LocalExecutor:
 
     @property
     def _taken(self) -> list[Device]:
-        return [worker.device for worker in self._busy if worker.device is not None]
+        return [device for worker in self._busy for device in worker.devices]
 
     @property
     def cluster(self) -> None:
@@ -119,14 +119,14 @@ class LocalExecutor:
 
     def why(self, need: Need) -> Wait | None:
         """Return why a job of this need has to wait; None: there is room."""
-        if need.device.startswith("cuda"):
+        if (lack := lacking(need, self._count, self._memory_bytes)) is not None:
+            return lack
+        if need.is_on_gpu:
             return devices.why(need, self._devices, self._taken)
-        if devices.pick(need, self._devices, self._taken) is not None:
+        if devices.pick(need, self._devices, self._taken):
             return None
-        free, wanted = self._count - self._busy_threads, min(need.threads, self._count)
-        if wanted <= free:
-            return None
-        return Wait(f"It takes {wanted} of {self._count} slots; {free} are free.")
+        free_bytes = self._machine_bytes - sum(worker.memory_bytes for worker in self._busy)
+        return waiting(need, self._count, self._count - self._busy_threads, free_bytes)
 
     async def take(self, need: Need) -> LocalWorker:
         """Return a fresh worker, once one is ready. Never fails for want of a process: `problem` says for what."""
@@ -138,8 +138,9 @@ class LocalExecutor:
                 worker = self._ahead.popleft()
         finally:
             self._waiting -= 1
-        worker.device = devices.pick(need, self._devices, self._taken)
-        worker.threads = min(need.threads, self._count) if worker.device is None else 0
+        worker.devices = devices.pick(need, self._devices, self._taken)
+        worker.threads = 0 if worker.devices else min(need.threads, self._count)
+        worker.memory_bytes = need.memory_bytes or 0
         self._busy.add(worker)
         return worker
 
@@ -159,7 +160,7 @@ class LocalExecutor:
         assert isinstance(worker, LocalWorker)
         worker.attempt_dir = Path(assignment.place.attempt_dir)
         is_decided = bool(self._devices) or self._hides_gpus
-        place = devices.placed(assignment.place, worker.device) if is_decided else assignment.place
+        place = devices.placed(assignment.place, worker.devices) if is_decided else assignment.place
         self._spawn(self._relay(worker, Assignment(assignment.spec, place)), f"relay {worker.pid}")
         self._refill()
 
@@ -250,12 +251,12 @@ class LocalExecutor:
             worker.kill()
             raise
         finally:
-            if worker.device is not None:  # the next job needs the GPU's memory: its process must be gone
+            if worker.devices:  # the next job needs the GPU's memory: its process must be gone
                 await worker.retire()
             self._busy.discard(worker)
             self._on_change()
             self._refill()
-            if worker.device is None:
+            if not worker.devices:
                 await worker.retire()
 
     async def _hand_over(self, worker: LocalWorker, assignment: Assignment) -> None:

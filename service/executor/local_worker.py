@@ -24,7 +24,7 @@ from traind.service.threads import finish, in_thread
 from traind.trainer.contract.change import RequestedChange, put
 from traind.trainer.contract.control import SharedControl, Verb
 from traind.trainer.contract.events import AnyEvent, decode_event
-from traind.trainer.contract.process_tree import cpu_s
+from traind.trainer.contract.process_tree import RANK, children, cpu_s
 from traind.trainer.contract.spec import Assignment
 
 BOOT_S = 120.0  # the first boot imports torch, from a cold disk perhaps
@@ -41,7 +41,8 @@ class LocalWorker:
         self.process = process
         self.attempt_dir = Path()  # of its job
         self.threads = 0  # slots that are taken for the job
-        self.device: Device | None = None  # the GPU that the job was given
+        self.memory_bytes = 0  # that the job asked for
+        self.devices: tuple[Device, ...] = ()  # the GPUs that the job was given
         self._pipe = pipe
         self._control = control
 
@@ -104,6 +105,7 @@ class LocalWorker:
         """Return the stacks of all its threads; also in `stacks.txt`. Empty where the process cannot answer."""
         path = self.attempt_dir / "stacks.txt"
         self.process.signal(signal.SIGUSR2)
+        await in_thread(_signal_ranks, self.pid)
         loop = asyncio.get_running_loop()
         deadline, before = loop.time() + STACKS_S, ""
         while loop.time() < deadline:
@@ -195,6 +197,14 @@ class LocalWorker:
             was_killed=self.process.was_killed,
             output=output,
         )
+
+
+def _signal_ranks(pid: int) -> None:
+    """Have the other processes of a job of several workers write their stacks, too, to the same file."""
+    for child in children(pid):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{child}/comm").read_text(encoding="ascii").strip() == RANK:
+                os.kill(child, signal.SIGUSR2)
 
 
 def _write(path: Path, assignment: Assignment) -> None:

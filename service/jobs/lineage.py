@@ -21,7 +21,10 @@ OF_TRAINING = frozenset(
         "dataset",
     }
 )
-OF_RUNNING = {"threads", "device", "checkpoint_every", "report_every", "max_seconds", "max_attempts"}
+OF_RUNNING = {
+    *("threads", "device", "checkpoint_every", "report_every", "max_seconds", "max_attempts"),
+    *("workers", "cpus", "gpus", "memory"),
+}
 FREE = OF_THE_JOB | OF_TRAINING | OF_RUNNING
 _DEFAULTS = msgspec.to_builtins(TrainSpec())
 

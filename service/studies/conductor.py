@@ -227,7 +227,8 @@ class Conductor:
         study = self.study
         if study.requested is not None or study.status is not StudyStatus.RUNNING:
             return 0
-        slots = max(1, self._engine.executor.total // study.spec.threads)
+        each = study.spec.cpus or study.spec.threads * study.spec.workers
+        slots = max(1, self._engine.executor.total // each)
         most = study.parallel or slots + 1
         return max(0, min(most - study.running + len(self._ended), study.trials - study.suggested))
 

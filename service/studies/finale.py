@@ -104,7 +104,7 @@ def ensemble_spec(study: Study, board: Board) -> TrainSpec:
     ranked.sort(key=lambda one: -(one.value or 0.0) if study.is_higher_better else (one.value or 0.0))
     model = EnsembleModel(jobs=tuple(one.job_id for one in ranked[:CANDIDATES]))
     name = f"{study.name or study.study_id} / ensemble"[-200:]
-    return msgspec.structs.replace(study.spec, model=model, name=name)
+    return msgspec.structs.replace(study.spec, model=model, name=name, workers=1, cpus=None, gpus=None)
 
 
 def _over(study: Study) -> StudyState:

@@ -14,7 +14,7 @@ import msgspec
 from traind.service.errors import InvalidSpec
 from traind.service.validation.explain import LISTED, Problem, problems
 from traind.trainer.contract.metrics import monitors
-from traind.trainer.contract.spec import TrainSpec
+from traind.trainer.contract.spec import BlendModel, EnsembleModel, TrainSpec, TreesModel
 
 T = TypeVar("T")
 S = TypeVar("S", bound=TrainSpec)
@@ -173,7 +173,33 @@ def conflicts(spec: TrainSpec) -> list[Problem]:
         for name, columns in (("features", spec.features or ()), ("ignore", spec.ignore)):
             if spec.target in columns:
                 found.append(Problem(name, f"must not hold the target {spec.target!r}"))
+    found += _of_workers(spec)
     both = sorted(set(spec.features or ()) & set(spec.ignore))
     if both:
         found.append(Problem("ignore", f"must not hold what features holds: {', '.join(both[:5])}"))
+    return found
+
+
+def _of_workers(spec: TrainSpec) -> list[Problem]:
+    """Return what is wrong with how many processes and GPUs a job asks for."""
+    found = []
+    kind = spec.model.__struct_config__.tag
+    if spec.gpus and spec.device == "cpu":
+        found.append(Problem("gpus", "must be 0 or null where device is cpu"))
+    if spec.gpus == 0 and spec.device.startswith("cuda"):
+        found.append(Problem("gpus", f"must be 1 or more, or null, where device is {spec.device}"))
+    if spec.gpus and spec.device.startswith("cuda:") and spec.gpus > 1:
+        found.append(Problem("device", f"names one GPU, and gpus asks for {spec.gpus}: use cuda"))
+    if spec.workers == 1:
+        return found
+    if spec.trainer == "tabular" and isinstance(spec.model, BlendModel | TreesModel | EnsembleModel):
+        found.append(Problem("workers", f"must be 1 for a model of kind {kind}: several train networks alone"))
+    if spec.batch_size != "auto" and spec.batch_size < spec.workers:
+        found.append(Problem("batch_size", f"must be {spec.workers} at least: a row for each of the workers"))
+    if spec.device.startswith("cuda:"):
+        found.append(Problem("device", f"names one GPU, and each of {spec.workers} workers takes one: use cuda"))
+    if spec.gpus and spec.gpus % spec.workers:
+        found.append(Problem("gpus", f"must be a multiple of workers ({spec.workers}), which share them equally"))
+    if spec.cpus is not None and spec.cpus < spec.workers:
+        found.append(Problem("cpus", f"must be {spec.workers} at least: a core for each of the workers"))
     return found

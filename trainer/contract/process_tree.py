@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG = 1
+RANK = "traind-rank"  # the name of a process beside the first of a job of several workers, as `top` shows it
 ROUNDS_S = 1.0  # seconds after which processes that fork faster than they are killed are given up
 ROUNDS = 8  # of stopping descendants, until no new ones are found
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -21,6 +23,12 @@ def adopt_orphans() -> None:
     """Make this process the new parent of its descendants' orphans, so that they stay in the tree."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with_parent() -> None:
+    """Have this process killed when the thread that forked it ends."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def children(pid: int) -> list[int]:

@@ -187,7 +187,15 @@ class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seed: Seed = 0
     """Seed of everything random: the same spec on the same data gives the same model."""
     threads: Annotated[int, Meta(ge=1, le=256)] = 1
-    """Threads that compute; the job takes that many slots."""
+    """Threads that compute; the job takes that many slots, each of its workers."""
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Processes that train the job together, each on its share of every batch."""
+    cpus: Annotated[int, Meta(ge=1, le=1_024)] | None = None
+    """Cores that the job holds, a slot each; null: one for each thread of each worker."""
+    gpus: Annotated[int, Meta(ge=0, le=64)] | None = None
+    """GPUs that the job holds; null: one for each worker where device is cuda, or auto takes a GPU."""
+    memory: Annotated[int, Meta(ge=16 * 2**20, le=2**50)] | None = None
+    """Bytes that the job may allocate, all workers together, and that are set aside for it; null: nothing is."""
     device: Annotated[str, Meta(pattern=r"^(auto|cpu|cuda(:[0-9]{1,2})?)\Z")] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
     checkpoint_every: CheckpointEvery = 30.0

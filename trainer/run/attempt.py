@@ -25,6 +25,7 @@ from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
 from traind.trainer.contract.values import a_kind
 from traind.trainer.run.device import check_device
 from traind.trainer.run.outcome import EmitFailed, ended, raised
+from traind.trainer.run.ranks import run_together
 from traind.trainer.run.rehearsal import unlike_a_service, watched
 from traind.trainer.run.run import Emit, Run
 
@@ -39,11 +40,14 @@ def run(spec: TrainSpec, emit: Emit, place: Place | None = None, control: Contro
     of the trainer are in the last state.
     """
     place = place or Place(job_id="local", attempt=1, attempt_dir=tempfile.mkdtemp(prefix="traind-"))
-    this: Run[Any] = Run(spec, emit, place, control or LocalControl())
+    control = control or LocalControl()
     try:
+        if spec.workers > 1:
+            return run_together(spec, emit, place, control, _train_named)
+        this: Run[Any] = Run(spec, emit, place, control)
         this.emit(State(status=Status.LOADING, attempt=place.attempt))
         try:
-            _train(this, plugins.load(place.trainer))
+            _train_named(this)
             last = ended(this)
         except EmitFailed:
             raise
@@ -87,7 +91,10 @@ def run_trainer(
     file = _file_of(Path(dataset)) if dataset is not None else None
     place = Place(job_id=where.name, attempt=1, attempt_dir=str(where), dataset=file)
     this: Run[Any] = Run(spec, emit or _print, place, LocalControl())
-    for warning in unlike_a_service(train):
+    warnings = unlike_a_service(train)
+    if spec.workers > 1:
+        warnings.append("Here it is one process: run.world.size is 1. A service starts as many as `workers` says.")
+    for warning in warnings:
         this.log(warning, "warning")
     with watched(this, hang_s):
         try:
@@ -98,6 +105,11 @@ def run_trainer(
         except EmitFailed as failure:
             raise failure.cause from None
         return this.emit(ended(this))
+
+
+def _train_named(this: Run[Any]) -> None:
+    """Let the trainer train that the place names."""
+    _train(this, plugins.load(this.place.trainer))
 
 
 def _train(this: Run[Any], trainer: plugins.Trainer) -> None:

@@ -14,7 +14,8 @@ from traind.trainer.contract.spec import Place, TrainSpec
 
 def environment(spec: TrainSpec, place: Place) -> dict[str, Any]:
     """Return the facts that must not change for a job to go on bit for bit."""
-    return {**versions(), "device": place.device_name or device_of(spec, place), "threads": spec.threads}
+    found = {**versions(), "device": place.device_name or device_of(spec, place), "threads": spec.threads}
+    return found if spec.workers == 1 else {**found, "workers": spec.workers}
 
 
 @cache
@@ -42,7 +43,7 @@ def differences(checkpoint: dict[str, Any], spec: TrainSpec, place: Place, code:
     """Return, in words, why training would not go on from a checkpoint bit for bit."""
     then, now = checkpoint["environment"], environment(spec, place)
     found = [
-        f"{name} was {then.get(name)}, is {now.get(name)}"
+        f"{name} was {then.get(name, 1)}, is {now.get(name, 1)}"
         for name in sorted({*then, *now})
         if then.get(name) != now.get(name)
     ]

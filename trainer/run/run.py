@@ -40,6 +40,7 @@ from traind.trainer.run.environment import data_digest, device_of, differences, 
 from traind.trainer.run.outcome import TIMED_OUT, EmitFailed, StopReason
 from traind.trainer.run.progress import Loss, Meter, Pace, finite, is_late
 from traind.trainer.run.rng import generator_of, random_state, restore_random_state, seed_all
+from traind.trainer.run.world import ALONE
 
 Emit = Callable[[AnyEvent], None]
 Options = TypeVar("Options")
@@ -56,9 +57,8 @@ class Run(Generic[Options]):
     options: Options
 
     def __init__(self, spec: TrainSpec, emit: Emit, place: Place, control: Control) -> None:
-        self.spec = spec
-        self.place = place
-        self.shared = control
+        self.spec, self.place, self.shared = spec, place, control
+        self.world = ALONE  # the processes that train the job together; here it is one
         self.changes = Changes(spec, place, control, self.emit)
         self.step = 0
         self.epoch = 0

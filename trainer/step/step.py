@@ -2,7 +2,8 @@
 
 A `Step` owns the parameters, the optimizer, the weight average and the random stream of a training run. `EagerStep`
 runs the module with autograd; `ReplayStep` (on CPUs) and `GraphStep` (on GPUs) replay it without autograd or Python
-overhead, and give the same weights bit for bit. The loop does not know which one it has.
+overhead, and give the same weights bit for bit. A job of several
+processes has `ParallelStep` in each. The loop does not know which one it has.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ Loss = Callable[[Any, Tensor], Tensor]
 class Step(Protocol):
     """Gradient steps on the batches of an epoch. Only methods that say so wait for the device."""
 
-    kind: str  # "eager", "replay" or "graph"
+    kind: str  # "eager", "replay", "graph" or "parallel"
     is_quick: bool  # a step takes about a millisecond at most: several can be taken between two checks
 
     def begin_epoch(self, *orders: Tensor) -> None:

@@ -1,6 +1,7 @@
 """The phases of training: trees, then networks. Each has a step, a plan and an evaluation."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from traind.trainer.run.run import Run
 from traind.trainer.step.eager import TrainingRows
 from traind.trainer.step.flat_optimizer import Optimizer
 from traind.trainer.step.lockstep import Lockstep
+from traind.trainer.step.parallel import ParallelStep
 from traind.trainer.step.step import Step, make_step
 from traind.trainer.tabular.loop import Evaluate, Evaluation, FitState, Member, TrainingPlan, begin, member_seed
 from traind.trainer.tabular.metrics import log_loss, measure
@@ -79,7 +81,7 @@ def networks_phase(
     tensors = [tensor_of(rows.numeric), tensor_of(rows.categorical), target]
     shared = TrainingRows.of(networks[0], [tensor.to(device) for tensor in tensors])
     steps = [
-        make_step(network, loss, shared, optimizer_of(recipe), batch_size=size, seed=seed)
+        stepping(run)(network, loss, shared, optimizer_of(recipe), batch_size=size, seed=seed)
         for network, seed, size in zip(networks, seeds, sizes, strict=True)
     ]
     step = Lockstep(steps) if others else steps[0]
@@ -90,9 +92,18 @@ def networks_phase(
     return Phase(step, plan, evaluation_of(run, step, recipe, prepared.validation), about)
 
 
+def stepping(run: Run[Any]) -> Callable[..., Step]:
+    """Return what makes the steps: the fastest of one process, or those that several take together."""
+    if run.world.size == 1:
+        return make_step
+    return lambda *parts, **sizes: ParallelStep(*parts, **sizes).across(run.world)
+
+
 def trees_phase(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Phase:
     """Return the phase that grows trees: the monitor's on the training rows, the others on all rows."""
     assert recipe.trees is not None
+    if run.world.size > 1:
+        raise SpecError("workers: trees are grown by one process.", field="workers", hint="Leave workers out.")
     if prepared.train.weight is not None:
         message = "Rows are weighted in training networks only, not trees."
         raise SpecError(message, field="model", hint='Use "auto", or leave weight and class_weights out.')
@@ -199,11 +210,16 @@ def rows_of(prepared: Prepared, *, is_whole: bool) -> Encoded:
 
 
 def evaluation_of(run: Run[Any], step: Step, recipe: Recipe, rows: Encoded) -> Evaluate:
-    """Return a function that evaluates the step's weights on `rows`, as the finished model would predict."""
+    """Return a function that evaluates the step's weights on `rows`, as the finished model would predict.
+
+    Of several processes rank 0 evaluates, and all get what it found.
+    """
 
     def evaluate_epoch() -> Evaluation:
+        if run.world.rank:
+            return run.world.same(Evaluation(math.nan, {}))
         with step.evaluation(averaged=True) as network:
-            return evaluated(network, recipe, rows, run.beat)[0]
+            return run.world.same(evaluated(network, recipe, rows, run.beat)[0])
 
     return evaluate_epoch
 

@@ -1,5 +1,7 @@
 """The built-in trainer, from a table to a model: read, encode, build, fit, bundle."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from traind.data.encoding.synthetic import Synthetic
 from traind.data.prepare import Prepared, Request, Source, prepare
 from traind.data.reading.formats import parse_format
 from traind.trainer.contract import spec as contract
-from traind.trainer.contract.errors import Diverged, SpecError
+from traind.trainer.contract.errors import CheckpointDamaged, Diverged, SpecError
 from traind.trainer.network.recipe import Recipe, choose, facts_of
 from traind.trainer.run.run import Run
 from traind.trainer.step.step import Step
@@ -40,7 +42,9 @@ def train(run: Run[Any]) -> None:
         combine(run, read(run))
         return
     saved = run.restore()
-    with run.timed("data_s"):
+    if run.world.same(run.step) != run.step:
+        raise CheckpointDamaged(f"Rank {run.world.rank} read another checkpoint than rank 0: try again.")
+    with run.timed("data_s"), one_by_one(run):
         prepared = read(run) if run.spec.start_from is None else read_as_before(run, saved)
     with run.timed("model_s"):
         recipe = recorded(run, saved) or choose_recipe(run, prepared)
@@ -52,6 +56,16 @@ def train(run: Run[Any]) -> None:
             phase.begin(None)
         fit_phase(run, prepared, phase)
     finish(run, prepared, phase)
+
+
+@contextmanager
+def one_by_one(run: Run[Any]) -> Iterator[None]:
+    """Let rank 0 read first, and the others then, who find the table encoded already."""
+    if run.world.rank:
+        run.world.wait()
+    yield
+    if not run.world.rank:
+        run.world.wait()
 
 
 def first_phase(run: Run[Any], prepared: Prepared, recipe: Recipe, saved: dict[str, Any] | None) -> Phase:
@@ -109,6 +123,8 @@ def read(run: Run[Any]) -> Prepared:
         made = spec.synthetic or contract.Synthetic()
         source = Synthetic(rows=made.rows, columns=made.columns, seed=spec.seed)
     prepared = prepare(source, request_of(spec), run.place.cache_dir, spec.threads)
+    if run.world.rank:
+        return prepared
     for warning in prepared.schema.warnings[:WARNINGS_LOGGED]:
         run.log(warning.message, "warning")
     if labels := prepared.schema.labels:

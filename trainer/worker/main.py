@@ -28,7 +28,7 @@ from traind.data.errors import DataError
 from traind.trainer.contract.control import SharedControl, Verb
 from traind.trainer.contract.errors import TrainerError
 from traind.trainer.contract.process_tree import adopt_orphans, end_descendants
-from traind.trainer.contract.spec import Assignment, Place
+from traind.trainer.contract.spec import Assignment, Place, TrainSpec
 from traind.trainer.source import is_stale, note_loaded
 from traind.trainer.worker.outbox import Outbox
 from traind.trainer.worker.output import redirected
@@ -90,7 +90,7 @@ def work(assignment_path: str) -> dict[str, Any]:
         with redirected(attempt_dir / "output.log"), _stacks_on_demand(attempt_dir / "stacks.txt"):
             try:
                 assignment = _decode(Path(assignment_path).read_bytes())
-                _take_device(assignment.place, _seat.memory_bytes)
+                _take_device(assignment.place, memory_of(assignment.spec, _seat.memory_bytes))
                 _seat.run(assignment.spec, _seat.outbox.emit, place=assignment.place, control=_seat.control)
             except BaseException:
                 traceback.print_exc()
@@ -166,6 +166,14 @@ def _take_device(place: Place, memory_bytes: int | None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.visible_devices
     if memory_bytes is not None and not may_use_cuda(place.visible_devices, has_driver=DRIVER.exists()):
         _limit_memory(memory_bytes)
+
+
+def memory_of(spec: TrainSpec, limit_bytes: int | None) -> int | None:
+    """Return what one process of a job may allocate: its share of what the job asks for, at most the limit."""
+    if spec.memory is None:
+        return limit_bytes
+    own = spec.memory // spec.workers
+    return own if limit_bytes is None else min(own, limit_bytes)
 
 
 def may_use_cuda(visible_devices: str | None, *, has_driver: bool) -> bool:

@@ -1,14 +1,14 @@
 """Whether the cluster has room for a job, and if not, what it lacks: pure functions of what Ray tells."""
 
 from traind.service.executor.base import Need, Wait
-from traind.service.executor.ray.protocol import Cluster, SeatNeed
+from traind.service.executor.ray.protocol import Cluster, Node, SeatNeed
 
 GIGABYTE = 1024**3
 
 
 def seat_need(need: Need) -> SeatNeed:
-    """Return the seat that a job needs: a core a thread, a GPU where the spec names one."""
-    return SeatNeed(cpus=need.threads, gpus=int(need.device.startswith("cuda")))
+    """Return the seat that a job needs: all its cores, and GPUs where the spec asks for any."""
+    return SeatNeed(need.threads, need.gpus if need.is_on_gpu else 0, need.memory_bytes)
 
 
 def lacking(cluster: Cluster, need: SeatNeed, slots: int | None = None) -> Wait | None:
@@ -26,12 +26,28 @@ def lacking(cluster: Cluster, need: SeatNeed, slots: int | None = None) -> Wait 
             return Wait(
                 f"The cluster has no node with {_count(wanted, noun)}; largest: {max(has)}.", is_hopeless=True
             )
-    if not any(node.cpus >= need.cpus and node.gpus >= need.gpus for node in cluster.nodes):
-        both = f"{_count(need.cpus, 'core')} and {_count(need.gpus, 'GPU')}"
-        return Wait(f"The cluster has no node with {both}.", is_hopeless=True)
+    wanted_bytes, largest = need.memory_bytes or 0, max(node.memory_bytes for node in cluster.nodes)
+    if wanted_bytes > largest:
+        words = f"{_gib(wanted_bytes)} of memory; largest: {_gib(largest)}"
+        return Wait(f"The cluster has no node with {words}.", is_hopeless=True)
+    if not any(could_take(node, need) for node in cluster.nodes):
+        every = [_count(need.cpus, "core")]
+        every += [_count(need.gpus, "GPU")] if need.gpus else []
+        every += [f"{_gib(wanted_bytes)} of memory"] if wanted_bytes else []
+        words = " and ".join((", ".join(every[:-1]), every[-1]))
+        return Wait(f"The cluster has no node with {words}.", is_hopeless=True)
     if slots is not None and need.cpus > slots:
         return Wait(f"It takes {need.cpus} slots, and the server may use {slots}.", is_hopeless=True)
     return None
+
+
+def could_take(node: Node, need: SeatNeed) -> bool:
+    """Whether a node has what a seat needs, once nobody else holds it."""
+    return node.cpus >= need.cpus and node.gpus >= need.gpus and node.memory_bytes >= (need.memory_bytes or 0)
+
+
+def _gib(size_bytes: float) -> str:
+    return f"{size_bytes / GIGABYTE:.1f} GiB"
 
 
 def _count(number: int, noun: str) -> str:

@@ -16,6 +16,7 @@ import msgspec
 
 from traind.service.executor.ray.link import CallFailed, GatewayGone, Link
 from traind.service.executor.ray.protocol import Hello, Node, SeatConfig, SeatNeed
+from traind.service.executor.ray.room import could_take
 from traind.service.executor.ray.worker import RayWorker, Seat
 
 LOG = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ class Seats:
         await self._changed()
 
     def _could_take(self, node: Node, need: SeatNeed) -> bool:
-        return node.cpus >= need.cpus and node.gpus >= need.gpus and self.avoided(node) is None
+        return could_take(node, need) and self.avoided(node) is None
 
     async def _look_for(self, seat: Seat) -> None:
         try:
