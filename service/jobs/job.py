@@ -94,6 +94,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Times in a row that there was no room for a file, without a checkpoint in between."""
     crashes: int = 0
     """Deaths of the worker process that the server did not cause, since the last resume."""
+    node_losses: int = 0
+    """Times in a row that the node of a cluster was lost with the job on it, without a checkpoint in between."""
     seq: int = 0
     """Number of the newest event."""
     pid: int | None = None
@@ -200,7 +202,7 @@ def apply(job: Job, event: AnyEvent) -> Job:
         case Epoch():
             changes = _epoch_ended(event)
         case Checkpoint():
-            changes = {"checkpoint": event.path, "disk_pauses": 0}
+            changes = {"checkpoint": event.path, "disk_pauses": 0, "node_losses": 0}
         case ControlRequested():
             changes = _requested(job, event)
         case Edited():
@@ -247,6 +249,7 @@ def _entered(job: Job, event: State) -> dict[str, Any]:
         changes["changes"] = left_over(job.changes)
     if status is Status.QUEUED:
         changes |= {"finished_at": None, "error": None, "crashes": _crashes(job, event)}
+        changes["node_losses"] = job.node_losses + (event.reason == "node_lost") if event.reason != "resumed" else 0
     elif status is Status.STARTING:
         changes |= {
             "started_at": job.started_at or ts,

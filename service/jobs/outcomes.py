@@ -13,9 +13,12 @@ from traind.service.jobs.job import Job
 from traind.trainer.contract.events import Failure, State, Status
 from traind.trainer.contract.liveness import REMEDY
 
+NODE_TRIES = 10  # losses in a row, without a checkpoint in between
 DISK_TRIES = 5  # in a row, for one file
 LOOK = "The log of the job may say more; `resume` tries again from the last checkpoint."
 LOADING_REMEDY = "Give loading more time with the setting loading_s, or call run.start() when it is over."
+
+NODES_HINT = "See to the nodes, or set a shorter checkpoint_every; `resume` goes on from the last checkpoint."
 
 
 class AttemptRequests(Protocol):
@@ -69,9 +72,7 @@ def after_loss(job: Job, loss: Ended, requests: AttemptRequests, *, has_checkpoi
     if requests.killed_for == "grace":  # the server leaves
         return State(status=Status.QUEUED, reason="server_left")
     if loss.kind == "lost":
-        return State(
-            status=Status.QUEUED, reason="node_lost", message=f"{_sentence(loss.message)}; goes on elsewhere"
-        )
+        return _lost(job, loss)
     return _crashed(job, loss, requests.killed_for)
 
 
@@ -95,6 +96,15 @@ def _as_requested(job: Job, requests: AttemptRequests | None, *, has_checkpoint:
             return State(status=Status.QUEUED, reason="finishing", message="Making the model of the stopped job")
         case _:
             return None
+
+
+def _lost(job: Job, loss: Ended) -> State:
+    """Return QUEUED for another node, or FAILED where that happened too often in a row."""
+    cause = _sentence(loss.message)
+    if job.node_losses + 1 < NODE_TRIES:
+        return State(status=Status.QUEUED, reason="node_lost", message=f"{cause}; goes on elsewhere")
+    message = f"{cause}: {NODE_TRIES} times in a row without a checkpoint in between; giving up."
+    return _failed("node_lost", message, loss, NODES_HINT)
 
 
 def _crashed(job: Job, loss: Ended, killed_for: str | None) -> State:

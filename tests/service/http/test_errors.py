@@ -44,7 +44,7 @@ def test_every_code_stands_in_the_docs_and_none_that_does_not_exist(repository):
     documented = set(re.findall(r"^\| `([a-z_]+)` \|", text, flags=re.MULTILINE))
     spoken = {leaf.code for leaf in LEAVES} - {"service_error"}
     assert spoken - documented == set()
-    of_jobs_or_clients = {"worker_killed", "crash_loop", "server_unreachable"}
+    of_jobs_or_clients = {"worker_killed", "crash_loop", "node_lost", "server_unreachable"}
     assert documented - spoken == of_jobs_or_clients
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from traind.service.executor.base import Ended
 from traind.service.jobs.job import Job, apply
-from traind.service.jobs.outcomes import DISK_TRIES, after_loss, after_outcome, after_restart
+from traind.service.jobs.outcomes import DISK_TRIES, NODE_TRIES, after_loss, after_outcome, after_restart
 from traind.trainer.contract.events import Checkpoint, Failure, State, Status
 from traind.trainer.contract.spec import TrainSpec
 
@@ -46,6 +46,21 @@ def test_a_worker_that_keeps_dying_is_a_crash_loop_with_its_last_words() -> None
 def test_a_worker_that_cannot_be_reached_costs_no_try() -> None:
     state = after_loss(job(crashes=2), Ended("lost", "the node went away"), Asked(), has_checkpoint=True)
     assert (state.status, state.reason) == (Status.QUEUED, "node_lost")
+
+
+def test_nodes_that_are_lost_again_and_again_are_given_up_unless_there_is_a_checkpoint_in_between() -> None:
+    lost, now = Ended("lost", "the node went away"), job()
+    for count in range(1, NODE_TRIES):
+        now = apply(now, after_loss(now, lost, Asked(), has_checkpoint=False))
+        assert (now.status, now.node_losses) == (Status.QUEUED, count)
+    saved = apply(now, Checkpoint(attempt=1, step=5, path="a"))
+    assert after_loss(saved, lost, Asked(), has_checkpoint=True).status is Status.QUEUED
+    given_up = after_loss(now, lost, Asked(), has_checkpoint=False)
+    assert given_up.status is Status.FAILED
+    assert given_up.error is not None
+    assert given_up.error.code == "node_lost"
+    assert "10 times in a row" in given_up.error.message
+    assert apply(apply(now, given_up), State(status=Status.QUEUED, reason="resumed")).node_losses == 0
 
 
 def test_one_attempt_means_one() -> None:
