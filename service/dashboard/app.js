@@ -18,9 +18,10 @@ const ROUTES = {
   studies: async () => (await import("./studies.js")).showStudies,
   study: async () => (await import("./study.js")).showStudy,
   compare: async () => (await import("./compare.js")).showCompare,
+  cluster: async () => (await import("./cluster.js")).showCluster,
   webhooks: async () => (await import("./webhooks.js")).showWebhooks,
 };
-const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets", dataset: "Data set", studies: "Studies", study: "Study", compare: "Compare", webhooks: "Webhooks" };
+const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets", dataset: "Data set", studies: "Studies", study: "Study", compare: "Compare", webhooks: "Webhooks", cluster: "Cluster" };
 
 const store = new Store(async (jobId) => (await api.get("api/train/status", { job_id: jobId })).status);
 const stream = new Stream(received, (connection) => store.connected(connection));
@@ -96,6 +97,7 @@ function drawShell() {
   const slots = document.getElementById("slots");
   slots.hidden = !server?.slots;
   if (server?.slots) drawSlots(slots, server.slots);
+  document.getElementById("to-cluster").hidden = !server?.has_cluster;
 }
 
 function drawSlots(element, { busy, total }) {

@@ -53,6 +53,8 @@ class NodeInfo(Struct, frozen=True):
     """Cores in all."""
     gpus: float
     """GPUs in all."""
+    memory_bytes: int
+    """Memory that jobs may have set aside for them, in all, in bytes."""
     seats: int
     """Slots of this service that are there now, idle ones included."""
     busy: int

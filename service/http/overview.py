@@ -29,6 +29,7 @@ async def snapshot(service: TrainingService) -> bytes:
                 "role": ROLE.get(),
                 "started_at": service.started_at,
                 "slots": queue["slots"],
+                "has_cluster": service.health()["cluster"] is not None,
             },
             "queue": queue,
             "jobs": [summary(job) for job in [*page.jobs, *active]],

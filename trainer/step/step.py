@@ -2,8 +2,8 @@
 
 A `Step` owns the parameters, the optimizer, the weight average and the random stream of a training run. `EagerStep`
 runs the module with autograd; `ReplayStep` (on CPUs) and `GraphStep` (on GPUs) replay it without autograd or Python
-overhead, and give the same weights bit for bit. A job of several
-processes has `ParallelStep` in each. The loop does not know which one it has.
+overhead, and give the same weights bit for bit. A job of several processes has `ParallelStep` in each. The loop does
+not know which one it has.
 """
 
 from collections.abc import Callable, Iterator, Sequence

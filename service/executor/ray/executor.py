@@ -114,7 +114,7 @@ class RaySlots:
         seats = Counter(seat.node_id for seat in self.seats.all.values())
         busy = Counter(seat.node_id for seat in self.seats.all.values() if seat.worker is not None)
         nodes = [
-            NodeInfo(node.name, node.cpus, node.gpus, seats[node.node_id], busy[node.node_id])
+            NodeInfo(node.name, node.cpus, node.gpus, int(node.memory_bytes), seats[node.node_id], busy[node.node_id])
             for node in self.link.cluster.nodes
         ]
         return ClusterInfo(self.link.is_joined, self.link.starts, seats[None], tuple(nodes))

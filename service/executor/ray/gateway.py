@@ -32,6 +32,7 @@ from traind.service.executor.ray.protocol import (
     SeatNeed,
     Trouble,
     framed,
+    member_name,
     read_message,
 )
 from traind.service.executor.ray.relay import Relay
@@ -96,6 +97,10 @@ class Gateway:
             if place.dataset is not None:
                 await self._push_dataset(handle, place.dataset)
             await self._push_checkpoint(handle, job, place.earlier_dirs)
+            for job_id, model_path in place.members:  # one that is gone is the job's error
+                if not await in_thread(os.path.exists, model_path):
+                    continue
+                await self._push_file(handle, job, Path(model_path), member_name(job_id))
             await handle.call("begin", *job, assignment, timeout_s=120.0)
         self._relay(handle, job, Path(place.attempt_dir), after)
 
@@ -155,9 +160,13 @@ class Gateway:
         if found is None:
             return
         path, manifest = found
-        digest = await push(path, self._writing_to(handle, "write", *job, path.name))
-        await handle.call("seal", *job, path.name, digest)
+        await self._push_file(handle, job, path, path.name)
         await handle.call("write_manifest", *job, path.with_suffix(".json").name, manifest)
+
+    async def _push_file(self, handle: SeatHandle, job: tuple[str, int], path: Path, name: str) -> None:
+        """Bring a file that the attempt begins with to its seat."""
+        digest = await push(path, self._writing_to(handle, "write", *job, name))
+        await handle.call("seal", *job, name, digest)
 
     def _relay(self, handle: SeatHandle, job: tuple[str, int], attempt_dir: Path, after: int) -> None:
         self._stop_relay(handle.name)

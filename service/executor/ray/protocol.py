@@ -217,6 +217,11 @@ async def read_message(reader: asyncio.StreamReader) -> Message:
     return message
 
 
+def member_name(job_id: str) -> str:
+    """Return what a model that an ensemble is made of is called beside the attempt's other files."""
+    return f"member-{job_id}.pt"
+
+
 def namespace_of(root: Path) -> str:
     """Return the name under which the seats of a root's service are known: another one for a copy of the root."""
     place = f"{socket.gethostname()}:{root.resolve()}:{os.getuid()}"

@@ -24,7 +24,7 @@ import msgspec
 from traind.service.executor.base import Ended
 from traind.service.executor.local_worker import LocalWorker
 from traind.service.executor.ray.node_files import NodeFiles
-from traind.service.executor.ray.protocol import LEASE_S, Hello, SeatConfig, Taken
+from traind.service.executor.ray.protocol import LEASE_S, Hello, SeatConfig, Taken, member_name
 from traind.service.executor.ray.tape import Tape
 from traind.service.processes.fork_server import BootFailed, ForkServer
 from traind.service.settings import cache_dir
@@ -282,6 +282,7 @@ class Seat:
             files_dir=os.fspath(folder),  # what is in it goes to the job's files when the attempt has ended
             earlier_dirs=(os.fspath(earlier),) if given.earlier_dirs else (),
             dataset=dataset,
+            members=tuple((job_id, os.fspath(earlier / member_name(job_id))) for job_id, _ in given.members),
             device="cuda" if self._config.gpus else "cpu",
             visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES") if self._config.gpus else "",  # as Ray set it
             cache_dir=cache_dir(dataset) if dataset is not None and given.cache_dir is not None else None,
