@@ -53,14 +53,14 @@ export function aliasPanel(job) {
   const load = async () => {
     const { aliases } = await api.get("api/models/aliases");
     const rows = Object.entries(aliases).map(([alias, { job_id: meant, since }]) =>
-      h("tr", {}, h("th", { scope: "row" }, alias), h("td", {}, linked(meant, job)), h("td.muted", {}, `since ${dateOf(since)}`), h("td", {}, button("History", () => showHistory(alias), { kind: "tiny", label: `History of ${alias}` }))),
+      h("tr", {}, h("th", { scope: "row" }, alias), h("td", {}, linked(meant, job)), h("td.muted.when", {}, dateOf(since)), h("td", {}, button("History", () => showHistory(alias), { kind: "tiny", label: `History of ${alias}` }))),
     );
     fill(list, rows.length ? scrolling("Names", h("table", {}, h("tbody", {}, rows))) : h("p.muted", {}, "No name yet. A name is used wherever a job's id is: whoever predicts by it gets the model it means."));
     return aliases;
   };
   const showHistory = async (alias) => {
     try {
-      const { history } = await api.get(api.aliasPath(alias));
+      const { history } = (await api.get(api.aliasPath(alias))).alias;
       const moves = history.toReversed().map((one) => h("li", {}, h("span.muted", {}, dateOf(one.at)), " ", one.job_id ? linked(one.job_id, job) : "pointed at nothing", one.comparison && h("span.muted", {}, `, ${inWords(one.comparison)}`)));
       fill(past, h("h3", {}, `What ${alias} has meant`), h("ol.alias-moves", {}, moves));
     } catch (error) {

@@ -170,12 +170,15 @@ class Database:
     def _salvage(self, new: sqlite3.Connection) -> None:
         """Copy the tables that no status file holds, as far as they can be read."""
         for table, columns in SALVAGED.items():
+            rows: list[tuple[Any, ...]] = []
             with (
                 contextlib.suppress(sqlite3.Error, UnicodeDecodeError),
                 contextlib.closing(lenient(self.path)) as damaged,
             ):
-                rows = damaged.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608 - constants
-                places = ", ".join("?" * (columns.count(",") + 1))
+                for row in damaged.execute(f"SELECT {columns} FROM {table}"):  # noqa: S608 - constants
+                    rows.append(row)  # noqa: PERF402 - those before the damage are kept
+            places = ", ".join("?" * (columns.count(",") + 1))
+            with contextlib.suppress(sqlite3.Error):
                 new.executemany(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({places})", rows)  # noqa: S608
 
 

@@ -20,6 +20,7 @@ SALVAGED = {  # tables that no status file holds, and their columns
     "alias_moves": "name, job_id, ts",
     "alias_reasons": "name, ts, comparison",
     "workers": "job_id, attempt, identity",
+    "deliveries": outbox.COLUMNS,
     **studies.SALVAGED,
 }
 _TERMINAL_SQL = ", ".join(f"'{status}'" for status in sorted(TERMINAL))

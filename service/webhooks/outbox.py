@@ -28,6 +28,7 @@ TABLE = """CREATE TABLE deliveries (
 )"""
 INDEX = "CREATE INDEX deliveries_waiting ON deliveries (webhook, job_id, id) WHERE state = 'waiting'"
 TABLES = (TABLE, INDEX)
+COLUMNS = "id, webhook, job_id, seq, state, body, created_at, next_at, attempts, status, problem, ended_at"
 _SHOWN = "webhook, job_id, seq, state, attempts, created_at, next_at, status, problem, ended_at"
 # Of each job the oldest waiting delivery: later ones are sent after it.
 _DUE = """SELECT id, webhook, job_id, seq, body, attempts, created_at FROM deliveries WHERE id IN

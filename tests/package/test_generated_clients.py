@@ -1,5 +1,6 @@
-"""A client that a generator makes of the OpenAPI document does what a client does, against a real server."""
+"""Programs of other makes: clients that generators make of the OpenAPI document, and a receiver of webhooks."""
 
+import base64
 import importlib
 import json
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from traind import SyncClient
 
 TYPESCRIPT = Path(__file__).with_name("typescript")
 LOCK = TYPESCRIPT / "package-lock.json"
@@ -112,3 +115,27 @@ def test_a_typescript_program_compiles_strictly_and_runs(typescript: Path, serve
         "refused": "validation_failed",
         "details": ["epochs"],
     }
+
+
+def test_a_receiver_in_node_takes_what_is_told(typescript: Path, tmp_path: Path, make_server: Any) -> None:
+    secret, hooks = tmp_path / "secret", tmp_path / "hooks.toml"
+    secret.write_text(f"whsec_{base64.b64encode(b'a secret of enough bytes').decode()}")
+    secret.chmod(0o600)
+    shutil.copy(TYPESCRIPT / "receiver.js", typescript)
+    command = ["node", "receiver.js", secret.read_text()]
+    with subprocess.Popen(command, cwd=typescript, stdout=subprocess.PIPE, text=True) as receiver:
+        assert receiver.stdout is not None
+        url = f"http://127.0.0.1:{int(receiver.stdout.readline())}/"
+        hooks.write_text(f'[[webhook]]\nname = "node"\nurl = "{url}"\nsecret_file = "{secret}"\n')
+        server = make_server(tmp_path / "root", "--webhooks", str(hooks)).start()
+        client = SyncClient(server.url)
+        test_id = client.test_webhook("node")
+        job_id = client.submit(SETTINGS).job_id
+        seq = client.wait(job_id).seq
+        said = [json.loads(receiver.stdout.readline()) for _ in range(2)]
+        assert said == [
+            {"id": test_id, "type": "webhook.test", "job": None},
+            {"id": f"{job_id}.{seq}", "type": "job.completed", "job": job_id},
+        ]
+        receiver.kill()
+    server.stop()

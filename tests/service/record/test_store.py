@@ -14,6 +14,7 @@ from traind.service.jobs.job import Job
 from traind.service.record.database import is_damage
 from traind.service.record.store import Change, Store
 from traind.service.record.tables import FORMAT
+from traind.service.webhooks.outbox import Entry
 from traind.trainer.contract.events import Log, Status, decode_event
 from traind.trainer.contract.spec import TrainSpec
 
@@ -104,11 +105,13 @@ async def test_a_damaged_database_is_set_aside_and_an_empty_one_made(tmp_path: P
     assert [found.read_bytes()[:6] for found in tmp_path.glob("traind.db.damaged-*")] == [b"SQLite"]
 
 
-async def test_aliases_are_taken_out_of_a_damaged_database(tmp_path: Path) -> None:
+async def test_aliases_and_what_is_to_be_told_are_taken_out_of_a_damaged_database(tmp_path: Path) -> None:
     path = tmp_path / "traind.db"
     store = await opened(path)
     await store.set_alias("live", "a")
     await store.set_alias("live", "b")
+    await store.put_deliveries([Entry("ops", "a", seq, b"{}", 1.0) for seq in (3, 5)])
+    await store.settle_delivery(1, "delivered", 1.0, now=2.0, status=204, problem=None)
     await store.commit([Change(job("a", seq=9), [(seq, b"x" * 5_000) for seq in range(9)])], is_synced=True)
     await store.close()
     content = bytearray(path.read_bytes())
@@ -118,6 +121,9 @@ async def test_aliases_are_taken_out_of_a_damaged_database(tmp_path: Path) -> No
     assert store.is_new
     assert {name: to for name, (to, _) in (await store.aliases()).items()} == {"live": "b"}
     assert [to for to, *_ in await store.alias_moves("live")] == ["a", "b"]
+    due, _ = await store.due_deliveries("ops", 9.0, 9)
+    assert [(one.job_id, one.seq) for one in due] == [("a", 5)]
+    assert [(one.seq, one.state) for one in await store.deliveries("ops", 9)] == [(5, "waiting"), (3, "delivered")]
     await store.close()
 
 
