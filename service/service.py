@@ -4,6 +4,7 @@ The engine runs jobs; `datasets` keeps tables; the side worker predicts, exports
 `traind train` and embedding programs call this and nothing below it. No HTTP, no signal handlers, no globals.
 """
 
+import contextlib
 import logging
 import os
 import time
@@ -17,7 +18,7 @@ import msgspec
 from traind.service.curves import curve
 from traind.service.datasets import Datasets
 from traind.service.engine.edits import Edit
-from traind.service.engine.engine import Engine
+from traind.service.engine.engine import Engine, Origin, ParentChanged
 from traind.service.errors import EngineFailed, NotRunning
 from traind.service.executor.choice import executor_of
 from traind.service.jobs.job import Job
@@ -154,20 +155,25 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
         """
         self._check_open()
         requested = parse_spec(fields if spec is None else spec)
-        checked, changes = await inherit(requested, job_id, self.engine.journal.job)
+        while True:  # a job takes up so many changes, and no more
+            with contextlib.suppress(ParentChanged):
+                return await self._submit(requested, job_id)
+
+    async def _submit(self, requested: TrainSpec, job_id: str | None) -> Job:
+        checked, changes, seen = await inherit(requested, job_id, self.engine.journal.job)
         if job_id is not None and (job := await self.engine.submitted_before(job_id, checked)) is not None:
             return job
         await check_trainer(self.side, self.settings, checked)
         dataset, known = await self._datasets.resolve(checked)
         check_memory(checked, known, self.settings.memory_budget_bytes)
-        return await self.engine.submit(checked, dataset, job_id, changes)
+        return await self.engine.submit(checked, dataset, job_id, changes, Origin(seen=seen))
 
     async def dry_run(
         self, spec: TrainSpec | Checked | Mapping[str, Any] | None = None, **fields: Any
     ) -> dict[str, Any]:
         """Return what a job would do: schema with evidence, warnings, parameters, memory, seconds. Takes no slot."""
         self._check_open()
-        checked, _ = await inherit(parse_spec(fields if spec is None else spec), None, self.engine.journal.job)
+        checked, *_ = await inherit(parse_spec(fields if spec is None else spec), None, self.engine.journal.job)
         await check_trainer(self.side, self.settings, checked)
         dataset, known = await self._datasets.resolve(checked)
         check_memory(checked, known, self.settings.memory_budget_bytes)

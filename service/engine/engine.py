@@ -29,7 +29,8 @@ from traind.service.errors import (
     SlowWatcher,
     StoreFailed,
 )
-from traind.service.jobs.job import ACTIVE, TERMINAL, Job, submitted
+from traind.service.jobs.changes import taken_up
+from traind.service.jobs.job import ACTIVE, TERMINAL, Job, Parent, submitted
 from traind.service.jobs.listing import Listing
 from traind.service.record.store import NEWEST_FIRST
 from traind.service.recovery.checkpoint_files import is_model_whole, taken_over
@@ -39,7 +40,7 @@ from traind.service.validation.validate import refusal
 from traind.trainer.contract.change import Change, RequestedChange
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import AnyEvent, ControlRequested, State, Status, decode_event
-from traind.trainer.contract.spec import DatasetFile, TrainSpec
+from traind.trainer.contract.spec import DatasetFile, StartFrom, TrainSpec
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,6 +55,12 @@ class Origin(NamedTuple):
 
     study_id: str | None = None
     trial: int | None = None
+    seen: tuple[RequestedChange, ...] = ()
+    """Changes that the job which it starts from had taken up when its spec was filled in."""
+
+
+class ParentChanged(Exception):
+    """The job that a spec starts from has taken up changes since the spec was filled in: fill it in again."""
 
 
 ALONE = Origin()
@@ -101,10 +108,7 @@ class Engine(Lifetime):
             job_id = job_id or f"job_{int(now * 1000)}_{secrets.token_hex(3)}"
             parent = None
             if spec.start_from is not None:
-                parent = await asyncio.to_thread(taken_over, self.layout, spec, spec.start_from, job_id)
-                known = await self.journal.job(parent.job_id)
-                parent = msgspec.structs.replace(parent, changes=newest_change(known))
-                self.children.setdefault(parent.job_id, []).append(job_id)
+                parent = await self._take_over(spec, spec.start_from, job_id, origin.seen)
             job = Job(
                 job_id=job_id,
                 created_at=now,
@@ -122,6 +126,17 @@ class Engine(Lifetime):
         self.attempts.wake()
         await self.journal.status_files.settled()  # the status file is there before the caller learns of the job
         return job
+
+    async def _take_over(
+        self, spec: TrainSpec, start: StartFrom, job_id: str, seen: Sequence[RequestedChange]
+    ) -> Parent:
+        """Give a new job the checkpoint that it starts from; the caller holds the turn. Raises `ParentChanged`."""
+        known = await self.journal.job(start.job_id)
+        if taken_up(known.changes) != tuple(seen):
+            raise ParentChanged
+        parent = await asyncio.to_thread(taken_over, self.layout, spec, start, known, job_id)
+        self.children.setdefault(parent.job_id, []).append(job_id)
+        return msgspec.structs.replace(parent, changes=newest_change(known))
 
     def _check_device(self, job: Job) -> None:
         wait = self.executor.why(need_of(job, self.executor))

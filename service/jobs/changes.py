@@ -17,9 +17,14 @@ def waiting(changes: Sequence[RequestedChange]) -> list[RequestedChange]:
     return [change for change in changes if change.is_waiting]
 
 
+def taken_up(changes: Sequence[RequestedChange]) -> tuple[RequestedChange, ...]:
+    """Return those that were taken up."""
+    return tuple(change for change in changes if change.step is not None)
+
+
 def in_force(changes: Sequence[RequestedChange]) -> dict[str, Any]:
     """Return the newest value of each field among the changes that were taken up."""
-    return {name: value for change in changes if change.step is not None for name, value in values_of(change).items()}
+    return {name: value for change in taken_up(changes) for name, value in values_of(change).items()}
 
 
 def changed(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from traind.service.errors import JobNotFound
-from traind.service.jobs.changes import in_force
+from traind.service.jobs.changes import in_force, taken_up
 from traind.service.jobs.job import Job, submitted
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import parse_spec, refusal
@@ -30,10 +30,11 @@ _DEFAULTS = msgspec.to_builtins(TrainSpec())
 
 
 class Inherited(NamedTuple):
-    """A spec filled in from the job that it starts from, and the changes of that job to repeat."""
+    """A spec filled in from the job that it starts from, and the changes of that job."""
 
     spec: TrainSpec
-    changes: tuple[RequestedChange, ...] = ()
+    changes: tuple[RequestedChange, ...] = ()  # to be repeated
+    seen: tuple[RequestedChange, ...] = ()  # taken up so far
 
 
 async def inherit(spec: TrainSpec, job_id: str | None, find: Callable[[str], Awaitable[Job]]) -> Inherited:
@@ -76,11 +77,11 @@ def inherited(spec: TrainSpec, parent: TrainSpec, changes: Sequence[RequestedCha
         found.append(Problem("dataset", f"the job {_parent_of(spec)} was trained on synthetic data"))
     if found:
         raise refusal(found, "The spec")
-    now = in_force(changes)
+    now, seen = in_force(changes), taken_up(changes)
     others = [name for name in OF_TRAINING & values.keys() if name in now or values[name] != before[name]]
     if others or (spec.start_from is not None and spec.start_from.keep != "all"):
-        return Inherited(parse_spec(before | now | values))
-    return Inherited(parse_spec(before | values), tuple(change for change in changes if change.step is not None))
+        return Inherited(parse_spec(before | now | values), (), seen)
+    return Inherited(parse_spec(before | values), seen, seen)
 
 
 def _parent_of(spec: TrainSpec) -> str:

@@ -9,12 +9,14 @@ import re
 import shutil
 import zipfile
 import zlib
+from itertools import dropwhile
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from traind.service.errors import StoreFailed
+from traind.service.jobs.changes import waiting
 from traind.service.jobs.job import Job, Parent
 from traind.service.settings import Layout
 from traind.service.validation.explain import Problem
@@ -74,15 +76,18 @@ def last_checkpoint(layout: Layout, job_id: str) -> Checkpoint | None:
     return None
 
 
-def taken_over(layout: Layout, spec: TrainSpec, start: StartFrom, job_id: str) -> Parent:
+def taken_over(layout: Layout, spec: TrainSpec, start: StartFrom, parent: Job, job_id: str) -> Parent:
     """Link the checkpoint that a new job starts from into the new job's folder; return which one it is.
 
-    It is a hard link, or a copy where links are impossible, so that either job may be deleted. Raises `InvalidSpec`
-    where there is no such checkpoint, or it is beyond the epochs of the spec.
+    It is a hard link, or a copy where links are impossible, so that either job may be deleted. While changes of the
+    parent's settings wait, only what it has reported counts: a newer checkpoint may hold changes that no record has.
+    Raises `InvalidSpec` where there is no such checkpoint, or it is beyond the epochs of the spec.
     """
     folder = layout.attempt_dir(job_id, 0)
     for _ in range(LOOKS):  # a running parent replaces its checkpoints
         known = [(path, found) for path, found in _checkpoints(layout, start.job_id) if path.exists()]
+        if waiting(parent.changes):
+            known = list(dropwhile(lambda one: layout.relative(one[0]) != parent.checkpoint, known))
         wanted = _wanted(known, start)
         if wanted is None:
             break
@@ -103,6 +108,7 @@ def taken_over(layout: Layout, spec: TrainSpec, start: StartFrom, job_id: str) -
     problem = f"the job {start.job_id!r} has no such checkpoint; there are those of the steps {steps}"
     if not known:
         problem = f"the job {start.job_id!r} has no checkpoint any more, or none yet"
+        problem += ", while its settings are being changed: try again" if waiting(parent.changes) else ""
     elif start.checkpoint == "best":
         problem += '; of the best epoch the weights are there with keep: "weights"'
     raise refusal([Problem("start_from.checkpoint", problem)], "The spec")

@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from stage import Stage, train
+from stage import Stage, train, until
 
-from traind.service.engine.engine import Engine
+from traind.service.engine.engine import Engine, Origin, ParentChanged
 from traind.service.errors import ChangeRefused, InvalidSpec, JobFinished, JobNotRunning, TooMany
 from traind.service.executor.base import Ended
 from traind.service.executor.scripted import Script, ScriptedExecutor, ScriptedWorker
 from traind.service.settings import Layout, Settings
 from traind.trainer.contract.change import WAITING_MAX, Change
-from traind.trainer.contract.events import ControlRequested, Progress, State, Status
+from traind.trainer.contract.events import Checkpoint, ControlRequested, Progress, State, Status
+from traind.trainer.contract.spec import StartFrom, TrainSpec
 
 
 @contextlib.asynccontextmanager
@@ -148,6 +149,46 @@ async def test_the_same_again_is_no_second_change_and_too_many_are_refused(tmp_p
         with pytest.raises(TooMany):
             await stage.engine.control("a", Change(lr=1.0), within_s=0.0)
         assert [one.number for one in stage.executor.workers[-1].waiting] == [*range(1, WAITING_MAX + 1)]
+
+
+async def test_a_job_starts_from_no_checkpoint_that_holds_changes_which_no_record_has(tmp_path: Path) -> None:
+    """The parent takes a change up, then writes a checkpoint: who starts there in between knows only the latter."""
+    may_say = asyncio.Event()
+
+    async def script(worker: ScriptedWorker) -> None:
+        if worker.place.job_id == "child":
+            await train(worker)
+            return
+        folder = Path(worker.place.attempt_dir)
+        folder.mkdir(parents=True)
+        await worker.say(State(status=Status.RUNNING))
+        (change, *_) = await worker.until_changed()
+        (folder / "checkpoint-9.pt").write_bytes(b"place")
+        (folder / "checkpoint-9.json").write_bytes(b'{"step": 9}')
+        await may_say.wait()
+        await worker.say(ControlRequested(verb="control", number=change.number, lr=change.lr, step=7))
+        await worker.say(Checkpoint(attempt=1, step=9, path=str(folder / "checkpoint-9.pt")))
+        await worker.until_asked()
+        await train(worker)
+
+    spec = TrainSpec(start_from=StartFrom(job_id="a"))
+    async with playing(tmp_path, script) as stage:
+        await stage.submit("a")
+        await stage.reaches("a", Status.RUNNING)
+        await stage.engine.control("a", Change(lr=0.5), within_s=0.0)
+        await until(lambda: list(tmp_path.rglob("checkpoint-9.json")))
+        with pytest.raises(InvalidSpec, match="being changed: try again"):
+            await stage.engine.submit(spec, None, "child")
+        with stage.engine.feed.watch("a") as watcher:
+            may_say.set()
+            while (job := await stage.engine.job("a")).checkpoint is None:
+                await watcher.next_item()
+        with pytest.raises(ParentChanged):  # as it was filled in before
+            await stage.engine.submit(spec, None, "child")
+        child = await stage.engine.submit(spec, None, "child", job.changes, Origin(seen=tuple(job.changes)))
+        assert child.parent is not None
+        assert (child.parent.step, child.parent.changes) == (9, 1)
+        await stage.engine.stop("a")
 
 
 async def test_what_a_worker_says_of_changes_that_nobody_requested_counts_for_nothing(tmp_path: Path) -> None:
