@@ -32,9 +32,9 @@ async def expect_later(request: web.Request) -> None:
     del request
 
 
-async def read_as(request: web.Request, type_: type[T], *, limit: int | None = None) -> T:
+async def read_as(request: web.Request, type_: type[T]) -> T:
     """Return the body as `type_`; raises `InvalidSpec` with every wrong field."""
-    return await read_by(request, partial(check, type_=type_), limit=limit)
+    return await read_by(request, partial(check, type_=type_))
 
 
 async def read_by(request: web.Request, checked: Callable[[bytes], T], *, limit: int | None = None) -> T:

@@ -57,10 +57,10 @@ class Asset:
         return web.Response(body=self.body, headers={**headers, hdrs.CONTENT_TYPE: self.content_type})
 
 
-def load_assets(package: str = "traind.service", folder: str = "dashboard") -> dict[str, Asset]:
+def load_assets() -> dict[str, Asset]:
     """Return every file of the page by its path below the page's folder."""
     found: dict[str, Asset] = {}
-    layer: list[tuple[str, Traversable]] = [("", resources.files(package) / folder)]
+    layer: list[tuple[str, Traversable]] = [("", resources.files("traind.service") / "dashboard")]
     while layer:
         prefix, entry = layer.pop()
         for inner in entry.iterdir():

@@ -127,10 +127,10 @@ def reason(error: BaseException) -> str:
     return str(error).removeprefix("JSON is malformed: ")
 
 
-def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:
-    """Return whether lists and objects are nested more than `limit` deep."""
+def too_deep(value: Any) -> bool:
+    """Return whether lists and objects are nested more than `MAX_DEPTH` deep."""
     layer = [value]
-    for _ in range(limit + 1):
+    for _ in range(MAX_DEPTH + 1):
         layer = [inner for outer in layer for inner in _inside(outer) if type(inner) not in _SCALARS]
         if not layer:
             return False

@@ -27,7 +27,8 @@ from traind.trainer.run.device import check_device
 from traind.trainer.run.outcome import EmitFailed, ended, raised
 from traind.trainer.run.ranks import run_together
 from traind.trainer.run.rehearsal import unlike_a_service, watched
-from traind.trainer.run.run import Emit, Run
+from traind.trainer.run.reporter import Emit
+from traind.trainer.run.run import Run
 
 __all__ = ["Emit", "Run", "run", "run_trainer"]
 BUILT_IN = Place(job_id="", attempt=0, attempt_dir="").trainer
