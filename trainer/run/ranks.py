@@ -26,7 +26,8 @@ from traind.trainer.contract.process_tree import RANK, end_with_parent
 from traind.trainer.contract.spec import Place, TrainSpec
 from traind.trainer.run.device import CUDA
 from traind.trainer.run.outcome import EmitFailed, ended, raised
-from traind.trainer.run.run import Emit, Run
+from traind.trainer.run.reporter import Emit
+from traind.trainer.run.run import Run
 from traind.trainer.run.shared_run import SharedRun
 from traind.trainer.run.world import World
 from traind.trainer.worker.outbox import HEADER_BYTES, framed

@@ -12,7 +12,8 @@ from traind.trainer.contract.control import Control, Verb
 from traind.trainer.contract.spec import Place, TrainSpec
 from traind.trainer.run.outcome import TIMED_OUT, StopReason
 from traind.trainer.run.progress import Pace, is_late
-from traind.trainer.run.run import Emit, Options, Run
+from traind.trainer.run.reporter import Emit
+from traind.trainer.run.run import Options, Run
 from traind.trainer.run.world import SharedDecisions, World
 
 _REASONS: tuple[StopReason | None, ...] = (None, Verb.PAUSE, Verb.STOP, Verb.CANCEL, Verb.LEAVE, TIMED_OUT)
