@@ -51,7 +51,7 @@ async function begin() {
     { name: "dataset", label: "Data set (empty: synthetic data)", value: datasets[0]?.name ?? "" },
     { name: "target", label: "Column to predict (empty: as the data suggest)", value: datasets[0]?.summary?.target ?? "" },
     { name: "trials", label: "Trials, at most", value: "50" },
-    { name: "metric", label: "What trials are compared by: val_loss, rmse, accuracy ...", value: "val_loss" },
+    { name: "metric", label: "Metric to compare trials by: val_loss, rmse, accuracy ...", value: "val_loss" },
     { name: "name", label: "Name", value: "" },
   ];
   const given = await askTexts("Look for the best settings", fields, "Begin");

@@ -1,4 +1,4 @@
-"""The calls about studies. Base of `TrainingService`, whose verbs they are."""
+"""The calls about studies. Base of `TrainingService`."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
@@ -11,10 +11,10 @@ from traind.service.studies.study import Study, Trial
 
 
 class StudyCalls(Parts):
-    """What a service does with studies."""
+    """The calls about studies."""
 
     async def submit_study(self, request: StudyRequest | Mapping[str, Any] | None = None, **fields: Any) -> Study:
-        """Accept a study: a request, a mapping, or its fields as keywords; from here on it is not lost.
+        """Accept a study: a request, a mapping, or its fields as keywords. When this returns, it is recorded durably.
 
         With a `study_id` the same request again gives the same study. Raises `InvalidSpec` with every bad field,
         `DatasetNotFound`, `StudyIdTaken`, `DiskLow`.
@@ -23,7 +23,7 @@ class StudyCalls(Parts):
         return await self._studies.create(fields if request is None else request)
 
     async def study(self, study_id: str, *, importance: bool = True) -> Study:
-        """Return a study as it is now, with how much each field matters; raises `StudyNotFound`.
+        """Return a study as it is now, with the importance of its fields; raises `StudyNotFound`.
 
         Without `importance` nothing is computed, and nothing waited for.
         """
@@ -70,26 +70,26 @@ class StudyCalls(Parts):
         return await self._studies.wait(study_id)
 
     async def stop_study(self, study_id: str) -> Study:
-        """End a study and keep what it has found: running trials keep their best. Raises `StudyFinished`."""
+        """End a study and keep its results; running trials keep their best models. Raises `StudyFinished`."""
         self._check_open()
         return await self._studies.stop(study_id)
 
     async def pause_study(self, study_id: str) -> Study:
-        """Have a study's trials keep their place and free their slots; none is begun. Raises `StudyFinished`."""
+        """Pause a study: running trials write checkpoints and free their slots. Raises `StudyFinished`."""
         self._check_open()
         return await self._studies.pause(study_id)
 
     async def resume_study(self, study_id: str) -> Study:
-        """Let a paused study go on. Raises `StudyFinished`."""
+        """Continue a paused study. Raises `StudyFinished`."""
         self._check_open()
         return await self._studies.resume(study_id)
 
     async def cancel_study(self, study_id: str) -> Study:
-        """End a study and keep nothing but its record. Raises `StudyFinished`."""
+        """End a study and keep only its record. Raises `StudyFinished`."""
         self._check_open()
         return await self._studies.cancel(study_id)
 
     async def delete_study(self, study_id: str) -> None:
-        """Remove a study that is over, with its trials, their models and its own. Raises `StudyNotFinished`."""
+        """Remove a study that is over, with its trials, their models and its ensemble. Raises `StudyNotFinished`."""
         self._check_open()
         await self._studies.delete(study_id)

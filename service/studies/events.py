@@ -1,4 +1,4 @@
-"""What a study says: its states, and what becomes of its trials. Numbered by the study's journal, told as JSON."""
+"""The events of studies: their states and their trials. Numbered by the study's journal, encoded as JSON."""
 
 from enum import StrEnum
 from typing import Any, Literal
@@ -13,25 +13,25 @@ class StudyStatus(StrEnum):
     """The states of a study."""
 
     RUNNING = "RUNNING"  # trials are made
-    PAUSED = "PAUSED"  # trials keep their place, and none is begun
+    PAUSED = "PAUSED"  # running trials are paused, and none is begun
     COMPLETED = "COMPLETED"  # all trials are made, or its time was over
-    STOPPED = "STOPPED"  # a user stopped it; what was found is kept
-    CANCELLED = "CANCELLED"  # a user discarded it; nothing kept but the record
-    FAILED = "FAILED"  # no trial came to anything
+    STOPPED = "STOPPED"  # a user stopped it; results are kept
+    CANCELLED = "CANCELLED"  # a user discarded it; only the record is kept
+    FAILED = "FAILED"  # no trial has a value
 
 
 class TrialStatus(StrEnum):
-    """What has become of a trial."""
+    """The states of a trial."""
 
     RUNNING = "RUNNING"  # suggested; its job waits, runs or is paused
     COMPLETED = "COMPLETED"  # ran to its end and has a value
     PRUNED = "PRUNED"  # ended early, since others were better at that epoch
     STOPPED = "STOPPED"  # ended early by a user or the study's end; has the value of its best epoch
-    FAILED = "FAILED"  # has no value, and says why
+    FAILED = "FAILED"  # has no value, but an error
 
 
 class StudyEvent(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    """What every event of a study has."""
+    """The fields of every event of a study."""
 
     seq: int = 0
     """Number of the event in its study: 1, 2, 3 ... without gaps."""
@@ -59,32 +59,32 @@ class StudyState(StudyEvent, frozen=True, kw_only=True, omit_defaults=True, tag=
 
 
 class StudyControl(StudyEvent, frozen=True, kw_only=True, omit_defaults=True, tag="control"):
-    """A verb was recorded: what a user asked of the study, or its own end of all trials."""
+    """A verb was recorded, by a user or by the study itself at the end of its trials."""
 
     verb: Literal["stop", "cancel", "finish"]
-    """What was requested; finish: its trials are over, or its time."""
+    """What was requested; finish: its trials or its time are over."""
     reason: str | None = None
     """Why it is to finish: trials, max_seconds."""
 
 
 class TrialSuggested(StudyEvent, frozen=True, kw_only=True, omit_defaults=True, tag="suggested"):
-    """A trial is on record; its job is submitted next."""
+    """A trial was recorded; its job is submitted next."""
 
     trial: int
     """Number of the trial, from 0."""
     job_id: str
     """Id of its job."""
     params: dict[str, Any]
-    """What it tries, by path of the spec's field."""
+    """Its values of the searched fields, by path in the spec."""
 
 
 class TrialPruned(StudyEvent, frozen=True, kw_only=True, omit_defaults=True, tag="pruned"):
-    """A trial is not worth its time; its job is stopped next, or has ended."""
+    """A trial was pruned; its job is stopped next, or has ended."""
 
     trial: int
     """Number of the trial, from 0."""
     epoch: int
-    """Epoch at which others were better, from 1."""
+    """Epoch at which it was pruned, from 1."""
     value: float | None = None
     """The metric after that epoch."""
     values: list[float | None] = []
@@ -99,7 +99,7 @@ class TrialEnded(StudyEvent, frozen=True, kw_only=True, omit_defaults=True, tag=
     job_id: str
     """Id of its job."""
     status: TrialStatus
-    """What has become of it."""
+    """State of the trial."""
     value: float | None = None
     """The metric on the validation rows; null where there is none."""
     is_best: bool = False
@@ -115,12 +115,12 @@ class TrialEnded(StudyEvent, frozen=True, kw_only=True, omit_defaults=True, tag=
 
 
 class StudyLog(StudyEvent, frozen=True, kw_only=True, omit_defaults=True, tag="log"):
-    """Something a person should read."""
+    """A message for people."""
 
     message: str
-    """Something a person should read, in a sentence."""
+    """A sentence for people."""
     level: Literal["info", "warning", "error"] = "info"
-    """How much it matters."""
+    """Severity: info, warning or error."""
 
 
 AnyStudyEvent = StudyState | StudyControl | TrialSuggested | TrialPruned | TrialEnded | StudyLog

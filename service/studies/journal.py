@@ -1,4 +1,4 @@
-"""The one writer of every study's state: fold, commit, then tell. What `record/journal.py` is to jobs.
+"""The only writer of every study's state: apply, commit, then publish. Like `record/journal.py` for jobs.
 
 A study that is not over is held in memory with all its trials. Its file, `artifacts/studies/<study_id>.json`, is a
 snapshot that a lost database is made again from.
@@ -36,12 +36,12 @@ from traind.service.studies.study import OVER, Study, Trial, apply_study
 
 LOG = logging.getLogger(__name__)
 WRITING = "a study's file cannot be written"
-FILE_EVERY_S = 1.0  # at least between two versions of a study's file
-FILE_SHARE = 0.05  # of the time that may go into it: files of many trials come more rarely
+FILE_EVERY_S = 1.0  # shortest time between two writes of a study's file
+FILE_SHARE = 0.05  # largest share of time for writing it: large files are written more rarely
 
 
 class StudyFile(Struct, frozen=True):
-    """What a study's file holds."""
+    """The content of a study's file."""
 
     study: Study
     trials: list[Trial]
@@ -49,7 +49,7 @@ class StudyFile(Struct, frozen=True):
 
 @dataclass(slots=True, eq=False)
 class Board:
-    """A study in memory: its record, all its trials, and since when its running time is not yet counted."""
+    """A study in memory: its record, its trials, and the start of its uncounted running time."""
 
     study: Study
     trials: list[Trial] = field(default_factory=list)
@@ -59,18 +59,18 @@ class Board:
 
     @property
     def ran_s(self) -> float:
-        """How long the study has been running until now, in seconds."""
+        """Seconds that the study has been running until now."""
         more = time.monotonic() - self.counted_at if self.study.status is StudyStatus.RUNNING else 0.0
         return self.study.ran_s + more
 
 
 def topic_of(study_id: str) -> str:
-    """Return what watchers of a study watch: no job has such a name."""
+    """Return the topic of a study's watchers, which no job id equals."""
     return f"study/{study_id}"
 
 
 class StudyJournal:
-    """Live studies and the way they change."""
+    """The unfinished studies in memory, and the recording of their changes."""
 
     def __init__(self, store: Store, feed: Feed, clock: Clock, folder: Path, problems: Problems) -> None:
         self.store = store
@@ -85,7 +85,7 @@ class StudyJournal:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Take up the studies that are not over; those that a lost database had come back from their files."""
+        """Load the unfinished studies; after a lost database, restore studies from their files."""
         await asyncio.to_thread(self._disk.sweep, self._folder)
         files = await asyncio.to_thread(self._disk.names, self._folder)
         names = [name.removesuffix(".json") for name in files if name.endswith(".json")]
@@ -96,7 +96,7 @@ class StudyJournal:
                 self.live[study_id] = board
 
     async def close(self) -> None:
-        """Write what waits."""
+        """Write the files that wait."""
         for board in self.live.values():
             if board.file_due is not None:
                 board.file_due.cancel()
@@ -115,7 +115,7 @@ class StudyJournal:
         return found
 
     async def board(self, study_id: str) -> Board | None:
-        """Return a study with all its trials, what the database lacks taken from its file; None: there is none."""
+        """Return a study with all its trials, missing ones from its file; None: there is no such study."""
         if (board := self.live.get(study_id)) is not None:
             return board
         study = await self.store.reading(partial(tables.one, study_id))
@@ -127,7 +127,7 @@ class StudyJournal:
         return Board(study, [found[number] for number in sorted(found)])
 
     async def record(self, board: Board, *events: AnyStudyEvent) -> Study:
-        """Return the study after these events, committed and told. The caller holds `turn`."""
+        """Commit and publish events of a study; return it as it is then. The caller holds `turn`."""
         now = time.monotonic()
         study, trials = msgspec.structs.replace(board.study, ran_s=round(board.ran_s, 3)), list(board.trials)
         changed: dict[int, Trial] = {}
@@ -184,7 +184,7 @@ class StudyJournal:
         task.add_done_callback(self._tasks.discard)
 
     async def _write_file(self, board: Board, *, is_durable: bool = True) -> None:
-        """Replace a study's file; where that fails it is tried again, and shown."""
+        """Replace a study's file; a failure is a problem, and is tried again."""
         if board.file_due is not None:
             board.file_due.cancel()
             board.file_due = None
@@ -224,7 +224,7 @@ class StudyJournal:
 
 
 def summary(study: Study) -> dict[str, object]:
-    """Return what those who watch everything are told of a study."""
+    """Return the notice of a study for those who watch everything."""
     return {
         "study_id": study.study_id,
         "name": study.name,

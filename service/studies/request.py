@@ -1,4 +1,4 @@
-"""What a study is asked to do, as it is sent. What it means is in `space`."""
+"""The request for a study, as it is sent. `space` interprets it."""
 
 from typing import Annotated, Any, Literal
 
@@ -16,54 +16,54 @@ Pruner = Literal["median", "halving", "none"]
 
 
 class Dimension(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """What a field of the spec may be in a trial: a number from `low` to `high`, or one of `choices`."""
+    """The values of a field in trials: numbers from `low` to `high`, or one of `choices`."""
 
     low: Number | None = None
-    """Smallest value, itself included."""
+    """Smallest value, inclusive."""
     high: Number | None = None
-    """Largest value, itself included."""
+    """Largest value, inclusive."""
     log: bool = False
-    """Whether the logarithm is searched evenly: for what spans several powers of ten."""
+    """Whether to search on a logarithmic scale, for ranges of several powers of ten."""
     step: Step | None = None
-    """Distance between values that are tried, from `low`; null: any."""
+    """Distance between the values, from `low` on; null: any value."""
     choices: Annotated[list[Any], Meta(min_length=1, max_length=200)] | None = None
-    """Values that are tried, each as the field takes it."""
+    """The values, each valid for the field."""
 
 
 Space = Annotated[dict[FieldPath, Dimension], Meta(min_length=1, max_length=50)]
 
 
 class StudyRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a study looks for, where, and for how long."""
+    """A study: its space, its metric and its limits."""
 
     name: Name | None = None
-    """What people call the study; need not be unique."""
+    """Name of the study; need not be unique."""
     spec: TrainSpec = TrainSpec()
-    """What every trial trains, but for the fields of the space."""
+    """Spec of every trial, except for the fields of the space."""
     space: Space | Auto = "auto"
-    """Fields that are searched, such as lr, model.dropout or options.NAME, and what each may be; auto: usual ones."""
+    """Searched fields, such as lr, model.dropout or options.NAME, with ranges or choices; auto: the usual ones."""
     trials: Annotated[int, Meta(ge=1, le=10_000)] = 50
-    """Trials to make, at most."""
+    """Most trials to make."""
     max_seconds: Annotated[float, Meta(gt=0.0, le=31_536_000.0)] | None = None
     """Seconds of running after which no trial is begun and running ones keep their best; null: no limit."""
     parallel: Annotated[int, Meta(ge=1, le=1_024)] | None = None
-    """Trials at once; null: as many as there are slots, and one that waits, so that no slot does."""
+    """Trials at once; null: one for each slot, and one that waits, so that no slot is idle."""
     metric: Monitor = "val_loss"
-    """What trials are compared by: the validation loss, or a metric on the validation rows."""
+    """Metric to compare trials by, on the validation rows: val_loss or another."""
     direction: Direction | None = None
-    """Whether less or more of the metric is better; null: as is usual for it, and less of one that is not known."""
+    """Whether to minimise or maximise the metric; null: as usual for it; unknown ones are minimised."""
     sampler: Sampler = "tpe"
-    """Who suggests: a tree-structured Parzen estimator, which learns from the trials before, or chance."""
+    """How trials are suggested: tpe (a tree-structured Parzen estimator on earlier trials) or random."""
     pruner: Pruner = "median"
-    """Which trials end early: those worse than the median of others at that epoch, or by successive halving."""
+    """Which trials are pruned: those worse than the median at the same epoch, by successive halving, or none."""
     seed: Seed = 0
     """Seed of the suggestions: with one trial at a time, the same seed makes the same study."""
     ensemble: bool | Auto = "auto"
-    """Whether the trials' models become one at the end; auto: where the built-in trainer made them."""
+    """Whether to make an ensemble of the trials' models at the end; auto: with the built-in trainer."""
 
 
 class SubmitStudy(StudyRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A study, and the id that the client wants for it: the same request again is then the same study."""
+    """A study, and optionally an id, with which repeating the request gives the same study."""
 
     study_id: StudyId | None = None
-    """Id of your own for the study: the same request again is then the same study."""
+    """Your own id for the study: the same request again is then the same study."""

@@ -1,4 +1,4 @@
-"""The space of a study: which fields of the spec are searched, and what a point in it makes of the spec.
+"""The search space of a study: its fields, and the conversion of its points to specs.
 
 A field is named by its path: `lr`, `model.dropout`, `options.width`. Every end of a range and every choice is tried
 on the spec before anything runs, so that what no trial could be is refused by field. Pure; knows no Optuna.
@@ -20,14 +20,14 @@ from traind.trainer.contract.spec import Model, TrainSpec
 SEARCHED = (
     *("model", "epochs", "batch_size", "lr", "optimizer", "schedule", "weight_decay", "grad_clip", "patience"),
     *("class_weights", "clamp", "features", "ignore", "columns", "seed"),
-)  # every other field decides what is compared, or where it runs
+)  # other fields decide what is compared, or where jobs run
 BUILT_IN = "tabular"
 MODEL, OPTION = "model.", "options."
 Params = dict[str, Any]
 
 
 class Axis(Struct, frozen=True):
-    """One dimension as Optuna sees it: numbers, or the places of choices. The same as in `trainer/search`."""
+    """One dimension for Optuna: numbers, or indices of choices. The same as in `trainer/search`."""
 
     name: str
     kind: Literal["float", "int", "choice"]
@@ -64,17 +64,17 @@ _AUTO_NETWORKS = {
 
 
 def auto_space(request: StudyRequest) -> dict[str, Dimension]:
-    """Return usual ranges for the built-in trainer, around what its recipe takes; no experiment has narrowed them."""
+    """Return the usual ranges for the built-in trainer, around its recipe's values; not tuned by experiments."""
     own = msgspec.to_builtins(request.spec.model)["kind"]
     if own == "trees":
         return {"lr": Dimension(low=0.02, high=0.3, log=True)}
-    if own in ("blend", "linear", "fast", "best"):  # whose size is not to be said
+    if own in ("blend", "linear", "fast", "best"):  # whose size cannot be given
         return dict(_AUTO_RATES)
     return {**_AUTO_RATES, **_AUTO_NETWORKS}
 
 
 def check_space(request: StudyRequest) -> dict[str, Dimension]:
-    """Return the space, or raise `InvalidSpec` naming every part of it that no trial could be."""
+    """Return the space; raises `InvalidSpec` naming every impossible part."""
     if request.space == "auto":
         if request.spec.trainer != BUILT_IN:
             raise InvalidSpec(
@@ -90,24 +90,24 @@ def check_space(request: StudyRequest) -> dict[str, Dimension]:
 
 
 def axes_of(space: Mapping[str, Dimension]) -> list[Axis]:
-    """Return the space as Optuna sees it, in its order."""
+    """Return the dimensions of the space for Optuna, in order."""
     return [_axis(path, one) for path, one in space.items()]
 
 
 def params_of(space: Mapping[str, Dimension], axes: Sequence[Axis], point: Sequence[float]) -> Params:
-    """Return what a point means, by path."""
+    """Return the params of a point, by path."""
     return {axis.name: _meant(space[axis.name], axis, value) for axis, value in zip(axes, point, strict=True)}
 
 
 def point_of(space: Mapping[str, Dimension], params: Params) -> list[float]:
-    """Return the point of some params; raises `ValueError` for what is not in the space."""
+    """Return the point of params; raises `ValueError` for params outside the space."""
     return [
         params[path] if one.choices is None else float(one.choices.index(params[path])) for path, one in space.items()
     ]
 
 
 def params_in(space: Mapping[str, Dimension], spec: TrainSpec) -> Params:
-    """Return the params that made a trial's spec; of a field that its network has not, whichever comes first."""
+    """Return the params of a trial's spec; for a field that its network lacks, the first choice."""
     values = msgspec.json.decode(msgspec.json.encode(spec))
     found: Params = {}
     for path, one in space.items():
@@ -122,7 +122,7 @@ def params_in(space: Mapping[str, Dimension], spec: TrainSpec) -> Params:
 
 
 def _names(choice: Any, value: Any) -> bool:
-    """Whether a choice is this value of the spec; a model may be named by its kind, and by some of its fields."""
+    """Return whether a choice equals this value of the spec; a model may be given by kind and some fields."""
     if isinstance(value, dict) and "kind" in value:
         wanted = {"kind": choice} if isinstance(choice, str) else choice
         return isinstance(wanted, Mapping) and all(value.get(name) == one for name, one in wanted.items())
@@ -158,7 +158,7 @@ def _kind_with(fields: Mapping[str, Any]) -> str:
 
 
 def _problems_of(request: StudyRequest, path: str, one: Dimension) -> Iterator[Problem]:
-    """Yield what is wrong with one dimension."""
+    """Yield the problems of one dimension."""
     loc = f"space.{path}"
     if (problem := _path_problem(request, path)) is not None:
         yield Problem(loc, problem)
@@ -183,7 +183,7 @@ def _problems_of(request: StudyRequest, path: str, one: Dimension) -> Iterator[P
 
 
 def _tried(request: StudyRequest, path: str, loc: str, value: Any) -> Iterator[Problem]:
-    """Yield what is wrong with the spec where one field has this value, said of the value."""
+    """Yield the problems of the spec with this value of one field."""
     values = spec_with(request.spec, {path: value})
     found = problems(values, TrainSpec)
     place = "model" if path == "model" else path
@@ -200,7 +200,7 @@ def _tried(request: StudyRequest, path: str, loc: str, value: Any) -> Iterator[P
 
 
 def _path_problem(request: StudyRequest, path: str) -> str | None:
-    """Return why a path names nothing that can be searched; None where it does."""
+    """Return why a path cannot be searched, or None."""
     if path.startswith(OPTION):
         is_own = request.spec.trainer != BUILT_IN
         return None if is_own else "is an option of a trainer of your own, and the spec names none"
@@ -216,7 +216,7 @@ def _path_problem(request: StudyRequest, path: str) -> str | None:
 
 
 def _model_problem(request: StudyRequest, name: str) -> str | None:
-    """Return why a field of the model cannot be searched: no network that may be chosen has it."""
+    """Return why a field of the model cannot be searched, or None: no possible network may have it."""
     chosen = request.space.get("model") if isinstance(request.space, Mapping) else None
     if chosen is not None:
         kinds = [one.get("kind") if isinstance(one, Mapping) else one for one in chosen.choices or ()]
@@ -229,13 +229,13 @@ def _model_problem(request: StudyRequest, name: str) -> str | None:
 
 
 def _shape_problem(one: Dimension) -> str | None:
-    """Return what is wrong with a dimension whatever its field is; None: nothing."""
+    """Return the problem of a dimension for any field, or None."""
     if one.choices is not None:
         is_range = one.low is not None or one.high is not None or one.log or one.step is not None
         return "must have choices, or low and high, and not both" if is_range else None
     if one.low is None or one.high is None:
         return "must have choices, or low and high"
-    if not one.low <= one.high:  # of what is no number neither is true
+    if not one.low <= one.high:  # also false for NaN
         return f"has a low of {one.low} above its high of {one.high}"
     if one.log and one.low <= 0:
         return "must have a low above 0 where log is true"
@@ -243,7 +243,7 @@ def _shape_problem(one: Dimension) -> str | None:
 
 
 def _type_of(path: str) -> inspect.Type | None:
-    """Return the type of a field of the spec; None for an option, whose trainer knows."""
+    """Return the type of a field of the spec; None for a trainer's option."""
     if path.startswith(OPTION):
         return None
     if path.startswith(MODEL):

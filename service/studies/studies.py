@@ -1,4 +1,4 @@
-"""What may be asked of studies. `Studies` owns their record and a task for each that is not over."""
+"""The verbs of studies. `Studies` owns their record and a task for each unfinished study."""
 
 import asyncio
 import secrets
@@ -35,8 +35,8 @@ from traind.service.studies.submission import Wanted, check_study, is_optuna_her
 from traind.trainer.contract.events import AnyEvent
 
 PAST_EVENTS = 200
-LEAST_IMPORTANCE = 4  # trials with a value, before fields can be told apart
-KEPT_IMPORTANCE = 100  # studies whose importance stays known until a trial ends
+LEAST_IMPORTANCE = 4  # trials with a value that importance needs
+KEPT_IMPORTANCE = 100  # studies whose importance is cached
 _OTHER = "Choose another study_id."
 
 
@@ -55,7 +55,7 @@ class Studies:
         self._importance: dict[str, tuple[int, dict[str, float]]] = {}
 
     async def open(self, side: SideWorker, datasets: Datasets) -> None:
-        """Take up every study that is not over."""
+        """Continue every unfinished study."""
         engine = self._engine
         self._side, self._datasets = side, datasets
         store, clock = engine.journal.store, engine.journal.clock
@@ -66,7 +66,7 @@ class Studies:
             self._conduct(board)
 
     async def close(self) -> None:
-        """Leave every study where it is; the next start takes it up."""
+        """Stop all tasks; the next start continues the studies."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -75,7 +75,7 @@ class Studies:
 
     @property
     def digests(self) -> set[str]:
-        """Versions of data sets that studies which are not over train on."""
+        """The data set versions of unfinished studies."""
         boards = self._journal.live.values()
         return {board.study.dataset.digest for board in boards if board.study.dataset is not None}
 
@@ -131,7 +131,7 @@ class Studies:
         return study
 
     async def _check_free(self, study_id: str) -> None:
-        """Raise `StudyIdTaken` where a job or an alias has that name: its ensemble would have it, too."""
+        """Raise `StudyIdTaken` where a job or an alias has that name, which the study's ensemble will have."""
         if study_id in await self._engine.journal.store.aliases():
             raise StudyIdTaken(f"{study_id!r} is an alias.", hint=_OTHER)
         try:
@@ -148,7 +148,7 @@ class Studies:
         return msgspec.structs.replace(study, importance=await self._importance_of(study))
 
     async def _importance_of(self, study: Study) -> dict[str, float]:
-        """Return how much each field matters; computed again only when more trials are over."""
+        """Return how much each field matters; computed again after more trials have ended."""
         count, found = self._importance.get(study.study_id, (0, dict[str, float]()))
         now = study.completed + study.stopped
         if count == now or now < LEAST_IMPORTANCE or not is_optuna_here():
@@ -197,7 +197,7 @@ class Studies:
                 for row in rows:
                     if row[0] <= study.seq:
                         yield row
-                seq = rows[-1][0] if rows else study.seq  # what was lost with a database is not told
+                seq = rows[-1][0] if rows else study.seq  # events lost with a database are skipped
                 seq = min(seq, study.seq)
             if study.status in OVER and (await self._journal.study(study_id)).seq == seq:
                 return
@@ -222,16 +222,16 @@ class Studies:
                 return await self.study(study.study_id)
 
     async def stop(self, study_id: str) -> Study:
-        """End a study and keep what it has found: running trials keep their best. Raises `StudyFinished`."""
+        """End a study and keep its results; running trials keep their best models. Raises `StudyFinished`."""
         return await self._ask(study_id, "stop")
 
     async def cancel(self, study_id: str) -> Study:
-        """End a study and keep nothing but its record. Raises `StudyFinished`."""
+        """End a study and keep only its record. Raises `StudyFinished`."""
         return await self._ask(study_id, "cancel")
 
     @uninterrupted
     async def pause(self, study_id: str) -> Study:
-        """Have the trials keep their place and free their slots; none is begun. Raises `StudyFinished`."""
+        """Pause a study: running trials write checkpoints and free their slots. Raises `StudyFinished`."""
         async with self._journal.turn:
             board = await self._board_to_ask(study_id, "paused")
             if board.study.status is not StudyStatus.PAUSED:
@@ -243,7 +243,7 @@ class Studies:
 
     @uninterrupted
     async def resume(self, study_id: str) -> Study:
-        """Let a paused study go on; one that runs is left alone. Raises `StudyFinished`."""
+        """Continue a paused study; a running one is left alone. Raises `StudyFinished`."""
         async with self._journal.turn:
             board = await self._board_to_ask(study_id, "resumed")
             is_paused = board.study.status is StudyStatus.PAUSED
@@ -257,7 +257,7 @@ class Studies:
 
     @uninterrupted
     async def delete(self, study_id: str) -> None:
-        """Remove a study that is over, with its trials, their models and its own. Raises `StudyNotFinished`."""
+        """Remove a study that is over, with its trials, their models and its ensemble. Raises `StudyNotFinished`."""
         async with self._journal.turn:
             study = await self._journal.study(study_id)
             if study.status not in OVER:
@@ -268,7 +268,7 @@ class Studies:
 
     @uninterrupted
     async def _ask(self, study_id: str, verb: Literal["stop", "cancel"]) -> Study:
-        """Record a verb, then have it carried out; the same one again changes nothing."""
+        """Record a verb, then carry it out; repeating it changes nothing."""
         async with self._journal.turn:
             end = StudyStatus.STOPPED if verb == "stop" else StudyStatus.CANCELLED
             study = await self._journal.study(study_id)
@@ -282,7 +282,7 @@ class Studies:
         return study
 
     async def _board_to_ask(self, study_id: str, past: str) -> Board:
-        """Return a study that is not over; raises `StudyNotFound`, `StudyFinished`."""
+        """Return an unfinished study; raises `StudyNotFound`, `StudyFinished`."""
         if (board := self._journal.live.get(study_id)) is not None:
             return board
         study = await self._journal.study(study_id)
@@ -295,7 +295,7 @@ class Studies:
         return study
 
     def _conduct(self, board: Board) -> None:
-        """Keep a study going in a task of its own."""
+        """Start a study's task."""
         study_id = board.study.study_id
         conductor = Conductor(board, self._journal, self._engine, self._side)
         task = asyncio.create_task(conductor.run(), name=f"traind-study {study_id}")

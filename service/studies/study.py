@@ -1,4 +1,4 @@
-"""A study and its trials as everyone sees them, and the one function that changes them. Pure, as `jobs/job.py` is."""
+"""The records of a study and its trials, and the only function that changes them. Pure, like `jobs/job.py`."""
 
 from typing import Any, Literal
 
@@ -46,13 +46,13 @@ class Trial(Struct, frozen=True, kw_only=True, omit_defaults=True):
     job_id: str
     """Id of its job; the job may be deleted since."""
     params: dict[str, Any]
-    """What it tries, by path of the spec's field."""
+    """Its values of the searched fields, by path in the spec."""
     status: TrialStatus = TrialStatus.RUNNING
-    """What has become of it."""
+    """State of the trial."""
     value: float | None = None
     """The metric on the validation rows, of its best epoch; null while there is none."""
     pruned_at: int | None = None
-    """Epoch at which others were better, from 1; null where it was not pruned."""
+    """Epoch at which it was pruned, from 1; null: not pruned."""
     epochs: int = 0
     """Epochs that it trained; 0 while it is not over."""
     values: list[float | None] = []
@@ -77,7 +77,7 @@ class BestTrial(Struct, frozen=True, kw_only=True):
     value: float
     """The study's metric on the validation rows."""
     params: dict[str, Any]
-    """What it tried, by path of the spec's field."""
+    """Its values of the searched fields, by path in the spec."""
 
 
 class Study(Struct, frozen=True, kw_only=True):
@@ -88,53 +88,53 @@ class Study(Struct, frozen=True, kw_only=True):
     status: StudyStatus = StudyStatus.RUNNING
     """State that the study is in."""
     name: str | None = None
-    """What people call the study."""
+    """Name of the study."""
     message: str = ""
     """What it is doing, in a few words for people."""
     reason: str | None = None
     """Why, where the state has several reasons: trials, max_seconds, user."""
     requested: Literal["stop", "cancel", "finish"] | None = None
-    """What is recorded and not yet carried out; finish: its trials are over, or its time."""
+    """Verb that is recorded and not yet carried out; finish: its trials or its time are over."""
     seq: int = 0
     """Number of the newest event."""
     trials: int
-    """Trials to make, at most."""
+    """Most trials to make."""
     suggested: int = 0
-    """Trials that are on record."""
+    """Trials made so far."""
     running: int = 0
-    """Trials that are not over: their jobs wait, run or are paused."""
+    """Unfinished trials, whose jobs wait, run or are paused."""
     completed: int = 0
     """Trials that ran to their end."""
     pruned: int = 0
-    """Trials that ended early, since others were better."""
+    """Trials that were pruned, since others were better."""
     stopped: int = 0
-    """Trials that a user or the study's end stopped, and that have a value."""
+    """Trials stopped by a user or by the study's end, with a value."""
     failed: int = 0
     """Trials without a value."""
     best: BestTrial | None = None
     """The best trial so far; null while none has a value."""
     importance: dict[str, float] = {}
-    """How much each field matters for the metric, as shares of 1 (PED-ANOVA); filled in when asked for."""
+    """How much each field matters for the metric, as shares of 1 (PED-ANOVA); only in the answer for one study."""
     metric: str = "val_loss"
-    """What trials are compared by, on the validation rows."""
+    """Metric to compare trials by, on the validation rows."""
     direction: Direction = "minimize"
-    """Whether less or more of the metric is better."""
+    """Whether the metric is minimised or maximised."""
     spec: TrainSpec
-    """What every trial trains, but for the fields of the space."""
+    """Spec of every trial, except for the fields of the space."""
     space: dict[str, Dimension]
-    """Fields that are searched, and what each may be."""
+    """Searched fields, with their ranges or choices."""
     sampler: Sampler = "tpe"
-    """Who suggests."""
+    """How trials are suggested: tpe or random."""
     pruner: Pruner = "median"
-    """Which trials end early."""
+    """Which trials are pruned: median, halving or none."""
     seed: int = 0
     """Seed of the suggestions."""
     parallel: int | None = None
-    """Trials at once; null: as many as there are slots, and one that waits."""
+    """Trials at once; null: one for each slot, and one that waits."""
     max_seconds: float | None = None
     """Seconds of running after which no trial is begun."""
     ensemble: bool = False
-    """Whether the trials' models become one at the end."""
+    """Whether an ensemble of the trials' models is made at the end."""
     model: str | None = None
     """Path of the ensemble's model file, relative to the root; null while there is none."""
     note: str | None = None
@@ -148,11 +148,11 @@ class Study(Struct, frozen=True, kw_only=True):
     finished_at: float | None = None
     """When it ended, in seconds since 1970 (UTC); null while it is not over."""
     ran_s: float = 0.0
-    """Seconds that it was running: not paused, and with a server."""
+    """Seconds that it was running, without pauses and times without a server."""
     error: Failure | None = None
     """Why it failed; null in every other state."""
     request: StudyRequest
-    """What was asked, as it was sent."""
+    """The request, as it was sent."""
 
     @property
     def is_higher_better(self) -> bool:
@@ -171,7 +171,7 @@ def direction_of(request: StudyRequest) -> Direction:
 
 
 def apply_study(study: Study, trial: Trial | None, event: AnyStudyEvent) -> tuple[Study, Trial | None]:
-    """Return the study and the trial that the event is about after it; `seq` and `ts` of the event are set."""
+    """Return the study and the event's trial after the event, whose `seq` and `ts` are set."""
     changes: dict[str, Any] = {"seq": event.seq}
     match event:
         case StudyState():
@@ -194,7 +194,7 @@ def apply_study(study: Study, trial: Trial | None, event: AnyStudyEvent) -> tupl
 
 
 def is_better(study: Study, value: float | None) -> bool:
-    """Whether a value is better than the best so far."""
+    """Return whether a value is better than the best so far."""
     if value is None:
         return False
     if study.best is None:
@@ -230,7 +230,7 @@ def _ended(trial: Trial, event: TrialEnded) -> Trial:
 
 
 def _with_ended(study: Study, trial: Trial) -> dict[str, Any]:
-    """Return what the end of a trial changes of its study; a pruned one is never the best."""
+    """Return what the end of a trial changes in its study; a pruned trial is never the best."""
     name = _COUNTED[trial.status]
     names = study.timings.keys() | trial.timings.keys()
     timings = {one: round(study.timings.get(one, 0.0) + trial.timings.get(one, 0.0), 6) for one in sorted(names)}

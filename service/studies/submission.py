@@ -1,4 +1,4 @@
-"""What is checked of a study before it is accepted: everything that no trial could be, named by field.
+"""The checks of a study before it is accepted; every impossible value is named by its field.
 
 Each end of a range and each choice is in one of the specs that are looked at as a job's would be: trainer and
 options, data set and columns, memory.
@@ -30,7 +30,7 @@ WHAT = "The study"
 
 
 class Wanted(Struct, frozen=True):
-    """A study that has been checked."""
+    """A checked study."""
 
     request: StudyRequest
     study_id: str | None
@@ -42,7 +42,7 @@ class Wanted(Struct, frozen=True):
 async def check_study(
     value: Mapping[str, Any] | StudyRequest, settings: Settings, side: SideWorker, datasets: Datasets
 ) -> Wanted:
-    """Return the study that is asked for; raises `InvalidSpec` with every bad field, `DatasetNotFound`."""
+    """Return the checked study; raises `InvalidSpec` with every bad field, `DatasetNotFound`."""
     if isinstance(value, StudyRequest):
         value = msgspec.to_builtins(value)
     _check_optuna()
@@ -65,7 +65,7 @@ async def check_study(
 
 
 def corners(base: TrainSpec, space: Mapping[str, Dimension]) -> list[TrainSpec]:
-    """Return specs in which every end of a range and every choice occurs, as few as that takes."""
+    """Return a few specs in which every end of a range and every choice occurs."""
     tried = {path: one.choices if one.choices is not None else [one.low, one.high] for path, one in space.items()}
     count = max(len(values) for values in tried.values())
     points = [{path: values[min(n, len(values) - 1)] for path, values in tried.items()} for n in range(count)]
@@ -73,7 +73,7 @@ def corners(base: TrainSpec, space: Mapping[str, Dimension]) -> list[TrainSpec]:
 
 
 def _check_alone(request: StudyRequest) -> None:
-    """Raise `InvalidSpec` for what is wrong whatever is searched."""
+    """Raise `InvalidSpec` for problems outside the space."""
     spec = request.spec
     found = [Problem(f"spec.{one.loc}", one.msg) for one in conflicts(spec)]
     if spec.start_from is not None:
@@ -107,7 +107,7 @@ def _check_optuna() -> None:
 
 @contextmanager
 def _located(space: Mapping[str, Dimension]) -> Iterator[None]:
-    """Name what is wrong with a trial's spec by the field of the study that says so."""
+    """Return the problems of a trial's spec, named by the fields of the study."""
     try:
         yield
     except InvalidSpec as error:
@@ -122,6 +122,6 @@ def _located(space: Mapping[str, Dimension]) -> Iterator[None]:
 
 
 def _place(loc: str, space: Mapping[str, Dimension]) -> str:
-    """Return where in the study a field of a trial's spec is said."""
+    """Return the study's field for a field of a trial's spec."""
     path = max((path for path in space if loc == path or loc.startswith(f"{path}.")), key=len, default=None)
     return f"spec.{loc}" if path is None else f"space.{path}"

@@ -34,7 +34,7 @@ TABLES = (
     PRIMARY KEY (number, seq)
 ) WITHOUT ROWID""",
 )
-SALVAGED = {  # as far as it can be read, where the database is damaged
+SALVAGED = {  # copied from a damaged database as far as it can be read
     "studies": "number, study_id, status, record, crc",
     "trials": "number, trial, record, crc",
     "study_events": "number, seq, body, crc",
@@ -53,7 +53,7 @@ _trials = msgspec.json.Decoder(Trial)
 
 @dataclass(frozen=True, slots=True)
 class StudyChange:
-    """A study after new events, the trials that they changed, and all of its trials."""
+    """A study after new events, its changed trials, and all of its trials."""
 
     study: Study
     changed: Sequence[Trial]
@@ -62,7 +62,7 @@ class StudyChange:
 
 
 def put(change: StudyChange, db: sqlite3.Connection) -> None:
-    """Write a change; trials that are not there, after a database was lost, are written with it."""
+    """Write a change, with trials that are missing after a lost database."""
     study, record = change.study, _encoder.encode(change.study)
     (number,) = db.execute(_PUT, (study.study_id, study.status, record, zlib.crc32(record))).fetchone()
     _put_trials(db, number, change.changed)
@@ -116,14 +116,14 @@ def trials(study_id: str, after: int, limit: int, db: sqlite3.Connection) -> lis
 
 
 def events(study_id: str, after: int, limit: int, db: sqlite3.Connection) -> list[tuple[int, bytes]]:
-    """Return up to `limit` events with a seq above `after`, in order; damaged ones are replaced by a word."""
+    """Return up to `limit` events with a seq above `after`, in order; damaged ones are replaced by a log event."""
     sql = f"SELECT seq, body, crc FROM study_events WHERE {_OF} AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
     rows = db.execute(sql, (study_id, after, limit)).fetchall()
     return [(seq, body if zlib.crc32(body) == crc else _damaged(study_id, seq)) for seq, body, crc in rows]
 
 
 def unknown(study_ids: Iterable[str], db: sqlite3.Connection) -> list[str]:
-    """Return those of the ids that no whole record has."""
+    """Return the ids without an undamaged record."""
     return [study_id for study_id in study_ids if one(study_id, db) is None]
 
 

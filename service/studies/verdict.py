@@ -1,4 +1,4 @@
-"""What the end of a job means for the trial it is, and the ends of all trials for their study. Pure."""
+"""The end of a trial from the end of its job, and of a study from the ends of its trials. Pure functions."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,17 +12,17 @@ from traind.service.studies.study import RANKED, BestTrial, Study, Trial, is_bet
 from traind.trainer.contract.events import Failure, Status
 
 Values = list[float | None]
-HOPELESS = 10  # first trials that all failed: the others would, too
+HOPELESS = 10  # if this many first trials all failed, the study fails
 KEEPS_MODEL = frozenset({Status.COMPLETED, Status.STOPPED})
 _SHORT = 500  # characters of a job's own message
 
 
 def ended(study: Study, trial: Trial, job: Job, values: Values, pruned_at: int | None) -> TrialEnded:
-    """Return what becomes of a trial whose job is over."""
+    """Return the end of a trial whose job is over."""
     value = _value(study, job, values)
     error = None if value is not None else _why_no_value(study, job)
     status = TrialStatus.COMPLETED if job.status is Status.COMPLETED else TrialStatus.STOPPED
-    if pruned_at is not None:  # whatever came after that
+    if pruned_at is not None:  # regardless of later events
         values = trial.values if len(values) < pruned_at else values
         status, value, error = TrialStatus.PRUNED, values[pruned_at - 1], None
     elif error is not None:
@@ -40,13 +40,13 @@ def ended(study: Study, trial: Trial, job: Job, values: Values, pruned_at: int |
 
 
 def refused(trial: Trial, error: Any) -> TrialEnded:
-    """Return the end of a trial whose job was not taken."""
+    """Return the end of a trial whose job was refused."""
     failure = Failure(code=error.code, message=error.message, hint=error.hint)
     return TrialEnded(trial=trial.trial, job_id=trial.job_id, status=TrialStatus.FAILED, error=failure)
 
 
 def with_best(study: Study, events: Iterable[AnyStudyEvent]) -> list[AnyStudyEvent]:
-    """Return the events, those marked that end the best trial so far."""
+    """Return the events, with ends of best trials so far marked."""
     marked: list[AnyStudyEvent] = []
     for event in events:
         if isinstance(event, TrialEnded) and event.status in RANKED and is_better(study, event.value):
@@ -60,7 +60,7 @@ def with_best(study: Study, events: Iterable[AnyStudyEvent]) -> list[AnyStudyEve
 
 
 def values_of(study: Study, job: Job, heard: Mapping[int, float | None]) -> Values:
-    """Return the metric after each epoch, from the first on without a gap: as the trainer kept it, else as heard."""
+    """Return the metric after each epoch, without gaps: from the job's report, else from its events."""
     kept = job.report.get("monitored", {})
     if kept.get("monitor") == study.metric:
         return list(kept["values"])
@@ -68,7 +68,7 @@ def values_of(study: Study, job: Job, heard: Mapping[int, float | None]) -> Valu
 
 
 def without_gap(heard: Mapping[int, float | None]) -> Values:
-    """Return the values of epochs 1, 2, 3 ... up to the first that was not heard of."""
+    """Return the values of epochs 1, 2, 3 ... up to the first missing one."""
     values: Values = []
     while len(values) + 1 in heard:
         values.append(heard[len(values) + 1])
@@ -76,7 +76,7 @@ def without_gap(heard: Mapping[int, float | None]) -> Values:
 
 
 def commonest(trials: Iterable[Trial]) -> Failure:
-    """Return why trials failed: the reason that most of them give."""
+    """Return the most frequent reason for which trials failed."""
     errors = [trial.error for trial in trials if trial.error is not None]
     counted = Counter((error.code, error.message) for error in errors)
     (code, message), count = counted.most_common(1)[0]
@@ -87,12 +87,12 @@ def commonest(trials: Iterable[Trial]) -> Failure:
 
 
 def is_hopeless(study: Study) -> bool:
-    """Whether so many trials failed, and no other, that the rest need not be tried."""
+    """Return whether at least `HOPELESS` trials have ended and all failed."""
     return study.failed >= HOPELESS and study.failed == study.ended
 
 
 def _value(study: Study, job: Job, values: Values) -> float | None:
-    """Return the metric of a job: on the validation rows, as it finished with it, or of its best epoch."""
+    """Return a job's metric on the validation rows, of its finished model or of its best epoch."""
     found = scores(job).get(study.metric, job.metrics.get(study.metric))
     if isinstance(found, int | float):
         return float(found)
