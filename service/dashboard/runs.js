@@ -7,6 +7,7 @@ import { fold, isOver } from "./store.js";
 export const MOST_RUNS = 200;
 const AT_ONCE = 6; // runs that are fetched
 const WATCHED = 24; // live streams: a socket takes no more than 32
+const MOST_FETCHES = 4; // of a run, for series that it does not have after all
 const AGAIN_MS = 5_000; // between two looks at a run that is not watched
 const POINTS = [[20, 2_000], [60, 800], [MOST_RUNS, 400]]; // of a curve: the more runs, the fewer can be told apart
 
@@ -103,7 +104,12 @@ export class Runs {
     }
     this.loaded = this.all.filter(({ job, isMissing }) => job || isMissing).length;
     this.#tell(run);
-    this.#follow(run);
+    if (!this.#lacks(run) || run.version > MOST_FETCHES) this.#follow(run);
+    else this.#waiting.push(run); // what was wanted while it was under way
+  }
+
+  #lacks({ job, curves }) {
+    return Boolean(job) && [...this.wanted].some((name) => curves.known.has(name) && !curves.series.has(name));
   }
 
   #past(run) {
@@ -115,7 +121,7 @@ export class Runs {
   async want(name) {
     if (this.wanted.has(name)) return;
     this.wanted.add(name);
-    const lacking = this.all.filter(({ job, curves }) => job && curves.known.has(name) && !curves.series.has(name));
+    const lacking = this.all.filter((run) => this.#lacks(run));
     for (const run of lacking) this.#unfollow(run);
     this.#waiting.push(...lacking);
     await Promise.all(Array.from({ length: AT_ONCE }, () => this.#work()));
