@@ -24,7 +24,7 @@ function panel({ is_joined: isJoined, waiting_seats: waiting, nodes }, { busy, t
   const head = h("tr", {}, COLUMNS.map((text, index) => h("th", { class: index ? "number" : "", scope: "col" }, text)));
   const rows = nodes.map((node) => h("tr", {}, h("td.mono", {}, node.name), [count(node.cores), count(node.gpus), bytes(node.memory_bytes), count(node.seats), count(node.busy)].map((text) => h("td.number", {}, text))));
   const words = [`${count(nodes.length)} ${nodes.length === 1 ? "node" : "nodes"}`, `jobs hold ${count(busy)} of ${count(total)} cores`];
-  if (waiting) words.push(`${count(waiting)} ${waiting === 1 ? "seat waits" : "seats wait"} for room`);
+  if (waiting) words.push(`${count(waiting)} ${waiting === 1 ? "seat is" : "seats are"} being made`);
   if (!isJoined) words.push("not connected now: running jobs go on");
   return h("section.panel", {}, h("p.muted", {}, words.join(" · ")), scrolling("Nodes of the cluster", h("table", {}, h("thead", {}, head), h("tbody", {}, rows))));
 }

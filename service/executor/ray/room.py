@@ -1,5 +1,7 @@
 """Whether the cluster has room for a job, and if not, what it lacks: pure functions of what Ray tells."""
 
+from collections.abc import Sequence
+
 from traind.service.executor.base import Need, Wait
 from traind.service.executor.ray.protocol import Cluster, Node, SeatNeed
 
@@ -44,6 +46,23 @@ def lacking(cluster: Cluster, need: SeatNeed, slots: int | None = None) -> Wait 
 def could_take(node: Node, need: SeatNeed) -> bool:
     """Whether a node has what a seat needs, once nobody else holds it."""
     return node.cpus >= need.cpus and node.gpus >= need.gpus and node.memory_bytes >= (need.memory_bytes or 0)
+
+
+def to_give_back(node: Node, held: Sequence[SeatNeed], idle: Sequence[SeatNeed], wanted: SeatNeed) -> int | None:
+    """Return how many of a node's idle seats are in the way of another one; None where it has no room without them.
+
+    `held` are the seats with a job, `idle` those without, in the order in which they are given back.
+    """
+    for count in range(len(idle) + 1):
+        kept = [*held, *idle[count:], wanted]
+        all_of_it = SeatNeed(
+            sum(need.cpus for need in kept),
+            sum(need.gpus for need in kept),
+            sum(need.memory_bytes or 0 for need in kept),
+        )
+        if could_take(node, all_of_it):
+            return count
+    return None
 
 
 def _gib(size_bytes: float) -> str:

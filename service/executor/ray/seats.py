@@ -16,7 +16,7 @@ import msgspec
 
 from traind.service.executor.ray.link import CallFailed, GatewayGone, Link
 from traind.service.executor.ray.protocol import Hello, Node, SeatConfig, SeatNeed
-from traind.service.executor.ray.room import could_take
+from traind.service.executor.ray.room import could_take, to_give_back
 from traind.service.executor.ray.worker import RayWorker, Seat
 
 LOG = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ class Seats:
                 if held + wanted.cpus > total:
                     held -= seat.need.cpus
                     self.drop(seat)
+            self._make_room(wanted)
             made = Seat(f"seat-{secrets.token_hex(6)}", wanted)
             self.all[made.name] = made
             self.spawn(self._open(made))
@@ -87,6 +88,19 @@ class Seats:
             async with asyncio.timeout(within_s), self._placed:
                 await self._placed.wait_for(lambda: self.idle(wanted) is not None)
         return self.idle(wanted)
+
+    def _make_room(self, wanted: SeatNeed) -> None:
+        """Give idle seats back, on one node, where no node has room for a seat beside them."""
+        found: list[list[Seat]] = []
+        for node in self._link.cluster.nodes:
+            if self.avoided(node) is None:
+                here = [seat for seat in self.all.values() if seat.node_id == node.node_id]
+                idle = [seat for seat in here if seat.is_idle]
+                held = [seat.need for seat in here if not seat.is_idle]
+                count = to_give_back(node, held, [seat.need for seat in idle], wanted)
+                found += [] if count is None else [idle[:count]]
+        for seat in min(found, key=len, default=[]):
+            self.drop(seat)
 
     async def free(self, seat: Seat, worker: RayWorker) -> None:
         """Have a seat forget its job, whose end is in the database; it is idle then."""
@@ -171,6 +185,9 @@ class Seats:
                 self.drop(seat)
 
     async def _changed(self) -> None:
+        """Have a seat that has become idle make room for those that wait, or else a job take it."""
+        for need in {seat.need for seat in self.all.values() if seat.node is None}:
+            self._make_room(need)
         self._on_change()
         async with self._placed:
             self._placed.notify_all()

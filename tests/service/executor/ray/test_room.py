@@ -1,10 +1,11 @@
 """Whether a cluster could ever take a job, and what it lacks, in words."""
 
+import msgspec
 import pytest
 
 from traind.service.executor.base import Need
 from traind.service.executor.ray.protocol import Cluster, Node, SeatNeed
-from traind.service.executor.ray.room import lacking, seat_need
+from traind.service.executor.ray.room import lacking, seat_need, to_give_back
 
 
 def node(cpus: float = 4, gpus: float = 0) -> Node:
@@ -35,3 +36,21 @@ def test_what_a_node_has_in_all_may_be_waited_for() -> None:
 def test_a_seat_has_a_core_a_thread_and_a_gpu_where_the_spec_names_one() -> None:
     assert seat_need(Need(threads=3, device="cuda:1")) == SeatNeed(cpus=3, gpus=1)
     assert seat_need(Need(threads=1, device="auto")) == SeatNeed(cpus=1, gpus=0)
+
+
+@pytest.mark.parametrize(
+    ("held", "idle", "wanted", "count"),
+    [
+        ((), (), SeatNeed(4), 0),
+        ((), (SeatNeed(1), SeatNeed(1)), SeatNeed(2), 0),
+        ((), (SeatNeed(1), SeatNeed(1)), SeatNeed(3), 1),
+        ((SeatNeed(2),), (SeatNeed(1), SeatNeed(1)), SeatNeed(2), 2),
+        ((SeatNeed(2),), (SeatNeed(1), SeatNeed(1)), SeatNeed(3), None),
+        ((), (SeatNeed(1, 1),), SeatNeed(1, 1), 1),
+        ((), (SeatNeed(1, memory_bytes=6),), SeatNeed(1, memory_bytes=6), 1),
+    ],
+)
+def test_idle_seats_make_room_where_they_are_in_the_way(
+    held: tuple[SeatNeed, ...], idle: tuple[SeatNeed, ...], wanted: SeatNeed, count: int | None
+) -> None:
+    assert to_give_back(msgspec.structs.replace(node(gpus=1), memory_bytes=10), held, idle, wanted) == count
