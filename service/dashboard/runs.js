@@ -53,6 +53,7 @@ export class Runs {
   #points;
   #waiting = [];
   #isClosed = false;
+  #isLoading = false; // for the first time
   #again;
 
   /** `wanted` names the series to fetch; `changed(run)` is called when a run's record or curves are others now. */
@@ -73,15 +74,18 @@ export class Runs {
 
   /** Fetch every run; resolves when all have been, throws what kept one from it other than that it is not there. */
   async load() {
+    this.#isLoading = true;
     this.#waiting = [...this.all];
     const workers = Array.from({ length: AT_ONCE }, () => this.#work());
     const ended = await Promise.allSettled(workers);
+    this.#isLoading = false;
     const failed = ended.find(({ status }) => status === "rejected");
     if (failed) throw failed.reason;
   }
 
   /** Fetch again what was not reached. */
   async retry() {
+    if (this.#isLoading) return;
     this.#waiting = this.all.filter(({ job, isMissing }) => !job && !isMissing);
     await Promise.all(Array.from({ length: AT_ONCE }, () => this.#work()));
   }
