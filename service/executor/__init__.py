@@ -1,1 +1,1 @@
-"""Whoever runs jobs, behind one seam: `base` says what the engine needs, the other files are ways of doing it."""
+"""Executors run jobs. `base` is the interface that the engine needs, the other files implement it."""

@@ -1,4 +1,4 @@
-"""The seam between the engine and whoever runs jobs: all that the engine knows of workers.
+"""The interface between the engine and executors: all that the engine knows of workers.
 
 `local` runs jobs in processes of this machine, `scripted` plays them from a script. A job's way across the seam:
 `why` tells whether there is room, `take` reserves a worker, its `ref` is committed with the job's next attempt, and
@@ -20,7 +20,7 @@ from traind.trainer.contract.spec import Assignment
 
 
 class Need(Struct, frozen=True):
-    """What one job takes while it runs."""
+    """What one job occupies while it runs."""
 
     threads: int = 1  # cores: of torch's threads in all its processes; on this machine it takes as many slots
     device: str = "auto"  # as in the spec: auto, cpu, cuda or cuda:N
@@ -36,7 +36,7 @@ class Need(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True):
-    """Why there is no room for a need now."""
+    """Why a job has to wait for room."""
 
     message: str  # a sentence for the job's owner
     is_hopeless: bool = False  # no worker that there is could ever take it: other jobs are not held up by it
@@ -45,7 +45,7 @@ class Wait(Struct, frozen=True):
 
 
 class NodeInfo(Struct, frozen=True):
-    """One machine that jobs may run on."""
+    """One machine of a cluster."""
 
     name: str
     """Its host name and address."""
@@ -62,7 +62,7 @@ class NodeInfo(Struct, frozen=True):
 
 
 class ClusterInfo(Struct, frozen=True):
-    """The machines behind an executor that has more than its own."""
+    """The machines of an executor that uses a cluster."""
 
     is_joined: bool
     """Whether the service is connected to the cluster now."""
@@ -75,18 +75,18 @@ class ClusterInfo(Struct, frozen=True):
 
 
 class Beat(NamedTuple):
-    """A worker's heartbeat as it was last heard."""
+    """A worker's last known heartbeat."""
 
-    number: int  # moves with each step
+    number: int  # changes with each step
     heard_at: float  # by `time.monotonic`; it stands still while the worker cannot be reached
     phase: int = 0  # `control.Phase`: what the job does meanwhile
 
 
 class Ended(Struct, frozen=True):
-    """The worker is through with its job; nothing more comes of it.
+    """The worker has ended; no further frame comes from it.
 
     `done`: the job's code returned, after a state that ends an attempt. `died`: it did not; `message` says how.
-    `lost`: the worker cannot be reached any more, and what it may still do counts for nothing.
+    `lost`: the worker cannot be reached any more, and its further work is ignored.
     """
 
     kind: Literal["done", "died", "lost"]
@@ -98,7 +98,7 @@ class Ended(Struct, frozen=True):
 
 
 class Leftover(Struct, frozen=True):
-    """A worker as the last server recorded it."""
+    """A worker that the last server recorded."""
 
     job_id: str
     attempt: int
@@ -107,62 +107,62 @@ class Leftover(Struct, frozen=True):
 
 
 class Worker(Protocol):
-    """Whoever carries out one job: taken, then at work. Its methods return at once, `stacks` excepted."""
+    """A worker, taken for one job. Its methods return at once, except the coroutines."""
 
     @property
     def ref(self) -> str:
-        """What finds the worker again after a restart of the server; only its executor reads it."""
+        """Identifies the worker after a restart of the server; only its executor interprets it."""
 
     @property
     def pid(self) -> int | None:
-        """Its process, where that is one of this machine."""
+        """The pid of its process, if that is on this machine."""
 
     @property
     def node(self) -> str | None:
         """The machine it is on; None: this one."""
 
     def beat(self) -> Beat:
-        """Return the last heartbeat that is known."""
+        """Return the last known heartbeat."""
 
     def committed(self, cursor: int) -> None:
-        """Forget the frames up to this cursor: they are on the record, and nobody asks for them again."""
+        """Discard the frames up to this cursor, which are recorded."""
 
     def ask(self, verb: Verb) -> None:
-        """Tell the job; it looks after each step. The higher verb stays."""
+        """Request a verb of the job, which checks after each step. Of several the highest counts."""
 
     def change(self, waiting: Sequence[RequestedChange]) -> None:
-        """Hand the job the changes that wait, in order; it looks after each step, and takes up none twice."""
+        """Pass the waiting changes to the job, in order; it checks after each step, and takes up none twice."""
 
     def kill(self) -> None:
         """End the job at once, with all that it started; `Ended` follows."""
 
     async def cpu_s(self) -> float | None:
-        """Return the processor time that the job and what it started have used, in seconds; None: nobody knows.
+        """Return the processor time of the job and its processes so far, in seconds; None: unknown.
 
-        Asked of silent workers only.
+        Called for silent workers only.
         """
 
     async def stacks(self) -> str:
-        """Return where all of its threads are, for a person to read; empty where it does not answer."""
+        """Return the stacks of all its threads as text; empty where it does not answer."""
 
 
 class Frame(NamedTuple):
-    """What a worker reported, or that it has ended."""
+    """An event of a worker, or its end."""
 
     worker: Worker
     event: AnyEvent | Ended
-    cursor: int | None = None  # where an adopted worker's events go on; committed with the event
+    cursor: int | None = None  # after which an adopted worker's events continue; committed with the event
 
 
 Inbox = asyncio.Queue[Frame]
 
 
 class Executor(Protocol):
-    """A way of running jobs. While the inbox is full it reads nothing of what its workers say."""
+    """Runs jobs. While the inbox is full it reads no events of its workers."""
 
     @property
     def problem(self) -> str | None:
-        """Why no worker can be had now, whatever is needed; None while all is well."""
+        """Why no worker can be started now; None while all is well."""
 
     @property
     def is_ready(self) -> bool:
@@ -170,54 +170,54 @@ class Executor(Protocol):
 
     @property
     def busy(self) -> int:
-        """How many slots are in use."""
+        """Number of slots in use."""
 
     @property
     def total(self) -> int:
-        """How many slots there are."""
+        """Number of slots."""
 
     @property
     def lost(self) -> Mapping[str, int]:
-        """How many workers died without a job, by what they did then."""
+        """Number of workers that died without a job, by what they were doing."""
 
     @property
     def cluster(self) -> ClusterInfo | None:
         """The machines it uses; None: this one alone."""
 
     async def start(self, inbox: Inbox, on_change: Callable[[], None]) -> None:
-        """Begin to offer workers; `on_change` is called whenever there may be more room. Returns soon."""
+        """Start the executor; `on_change` is called whenever there may be more room. Returns soon."""
 
     def recovered(self) -> None:
-        """Take note that every leftover has been adopted or ended: what else was the last server's may go."""
+        """Called once every leftover is adopted or ended: other remains of the last server may be removed."""
 
     async def close(self) -> None:
-        """End every worker that is left and release everything; twice is no error, and without `start` neither."""
+        """End all workers and release everything; may be called twice, and without `start`."""
 
     def why(self, need: Need) -> Wait | None:
         """Return why a job of this need has to wait; None: there is room."""
 
     async def take(self, need: Need) -> Worker | None:
-        """Return a worker with room for the need, the caller's to `begin` with or to `give_back`.
+        """Return a worker with room for the need, for `begin` or `give_back`.
 
-        Waits for it to be ready, and says so in `problem` where that takes long. None: there is no room after all,
-        ask `why` again. When cancelled nothing is taken.
+        Waits until it is ready; `problem` says so if that takes long. None: there is no room any more, see `why`.
+        If cancelled, nothing is taken.
         """
 
     def give_back(self, worker: Worker) -> None:
-        """Let a worker that was taken wait for another job."""
+        """Return a worker that was taken but got no job."""
 
     def begin(self, worker: Worker, assignment: Assignment) -> None:
-        """Hand a worker that was taken its job.
+        """Give a worker that was taken its job.
 
         The executor makes the attempt's folder here, and brings there each checkpoint and model before the event
-        about it is passed on. What fails on the way is tried again, or ends the worker.
+        about it is passed on. What fails is tried again, or ends the worker.
         """
 
     async def adopt(self, leftover: Leftover, attempt_dir: Path) -> Worker | None:
         """Return the last server's worker, which goes on with its job; None where that cannot be.
 
-        Its events after the cursor arrive in the inbox. Who cannot be reached now is adopted all the same, and is
-        lost later if that lasts.
+        Its events after the cursor arrive in the inbox. A worker that cannot be reached now is adopted too, and
+        is lost later if that lasts.
         """
 
     async def end_leftover(self, leftover: Leftover) -> bool:

@@ -1,4 +1,4 @@
-"""Which executor a service has, as its settings say."""
+"""The choice of a service's executor by its settings."""
 
 from pathlib import Path
 

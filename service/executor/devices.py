@@ -1,4 +1,4 @@
-"""The GPUs of this machine: which there are, and which of them jobs may have. Loads no torch and initialises no CUDA.
+"""The GPUs of this machine, and those that jobs may use. Loads no torch and initialises no CUDA.
 
 They are found by the driver's own `nvidia-smi`, so that the server stays small and the fork server clean. A worker
 sees only the one that its job was given, by CUDA_VISIBLE_DEVICES, set before torch first looks.

@@ -1,4 +1,4 @@
-"""What the side worker answers to a request for predictions, and how long an answer may be.
+"""The side worker's answers to requests for predictions, and their size limits.
 
 As JSON an answer has at most a megabyte, as any has; to a large request it may have more, in proportion, and lies
 then in a file that is sent as a download: the server looks into neither.
@@ -14,8 +14,8 @@ from traind.data.limits import ANSWER_BYTES, ANSWER_FACTOR
 from traind.trainer.model.custom_model import CustomModel
 from traind.trainer.model.model import Cell, Model, loaded
 
-NOTES_CHARS = ANSWER_BYTES // 4  # of all notes in one answer: beyond, only their counts are given
-NUMBER_BYTES = 26  # of a number in JSON, at most, with what stands around it
+NOTES_CHARS = ANSWER_BYTES // 4  # of all notes in one answer; beyond it only counts are given
+NUMBER_BYTES = 26  # of a number in JSON with separators, at most
 FILE = "predictions.json"
 
 
@@ -57,7 +57,7 @@ def predict_json_request(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer(model: Model | CustomModel, request: dict[str, Any]) -> dict[str, Any]:
-    """Return what a model predicts of the request's rows or columns."""
+    """Return a model's predictions for the request's rows or columns."""
     data = request["columns"] if "columns" in request else request["rows"]
     prediction = model.predict(data, interval=request.get("interval"))
     answer: dict[str, Any] = {"job_id": request.get("job_id"), "predictions": list(prediction)}
@@ -75,7 +75,7 @@ def _answer(model: Model | CustomModel, request: dict[str, Any]) -> dict[str, An
 
 
 def _check_length(rows: int, size: int, most: int) -> None:
-    """Raise `BadTable` where the answer to so many rows is longer than it may be."""
+    """Raise `BadTable` where the answer to so many rows would be too long."""
     if size > most:
         raise BadTable(
             f"the answer to {rows:,} rows would have about {size / 1e6:,.1f} MB, and may have {most / 1e6:,.1f}",

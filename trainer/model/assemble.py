@@ -1,4 +1,4 @@
-"""One network of what a model file holds: networks, trees, or a blend of both; and the part that is the monitor."""
+"""Builds the module of a model file: networks, trees, or a blend of both; and finds its monitor."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,12 +15,12 @@ from traind.trainer.trees.tensors import Trees
 
 Architecture = dict[str, Any]
 Weights = Mapping[str, Tensor]
-SMALLEST = 1e-12  # probability that has a logarithm
+SMALLEST = 1e-12  # smaller probabilities count as this before a logarithm
 PARTS = ("networks", "trees")  # of a blend, in the order of their outputs
 
 
 class Forest(nn.Module):
-    """Trees that were grown apart, their outputs side by side: (rows, members, outputs)."""
+    """Separately grown trees; their outputs are (rows, members, outputs)."""
 
     def __init__(self, members: list[Trees]) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Forest(nn.Module):
 
 
 class Blend(nn.Module):
-    """Networks, then trees, their outputs side by side: (rows, heads of the networks and then trees, outputs)."""
+    """Networks and trees; their outputs are (rows, heads of the networks and then trees, outputs)."""
 
     def __init__(self, networks: nn.Module, trees: nn.Module) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Blend(nn.Module):
 
 
 class Mean(nn.Module):
-    """Finished models side by side: the weighted mean of what they predict, as raw outputs that mean the same.
+    """An ensemble of finished models: the weighted mean of their predictions, as equivalent raw outputs.
 
     Args of forward as of each model. Returns (rows, outputs) for a recipe whose target is of `scale`.
     """
@@ -62,7 +62,7 @@ class Mean(nn.Module):
         self.shares = shares
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
-        """Return values or the logit of the second of two classes (rows, 1), or logarithms (rows, classes)."""
+        """Return values or the second of two classes' logit, (rows, 1), or log probabilities (rows, classes)."""
         parts = zip(self.members, self.recipes, self.shares, strict=True)
         found = [predictions(recipe, member(numeric, categorical)) * share for member, recipe, share in parts]
         mean = torch.stack(found).sum(dim=0)
@@ -74,7 +74,7 @@ class Mean(nn.Module):
         return (mean[:, 1:] / mean[:, :1]).log()
 
     def _scaled(self, values: Tensor) -> Tensor:
-        """Return values of the target (rows,) in the terms in which it was learned."""
+        """Return target values (rows,) after the target transform."""
         if self.scale.log:
             values = values.clamp(min=SMALLEST).log()
         elif self.scale.root:
@@ -103,13 +103,13 @@ def assemble(architecture: Architecture, weights: Weights) -> nn.Module:
 
 
 def below(weights: Weights, name: str) -> dict[str, Tensor]:
-    """Return the weights whose names begin with `name` and a dot, without these."""
+    """Return the weights whose names begin with `name.`, without that prefix."""
     prefix = f"{name}."
     return {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}
 
 
 def with_trees(content: dict[str, Any], weights: Weights | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return a model's content and weights with the trees that came before: a blend, or trees alone at first."""
+    """Return a model's content and weights joined with those of its trees' phase: a blend, or trees alone."""
     before = content["before"]
     rest = {name: value for name, value in content.items() if name != "before"}
     if not weights:
@@ -121,7 +121,7 @@ def with_trees(content: dict[str, Any], weights: Weights | None) -> tuple[dict[s
 
 
 def monitor_part(architecture: Architecture, weights: Weights) -> tuple[Architecture, dict[str, Tensor]]:
-    """Return the part of a model that has seen no validation row: the first member, of each part of a blend."""
+    """Return the part of a model that was not trained on validation rows: the first member of each part."""
     if architecture["kind"] == "blend":
         parts = {part: monitor_part(architecture[part], below(weights, part)) for part in PARTS}
         named = {f"{part}.{name}": tensor for part, (_, own) in parts.items() for name, tensor in own.items()}

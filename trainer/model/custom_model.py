@@ -1,4 +1,4 @@
-"""Models of trainers of one's own: they predict by the function that stands beside their trainer."""
+"""Models of users' own trainers: they predict by the `predict` function in the trainer's module."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,7 +16,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 
 class CustomModel:
-    """A model of another trainer: it predicts by the `predict(model, rows)` that stands beside the trainer."""
+    """A model of a user's own trainer; it predicts by `predict(model, rows)` in the trainer's module."""
 
     def __init__(self, content: dict[str, Any], train: plugins.Train | None) -> None:
         self.content = content
@@ -52,7 +52,7 @@ class CustomModel:
         return predict_file(predict, (), Path(file), Path(out), form)
 
     def evaluate(self, file: str | Path) -> dict[str, Any]:
-        """Refuse: what such a model predicts, only its own trainer can measure."""
+        """Raise an error: only its own trainer can evaluate such a model."""
         from traind.trainer.model.scoring import evaluate_file
 
         return evaluate_file(self, file)

@@ -1,4 +1,4 @@
-"""A finished model in the formats of others: ONNX, safetensors. Compared with the original before it is handed out.
+"""Exports of a finished model: ONNX, safetensors. Each is compared with the original before it is returned.
 
 ONNX: one input a column, by its name: float64 (rows,) for numbers and times (seconds since 1970, UTC), NaN where
 missing; text (rows,) in the spelling of the vocabulary, empty where missing; of numbers with words among them the
@@ -44,7 +44,7 @@ def export_request(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def export(model: Model | CustomModel, kind: str, path: Path) -> None:
-    """Write the model; raises `ExportFailed` where that cannot be done, or would not predict as the original does."""
+    """Write the model; raises `ExportFailed` where it cannot be exported, or would predict differently."""
     if not isinstance(model, Model):
         raise ExportFailed("Only models of the built-in trainer can be exported.")
     if kind not in FORMATS:
@@ -76,7 +76,7 @@ def to_onnx(model: Model) -> bytes:
 
 
 def to_safetensors(model: Model) -> bytes:
-    """Return the weights as a safetensors file, with all the rest of the model as JSON in its metadata."""
+    """Return the weights as a safetensors file, with the rest of the model as JSON metadata."""
     weights = {name: tensor.contiguous() for name, tensor in model.content["weights"].items()}
     kept = ("trainer", "spec", "metrics", "data", "versions", "weights_digest", "architecture", "recipe", "schema")
     about = {name: model.content[name] for name in (*kept, "encoder") if name in model.content}
@@ -117,7 +117,7 @@ def trial_table(model: Model) -> Table:
 
 
 def _tensor(model: Model, table: Table, encoded: NDArray[np.int64], name: str) -> NDArray[Any]:
-    """Return what the graph takes for a column: numbers, the places of levels (rows,), or of tokens (rows, width)."""
+    """Return the graph's input for a column: numbers, level indices (rows,), or token indices (rows, width)."""
     if not isinstance(table.columns[name], Codes):
         return table.numbers(name)
     _, places = model.encoder.places(name)
@@ -226,7 +226,7 @@ def _encoder(inputs: list[str], outputs: list[str], **mapping: Any) -> Any:
 
 
 def _run(data: bytes, model: Model, table: Table, outputs: list[str]) -> list[Any]:
-    """Return what the ONNX model gives for the table."""
+    """Return the ONNX model's predictions for the table."""
     import onnxruntime
 
     encoded = model.encoder.encode(table).categorical
@@ -246,7 +246,7 @@ def _run(data: bytes, model: Model, table: Table, outputs: list[str]) -> list[An
 
 
 def _compare(model: Model, expected: Tensor, found: Tensor) -> None:
-    """Raise `ExportFailed` where predictions are further from the original's than rounding explains."""
+    """Raise `ExportFailed` where predictions differ from the original's by more than rounding."""
     scale = 1.0 if model.labels else max(1e-30, float(expected.abs().max()))
     off = float((expected.double() - found.double()).abs().max())
     if expected.shape != found.shape or not off <= GOLDEN_TOLERANCE * scale:
@@ -254,7 +254,7 @@ def _compare(model: Model, expected: Tensor, found: Tensor) -> None:
 
 
 def _described(model: Model) -> dict[str, Any]:
-    """Return what a user of the ONNX file needs to know."""
+    """Return the metadata for users of the ONNX file."""
     return {
         "target": model.encoder.target,
         "labels": model.labels,

@@ -1,4 +1,4 @@
-"""Intervals around predicted numbers that hold as often as they say, by split conformal prediction.
+"""Intervals around predicted numbers with the stated coverage, by split conformal prediction.
 
 Vovk et al., Algorithmic Learning in a Random World (2005); Lei et al., Distribution-Free Predictive Inference for
 Regression (2018). A score is how far a prediction was off on a validation row, in the terms in which the target was
@@ -12,12 +12,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-KEPT_SCORES = 10_000  # in a model file: of more, evenly spaced ones
+KEPT_SCORES = 10_000  # scores kept in a model file, evenly spaced if there are more
 Floats = NDArray[np.float64]
 
 
 class Scale(Protocol):
-    """In which terms the target was learned: a `TargetScale`."""
+    """The target transform, a `TargetScale`."""
 
     @property
     def log(self) -> bool:
@@ -33,7 +33,7 @@ class Scale(Protocol):
 
 
 def scores_of(predicted: NDArray[np.generic], target: NDArray[np.generic], scale: Scale) -> Floats:
-    """Return (rows,) how far each prediction is off, in the terms in which the target was learned."""
+    """Return the absolute errors (rows,) after the target transform."""
     off: Floats = np.abs(_seen(predicted.astype(np.float64), scale) - _seen(target.astype(np.float64), scale))
     return off
 
@@ -47,7 +47,7 @@ def kept_scores(scores: Floats) -> Floats:
 
 
 def reach(ordered: Floats, level: float) -> float | None:
-    """Return how far an interval of that level reaches to each side; None where there are too few scores for it."""
+    """Return the half width of an interval of that level, transformed; None with too few scores."""
     place = math.ceil((len(ordered) + 1) * level)
     return float(ordered[place - 1]) if place <= len(ordered) else None
 
@@ -58,7 +58,7 @@ def least_scores(level: float) -> int:
 
 
 def bounds(predicted: NDArray[np.generic], length: float, scale: Scale) -> tuple[Floats, Floats]:
-    """Return (rows,) the lower and the upper end of each interval, in the target's own unit."""
+    """Return the lower and upper ends of the intervals, (rows,) each, in the target's unit."""
     seen = _seen(predicted.astype(np.float64), scale)
     if scale.log:
         return np.exp(seen - length), np.exp(seen + length)

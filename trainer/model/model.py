@@ -33,9 +33,9 @@ from traind.trainer.model.tensor_file import FORMAT, unpacked, weights_digest
 from traind.trainer.network.objective import predictions
 from traind.trainer.network.recipe import Recipe
 
-CHUNK_ROWS = 2_048  # in cache, and few calls
+CHUNK_ROWS = 2_048  # fits into the cache
 MODELS_KEPT = 4
-GOLDEN_TOLERANCE = 1e-3  # of the target's spread; other machines round differently
+GOLDEN_TOLERANCE = 1e-3  # of the target's standard deviation; machines round differently
 Data = Rows | Columns | str | Path  # or a DataFrame of pandas or polars, which is asked for its columns
 Cell = str | int | float | bool | list[Any] | dict[str, Any] | None  # lists, objects: where no column is read
 
@@ -58,7 +58,7 @@ class Model:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """How good it was, by split."""
+        """The metrics by split."""
         found: dict[str, Any] = self.content.get("metrics", {})
         return found
 
@@ -80,7 +80,7 @@ class Model:
         return prediction
 
     def _between(self, values: Tensor, length: float | None) -> Prediction:
-        """Return values as what they mean, with intervals that reach so far, where there is a length."""
+        """Return values as predictions, with intervals of that half width if it is given."""
         prediction = self.named(values)
         if length is not None:
             low, high = bounds(values.numpy(), length, self.recipe.target_scale)
@@ -88,7 +88,7 @@ class Model:
         return prediction
 
     def _reach(self, level: float) -> float:
-        """Return how far intervals of that level reach, in the terms in which the target was learned."""
+        """Return the half width of intervals of that level, after the target transform."""
         if not 0.0 < level < 1.0:
             raise SpecError(f"interval: {level:g} is not between 0 and 1.", field="interval", hint="Such as 0.9.")
         if self.labels:
@@ -104,7 +104,7 @@ class Model:
         return length
 
     def named(self, values: Tensor) -> Prediction:
-        """Return values or probabilities as what they mean."""
+        """Return values or probabilities as predictions."""
         if not self.labels:
             return Prediction(values.tolist())
         chosen, typed = values.argmax(dim=1).tolist(), typed_labels(self.labels)
@@ -136,7 +136,7 @@ class Model:
         return predict_file(predict, self.labels, Path(file), Path(out), form)
 
     def evaluate(self, file: str | Path) -> dict[str, Any]:
-        """Return how good it is on a labelled table: `metrics`, `baseline`, `rows`, `left_out` and a closer look."""
+        """Return the evaluation on a labelled table: `metrics`, `baseline`, `rows`, `left_out` and details."""
         from traind.trainer.model.scoring import evaluate_file
 
         return evaluate_file(self, file)
@@ -153,7 +153,7 @@ class Model:
         return self._between(self.values_of(table), length)
 
     def check(self) -> None:
-        """Predict the golden rows again. Raises `ModelDamaged` where they come out otherwise."""
+        """Predict the golden rows again. Raises `ModelDamaged` where they differ."""
         golden = self.content["golden"]
         if not golden["rows"]:
             return
@@ -167,7 +167,7 @@ class Model:
 
 
 def _without(target: str, data: Any) -> Rows | Columns:
-    """Return rows or columns without the target's cells: they may be nonsense, and are not looked at."""
+    """Return rows or columns without the target's cells, which are not used."""
     data = plain_columns(data)
     if isinstance(data, Mapping):
         return {name: cells for name, cells in data.items() if name != target}
@@ -184,7 +184,7 @@ def _without(target: str, data: Any) -> Rows | Columns:
 def forward(
     network: torch.nn.Module, recipe: Recipe, rows: Encoded, beat: Callable[[], None] = lambda: None
 ) -> Tensor:
-    """Return what `objective.predictions` does for all rows, in chunks whose size is fixed: so are the bits."""
+    """Return `objective.predictions` for all rows, in chunks of fixed size, so that the bits are the same."""
     return torch.cat([predictions(recipe, outputs) for outputs in raw_outputs(network, rows, beat)])
 
 
@@ -192,7 +192,7 @@ def raw_outputs(network: torch.nn.Module, rows: Encoded, beat: Callable[[], None
     """Yield the network's outputs, chunk by chunk."""
     device = next(network.parameters()).device
     with torch.no_grad():
-        for start in range(0, max(1, len(rows)), CHUNK_ROWS):  # of no rows, the right shape
+        for start in range(0, max(1, len(rows)), CHUNK_ROWS):  # without rows, an empty result of the right shape
             beat()
             numeric = torch.from_numpy(rows.numeric[start : start + CHUNK_ROWS].copy())
             categorical = torch.from_numpy(rows.categorical[start : start + CHUNK_ROWS].copy())
@@ -225,7 +225,7 @@ def load_model(path: str | Path, trainer: plugins.Train | str | None = None) -> 
 
 
 def loaded(request: dict[str, Any]) -> Model | CustomModel:
-    """Return the model that a request of the side worker names; a few stay loaded."""
+    """Return the model of a side worker's request; a few stay loaded."""
     path = Path(request["model_path"])
     if not path.exists():  # a running job replaces its checkpoints
         path = max(path.parent.glob("checkpoint-*.pt"), default=path)

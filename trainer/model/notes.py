@@ -1,4 +1,4 @@
-"""What a prediction rests on less than others: cells that training never saw the like of, values that were cut off.
+"""Notes on uncertain predictions: cells unlike those in training, and clamped values.
 
 Says so row by row, in words; whoever has many rows counts them by kind.
 """
@@ -21,7 +21,7 @@ Note = Callable[[str, Any, str], None]
 def notes_on(
     encoder: Encoder, recipe: Recipe, table: Table, rows: Encoded, values: Tensor
 ) -> tuple[Notes, dict[str, int]]:
-    """Return the notes on each row's prediction, and how many rows have one of each kind."""
+    """Return the notes on each row's prediction, and the number of rows with each kind."""
     notes: Notes = [[] for _ in range(table.n_rows)]
     kinds: Counter[str] = Counter()
 

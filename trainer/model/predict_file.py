@@ -41,7 +41,7 @@ def predict_file(
     *,
     block_rows: int = BLOCK_ROWS,
 ) -> int:
-    """Write the file's columns with `prediction`, and what is known beside it, as CSV; return the rows.
+    """Write the file's columns with `prediction` and further columns as CSV; return the number of rows.
 
     Beside it stand `probability_<label>` for classes, or `prediction_low` and `prediction_high` where predictions
     have intervals.
@@ -81,7 +81,7 @@ def _write(
 
 
 def _names(labels: Sequence[str], taken: set[str], *, has_intervals: bool) -> list[str]:
-    """Return the names of the added columns: one that the file has already gets an underscore."""
+    """Return the names of the added columns, with an underscore where the file has the name."""
     ends = ["prediction_low", "prediction_high"] if has_intervals else []
     names = ["prediction", *ends, *(f"probability_{label}" for label in labels)]
     return [name + "_" if name in taken else name for name in names]

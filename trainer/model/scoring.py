@@ -1,4 +1,4 @@
-"""How good a model is on a labelled table: read, encoded and predicted in blocks, then measured as a whole.
+"""Evaluation of a model on a labelled table: read, encoded and predicted in blocks, then measured as a whole.
 
 Called by the side worker, the command line and `Model.evaluate`. Rows without a usable target are left out, counted
 by reason; nothing else of a table is.

@@ -1,4 +1,4 @@
-"""What trainers save, as tensors and plain values: the only things that a file without code can hold.
+"""Values that trainers save, converted to tensors and plain values, which a file without code can hold.
 
 A model file is read by plain `torch.load(weights_only=True)`: in it arrays are tensors and everything else is plain.
 A checkpoint is read by us alone: `restored` gives back what `for_checkpoint` was given, arrays as arrays.
@@ -18,12 +18,19 @@ from torch import Tensor
 from traind.trainer.contract.values import DEPTH_MAX, NotPlain, a_kind, plain
 
 PLAIN = frozenset({Tensor, torch.nn.Parameter, int, float, bool, str, bytes, type(None)})
-_AS_THEY_ARE = (Tensor, torch.dtype, torch.device, torch.Size, bytearray, complex)  # torch loads them again
-KIND = "traind:kind"  # marks a dict in a checkpoint that stands for something else
+_AS_THEY_ARE = (
+    Tensor,
+    torch.dtype,
+    torch.device,
+    torch.Size,
+    bytearray,
+    complex,
+)  # types that torch loads with weights_only
+KIND = "traind:kind"  # marks a dict in a checkpoint that encodes another value
 
 
 def is_plain(tree: Any) -> bool:
-    """Whether there is nothing in a tree but what is known to load again; what else there is must be looked at."""
+    """Return whether a tree has only values that load again without conversion."""
     kind = type(tree)
     if kind in PLAIN:
         return True
@@ -46,7 +53,7 @@ def for_checkpoint(tree: Any, where: str = "") -> Any:
 
 
 def restored(tree: Any) -> Any:
-    """Return the tree that `for_checkpoint` was given."""
+    """Return the tree that `for_checkpoint` converted."""
     if isinstance(tree, dict):
         if KIND in tree:
             return _FROM_MARKED[tree[KIND]](tree)
@@ -87,7 +94,7 @@ def _key(key: Any, where: str) -> Any:
 
 
 def _plain_leaf(value: Any, where: str, depth: int) -> Any:
-    """Return what is neither a tensor nor a plain value as one."""
+    """Return another value as a tensor or plain value."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         return torch.from_numpy(np.array(value))
     if isinstance(value, deque | set | frozenset):
@@ -97,7 +104,7 @@ def _plain_leaf(value: Any, where: str, depth: int) -> Any:
 
 
 def _marked_leaf(value: Any, where: str, depth: int) -> Any:
-    """Return what is neither a tensor nor a plain value as a marked dict from which it is made again."""
+    """Return another value as a marked dict, from which `restored` makes it again."""
     match value:
         case np.ndarray() if value.dtype.kind in "biufc":
             return {KIND: "array", "tensor": torch.from_numpy(np.array(value))}

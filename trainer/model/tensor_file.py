@@ -46,8 +46,8 @@ def packed(content: dict[str, Any]) -> bytes:
 
 
 def unpacked(data: bytes) -> dict[str, Any]:
-    """Return what was packed. Raises `ValueError` where the bytes are not such a file."""
-    if not data.startswith(b"PK"):  # torch reads older kinds too, which we never wrote
+    """Return the packed content. Raises `ValueError` for other bytes."""
+    if not data.startswith(b"PK"):  # torch also reads older formats, which traind never wrote
         raise ValueError("not a torch file")
     _check_stored(data)
     try:
@@ -91,7 +91,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def write_model(path: Path, model: dict[str, Any], head: dict[str, Any]) -> str:
-    """Write a model file of a trainer's `model` and what traind knows of it; return the digest of its weights.
+    """Write a model file of a trainer's `model` and traind's data about it; return the digest of its weights.
 
     Raises `UserCodeError` where it could not be loaded again.
     """
@@ -125,5 +125,5 @@ def _tensors(tree: Any, place: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, without the codes by which torch has terminals show it bold."""
+    """Return the first line of an error's message, without torch's terminal codes."""
     return _TERMINAL_CODES.sub("", str(error).strip() or type(error).__name__).splitlines()[0]
