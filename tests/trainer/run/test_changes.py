@@ -8,7 +8,7 @@ import pytest
 
 from traind.trainer.contract.change import RequestedChange
 from traind.trainer.contract.control import LocalControl, Verb
-from traind.trainer.contract.events import Checkpoint, ControlRequested, Epoch, Progress, Status
+from traind.trainer.contract.events import Checkpoint, ControlRequested, Epoch, Log, Progress, Status
 from traind.trainer.contract.spec import Place, TrainSpec
 from traind.trainer.run.attempt import run
 from traind.trainer.tabular.schedules import Schedule
@@ -287,3 +287,24 @@ def rates_of(made):
     import torch
 
     return torch.load(made.folder / "model.pt", weights_only=True)["rates"]
+
+
+def test_a_rate_that_is_requested_after_a_lost_loss_is_no_fraction_of_itself(new_job):
+    fields = {"model": MLP, "lr": 100.0, "optimizer": "sgd", "epochs": 12, "batch_size": 16, "report_every": 1}
+    fields |= {"synthetic": {"rows": 200, "columns": 3}, "schedule": "constant", "patience": None, "seed": 3}
+    change = RequestedChange(number=1, lr=0.001)
+    for look in range(2, 400):
+        job = new_job(**fields)
+        job.attempt(asks={look: change})
+        told = [event for event in job.events if isinstance(event, ControlRequested | Log)]
+        gone_back = [
+            event for event in told[: told.index(job.reported(ControlRequested)[0])] if isinstance(event, Log)
+        ]
+        if gone_back:
+            break
+    taken = job.events.index(job.reported(ControlRequested)[0])
+    rates = [event.lr for event in job.events[taken:] if isinstance(event, Progress)]
+    assert rates
+    assert set(rates) == {0.001}
+    assert job.events[-1].status is Status.COMPLETED
+    assert job.checkpoint()["state"]["fit"]["lr_scale"] == 1.0

@@ -24,7 +24,7 @@ def memory(field):
 
 def place(folder, path):
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    file = DatasetFile("t", digest, str(path), "csv", path.stat().st_size)
+    file = DatasetFile("t", digest, str(path), path.suffix.removeprefix("."), path.stat().st_size)
     return Place(job_id="j", attempt=1, attempt_dir=folder, dataset=file)
 
 def attempt(spec, path):
@@ -34,7 +34,7 @@ def attempt(spec, path):
 table = Path(sys.argv[1])
 spec = msgspec.json.decode(sys.argv[2], type=TrainSpec)
 with tempfile.TemporaryDirectory() as folder:  # as the fork server does, so that the job finds all of torch loaded
-    rehearsed = TrainSpec(synthetic=Synthetic(rows=200), epochs=1)
+    rehearsed = TrainSpec(synthetic=Synthetic(rows=200), epochs=1, model=spec.model)
     run(rehearsed, lambda event: None, Place(job_id="r", attempt=1, attempt_dir=folder), LocalControl())
 Path("/proc/self/clear_refs").write_text("5")
 before = memory("VmRSS")
@@ -44,6 +44,7 @@ with tempfile.TemporaryDirectory() as folder:
     told = estimate(Run(spec, lambda event: None, place(folder, table), LocalControl()))["memory_bytes"]
 print(json.dumps({"peak": peak, "told": told, "status": ended.status}))
 """
+FLIGHTS = Path(__file__).parents[3].parent / "shared/data/flights.parquet"
 WORDS = [f"{first}{second}{place}" for place in range(40) for first in "bcdfgklmnp" for second in "aeiou"]
 CASES: dict[str, dict[str, Any]] = {
     "texts, two networks": {"target": "y"},
@@ -53,7 +54,13 @@ CASES: dict[str, dict[str, Any]] = {
         "batch_size": 2048,
         "features": ["x", "z"],
     },
+    "trees": {"target": "y", "model": {"kind": "trees"}, "features": ["x", "z"]},
+    "networks and trees": {"target": "y", "model": {"kind": "blend"}, "features": ["x", "z"]},
+    "the best": {"target": "y", "model": {"kind": "best"}, "features": ["x", "z"]},
+    "many rows": {"target": "arr_delay", "ignore": ["arr_time"], "model": {"kind": "fast"}},
+    "many rows, trees": {"target": "arr_delay", "ignore": ["arr_time"], "model": {"kind": "trees"}},
 }
+LONG = set(CASES) - {"a wide network"}
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +74,13 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("case", [pytest.param("texts, two networks", marks=pytest.mark.faults), "a wide network"])
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.faults] * (case in LONG)) for case in CASES])
 def test_the_dry_run_tells_about_what_the_job_takes(case: str, table: Path) -> None:
+    path = FLIGHTS if case.startswith("many rows") else table
+    if not path.exists():
+        pytest.skip("the real data sets are not here")
     spec = json.dumps({"dataset": "t", "epochs": 1, **CASES[case]})
-    command = [sys.executable, "-c", MEASURE, str(table), spec]
+    command = [sys.executable, "-c", MEASURE, str(path), spec]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
