@@ -15,13 +15,24 @@ const ROUTES = {
   new: async () => (await import("./create.js")).showCreate,
   datasets: async () => (await import("./datasets.js")).showDatasets,
   dataset: async () => (await import("./dataset.js")).showDataset,
-  studies: async () => (await import("./studies.js")).showStudies,
-  study: async () => (await import("./study.js")).showStudy,
-  compare: async () => (await import("./compare.js")).showCompare,
+  studies: async () => (await styled(import("./studies.js"))).showStudies,
+  study: async () => (await styled(import("./study.js"))).showStudy,
+  compare: async () => (await styled(import("./compare.js"))).showCompare,
   cluster: async () => (await import("./cluster.js")).showCluster,
   webhooks: async () => (await import("./webhooks.js")).showWebhooks,
 };
 const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets", dataset: "Data set", studies: "Studies", study: "Study", compare: "Compare", webhooks: "Webhooks", cluster: "Cluster" };
+
+/** Wait for a view of many runs, and for their style sheet, which the first view does not need. */
+async function styled(loading) {
+  if (!document.querySelector('link[href="page/runs.css"]')) {
+    const link = h("link", { rel: "stylesheet", href: "page/runs.css" });
+    const loaded = new Promise((resolve) => ["load", "error"].forEach((name) => link.addEventListener(name, resolve)));
+    document.head.append(link);
+    await loaded;
+  }
+  return loading;
+}
 
 const store = new Store(async (jobId) => (await api.get("api/train/status", { job_id: jobId })).status);
 const stream = new Stream(received, (connection) => store.connected(connection));

@@ -1,6 +1,5 @@
 // What can be done to a job, said once: which verbs apply, which of them ask first, and how they are carried out.
 
-import { adjust } from "./adjust.js";
 import * as api from "./api.js";
 import { askNumber, askTexts, confirm, notify, report } from "./dialog.js";
 import { button } from "./dom.js";
@@ -68,7 +67,7 @@ const ACTS = {
     if (epochs) await send("resume", job, { epochs });
   },
 
-  adjust,
+  adjust: async (job) => (await import("./adjust.js")).adjust(job),
 
   async edit(job) {
     const { status } = await api.get("api/train/status", { job_id: job.job_id });
