@@ -133,6 +133,11 @@ def _in_words(error: Exception, address: str) -> str:
             f"The cluster at {address} refused our token: {words} "
             "Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's."
         )
+    if "ailed to connect" in words:
+        return (
+            f"The head of the cluster at {address} answers, and lets nobody join: its token may be another one. "
+            "Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's."
+        )
     if "ould not find any running" in words or "raylet" in words.lower():
         return f"This machine is no node of the cluster at {address}; `ray start --address={address}` makes it one."
     return f"The cluster at {address} could not be joined: {type(error).__name__}: {words}"
