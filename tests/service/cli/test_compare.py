@@ -53,11 +53,12 @@ def test_jobs_and_trials_of_a_real_server(server: Any, capsys: pytest.CaptureFix
         client.wait(client.submit(**SMALL, lr=lr, job_id=f"compared-{lr}".replace(".", "-")).job_id)
     space = {"lr": {"low": 1e-3, "high": 1e-1, "log": True}}
     fields = {"spec": SMALL, "space": space, "trials": 2, "ensemble": False}
-    for study_id in ("first", "second"):
-        client.wait_study(client.submit_study(**fields, name=f"compared {study_id}", study_id=study_id).study_id)
+    for number in ("first", "second"):
+        study = client.submit_study(**fields, name=f"compared {number}", study_id=f"compared-{number}")
+        client.wait_study(study.study_id)
     assert "lr" in printed("compared-0-001", "compared-0-1").splitlines()[0]
     told = json.loads(printed("--study", "compared first", "--json"))
-    assert {one["job_id"] for one in told["jobs"]} == {"first_0", "first_1"}
+    assert {one["job_id"] for one in told["jobs"]} == {"compared-first_0", "compared-first_1"}
     assert told["differ_in"] == ["lr"]
     values = [one["metrics"]["val_loss"] for one in told["jobs"]]
     assert values == sorted(values)
