@@ -56,7 +56,7 @@ cluster: $(DEV) ## jobs on a real Ray cluster of three nodes, started on this ma
 	$(BIN)/python tests/cluster/with_cluster.py $(BIN)/python -m pytest -m cluster tests/cluster tests/service/executor/ray $(ARGS)
 
 e2e: $(DEV) ## the page in a real Chromium
-	$(BIN)/python -m pytest -m "" tests/e2e $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "" tests/e2e $(ARGS)
 
 wheel: $(DEV) ## build wheel and sdist into dist/, check them, install the wheel in a bare environment, train one job with it
 	rm -rf dist
