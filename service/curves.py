@@ -35,7 +35,7 @@ class Step(Struct, tag="progress", gc=False):
     loss: float | None = None
     lr: float | None = None
     samples_per_s: float | None = None
-    metrics: dict[str, float] | None = None
+    metrics: dict[str, float | None] | None = None
 
 
 _decode_step = msgspec.json.Decoder(Step).decode

@@ -1,25 +1,30 @@
 """The points that one event adds to a job's curves, by the curves' names. Called by `curves` and by the mirrors."""
 
+from collections.abc import Mapping
+
 from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress
 
 Point = tuple[str, float | None]
 
 
 def points_of(event: AnyEvent) -> list[Point]:
-    """Return name and value of each point of an event; a loss that is not finite is None, others are left out."""
+    """Return name and value of each point of an event: None where it is not finite, so that the curve has a gap."""
     match event:
         case Progress():
-            found: list[Point] = [("lr", event.lr), ("samples_per_s", event.samples_per_s)]
-            found += [(f"custom.{name}", value) for name, value in event.metrics.items()]
-            return [("loss", event.loss), *_known(found)]
+            return [("loss", event.loss), *_known(event, "lr", "samples_per_s"), *_named("custom", event.metrics)]
         case Epoch():
-            found = [("train_loss", event.train_loss), ("val_loss", event.val_loss)]
-            return _known([*found, *((f"metrics.{name}", value) for name, value in event.metrics.items())])
+            return [*_known(event, "train_loss", "val_loss"), *_named("metrics", event.metrics)]
         case Metric():
-            return _known([(f"custom.{name}", value) for name, value in event.values.items()])
+            return _named("custom", event.values)
         case _:
             return []
 
 
-def _known(points: list[Point]) -> list[Point]:
-    return [(name, value) for name, value in points if value is not None]
+def _known(event: AnyEvent, *fields: str) -> list[Point]:
+    """Return the fields that an event has: one without validation rows has no validation loss."""
+    found = [(name, getattr(event, name)) for name in fields]
+    return [(name, value) for name, value in found if value is not None]
+
+
+def _named(start: str, values: Mapping[str, float | None]) -> list[Point]:
+    return [(f"{start}.{name}", value) for name, value in values.items()]

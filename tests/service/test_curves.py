@@ -1,6 +1,8 @@
 """Curves: what is drawn of a job's events."""
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from traind.service.curves import Curves
 from traind.trainer.contract.events import AnyEvent, Epoch, Metric, Progress, State, Status, encode_event
@@ -75,6 +77,40 @@ def test_thinning_keeps_ends_and_spikes() -> None:
 
 def test_a_loss_that_is_not_finite_leaves_a_gap() -> None:
     assert curves_of(progress(1, 0.5), progress(2, None)).thinned(10)["series"]["loss"]["value"] == [0.5, None]
+
+
+NUMBER = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Progress,
+            attempt=st.just(1),
+            epoch=st.integers(0, 9),
+            step=st.integers(1, 10**9),
+            total_steps=st.none() | st.integers(1, 10**9),
+            progress=st.floats(0, 100),
+            loss=NUMBER,
+            diverged=st.booleans(),
+            lr=NUMBER,
+            samples_per_s=NUMBER,
+            metrics=st.dictionaries(st.text(min_size=1, max_size=5), NUMBER, max_size=3),
+        ),
+        max_size=5,
+    )
+)
+def test_the_short_way_takes_every_progress_event_as_the_long_way_does(told: list[Progress]) -> None:
+    told = [msgspec.structs.replace(one, seq=n, job_id="a", ts=float(n)) for n, one in enumerate(told, 1)]
+    slow = Curves()
+    for one in told:
+        slow.add(one)
+    assert folded([encode_event(one) for one in told]).thinned(100) == slow.thinned(100)
+
+
+def test_a_metric_that_is_not_finite_leaves_a_gap_as_it_does_live() -> None:
+    told = [Metric(attempt=1, step=1, values={"bleu": 1.0}), Metric(attempt=1, step=2, values={"bleu": None})]
+    assert curves_of(*told).thinned(10)["series"]["custom.bleu"] == {"step": [1, 2], "value": [1.0, None]}
 
 
 def test_few_series_are_those_of_all_and_the_names_say_which_there_are() -> None:
