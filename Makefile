@@ -53,7 +53,9 @@ faults: $(DEV) $(MLFLOW) ## the long fault runs, MLflow's real server among them
 
 cluster: $(DEV) ## jobs on a real Ray cluster of three nodes, started on this machine for it; ARGS= goes to pytest
 	$(PIP) --no-build-isolation --editable '.[ray]'
-	$(BIN)/python tests/cluster/with_cluster.py $(BIN)/python -m pytest -m cluster tests/cluster tests/service/executor/ray $(ARGS)
+	$(BIN)/python tests/cluster/with_cluster.py $(BIN)/python -m pytest \
+		-m "(cluster or anywhere) and not faults" --timeout 300 \
+		tests/cluster tests/flow tests/service/studies tests/service/executor/ray $(ARGS)
 
 e2e: $(DEV) ## the page in a real Chromium
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "" tests/e2e $(ARGS)

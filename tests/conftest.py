@@ -73,9 +73,35 @@ def fork_server() -> Iterator[ForkServer]:
 
 
 @pytest.fixture(scope="session")
-def open_root(fork_server: ForkServer) -> Callable[..., TrainingService]:
+def is_on_cluster() -> bool:
+    """Whether jobs run on a Ray cluster, as `make cluster` has it for the tests that are marked `anywhere`."""
+    return os.environ.get("TRAIND_EXECUTOR") == "ray"
+
+
+@pytest.fixture(scope="session")
+def open_root(is_on_cluster: bool, request: pytest.FixtureRequest) -> Callable[..., TrainingService]:
     """Make services whose processes come from the one fork server: `async with open_root(root, slots=1)`."""
-    return partial(TrainingService, fork_server=fork_server)
+    if is_on_cluster:
+        return partial(TrainingService, executor="ray", ray_address=os.environ["TRAIND_RAY_ADDRESS"])
+    return partial(TrainingService, fork_server=request.getfixturevalue("fork_server"))
+
+
+@pytest.fixture
+def worker_of() -> Callable[[str], int]:
+    """Find the process that trains a job, on whatever node of this machine."""
+    return worker_with
+
+
+def worker_with(job_id: str) -> int:
+    """Return the process whose output goes to the job's file."""
+    for path in Path("/proc").glob("[0-9]*/fd/1"):
+        try:
+            target = str(path.readlink())
+        except OSError:
+            continue
+        if f"/{job_id}/attempt-" in target and target.endswith("output.log"):
+            return int(path.parent.parent.name)
+    raise AssertionError(f"no process has the job {job_id}")
 
 
 @pytest.fixture

@@ -42,27 +42,10 @@ def gateway_of() -> Callable[[int], Awaitable[int]]:
 
 
 @pytest.fixture
-def seat_of() -> Callable[[str], int]:
+def seat_of(worker_of: Callable[[str], int]) -> Callable[[str], int]:
     """Find the seat, Ray's actor, that has a job: the parent of the fork server that its process is a child of."""
 
     def find(job_id: str) -> int:
-        return parent(parent(worker_with(job_id)))
+        return parent(parent(worker_of(job_id)))
 
     return find
-
-
-@pytest.fixture
-def worker_of() -> Callable[[str], int]:
-    """Find the process that trains a job, on whatever node."""
-    return worker_with
-
-
-def worker_with(job_id: str) -> int:
-    for path in Path("/proc").glob("[0-9]*/fd/1"):
-        try:
-            target = str(path.readlink())
-        except OSError:
-            continue
-        if f"/{job_id}/attempt-" in target and target.endswith("output.log"):
-            return int(path.parent.parent.name)
-    raise AssertionError(f"no process has the job {job_id}")

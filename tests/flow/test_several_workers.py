@@ -56,14 +56,15 @@ async def test_the_loss_is_that_of_one_worker(model: dict[str, Any], service: Tr
         assert three.model is not None
 
 
-async def test_the_death_of_any_ends_and_resumes_the_attempt(service: TrainingService) -> None:
+@pytest.mark.anywhere
+async def test_the_death_of_any_ends_and_resumes_the_attempt(
+    service: TrainingService, worker_of: Callable[[str], int]
+) -> None:
     async with service as running:
         undisturbed = await trained(running, **SPEC, workers=2, epochs=30, patience=None)
         job = await running.submit(**SPEC, workers=2, epochs=30, patience=None)
         await until(running, job.job_id, Checkpoint)
-        pid = (await running.status(job.job_id)).pid
-        assert pid is not None
-        (other,) = children(pid)
+        (other,) = children(worker_of(job.job_id))
         os.kill(other, signal.SIGKILL)
         done = await running.wait(job.job_id)
         events = [event async for event in running.watch(job.job_id)]
@@ -72,6 +73,7 @@ async def test_the_death_of_any_ends_and_resumes_the_attempt(service: TrainingSe
     assert any("rank 1 of 2 was killed by SIGKILL" in event.message for event in events if isinstance(event, State))
 
 
+@pytest.mark.anywhere
 async def test_all_heed_what_is_asked_at_the_same_step(service: TrainingService) -> None:
     async with service as running:
         job = await running.submit(**UNENDING)
@@ -94,6 +96,7 @@ async def test_all_heed_what_is_asked_at_the_same_step(service: TrainingService)
     assert stopped.model is not None
 
 
+@pytest.mark.anywhere
 async def test_a_trainer_of_ones_own_finds_a_world_that_is_ready(service: TrainingService) -> None:
     async with service as running:
         options = {"how": "wrapped"}
@@ -105,6 +108,7 @@ async def test_a_trainer_of_ones_own_finds_a_world_that_is_ready(service: Traini
     assert {"rank 0 of 2 is through", "rank 1: rank 1 of 2 is through"} <= set(logs)
 
 
+@pytest.mark.anywhere
 async def test_what_one_raises_is_the_jobs_error(service: TrainingService) -> None:
     async with service as running:
         job = await trained(running, trainer="parallel", workers=2, options={"how": "raise"})
@@ -113,6 +117,7 @@ async def test_what_one_raises_is_the_jobs_error(service: TrainingService) -> No
     assert job.error.message.startswith("Rank 1 of 2: The trainer raised ValueError: a bad row")
 
 
+@pytest.mark.anywhere
 async def test_one_that_leaves_has_the_attempt_tried_again(service: TrainingService) -> None:
     async with service as running:
         job = await trained(running, trainer="parallel", workers=2, options={"how": "leave"})

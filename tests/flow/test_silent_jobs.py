@@ -7,6 +7,7 @@ import pytest
 
 from traind import Status, TrainingService
 
+pytestmark = pytest.mark.anywhere
 HERE = Path(__file__).parent
 HANG_S = 1.5
 

@@ -5,8 +5,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from traind import TrainingService
 
+pytestmark = pytest.mark.anywhere
 TINY = {"epochs": 2, "batch_size": 16, "synthetic": {"rows": 200}, "report_every": 1}
 
 
