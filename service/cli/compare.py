@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ANYWHERE = Remote()
 FEWEST = 2
 PAGE = 500
-LONGEST = 60  # characters of a setting in the table
+LONGEST = 60  # characters of a name or a setting in the table
 
 
 def compare(
@@ -135,7 +135,7 @@ def _table(told: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             job["job_id"],
-            job["name"] or "",
+            _short(job["name"] or ""),
             str(job["status"]),
             *(number(job["metrics"][name]) if name in job["metrics"] else "" for name in metrics),
             *(_written(job["settings"][path]) for path in paths),
@@ -151,4 +151,8 @@ def _written(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return _short(text)
+
+
+def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

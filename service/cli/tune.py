@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,7 +85,7 @@ def _request_of(search: Search, spec: dict[str, Any]) -> dict[str, Any]:
     if "seed" in spec:
         study["seed"] = spec["seed"]
     if search.search:
-        study["space"] = dict(map(_dimension, search.search))
+        study["space"] = _space(search.search)
     if search.study_id is not None:
         study["study_id"] = search.study_id
     if not search.ensemble:
@@ -92,6 +93,16 @@ def _request_of(search: Search, spec: dict[str, Any]) -> dict[str, Any]:
     for name in ("trials", "parallel", "metric", "sampler", "pruner"):
         study[name] = getattr(search, name)
     return {**study, "spec": spec}
+
+
+def _space(typed: Sequence[str]) -> dict[str, Any]:
+    """Return the search space that was typed, each field once."""
+    space: dict[str, Any] = {}
+    for path, dimension in map(_dimension, typed):
+        if path in space:
+            raise Failed(f"--search names {path} twice.", hint="Give one range, or all choices as a list.")
+        space[path] = dimension
+    return space
 
 
 def _dimension(typed: str) -> tuple[str, dict[str, Any]]:

@@ -8,7 +8,8 @@ import { count, duration, plural, title } from "./format.js";
 import { icon } from "./icons.js";
 import { ManyChart } from "./many-chart.js";
 import { RunTable } from "./run-table.js";
-import { colorOf, idsOf, MOST_RUNS, Runs } from "./runs.js";
+import { colorOf, meant, MOST_RUNS, Runs } from "./runs.js";
+import { SettingChart } from "./setting-chart.js";
 import { nameOf } from "./standing.js";
 import { copyButton } from "./usage.js";
 
@@ -41,44 +42,49 @@ class CompareView {
 
   constructor(stream, names, query) {
     Object.assign(this, { stream, names });
-    this.state = { metric: query.get("metric"), axis: query.get("x") in AXES ? query.get("x") : "step", smooth: bounded(query.get("smooth")), isLog: query.get("log") === "1", sort: query.get("sort"), zoom: zoomOf(query.get("zoom")) };
+    this.state = { metric: query.get("metric"), axis: query.get("x") in AXES ? query.get("x") : "step", smooth: bounded(query.get("smooth")), isLog: query.get("log") === "1", sort: query.get("sort"), by: query.get("by"), zoom: zoomOf(query.get("zoom")) };
     this.hidden = new Set((query.get("hide") ?? "").split(",").filter(Boolean));
     this.heading = h("h1", {}, "Compare");
     this.subject = h("p.muted", { role: "status" }, "Reading the runs…");
     this.chart = new ManyChart("Curves of all runs", {
-      onPick: (id) => this.table.mark(id),
+      onPick: (id) => this.#pick(id),
       onZoom: (zoom) => this.#set({ zoom }, false),
-      onOpen: (id) => (location.hash = `#/job/${encodeURIComponent(id)}`),
+      onOpen: openJob,
     });
+    this.setting = new SettingChart({ path: this.state.by, onSet: (by) => this.#set({ by }, false), onPick: (id) => this.#pick(id), onOpen: openJob });
     this.table = new RunTable({
       sort: this.state.sort,
       onSort: (sort) => this.#set({ sort }, false),
-      onPick: (id) => this.chart.pick(id),
+      onPick: (id) => this.#pick(id),
       onHide: (id) => this.#hide(id),
       onRemove: (id) => this.#remove(id),
     });
     this.note = h("p.muted.note", { hidden: true });
-    this.element = h("section.compare", {}, h("header.page-head", {}, h("p.crumbs", {}, h("a", { href: "#/jobs" }, "Jobs"), " / ", "compare"), this.heading, this.subject), h("section.panel", { "aria-label": "Chart" }, this.#tools(), this.chart.element, this.note), this.table.element);
+    this.element = h("section.compare", {}, h("header.page-head", {}, h("p.crumbs", {}, h("a", { href: "#/jobs" }, "Jobs"), " / ", "compare"), this.heading, this.subject), h("section.panel", { "aria-label": "Chart" }, this.#tools(), this.chart.element, this.note), this.setting.element, this.table.element);
     if (this.state.zoom) this.chart.zoomTo(this.state.zoom, false);
   }
 
   async open() {
-    const ids = await idsOf(this.names);
+    const { ids, ups } = await meant(this.names);
     if (this.#isClosed) return;
     this.ids = ids.slice(0, MOST_RUNS);
     this.left = ids.length - this.ids.length;
-    if (!this.ids.length) return this.#empty();
+    this.table.ups = ups;
+    if (!this.ids.length) return this.#empty("Choose two jobs or more in the list, or the trials of a study.");
     const { metric } = this.state;
     const wanted = metric ? [metric, `metrics.${metric}`, `custom.${metric}`] : ["val_loss"];
     this.runs = new Runs(this.ids, wanted, this.stream, () => this.#changed());
     for (const run of this.runs.all) run.isHidden = this.hidden.has(run.id);
     this.#stop = this.stream.onEvent((message) => message.type === "snapshot" && this.runs.retry().catch(() => {}));
     await this.runs.load();
+    if (this.#isClosed) return;
+    if (this.runs.all.every(({ isMissing }) => isMissing)) this.#empty(`${this.ids.length === 1 ? "The job of this address is" : "The jobs of this address are"} not there: deleted, or never on this server.`);
     this.#changed();
   }
 
   failed(error) {
     if (this.#isClosed) return;
+    if (error.code === "study_not_found") return this.#empty(error.message);
     say(this.subject, "Not all could be read.");
     report(error);
   }
@@ -90,10 +96,18 @@ class CompareView {
     clearTimeout(this.#addressDue);
     this.runs?.close();
     this.chart.close();
+    this.setting.close();
   }
 
-  #empty() {
-    fill(this.element, h("div.nothing", {}, h("h1", {}, "There is nothing to compare"), h("p", {}, "Choose two jobs or more in the list, or the trials of a study."), h("p", {}, h("a", { href: "#/jobs" }, "All jobs"))));
+  /** Pick out a run wherever it is drawn, or none. */
+  #pick(id) {
+    this.chart.pick(id);
+    this.setting.pick(id);
+    this.table.mark(id);
+  }
+
+  #empty(sentence) {
+    fill(this.element, h("div.nothing", {}, h("h1", {}, "There is nothing to compare"), h("p", {}, sentence), h("p", {}, h("a", { href: "#/jobs" }, "All jobs"))));
   }
 
   #tools() {
@@ -124,8 +138,8 @@ class CompareView {
   }
 
   #address() {
-    const { metric, axis, smooth, isLog, sort, zoom } = this.state;
-    const set = { metric, x: axis === "step" ? null : axis, smooth: smooth || null, log: isLog ? 1 : null, sort, zoom: zoom && zoom.map((at) => Number(at.toPrecision(6))).join("~"), hide: [...this.hidden].join(",") || null };
+    const { metric, axis, smooth, isLog, sort, by, zoom } = this.state;
+    const set = { metric, x: axis === "step" ? null : axis, smooth: smooth || null, log: isLog ? 1 : null, sort, by, zoom: zoom && zoom.map((at) => Number(at.toPrecision(6))).join("~"), hide: [...this.hidden].join(",") || null };
     const query = Object.entries(set).filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
     history.replaceState(null, "", `#/compare/${this.names.map(encodeURIComponent).join(",")}${query.length ? `?${query.join("&")}` : ""}`);
   }
@@ -159,13 +173,14 @@ class CompareView {
     this.#tableDue ??= setTimeout(() => {
       this.#tableDue = null;
       this.table.show(this.runs.all, this.drawn);
+      this.setting.show(this.runs.all, this.table.differing);
     }, loaded < all.length ? 4 * TABLE_MS : TABLE_MS);
   }
 
   #draw() {
     const { all, loaded } = this.runs;
     const gone = all.filter(({ isMissing }) => isMissing).length;
-    const words = [loaded < all.length ? `${count(loaded)} of ${plural(all.length, "run")}` : plural(all.length, "run"), gone && `${count(gone)} deleted`, this.left > 0 && `${count(this.left)} more left out`];
+    const words = [loaded < all.length ? `${count(loaded)} of ${plural(all.length, "run")}` : plural(all.length, "run"), gone && `${count(gone)} not there`, this.left > 0 && `${count(this.left)} more left out`];
     say(this.subject, words.filter(Boolean).join(" · "));
     document.title = `${plural(all.length, "run")} · traind`;
     this.#offerMetrics(all);
@@ -221,6 +236,7 @@ class CompareView {
   }
 }
 
+const openJob = (id) => (location.hash = `#/job/${encodeURIComponent(id)}`);
 const KNOWN = { loss: "Training loss", train_loss: "Training loss of the epoch", val_loss: "Validation loss", lr: "Learning rate", samples_per_s: "Rows a second" };
 const labelOf = (name) => KNOWN[name] ?? title(name.replace(/^(metrics|custom)\./, ""));
 

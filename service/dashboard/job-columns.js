@@ -9,6 +9,7 @@ const STATES = ["RUNNING", "LOADING", "STARTING", "QUEUED", "PAUSED", "FAILED", 
 const FIRST = ["rmse", "accuracy"]; // what people compare jobs by, where nobody says
 
 const took = (job) => job.timings?.running_s ?? (job.started_at && job.finished_at ? job.finished_at - job.started_at : undefined);
+const own = (values, name) => (Object.hasOwn(values ?? {}, name) ? values[name] : undefined); // a name is anybody's
 export const tagsOf = (job) => job.tags ?? job.spec?.tags ?? [];
 
 /** Return the metric that a job is compared by: what decided its best epoch, or one that people know. */
@@ -55,8 +56,8 @@ export function column(key) {
   const name = rest.join(":");
   if (Object.hasOwn(FIXED, key)) return { key, ...FIXED[key] };
   if (Object.hasOwn(ABOUT, key)) return { key, ...ABOUT[key] };
-  if (kind === "metric" && name) return { key, label: title(name), of: (job) => scores(job)[name], isDown: isUp(name) };
-  if (kind === "setting" && name) return { key, label: name, of: (job) => (job.settings ?? {})[name] };
+  if (kind === "metric" && name) return { key, label: title(name), of: (job) => own(scores(job), name), isDown: isUp(name) };
+  if (kind === "setting" && name) return { key, label: name, of: (job) => own(job.settings, name) };
   return undefined;
 }
 

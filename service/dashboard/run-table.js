@@ -16,6 +16,8 @@ export class RunTable {
   #sort; // {key, isDown}
   #columns = [];
   #isChosen;
+  ups = new Map(); // metric -> whether more of it is better, where the name alone does not tell
+  differing = { settings: new Map(), paths: [], metric: "" }; // of the runs that are shown
 
   /** `sort` is as the address has it: a column's key, with "-" before it for the other way round. */
   constructor({ sort, onSort, onPick, onHide, onRemove }) {
@@ -37,11 +39,12 @@ export class RunTable {
     const names = [...new Set(jobs.flatMap((job) => Object.keys(scores(job)).filter((name) => Number.isFinite(scores(job)[name]))))];
     this.#columns = [
       { key: "name", label: "Run", of: (job) => nameOf(job), isText: true },
-      ...names.map((name) => ({ key: name, label: title(name), of: (job) => scores(job)[name], isMetric: true, isUp: isUp(name) })),
+      ...names.map((name) => ({ key: name, label: title(name), of: (job) => scores(job)[name], isMetric: true, isUp: this.ups.get(name) ?? isUp(name) })),
       { key: "seconds", label: "Training", of: (job) => job.timings?.running_s, write: duration },
       ...paths.map((path) => ({ key: `set:${path}`, label: path, of: (job) => settings.get(job.job_id)[path], write: brief, isText: false, isSetting: true })),
     ];
     if (!this.#isChosen) this.#sort = { key: this.#usual(names, metric), isDown: false };
+    this.differing = { settings, paths, metric: this.#usual(names, metric) };
     const left = jobs.length < 2 ? "" : paths.length ? `They differ in ${plural(paths.length, "setting")}; all others are the same.` : "All settings are the same.";
     this.note.textContent = left;
     this.#draw();
@@ -89,7 +92,7 @@ export class RunTable {
   #rowOf(run, bests) {
     const { job } = run;
     const shown = h("input", { type: "checkbox", checked: !run.isHidden, "aria-label": `Draw ${job ? nameOf(job) : run.id}`, on: { change: () => this.onHide(run.id) } });
-    const name = job ? h("a", { href: `#/job/${encodeURIComponent(run.id)}` }, nameOf(job)) : h("span.muted", {}, `${run.id} · ${run.isMissing ? "deleted" : "not read yet"}`);
+    const name = job ? h("a", { href: `#/job/${encodeURIComponent(run.id)}` }, nameOf(job)) : h("span.muted", {}, `${run.id} · ${run.isMissing ? "not there" : "not read yet"}`);
     const cells = this.#columns.slice(1).map((column) => {
       const found = job ? column.of(job) : undefined;
       const text = column.write ? column.write(found) : value(found);

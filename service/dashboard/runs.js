@@ -14,22 +14,26 @@ const POINTS = [[20, 2_000], [60, 800], [MOST_RUNS, 400]]; // of a curve: the mo
 /** Return the colour of the run of that place: neighbours are told apart, on light and dark ground. */
 export const colorOf = (place) => `oklch(${[0.6, 0.7, 0.52][place % 3]} 0.16 ${Math.round((place * 137.5 + 280) % 360)})`;
 
-/** Return the jobs that these names mean: ids of jobs, and `study:ID` for the trials of a study. */
-export async function idsOf(names) {
-  const found = [];
+/** Return the jobs that these names mean, ids of jobs and `study:ID` for a study's trials: {ids, ups}. `ups` says of which metrics studies want more. */
+export async function meant(names) {
+  const [ids, ups] = [[], new Map()];
   for (const name of names) {
-    if (name.startsWith("study:")) found.push(...(await trialsOf(name.slice(6))).map(({ job_id: jobId }) => jobId));
-    else if (name) found.push(name);
+    if (!name.startsWith("study:")) ids.push(name);
+    else {
+      const { study } = await api.get(api.studyPath(name.slice(6)), { importance: false });
+      ups.set(study.metric, study.direction === "maximize");
+      ids.push(...(await bestTrials(study)).map(({ job_id: jobId }) => jobId));
+    }
   }
-  return [...new Set(found)];
+  return { ids: [...new Set(ids)], ups };
 }
 
 /** Return the trials of a study, best first, then those without a value. */
-export async function trialsOf(studyId) {
-  const { study } = await api.get(api.studyPath(studyId), { importance: false });
+async function bestTrials(study) {
   const sign = study.direction === "maximize" ? -1 : 1;
   const rank = ({ value }) => (Number.isFinite(value) ? sign * value : Infinity);
-  return (await allTrials(studyId)).sort((one, other) => rank(one) - rank(other) || one.trial - other.trial);
+  const trials = await allTrials(study.study_id);
+  return trials.sort((one, other) => rank(one) - rank(other) || one.trial - other.trial);
 }
 
 /** Return all trials of a study, in order. */

@@ -18,6 +18,8 @@ const MOST_SLICES = 12;
 const TICK_MS = 5_000; // between two looks at the clock
 const isOver = ({ status }) => OVER.includes(status);
 
+const REASONS = { trials: "all trials were made", max_seconds: "its time was over", failures: "every trial failed", user: "a user asked for it" };
+
 const VERBS = {
   pause: { label: "Pause", icon: "pause", applies: (study) => study.status === "RUNNING" && !study.requested },
   resume: { label: "Resume", icon: "play", applies: (study) => study.status === "PAUSED" && !study.requested },
@@ -182,7 +184,7 @@ class StudyView {
       fill(parts.badge, stateIcon(study.status), title(study.status.toLowerCase()));
     }
     const asked = study.requested && !isOver(study) ? { stop: "Stopping…", cancel: "Cancelling…", finish: "Making the ensemble…" }[study.requested] : null;
-    say(parts.standing, asked ?? `${study.message}${study.reason ? ` (${study.reason.replaceAll("_", " ")})` : ""}`);
+    say(parts.standing, asked ?? `${study.message}${study.reason ? ` (${REASONS[study.reason] ?? study.reason.replaceAll("_", " ")})` : ""}`);
     parts.bar.value = (100 * counts.over) / study.trials;
     parts.bar.hidden = isOver(study);
     const since = study.status === "RUNNING" ? (performance.now() - this.#heardAt) / 1_000 : 0;

@@ -49,6 +49,7 @@ def render(document: dict[str, Any]) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><title>traind: the interface</title>'
+        '<link rel="icon" href="page/icon.svg" type="image/svg+xml">'
         '<link rel="stylesheet" href="docs.css"></head><body>'
         f"<header><h1>traind {escape(info['version'])}</h1><p>{_prose(info['description'])}</p>"
         f'<nav>{links}<a href="./">Page</a></nav></header>'

@@ -173,9 +173,13 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 def scores(job: Job) -> dict[str, float]:
-    """Return the metrics to compare jobs by, on the validation rows: the model's, or the best epoch's so far."""
+    """Return the metrics to compare jobs by, on the validation rows: the model's, or the best epoch's so far.
+
+    A trainer that names no best epoch and no split is compared by its newest metrics.
+    """
     found = job.metrics.get("validation")
-    measured = found if isinstance(found, dict) else job.best.metrics
+    newest = job.metrics if job.best.epoch is None else job.best.metrics
+    measured = found if isinstance(found, dict) else newest
     return {name: float(value) for name, value in measured.items() if isinstance(value, int | float)}
 
 

@@ -93,7 +93,7 @@ def is_hopeless(study: Study) -> bool:
 
 def _value(study: Study, job: Job, values: Values) -> float | None:
     """Return a job's metric on the validation rows, of its finished model or of its best epoch."""
-    found = scores(job).get(study.metric, job.metrics.get(study.metric))
+    found = scores(job).get(study.metric)
     if isinstance(found, int | float):
         return float(found)
     known = [value for value in values if value is not None] if job.status in KEEPS_MODEL else []

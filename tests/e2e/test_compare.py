@@ -8,6 +8,7 @@ SMALL = {"synthetic": {"rows": 600, "columns": 4}, "batch_size": 64, "epochs": 3
 
 
 async def test_jobs_are_chosen_compared_and_the_view_is_sent_on(serve, visitor, talk, album):
+    visitor.tolerated = ["status of 404"]  # of jobs that are not there
     server = serve("--slots", "2")
     names = {0.0001: "<b>slow</b>", 0.003: "usual", 0.03: "=fast, or not"}
     async with talk(server.url) as program:
@@ -23,6 +24,7 @@ async def test_jobs_are_chosen_compared_and_the_view_is_sent_on(serve, visitor, 
     assert sorted(await rows.locator("a").all_inner_texts()) == sorted(names.values())
     await page.get_by_role("button", name="lr", exact=True).click()
     assert await rows.locator("a").all_inner_texts() == list(names.values())
+    await expect(page.get_by_role("heading", name="Validation loss by lr")).to_be_visible()
     await page.get_by_label("What is drawn").select_option("Training loss")
     await page.get_by_label("Along").select_option("Epoch")
     await page.get_by_role("button", name="Logarithmic scale").click()
@@ -43,3 +45,5 @@ async def test_jobs_are_chosen_compared_and_the_view_is_sent_on(serve, visitor, 
     await expect(sent.get_by_role("button", name="Logarithmic scale")).to_have_attribute("aria-pressed", "true")
     await expect(sent.locator(".run-table tbody a")).to_have_text(list(names.values()))
     await expect(sent.get_by_role("columnheader", name="lr")).to_have_attribute("aria-sort", "ascending")
+    await page.goto(f"{server.url}/#/compare/gone,never")
+    await expect(page.get_by_text("The jobs of this address are not there")).to_be_visible()

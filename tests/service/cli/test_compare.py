@@ -9,7 +9,7 @@ import pytest
 from traind.service.cli.compare import _compared, _decisive, _table
 from traind.service.cli.entry import run
 from traind.service.client.synchronous import SyncClient
-from traind.service.jobs.job import Job
+from traind.service.jobs.job import Job, scores
 from traind.trainer.contract.spec import TrainSpec
 
 SMALL = {"epochs": 1, "synthetic": {"rows": 200, "columns": 3}, "batch_size": 64}
@@ -29,6 +29,18 @@ def test_the_best_comes_first_whichever_direction_that_is_and_what_has_no_value_
     heads, rows = _table(told)
     assert heads == ["job", "name", "status", "r2", "rmse"]
     assert rows[-1] == ["other", "", "QUEUED", "", "1"]
+
+
+def test_a_trainer_that_names_no_best_epoch_is_compared_by_what_it_reported() -> None:
+    own = msgspec.structs.replace(job("own", {}), metrics={"bleu": 3.0, "note": "good", "sizes": {"a": 1}})
+    assert scores(own) == {"bleu": 3.0}
+    assert scores(job("built in", {"rmse": 1.0})) == {"rmse": 1.0}
+
+
+def test_a_long_name_leaves_room_for_what_is_compared() -> None:
+    named = msgspec.structs.replace(job("a", {}, lr=0.1), name="n" * 200)
+    _, rows = _table(_compared([named, job("b", {}, lr=0.2)], "rmse", is_higher=False))
+    assert rows[0][1] == "n" * 59 + "…"
 
 
 def test_only_what_differs_is_told_also_where_one_has_no_such_field() -> None:

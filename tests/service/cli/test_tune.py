@@ -40,6 +40,11 @@ def test_what_cannot_be_read_is_said(typed: str) -> None:
         _dimension(typed)
 
 
+def test_a_field_that_is_named_twice_is_said() -> None:
+    with pytest.raises(Failed, match="names lr twice"):
+        _request_of(Search(search=("lr=1e-4..1e-2", "lr=[1, 2]")), {})
+
+
 def test_name_and_time_are_of_the_study_and_the_rest_of_its_trials() -> None:
     request = _request_of(Search(trials=7), {"name": "n", "max_seconds": 5, "epochs": 3, "seed": 4})
     assert (request["name"], request["max_seconds"], request["seed"], request["trials"]) == ("n", 5, 4, 7)
