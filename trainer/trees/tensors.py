@@ -2,16 +2,20 @@
 
 The GEMM strategy of Hummingbird (Nakandala et al., OSDI 2020): a row's decisions (+1 left, -1 right) times a tree's
 paths count the right turns towards each leaf; the row's leaf is the one with all of them. It needs no tree library
-and has no control flow that depends on data, so it can be exported.
+and has no control flow that depends on data, so it can be exported. Where it is not exported, tables find the same
+leaves sooner (`tables.Tables`).
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from traind.trainer.trees.tables import MOST_COLUMNS, MOST_LEAVES, TREES_AT_ONCE, Tables, columns_split_on, splits_of
 
 ROUNDS_AT_ONCE = 10  # rounds evaluated together: memory grows with it
 NO_LEAF = 127  # turns towards a leaf that does not exist
@@ -47,14 +51,48 @@ class Trees(nn.Module):
         self.register_buffer("set_starts", torch.cumsum(self.set_counts, 0) - self.set_counts, persistent=False)
         self.set_starts: Tensor
         self.set_ends = [0, *torch.cumsum(self.set_counts, 0).tolist()]
+        self._tables: dict[int, list[Tables] | None] = {}  # of the rounds from a first one on; None: products
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
         """Return the raw outputs: standardised target, or logits."""
         total = self.base.expand(numeric.shape[0], -1)
         columns = plain_columns(numeric, categorical)
-        for first in range(0, len(self.features), ROUNDS_AT_ONCE):
-            total = total + self.block(columns, categorical, first)
+        if torch.onnx.is_in_onnx_export() or numeric.is_cuda or self.paths.shape[3] > MOST_LEAVES:
+            for first in range(0, len(self.features), ROUNDS_AT_ONCE):
+                total = total + self.block(columns, categorical, first)
+            return total
+        by_column = columns.t().contiguous(), categorical.t().contiguous()
+        rounds = ROUNDS_AT_ONCE * max(1, TREES_AT_ONCE // (ROUNDS_AT_ONCE * self.features.shape[1]))
+        for first in range(0, len(self.features), rounds):
+            last = min(first + rounds, len(self.features))
+            tables = self._tables_of(first, last)
+            values = None if tables is None else self._looked_up(tables, by_column, first, last)
+            for start in range(first, last, ROUNDS_AT_ONCE):
+                if values is None:
+                    total = total + self.block(columns, categorical, start)
+                else:
+                    total = total + values[start - first : start - first + ROUNDS_AT_ONCE].sum(0).t()
         return total
+
+    def _tables_of(self, first: int, last: int) -> list[Tables] | None:
+        """Return the tables of these rounds, made once; None where products are as fast."""
+        if first not in self._tables:
+            outputs, weights = self.features.shape[1], dict(self.state_dict())
+            trees = (last - first) * outputs
+            groups = -(-trees // TREES_AT_ONCE)
+            borders = [first * outputs + trees * number // groups for number in range(groups + 1)]
+            splits = [splits_of(weights, *ends) for ends in pairwise(borders)]
+            is_wide = max(map(columns_split_on, splits)) > MOST_COLUMNS
+            self._tables[first] = None if is_wide else [Tables(one) for one in splits]
+        return self._tables[first]
+
+    def _looked_up(self, tables: list[Tables], by_column: tuple[Tensor, Tensor], first: int, last: int) -> Tensor:
+        """Return the values of the rows' leaves in these rounds, (rounds, outputs, rows)."""
+        leaves = torch.cat([one.leaves(*by_column) for one in tables], dim=1).t()
+        values = self.values[first:last].flatten(0, 1)
+        starts = torch.arange(len(values), dtype=torch.int32).unsqueeze(1) * values.shape[1]
+        found = values.flatten().index_select(0, (leaves + starts).flatten())
+        return found.view(last - first, self.features.shape[1], leaves.shape[1])
 
     def block(self, columns: Tensor, categorical: Tensor, first: int) -> Tensor:
         """Return the sum of `ROUNDS_AT_ONCE` rounds from `first` on, (rows, outputs), for rows of `plain_columns`."""
@@ -66,11 +104,11 @@ class Trees(nn.Module):
             columns = torch.cat((columns, self._of_sets(categorical, start, end)), dim=1)
         is_left = columns.index_select(1, features.flatten()) <= self.thresholds[first:last].flatten()
         paths = self.paths[first:last].flatten(0, 1).float()
-        decisions = (is_left.float() * 2.0 - 1.0).view(len(columns), -1, paths.shape[1]).transpose(0, 1)
+        decisions = (is_left.float() * 2.0 - 1.0).view(len(columns), len(paths), paths.shape[1]).transpose(0, 1)
         taken = torch.matmul(decisions, paths)  # (trees, rows, leaves)
         is_leaf = (taken == self.turns[first:last].flatten(0, 1).unsqueeze(1).float()).float()
         found = torch.matmul(is_leaf, self.values[first:last].flatten(0, 1).unsqueeze(2)).squeeze(2)
-        return found.view(last - first, -1, len(columns)).sum(0).t()
+        return found.view(last - first, self.features.shape[1], len(columns)).sum(0).t()
 
     def _of_sets(self, categorical: Tensor, start: int, end: int) -> Tensor:
         """Return the columns of sets `start` to `end`, (rows, sets): 0 where the level is in the set, else 1."""
