@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,12 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Server:
     """`traind serve` on a root and a port of its own."""
 
-    def __init__(self, root: Path, slots: int) -> None:
+    def __init__(self, root: Path, slots: int, flags: Sequence[str] = ()) -> None:
         self.port = free_port()
         self.typed_at = time.time()
         command = [sys.executable, "-m", "traind", "serve", "--root", str(root), "--port", str(self.port)]
         self.process = subprocess.Popen(
-            [*command, "--slots", str(slots)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, "--slots", str(slots), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         while not self._answers():
             time.sleep(0.005)
@@ -113,10 +113,10 @@ class Server:
 
 
 @contextmanager
-def serving(slots: int = 2, root: Path | None = None) -> Iterator[Server]:
-    """Run a server on the root, or on an empty one."""
+def serving(slots: int = 2, root: Path | None = None, flags: Sequence[str] = ()) -> Iterator[Server]:
+    """Run a server on the root, or on an empty one, with these flags of `traind serve`."""
     with tempfile.TemporaryDirectory(prefix="traind-bench-") as empty:
-        server = Server(root or Path(empty), slots)
+        server = Server(root or Path(empty), slots, flags)
         try:
             yield server
         finally:

@@ -1,18 +1,17 @@
 // Up to two hundred curves on one chart: zoom by dragging, pan, a pointer that picks out a run. The curves are drawn once
-// on one canvas; what the pointer picks is drawn on a second one above it.
+// on one canvas, which is moved as a picture (ink.js); what the pointer picks is drawn on a second one above it.
 
 import { button, fill, h, say } from "./dom.js";
 import { value } from "./format.js";
 import { icon } from "./icons.js";
-import { stroke } from "./paint.js";
+import { clipped, Ink, sized, stroked, within } from "./ink.js";
 import { before, extent, nearest, padded, scale } from "./scale.js";
 
 const HEIGHT = 400;
 const EDGE = { top: 12, right: 16, bottom: 40 };
 const REACH = 40; // pixels within which the pointer picks a curve
-const FEW = 30; // curves that are drawn at full strength
 const MOVING_MS = 150; // after the last move the curves are drawn in full again
-const MOVING_POINTS = 120; // of a curve while it moves
+const HEAVY_POINTS = 2_000; // of all curves: from that on a picture of them is moved
 const LEAST_DRAG = 6; // pixels that mean a zoom
 
 export class ManyChart {
@@ -23,9 +22,12 @@ export class ManyChart {
   #at = null; // [x, y] of the pointer in pixels
   #drag = null;
   #isDue = false;
-  #isStale = true; // the curves are to be drawn again
-  #view = null;
-  #moving = null; // a timer while the chart is panned or zoomed, if there are many curves
+  #isStale = true; // the chart is to be drawn again
+  #isMoved = false; // and nothing but its range is another
+  #view = null; // {x, y, area, width, marks}
+  #moving = null; // a timer while the chart is panned or zoomed, if its curves are heavy
+  #isHeavy = false;
+  #ink = new Ink();
 
   /** `onPick(id)` hears which run the pointer is at, or null; `onZoom([from, to])` what is shown, or null for all. */
   constructor(name, { onPick = () => {}, onZoom = () => {}, onOpen = () => {} } = {}) {
@@ -50,12 +52,14 @@ export class ManyChart {
   show(lines, about) {
     this.#lines = lines;
     this.#about = about;
+    this.#isHeavy = lines.reduce((points, { x }) => points + x.length, 0) > HEAVY_POINTS;
     this.redraw();
   }
 
   zoomTo(zoom, isTold = true) {
+    const isOnlyMoved = this.#isHeavy && (!this.#isStale || this.#isMoved);
     this.#zoom = zoom;
-    if (this.#lines.length > FEW) {
+    if (this.#isHeavy) {
       clearTimeout(this.#moving);
       this.#moving = setTimeout(() => {
         this.#moving = null;
@@ -63,6 +67,7 @@ export class ManyChart {
       }, MOVING_MS);
     }
     this.redraw();
+    this.#isMoved = isOnlyMoved;
     if (isTold) this.onZoom(zoom);
   }
 
@@ -75,12 +80,13 @@ export class ManyChart {
 
   redraw(isStale = true) {
     this.#isStale ||= isStale;
+    if (isStale) this.#isMoved = false;
     if (this.#isDue) return;
     this.#isDue = true;
     requestAnimationFrame(() => {
       this.#isDue = false;
-      if (this.#isStale) this.#draw();
-      this.#isStale = false;
+      if (this.#isStale) this.#draw(this.#isMoved);
+      this.#isStale = this.#isMoved = false;
       this.#drawOver();
     });
   }
@@ -225,33 +231,41 @@ export class ManyChart {
     return this.#zoom ?? this.#whole();
   }
 
-  #draw() {
+  #draw(isMoved) {
     const width = this.frame.clientWidth;
     this.reset.hidden = this.#zoom === null;
     if (!width) return;
-    const pen = sized(this.canvas, width);
+    const pen = sized(this.canvas, width, HEIGHT);
     pen.font = `11px ${getComputedStyle(this.element).fontFamily}`;
-    const [from, to] = this.#range();
-    const seen = this.#lines.map((line) => within(line, from, to, this.#moving ? MOVING_POINTS : Infinity));
-    const found = extent(seen.map(({ y }) => y), this.#about.isLog);
+    const range = this.#range();
+    if (isMoved && this.#view?.width === width) this.#move(range);
+    else this.#layOut(pen, width, range);
+    this.#grid(pen);
+    this.#ink.put(pen, this.#lines, this.#view);
+  }
+
+  /** Take another range along x; heights stay, so that the picture of the curves can be moved. */
+  #move([from, to]) {
+    const { x, area } = this.#view;
+    const span = x.invert(area.right) - x.invert(area.left);
+    const isPan = Math.abs(to - from - span) < span * 1e-6;
+    this.#view.x = isPan && this.#view.isWhole ? this.#ink.pan(this.#lines, from) : scale(from, to, area.left, area.right);
+    this.#view.isWhole &&= isPan;
+  }
+
+  #layOut(pen, width, [from, to]) {
+    const found = extent(this.#lines.map((line) => within(line, from, to).y), this.#about.isLog);
     const isLog = this.#about.isLog && found !== null;
     const y = scale(...padded(found ?? [0, 1], isLog), HEIGHT - EDGE.bottom, EDGE.top, isLog);
     const marks = y.ticks(6);
-    const left = 14 + Math.max(24, ...marks.map((mark) => pen.measureText(value(mark)).width));
-    const x = scale(from, to, left, width - EDGE.right);
+    const left = Math.round(14 + Math.max(24, ...marks.map((mark) => pen.measureText(value(mark)).width)));
     const area = { left, right: width - EDGE.right, top: EDGE.top, bottom: HEIGHT - EDGE.bottom };
-    this.#view = { x, y, area };
-    this.#grid(pen, marks);
-    clipped(pen, area, () => {
-      for (const line of seen) {
-        if (line.raw) stroked(pen, this.#view, { ...line, y: line.raw }, 1, 0.25);
-        stroked(pen, this.#view, line, seen.length > FEW ? 1 : 1.5, seen.length > FEW ? 0.8 : 1);
-      }
-    });
+    this.#view = { x: scale(from, to, left, area.right), y, area, width, marks, isWhole: true };
+    this.#ink.draw(this.#lines, this.#view);
   }
 
-  #grid(pen, marks) {
-    const { x, y, area } = this.#view;
+  #grid(pen) {
+    const { x, y, area, marks } = this.#view;
     const style = getComputedStyle(this.element);
     Object.assign(pen, { lineWidth: 1, strokeStyle: style.outlineColor, fillStyle: style.color, textBaseline: "middle", textAlign: "right" });
     pen.beginPath();
@@ -270,7 +284,7 @@ export class ManyChart {
   #drawOver() {
     const width = this.frame.clientWidth;
     if (!width || !this.#view) return;
-    const pen = sized(this.over, width);
+    const pen = sized(this.over, width, HEIGHT);
     const line = this.#lines.find(({ id }) => id === this.#picked);
     this.canvas.classList.toggle("dimmed", Boolean(line));
     const { area, x, y } = this.#view;
@@ -332,43 +346,6 @@ export class ManyChart {
     if (rest > 0) pen.fillText(`and ${rest} more`, ...place(named.length));
     return new Promise((resolve) => made.toBlob(resolve, "image/png"));
   }
-}
-
-/** Give a canvas this size in the page's pixels, and return a pen on it, which is clear. */
-export function sized(canvas, width, height = HEIGHT) {
-  const ratio = devicePixelRatio || 1;
-  const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];
-  if (canvas.width !== across || canvas.height !== down) Object.assign(canvas, { width: across, height: down });
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  return pen;
-}
-
-function clipped(pen, { left, right, top, bottom }, paint) {
-  pen.save();
-  pen.beginPath();
-  pen.rect(left, top - 4, right - left + 4, bottom - top + 8);
-  pen.clip();
-  paint();
-  pen.restore();
-}
-
-function stroked(pen, view, line, width, alpha) {
-  pen.globalAlpha = alpha;
-  pen.lineJoin = "round";
-  pen.fillStyle = line.color;
-  if (line.x.length === 1) pen.fillRect(view.x(line.x[0]) - 2, view.y(line.y[0]) - 2, 4, 4);
-  stroke(pen, view, line.x, line.y, line.color, width);
-  pen.globalAlpha = 1;
-}
-
-/** Return the part of a line between two places, of about `most` points. */
-function within(line, from, to, most = Infinity) {
-  const [first, last] = [Math.max(0, before(line.x, from)), Math.min(line.x.length, before(line.x, to) + 2)];
-  const every = Math.max(1, Math.floor((last - first) / most));
-  const part = (list) => (every === 1 ? list.slice(first, last) : list.filter((_, index) => index >= first && index < last && (index - first) % every === 0));
-  return { ...line, x: part(line.x), y: part(line.y), raw: line.raw && part(line.raw) };
 }
 
 /** Return the height of the line at x; NaN beside it. */

@@ -1,7 +1,7 @@
 // A study's charts: trials as points over one axis, and as lines across all axes. The pointer picks out a trial.
 
 import { h } from "./dom.js";
-import { sized } from "./many-chart.js";
+import { sized } from "./ink.js";
 
 const EDGE = { top: 12, right: 16, bottom: 38 };
 const REACH = 14; // pixels within which the pointer picks a trial
