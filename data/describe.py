@@ -3,7 +3,6 @@
 `describe_request` and `preview_request` take and return plain values, for a caller in another process.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,14 @@ from traind.data.limits import CELL_SHOWN, PAGE_BYTES, clipped, how_many_fit
 from traind.data.predict_input import first_rows
 from traind.data.reading.formats import Format, detect, parse_format
 from traind.data.reading.raw_table import RawTable, read_table
-from traind.data.table.arrays import Codes, Mixed, Numbers, take
+from traind.data.table.arrays import Cells, Codes, Mixed, Numbers
 from traind.data.table.schema import Column, Remark
 
 BARS = 24  # bars of a histogram
 LEVELS = 10  # most frequent values listed
 _SAMPLE_ROWS = 20_000  # rows for quantiles and histograms
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
+_RANKS, _INNER = np.array(_QUANTILES), np.arange(1, BARS)
 _THREADS = 2
 
 
@@ -52,8 +52,13 @@ def describe(path: Path, form: Format) -> dict[str, Any]:
     rows = _some_rows(table.n_rows)
     profiles = profile(table, lambda _: False, _THREADS)
     columns = decided(profiles, form.options)
-    samples = {column.name: _sample(column, profiles[column.name], rows) for column in columns}
-    warnings = [*remarks_on(columns, profiles), *_bad_cells(table, columns, profiles)]
+    samples, bad = dict[str, Numbers](), list[Column]()
+    for column in columns:
+        if column.kind in {"numeric", "datetime"}:
+            cells, wrong = cells_of(profiles[column.name], column)
+            samples[column.name] = _finite(cells, rows)
+            bad += [column] if wrong is not None and wrong.any() else []
+    warnings = [*remarks_on(columns, profiles), *_bad_cells(table, bad, profiles)]
     return {
         "format": str(form),
         "n_rows": table.n_rows,
@@ -111,12 +116,13 @@ def _spread(values: Numbers, written: Any) -> dict[str, Any]:
     """Return quantiles, and a histogram between the outer ones, whose end bars include values beyond."""
     if not len(values):
         return {}
-    found = np.quantile(values, _QUANTILES, method="nearest").tolist()
+    ordered = np.sort(values)
+    found = ordered[np.rint(_RANKS * (len(values) - 1)).astype(np.int64)].tolist()
     low, high = found[0], found[-1]
     sketch: dict[str, Any] = {"counts": [len(values)], "low": written(low), "high": written(high)}
     if high > low:
-        counts, _ = np.histogram(np.clip(values, low, high), bins=BARS, range=(low, high))
-        sketch["counts"] = counts.tolist()
+        begins = np.searchsorted(ordered, low + _INNER * ((high - low) / BARS))
+        sketch["counts"] = np.diff(begins, prepend=0, append=len(values)).tolist()
     return {"quantiles": {str(q): written(x) for q, x in zip(_QUANTILES, found, strict=True)}, "sketch": sketch}
 
 
@@ -126,14 +132,10 @@ def _some_rows(n_rows: int) -> NDArray[np.int64]:
     return np.sort(rng.choice(n_rows, min(n_rows, _SAMPLE_ROWS), replace=False))
 
 
-def _sample(column: Column, facts: Profile, rows: NDArray[np.int64]) -> Numbers | None:
-    """Return some rows' finite numbers, and times as seconds; None for a column of neither."""
-    if column.kind not in {"numeric", "datetime"} or facts.cells is None:
-        return None
-    some = replace(facts, cells=take(facts.cells, rows))
-    cells, _ = cells_of(some, column)
+def _finite(cells: Cells, rows: NDArray[np.int64]) -> Numbers:
+    """Return some rows' finite numbers, and times as seconds."""
     assert not isinstance(cells, Codes)
-    values = cells.numbers if isinstance(cells, Mixed) else cells
+    values = (cells.numbers if isinstance(cells, Mixed) else cells)[rows]
     return values[np.isfinite(values)]
 
 
@@ -145,8 +147,6 @@ def _bad_cells(table: RawTable, columns: list[Column], profiles: dict[str, Profi
     """Return the problems on which training on a column of numbers or dates would fail."""
     found = []
     for column in columns:
-        if column.kind not in {"numeric", "datetime"} or profiles[column.name].type != "text":
-            continue
         try:
             load_columns(table, [column], profiles)
         except BadTable as error:

@@ -10,7 +10,8 @@ from traind.data.columns.reading_of import Marks, Reading, readings
 from traind.data.limits import clipped
 from traind.data.table.arrays import Codes
 from traind.data.table.cell_text import boolean_of
-from traind.data.table.dates import order_of, way_of
+from traind.data.table.date_columns import order_of
+from traind.data.table.dates import way_of
 from traind.data.table.numbers import Style
 from traind.data.table.schema import Column, Kind, Override, Role
 
@@ -82,11 +83,7 @@ def _told(facts: Profile, override: Override, marks: Marks) -> _Choice:
 
 
 def _order(facts: Profile) -> str:
-    import polars as pl
-
-    if not isinstance(facts.cells, Codes):
-        return "dmy"
-    return order_of(pl.Series(facts.cells.levels, dtype=pl.String), facts.cells.counts())[0]
+    return order_of(facts.written(), facts.cells.counts())[0] if isinstance(facts.cells, Codes) else "dmy"
 
 
 def _decide(facts: Profile, marks: Marks, *, is_target: bool) -> _Choice:

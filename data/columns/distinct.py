@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from traind.data.table.arrays import Codes, Numbers
 from traind.data.table.cell_text import text_of_number
 
+_ALL_EXACT = 2**53  # whole numbers below are all doubles
 _EXACT = 20_000  # up to this many numbers are counted by sorting
 _RANGE = 1 << 22  # range of integers that are counted in an array
 _LOOKED_AT = 1_000  # numbers that are checked first for being fractions
@@ -48,14 +49,15 @@ def coded(values: Numbers) -> Codes:
         numbers, inverse, counts = found + known.min(), lookup[places], counts[found]
     else:
         numbers, inverse, counts = np.unique(known, return_inverse=True, return_counts=True)
-    texts = [text_of_number(number) for number in numbers.tolist()]
-    often = counts.tolist()
-    order = sorted(range(len(texts)), key=lambda i: (-often[i], texts[i]))
+    are_small = places is not None and np.abs(numbers).max() < _ALL_EXACT
+    texts = list(map(str, numbers.astype(np.int64).tolist() if are_small else map(text_of_number, numbers.tolist())))
+    order = np.array(sorted(range(len(texts)), key=texts.__getitem__), np.int64)
+    order = order[np.argsort(-counts[order], kind="stable")]
     rank = np.empty(len(texts), np.int32)
     rank[order] = np.arange(len(texts))
     codes = np.full(len(values), -1, np.int32)
     codes[present] = rank[inverse]
-    return Codes(codes, tuple(texts[i] for i in order))
+    return Codes(codes, tuple([texts[place] for place in order.tolist()]))
 
 
 def _places(values: Numbers) -> NDArray[np.int64] | None:

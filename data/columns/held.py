@@ -14,6 +14,7 @@ import polars as pl
 from traind.data.columns.distinct import coded
 from traind.data.table.arrays import Cells, Codes, Mixed, Numbers, codes_of
 from traind.data.table.cell_text import MISSING, NOT_A_NUMBER, PLAIN_MISSING, STRIPPED
+from traind.data.table.texts import factorized
 
 _EXACT = 2**53  # whole numbers beyond are not all exact as doubles
 _FEW_FRACTIONS = 50  # distinct fractions up to which they may be labels, whose spelling matters
@@ -79,7 +80,7 @@ def coded_texts(cells: pl.Series) -> tuple[Codes, dict[str, int]]:
     index: dict[str, int] = {}
     places = np.array([index.setdefault(text, len(index)) for text in texts], np.int64)
     names, totals = list(index), np.bincount(places, counts, minlength=len(index))
-    order = pl.Series(names, dtype=pl.String).arg_sort().to_numpy()
+    order = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
     order = order[np.argsort(-totals[order], kind="stable")]
     if missing:
         order = order[[names[place] not in missing for place in order.tolist()]]
@@ -91,13 +92,7 @@ def coded_texts(cells: pl.Series) -> tuple[Codes, dict[str, int]]:
 
 def _factorized(cells: pl.Series) -> Codes:
     """Return texts as codes, levels in any order."""
-    if len(cells) <= _SOME:
-        return codes_of(cells.to_list())
-    coded = cells.cast(pl.Categorical(pl.Categories.random()))
-    raw = coded.unique().drop_nulls()
-    rank = np.full(len(raw) + 1, -1, np.int32)
-    rank[raw.to_physical().to_numpy()] = np.arange(len(raw))
-    return Codes(rank[coded.to_physical().fill_null(len(raw)).to_numpy()], tuple(raw.cast(pl.String).to_list()))
+    return codes_of(cells.to_list()) if len(cells) <= _SOME else factorized(cells)
 
 
 def _numbers(texts: _Texts) -> dict[str, Held]:

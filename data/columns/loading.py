@@ -12,9 +12,10 @@ from traind.data.errors import BadTable
 from traind.data.reading.raw_table import LISTED, RawTable, bad_cells
 from traind.data.table.arrays import Cells, Codes, Mixed, Numbers
 from traind.data.table.cell_text import NOT_A_NUMBER
-from traind.data.table.dates import all_seconds
-from traind.data.table.numbers import are_units, read_all
+from traind.data.table.date_columns import all_seconds
+from traind.data.table.number_columns import are_units, read_all
 from traind.data.table.schema import Column
+from traind.data.table.texts import Texts, Whole
 
 Bad = NDArray[np.bool_]  # which cells are not what their column is
 
@@ -88,7 +89,7 @@ def _read(facts: Profile, column: Column) -> tuple[Numbers, Codes | None]:
         assert cells is not None
         codes = as_codes(cells)
         numbers = np.full(len(codes), np.nan)
-        values, is_none = _levels_read(pl.Series(codes.levels, dtype=pl.String), column)
+        values, is_none = _levels_read(facts.written(), column)
     is_none |= np.array([text.lower() in NOT_A_NUMBER for text in codes.levels], np.bool_)
     is_word = np.isnan(values) & ~is_none
     numbers = np.where(np.isnan(numbers), np.append(values, np.nan)[codes.codes], numbers)
@@ -99,13 +100,18 @@ def _read(facts: Profile, column: Column) -> tuple[Numbers, Codes | None]:
     return numbers, Codes(kept[codes.codes], levels)
 
 
-def _levels_read(texts: pl.Series, column: Column) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _levels_read(texts: Texts, column: Column) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return what `Column.number` or `seconds_of` say of each text, and which of them stand for none."""
     if column.kind == "datetime":
         return all_seconds(texts, column.day_order)
-    plain: NDArray[np.float64] = texts.cast(pl.Float64, strict=False).to_numpy()  # NaN for null
+    plain = texts.of(_plain)
     style = column.number_style
     if style is not None:
         styled = read_all(texts, style)
-        return np.where(np.isnan(styled), plain, styled), are_units(texts, style)
+        return np.where(np.isnan(styled), plain, styled), are_units(texts, style, styled)
     return plain, np.zeros(len(texts), np.bool_)
+
+
+def _plain(whole: Whole) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = whole.series().cast(pl.Float64, strict=False).to_numpy()  # NaN for null
+    return found

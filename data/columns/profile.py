@@ -9,17 +9,19 @@ import numpy as np
 import polars as pl
 
 from traind.data.columns.distinct import coded, count_distinct
-from traind.data.columns.held import Held, hold
+from traind.data.columns.held import Held, as_codes, hold
 from traind.data.reading.raw_table import RawTable
 from traind.data.table.arrays import Cells, Codes, Mixed, Numbers
 from traind.data.table.cell_text import NOT_A_NUMBER
 from traind.data.table.numbers import CURRENCY
+from traind.data.table.texts import Memory, Texts, Whole, texts_of
 from traind.data.threads import mapped
 
 _CELLS = 1 << 19  # cells processed together
 _BEGIN = (  # letters that numbers and dates may begin with
     rf"(?i)^(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun|q[1-4]|pt?[0-9]|{CURRENCY})"
 )
+HALF = 0.5  # share of numbers from which a column of numbers and words is both
 FEW = 2_000  # up to this many distinct values are all counted
 SAMPLE = 1_000  # distinct texts kept where not all are
 _FEW_FRACTIONS = 50  # up to this many distinct fractions are counted
@@ -53,11 +55,22 @@ class Profile:
     words: Levels = ()  # words among numbers
     missing_words: Levels = ()  # unusual ones
     is_index: bool = False  # an index that pandas saved
+    texts: Texts | None = None  # the distinct texts, where half of them may be numbers or dates
 
     @property
     def present(self) -> int:
         """Return how many cells are not missing."""
         return self.n_rows - self.missing
+
+    @property
+    def may_be_read(self) -> bool:
+        """Tell whether at least half of the texts begin as numbers or dates do."""
+        return max(self.numbers, self.likely) >= HALF * max(1, self.present - self.no_numbers)
+
+    def written(self) -> Texts:
+        """Return the distinct texts, in the order of their codes."""
+        assert self.cells is not None
+        return self.texts or texts_of(as_codes(self.cells).levels)
 
 
 def profile(table: RawTable, as_text: Callable[[str], bool], threads: int = 1) -> dict[str, Profile]:
@@ -81,14 +94,23 @@ def profile(table: RawTable, as_text: Callable[[str], bool], threads: int = 1) -
             n_levels = len(one.cells.levels) if isinstance(one.cells, Codes) else 0
             found.append(_facts(name, one, texts.head(n_levels)))
             texts = texts.slice(n_levels)
-        return found
+        return _with_texts(found, memory)
 
+    memory = Memory()
     names = list(table.columns)
     size = max(1, _CELLS // max(1, table.n_rows))
     batches = [names[start : start + size] for start in range(0, len(names), size)]
     found = list(chain.from_iterable(mapped(some, batches, threads)))
     found = [replace(one, is_index=True) if one.name in table.index else one for one in found]
     return dict(zip(names, found, strict=True))
+
+
+def _with_texts(found: list[Profile], memory: Memory) -> list[Profile]:
+    """Give the columns that may be numbers or dates their texts, to be read together."""
+    read = [one for one in found if isinstance(one.cells, Codes) and one.cells.levels and one.may_be_read]
+    whole = Whole([one.cells.levels for one in read if isinstance(one.cells, Codes)], memory)
+    texts = {one.name: part for one, part in zip(read, whole.parts(), strict=True)}
+    return [replace(one, texts=texts[one.name]) if one.name in texts else one for one in found]
 
 
 def _facts(name: str, held: Held, texts: pl.DataFrame) -> Profile:

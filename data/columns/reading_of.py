@@ -8,15 +8,16 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from traind.data.columns.held import as_codes
-from traind.data.columns.profile import Profile
+from traind.data.columns.profile import HALF, Profile
 from traind.data.table.arrays import Mixed
 from traind.data.table.cell_text import NOT_A_NUMBER
-from traind.data.table.dates import Dates, all_seconds, find_dates
+from traind.data.table.date_columns import Dates, all_seconds, find_dates
+from traind.data.table.number_columns import are_units, read_all
 from traind.data.table.number_style import FoundStyle, find_style
-from traind.data.table.numbers import Style, are_units, read_all
+from traind.data.table.numbers import Style
+from traind.data.table.texts import Texts, Whole
 
 MOSTLY = 0.98  # share of cells from which the rest of a column counts as wrong cells, not as words
-HALF = 0.5  # share of numbers from which a column of numbers and words is both
 _FEW = 20  # distinct values up to which a number is one value among others; words up to which each is a feature
 _LETTERED = "^(?:[0-9]+[A-Za-z]|[A-Za-z]{1,2}-?[0-9]+)$"
 _SINGLE = 3  # words that may stand in one cell each
@@ -55,13 +56,13 @@ def readings(facts: Profile, marks: Marks) -> list[Reading]:
     codes = as_codes(facts.cells) if facts.cells is not None else None
     if codes is None or not codes.levels:
         return []
-    known = max(1, facts.present - facts.no_numbers)
-    if max(facts.numbers, facts.likely) < HALF * known:
+    if not facts.may_be_read:
         return []
-    texts, counts, is_plain = _plain(pl.Series(codes.levels, dtype=pl.String), codes.counts())
+    known = max(1, facts.present - facts.no_numbers)
+    texts, counts, is_plain = _plain(facts.written(), codes.counts())
     found = []
     asked = marks.decimal == "," or marks.thousands is not None
-    if counts[is_plain].sum() > HALF * known and not (asked and texts.str.contains("[.,]").any()):
+    if counts[is_plain].sum() > HALF * known and not (asked and texts.match("[.,]").any()):
         found.append(_of_levels(texts, counts, is_plain))
         if found[0].words and _are_codes(texts, is_plain):
             found[0] = replace(found[0], words=())
@@ -73,28 +74,38 @@ def readings(facts: Profile, marks: Marks) -> list[Reading]:
         seconds, is_zero = all_seconds(texts, dates.order)
         found.append(_of_levels(texts, counts, ~np.isnan(seconds) | is_zero, dates=dates))
     if style := find_style(texts, counts, decimal=marks.decimal, thousands=marks.thousands):
-        is_read = ~np.isnan(read_all(texts, style.style)) | are_units(texts, style.style)
+        values = read_all(texts, style.style)
+        is_read = ~np.isnan(values) | are_units(texts, style.style, values)
         found.append(_of_levels(texts, counts, is_read, style=style))
     return [one for one in found if one.share > HALF]
 
 
-def _plain(texts: pl.Series, counts: NDArray[np.int64]) -> tuple[pl.Series, NDArray[np.int64], NDArray[np.bool_]]:
+def _plain(texts: Texts, counts: NDArray[np.int64]) -> tuple[Texts, NDArray[np.int64], NDArray[np.bool_]]:
     """Return the texts that do not stand for a missing number, with their counts, and which are plain numbers."""
-    if np.isfinite(texts.cast(pl.Float64, strict=False).to_numpy()).all():
-        return texts, counts, np.ones(len(texts), np.bool_)
-    is_none = texts.str.to_lowercase().is_in(list(NOT_A_NUMBER))
-    texts, counts = texts.filter(~is_none), counts[~is_none.to_numpy()]
-    return texts, counts, texts.cast(pl.Float64, strict=False).is_not_null().to_numpy()
+    is_plain, is_none = texts.of(_are_plain), texts.of(_are_none)
+    if not is_none.any():
+        return texts, counts, is_plain
+    return texts.take(~is_none), counts[~is_none], is_plain[~is_none]
 
 
-def _are_codes(texts: pl.Series, is_plain: NDArray[np.bool_]) -> bool:
+def _are_plain(whole: Whole) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = whole.series().cast(pl.Float64, strict=False).is_not_null().to_numpy()
+    return found
+
+
+def _are_none(whole: Whole) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = whole.series().str.to_lowercase().is_in(list(NOT_A_NUMBER)).to_numpy()
+    return found
+
+
+def _are_codes(texts: Texts, is_plain: NDArray[np.bool_]) -> bool:
     """Tell whether whole numbers and 207a, 229b ... are names of one kind."""
-    is_whole = texts.filter(is_plain).str.contains("^[0-9]+$").all()
-    return is_whole and 2 * int(texts.filter(~is_plain).str.contains(_LETTERED).sum()) > int((~is_plain).sum())
+    is_whole, is_lettered = texts.match("^[0-9]+$"), texts.match(_LETTERED)
+    return bool(is_whole[is_plain].all()) and 2 * int(is_lettered[~is_plain].sum()) > int((~is_plain).sum())
 
 
 def _of_levels(
-    texts: pl.Series,
+    texts: Texts,
     counts: NDArray[np.int64],
     is_read: NDArray[np.bool_],
     *,
@@ -103,7 +114,7 @@ def _of_levels(
 ) -> Reading:
     n_words = int(counts[~is_read].sum())
     share = 1.0 - n_words / max(1, int(counts.sum()))
-    words = tuple(texts.filter(~is_read).head(_FEW + 1)) if n_words else ()
+    words = tuple(texts.take(np.flatnonzero(~is_read)[: _FEW + 1]).to_list()) if n_words else ()
     if len(words) > _SINGLE and n_words < 2 * len(words):
         words = ()  # each stands for itself
     if style and style.clashing:

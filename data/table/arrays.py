@@ -49,6 +49,16 @@ class Mixed:
         return Mixed(self.numbers[rows], self.words.take(rows))
 
 
+def distinct_codes(cells: Codes) -> tuple[list[int], NDArray[np.int64]]:
+    """Return the codes that occur, -1 among them, and where in this list each cell's code is."""
+    if len(cells.levels) > len(cells):
+        used, where = np.unique(cells.codes, return_inverse=True)
+        return used.tolist(), where
+    places = cells.codes + 1
+    is_used = np.bincount(places, minlength=len(cells.levels) + 1) > 0
+    return (np.flatnonzero(is_used) - 1).tolist(), (np.cumsum(is_used) - 1)[places]
+
+
 Cells = Numbers | Codes | Mixed
 
 

@@ -1,30 +1,16 @@
 """Finds the style in which the numbers of a column are written, from all its cells: marks, units, clocks, spans."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from traind.data.table.numbers import (
-    ANY_DIGITS,
-    CLOCKS,
-    CURRENCY,
-    FEET,
-    SPAN,
-    SPAN_UNITS,
-    Clock,
-    Style,
-    frame,
-    normal,
-    read_all,
-    read_numbers,
-    unit_key,
-)
-
-if TYPE_CHECKING:
-    import polars as pl
+from traind.data.table.arrays import Codes, distinct_codes
+from traind.data.table.number_columns import may_be_times, read_all, read_times
+from traind.data.table.numbers import ANY_DIGITS, CURRENCY, Clock, Style, frame, unit_key
+from traind.data.table.texts import Texts, Whole, factorized
 
 _GROUPED = {".": re.compile(r"0{1,3}(?:\.000)+"), ",": re.compile(r"0{1,3}(?:,000)+")}  # shapes of 1.234.567
 _CURRENCY = re.compile(CURRENCY)
@@ -67,64 +53,62 @@ class FoundStyle(Struct, frozen=True):
         return "times, read as seconds," if self.style.clock or self.style.has_spans else "numbers"
 
 
+class Framed(NamedTuple):
+    """What each text is as a number in any notation: the shape of its digits, and what stands around them."""
+
+    shape: Codes  # -1 for no number
+    before: Codes
+    after: Codes
+
+
 def find_style(
-    texts: "pl.Series", counts: NDArray[Any], *, decimal: str | None = None, thousands: str | None = None
+    texts: Texts, counts: NDArray[Any], *, decimal: str | None = None, thousands: str | None = None
 ) -> FoundStyle | None:
     """Return the style in which most cells are numbers; None where less than half are in any.
 
     `texts` are distinct, `counts` says how many cells have each; `decimal` and `thousands` are as the user says.
     """
-    import polars as pl
-
-    texts = normal(texts)
     total = max(1, int(counts.sum()))
     found = None
-    if texts.str.contains("(?i)[0-9] ?[:hmsdw'f]").any():
+    if texts.of(may_be_times).any():
         found = _find_times(texts, counts, total) or _find_feet(texts, counts, total)
     if found is not None:
         return found
-    parts = texts.str.extract_groups(frame(ANY_DIGITS)).struct.unnest()
-    is_number = parts["digits"].is_not_null().to_numpy()
+    parts = texts.of(_framed)
+    is_number = parts.shape.codes >= 0
     if counts[is_number].sum() < total / 2:
         return None
-    parts, counts_of = parts.filter(pl.Series(is_number)), counts[is_number]
-    weights = _weights(_shape(parts["digits"]), counts_of)
-    marks, is_open = _marks(weights, decimal, thousands)
+    shapes, before, after = (_weights(part.take(is_number), counts[is_number]) for part in parts)
+    marks, is_open = _marks(shapes, decimal, thousands)
     if marks is None:
         return None
-    after = _weights(parts["after"], counts_of)
-    units = _units(_weights(parts["before"], counts_of), after)
+    units = _units(before, after)
     clashing = () if units else tuple(sorted((unit for unit in after if unit), key=lambda unit: -after[unit]))
     scales, currencies = units or (dict.fromkeys(clashing, 1.0), ())
     style = Style(marks[0], marks[1], scales)
-    share = counts[~np.isnan(read_numbers(texts, style))].sum() / total
+    share = counts[~np.isnan(read_all(texts, style))].sum() / total
     return FoundStyle(style, float(share), is_open, currencies, clashing) if share >= 0.5 else None
 
 
-def _find_times(texts: "pl.Series", counts: NDArray[Any], total: int) -> FoundStyle | None:
+def _find_times(texts: Texts, counts: NDArray[Any], total: int) -> FoundStyle | None:
     """Return the style of a column of clocks or spans, None if it is none."""
-    clocks = texts.str.extract_groups(CLOCKS).struct.unnest()
-    is_clock = clocks["a"].is_not_null().to_numpy()
+    times = texts.of(read_times)
+    is_clock = ~np.isnan(times.hours)
     if counts[is_clock].sum() >= total / 2:
-        has_two, has_three = (
-            (clocks["a"].is_not_null() & clocks["c"].is_null()).any(),
-            clocks["c"].is_not_null().any(),
-        )
-        has_fraction = (clocks["f"].is_not_null() & clocks["c"].is_null()).any()
-        clock: Clock = "m:s" if has_fraction or (has_two and has_three) else "h:m"
+        has_two, has_three = (is_clock & ~times.has_seconds).any(), times.has_seconds.any()
+        clock: Clock = "m:s" if times.has_fraction.any() or (has_two and has_three) else "h:m"
         style = Style(clock=clock)
         return FoundStyle(style, float(counts[~np.isnan(read_all(texts, style))].sum() / total))
-    spans = texts.str.extract_groups(SPAN).struct.unnest()
-    filled = np.sum([spans[key].is_not_null().to_numpy() for key, *_ in SPAN_UNITS], axis=0)
-    if counts[filled > 0].sum() >= total / 2 and (filled > 1).any():
-        return FoundStyle(Style(has_spans=True), float(counts[filled > 0].sum() / total))
+    is_span = times.n_spans > 0
+    if counts[is_span].sum() >= total / 2 and (times.n_spans > 1).any():
+        return FoundStyle(Style(has_spans=True), float(counts[is_span].sum() / total))
     return None
 
 
-def _find_feet(texts: "pl.Series", counts: NDArray[Any], total: int) -> FoundStyle | None:
+def _find_feet(texts: Texts, counts: NDArray[Any], total: int) -> FoundStyle | None:
     """Return the style of a column of feet and inches, None if it is none."""
-    is_feet = texts.str.contains(FEET).fill_null(value=False).to_numpy()
-    if counts[is_feet].sum() < total / 2 or not texts.str.contains(r"[0-9] ?['a-z]+\.? ?[0-9]").any():
+    is_feet = ~np.isnan(texts.of(read_times).inches)
+    if counts[is_feet].sum() < total / 2 or not texts.of(_have_inches).any():
         return None
     return FoundStyle(Style(has_feet=True), float(counts[is_feet].sum() / total))
 
@@ -200,13 +184,23 @@ def _of_magnitude(unit: str) -> tuple[float, str]:
     return (1.0, unit_key(unit)) if scale is None else (scale, unit_key(rest))
 
 
-def _shape(digits: "pl.Series") -> "pl.Series":
-    return digits.str.strip_chars(" ").str.replace("^0", "z").str.replace_all("[0-9]", "0")
+def _framed(whole: Whole) -> Framed:
+    """Read all the texts as numbers in any notation; a shape has `0` for each digit, `z` for a zero in front."""
+    parts = whole.normal().str.extract_groups(frame(ANY_DIGITS)).struct.unnest()
+    shapes = parts["digits"].str.strip_chars(" ").str.replace("^0", "z").str.replace_all("[0-9]", "0")
+    return Framed(factorized(shapes), factorized(parts["before"]), factorized(parts["after"]))
 
 
-def _weights(texts: "pl.Series", counts: NDArray[Any]) -> dict[str, int]:
+def _have_inches(whole: Whole) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (
+        whole.normal().str.contains(r"[0-9] ?['a-z]+\.? ?[0-9]").fill_null(value=False).to_numpy()
+    )
+    return found
+
+
+def _weights(texts: Codes, counts: NDArray[Any]) -> dict[str, int]:
     """Return the number of cells with each of the texts, "" for none."""
-    import polars as pl
-
-    frame = pl.DataFrame({"t": texts.fill_null(""), "n": counts}).group_by("t").agg(pl.col("n").sum())
-    return dict(frame.iter_rows())
+    used, where = distinct_codes(texts)
+    weights = np.bincount(where, counts, len(used))
+    named = [texts.levels[code] if code >= 0 else "" for code in used]
+    return {text: int(n) for text, n in sorted(zip(named, weights.tolist(), strict=True))}

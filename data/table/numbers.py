@@ -1,21 +1,16 @@
 """Numbers as people write them: `1,234.50`, `1.234,56 €`, `12.5 %`, `(300)`, `1.3K`, `512 GB`, `9h 56m`.
 
-A column is read in one `Style`, which `number_style` takes from all its cells. `read` reads one cell, `read_all` a
-series of texts by the same patterns, in polars. Imports polars only where a series is at hand.
+A column is read in one `Style`, which `number_style` takes from all its cells. `read` reads one cell,
+`number_columns` the texts of columns by the same patterns, in polars.
 """
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from traind.data.limits import VALUE_CHARS
-
-if TYPE_CHECKING:
-    import polars as pl
 
 CLOCK = ":"  # the mark of times of day in models of 0.1.0
 Clock = Literal["h:m", "m:s"]  # what two parts of a clock mean
@@ -49,9 +44,9 @@ SPAN = (
     + "T?".join(rf"(?:(?P<{key}>[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?) ?{unit}\.?,? ?)?" for key, unit, _ in SPAN_UNITS)
     + "$"
 )
-_SPELLED = {"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "\u2019": "'"}
-_SPELLED |= {"\u2032": "'", "\u2033": '"'}
-_TRANSLATED = str.maketrans(_SPELLED)
+SPELLED = {"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ", "\u2019": "'"}
+SPELLED |= {"\u2032": "'", "\u2033": '"'}  # minus signs, spaces and apostrophes as on a keyboard
+_TRANSLATED = str.maketrans(SPELLED)
 
 
 class Style(Struct, frozen=True):
@@ -89,48 +84,15 @@ def read(text: str, style: Style) -> float | None:
         return sum(float(found[key] or 0.0) * seconds for key, _, seconds in SPAN_UNITS)
     if style.has_feet and (found := _compiled(FEET).match(text)):
         return 12.0 * float(found["a"]) + float(found["b"] or 0.0)
-    found = _compiled(_pattern(style.decimal, style.thousands)).match(text)
+    found = _compiled(pattern_of(style.decimal, style.thousands)).match(text)
     if found is None or bool(found["open"]) != bool(found["close"]):
         return float("nan") if text.lower() in map(str.lower, style.units) else None
-    scale = _scale(found["before"], style) * _scale(found["after"], style)
+    scale = scale_of(found["before"], style) * scale_of(found["after"], style)
     digits = _plain(found["digits"], style) + (found["exp"] or "")
     if scale != scale or _is_padded(digits):  # noqa: PLR0124 - a unit that the style has not
         return None
     is_negative = bool(found["open"]) or "-" in {found["sign"], found["inner"]}
     return float(digits) * (-scale if is_negative else scale)
-
-
-def read_all(texts: "pl.Series", style: Style) -> NDArray[np.float64]:
-    """Return what `read` does for each of the texts; NaN for those that are none."""
-    import polars as pl
-
-    texts = normal(texts)
-    values = read_numbers(texts, style)
-    if style.has_spans:
-        spans = texts.str.extract_groups(SPAN).struct.unnest()
-        is_span = (texts.str.len_bytes() > 0) & ~pl.Series(
-            spans.select(pl.all_horizontal(pl.all().is_null())).to_series()
-        )
-        total = sum(
-            (np.nan_to_num(_floats(spans[key])) * seconds for key, _, seconds in SPAN_UNITS), np.zeros(len(texts))
-        )
-        values = np.where(is_span.fill_null(value=False).to_numpy(), total, values)
-    if style.has_feet:
-        parts = texts.str.extract_groups(FEET).struct.unnest()
-        values = np.where(
-            np.isnan(feet := _floats(parts["a"])), values, 12.0 * feet + np.nan_to_num(_floats(parts["b"]))
-        )
-    if style.clock:
-        values = np.where(np.isnan(clock := _read_clocks(texts, style)), values, clock)
-    return values
-
-
-def are_units(texts: "pl.Series", style: Style) -> NDArray[np.bool_]:
-    """Tell which of the texts are a unit without a number: there is none."""
-    if not style.units:
-        return np.zeros(len(texts), np.bool_)
-    found: NDArray[np.bool_] = texts.str.to_lowercase().is_in([unit.lower() for unit in style.units]).to_numpy()
-    return found
 
 
 def unit_key(unit: str) -> str:
@@ -139,7 +101,8 @@ def unit_key(unit: str) -> str:
     return key.removesuffix("s") if len(key) > 3 else key
 
 
-def _scale(unit: str | None, style: Style) -> float:
+def scale_of(unit: str | None, style: Style) -> float:
+    """Return what the unit multiplies by: 1 for none, NaN for one that the style has not."""
     if not unit:
         return 1.0
     if unit in style.units:
@@ -158,7 +121,8 @@ def frame(digits: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _pattern(decimal: str, thousands: str) -> str:
+def pattern_of(decimal: str, thousands: str) -> str:
+    """Return the pattern of numbers with these marks."""
     point, groups = re.escape(decimal), re.escape(thousands)
     fraction = rf"(?:{point}[0-9]{{0,40}})?"
     forms = [
@@ -181,66 +145,3 @@ def _plain(digits: str, style: Style) -> str:
 
 def _is_padded(digits: str) -> bool:
     return len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()
-
-
-def normal(texts: "pl.Series") -> "pl.Series":
-    """Return texts with the minus signs, spaces and apostrophes of a keyboard; null where they are too long."""
-    import polars as pl
-
-    texts = pl.select(pl.when(texts.str.len_chars() <= VALUE_CHARS).then(texts)).to_series()
-    if not texts.str.contains("[\u2212\u2013\u00a0\u202f\u2009\u2007\u2019\u2032\u2033]").any():
-        return texts
-    return texts.str.replace_many(list(_SPELLED), list(_SPELLED.values()))
-
-
-def read_numbers(texts: "pl.Series", style: Style) -> NDArray[np.float64]:
-    """Return the numbers in normal texts, but for clocks and spans; NaN for those that are none."""
-    import polars as pl
-
-    parts = texts.str.extract_groups(_pattern(style.decimal, style.thousands)).struct.unnest()
-    digits = parts["digits"].str.replace_all("[ ']", "")
-    if style.thousands:
-        digits = digits.str.replace_all(style.thousands, "", literal=True)
-    digits = digits.str.replace(style.decimal, ".", literal=True)
-    values = _floats(digits + parts["exp"].fill_null(""))
-    is_wrong = (parts["open"].is_null() != parts["close"].is_null()) | digits.str.contains("^0[0-9]").fill_null(
-        value=False
-    )
-    for part in (parts["before"], parts["after"]):
-        scales = {unit: _scale(unit, style) for unit in part.unique().drop_nulls().to_list()}
-        if scales:
-            values = values * part.replace_strict(scales, default=1.0, return_dtype=pl.Float64).to_numpy()
-    is_negative = (
-        parts["open"].is_not_null()
-        | (parts["sign"] == "-").fill_null(value=False)
-        | (parts["inner"] == "-").fill_null(value=False)
-    )
-    values = np.where(is_negative.to_numpy(), -values, values)
-    return np.where(is_wrong.to_numpy(), np.nan, values)
-
-
-def _read_clocks(texts: "pl.Series", style: Style) -> NDArray[np.float64]:
-    parts = texts.str.extract_groups(CLOCKS).struct.unnest()
-    a, b, c = (_floats(parts[key]) for key in "abc")
-    half = parts["p"].str.to_lowercase()
-    a = np.where(half.is_not_null().to_numpy(), a % 12 + 12.0 * (half == "p").fill_null(value=False).to_numpy(), a)
-    first, second = (
-        np.where(np.isnan(c) & (style.clock == "m:s"), 60.0, 3_600.0),
-        np.where(np.isnan(c) & (style.clock == "m:s"), 1.0, 60.0),
-    )
-    fraction = _floats("0" + parts["f"].str.replace(",", ".", literal=True))
-    whole = (
-        np.nan_to_num(_floats(parts["d"])) * 86_400.0
-        + a * first
-        + b * second
-        + np.nan_to_num(c)
-        + np.nan_to_num(fraction)
-    )
-    return np.where(parts["sign"].is_not_null().to_numpy(), -whole, whole)
-
-
-def _floats(texts: "pl.Series") -> NDArray[np.float64]:
-    import polars as pl
-
-    found: NDArray[np.float64] = texts.cast(pl.Float64, strict=False).to_numpy()  # NaN for null
-    return found

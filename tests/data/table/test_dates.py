@@ -2,12 +2,13 @@ import math
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traind.data.table.dates import Order, all_seconds, find_dates, order_of, seconds_of, way_of
+from traind.data.table.date_columns import all_seconds, find_dates, order_of
+from traind.data.table.dates import Order, seconds_of, way_of
+from traind.data.table.texts import texts_of
 
 DAY = datetime(2014, 2, 3, tzinfo=UTC)
 WRITTEN = [
@@ -63,7 +64,7 @@ def test_iso_times_are_read_to_the_microsecond(time: datetime) -> None:
 def test_other_ways_of_people_are_read(text: str, day: date) -> None:
     expected = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
     assert seconds_of(text, "dmy") == expected
-    assert all_seconds(pl.Series([text]), "dmy")[0].tolist() == [expected]
+    assert all_seconds(texts_of([text]), "dmy")[0].tolist() == [expected]
 
 
 def test_an_offset_is_applied() -> None:
@@ -79,7 +80,7 @@ def test_what_is_no_date_is_none(text: str) -> None:
 
 
 def order(*texts: str) -> tuple[str, bool]:
-    return order_of(pl.Series(texts), np.ones(len(texts), np.int64))
+    return order_of(texts_of(texts), np.ones(len(texts), np.int64))
 
 
 def test_a_number_above_twelve_settles_the_order() -> None:
@@ -111,13 +112,13 @@ def test_a_zero_date_is_missing(text: str) -> None:
     found = seconds_of(text, "dmy")
     assert found is not None
     assert math.isnan(found)
-    dates = find_dates(pl.Series([text, "2014-10-13"]), np.array([3, 9]))
+    dates = find_dates(texts_of([text, "2014-10-13"]), np.array([3, 9]))
     assert dates is not None
     assert (dates.share, dates.zeros) == (1.0, 3)
 
 
 def test_seasons_are_no_months() -> None:
-    assert find_dates(pl.Series(["2009-10", "2010-11", "2011-12"]), np.ones(3, np.int64)) is None
+    assert find_dates(texts_of(["2009-10", "2010-11", "2011-12"]), np.ones(3, np.int64)) is None
 
 
 DATE_LIKE = st.one_of(
@@ -132,7 +133,7 @@ DATE_LIKE = st.one_of(
 @settings(deadline=None)
 def test_one_cell_and_a_series_are_read_alike(texts: list[str], order: Order) -> None:
     texts = [text.strip() for text in texts]
-    seconds, is_zero = all_seconds(pl.Series(texts), order)
+    seconds, is_zero = all_seconds(texts_of(texts), order)
     for text, found, zero in zip(texts, seconds.tolist(), is_zero.tolist(), strict=True):
         said = seconds_of(text, order)
         if said is None or math.isnan(said):

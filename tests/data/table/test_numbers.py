@@ -5,7 +5,6 @@ import string
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +12,10 @@ from hypothesis import strategies as st
 from traind.data.errors import BadTable
 from traind.data.predict_input import table_from
 from traind.data.prepare import Request, prepare
+from traind.data.table.number_columns import are_units, read_all
 from traind.data.table.number_style import FoundStyle, find_style
-from traind.data.table.numbers import CLOCK, Style, are_units, legacy_style, read, read_all
+from traind.data.table.numbers import CLOCK, Style, legacy_style, read
+from traind.data.table.texts import texts_of
 
 STYLES = [
     Style(".", ","),
@@ -29,7 +30,7 @@ STYLES = [
 
 
 def styled(*texts: str, decimal: str | None = None) -> FoundStyle | None:
-    return find_style(pl.Series(texts), np.ones(len(texts), np.int64), decimal=decimal)
+    return find_style(texts_of(texts), np.ones(len(texts), np.int64), decimal=decimal)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_a_style_is_found_from_all_cells(texts: tuple[str, ...], numbers: list[f
     found = styled(*texts)
     assert found is not None
     assert (found.share, found.is_open) == (1.0, False)
-    assert read_all(pl.Series(texts), found.style) == pytest.approx(numbers)
+    assert read_all(texts_of(texts), found.style) == pytest.approx(numbers)
 
 
 @pytest.mark.parametrize("texts", [("SKU-7", "SKU-8"), ("2018-19", "2009-10"), ("AA12", "B7"), ("007", "008")])
@@ -122,7 +123,8 @@ def test_a_unit_alone_is_a_missing_number() -> None:
     number = read("BHP", style)
     assert number is not None
     assert math.isnan(number)
-    assert are_units(pl.Series(["bhp", "BHP", "hp", "7"]), style).tolist() == [True, True, False, False]
+    texts = texts_of(["bhp", "BHP", "hp", "7"])
+    assert are_units(texts, style, read_all(texts, style)).tolist() == [True, True, False, False]
 
 
 def test_what_the_cells_leave_open_is_said() -> None:
@@ -155,7 +157,7 @@ def test_what_the_cells_leave_open_is_said() -> None:
 @settings(deadline=None)
 def test_one_cell_and_a_series_are_read_alike(texts: list[str], style: Style) -> None:
     texts = [text.strip() for text in texts]
-    for text, found in zip(texts, read_all(pl.Series(texts), style).tolist(), strict=True):
+    for text, found in zip(texts, read_all(texts_of(texts), style).tolist(), strict=True):
         number = read(text, style)
         assert math.isnan(found) if number is None else found == pytest.approx(number, rel=1e-12, nan_ok=True), text
 
