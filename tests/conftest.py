@@ -89,19 +89,27 @@ def open_root(is_on_cluster: bool, request: pytest.FixtureRequest) -> Callable[.
 @pytest.fixture
 def worker_of() -> Callable[[str], int]:
     """Find the process that trains a job, on whatever node of this machine."""
-    return worker_with
+    return lambda job_id: workers_with(job_id)[0]
 
 
-def worker_with(job_id: str) -> int:
-    """Return the process whose output goes to the job's file."""
+@pytest.fixture
+def workers_of() -> Callable[[str], list[int]]:
+    """Find all processes that train a job, on whatever nodes of this machine."""
+    return workers_with
+
+
+def workers_with(job_id: str) -> list[int]:
+    """Return the processes whose output goes to a file of the job's, oldest first."""
+    found = []
     for path in Path("/proc").glob("[0-9]*/fd/1"):
         try:
             target = str(path.readlink())
         except OSError:
             continue
         if f"/{job_id}/attempt-" in target and target.endswith("output.log"):
-            return int(path.parent.parent.name)
-    raise AssertionError(f"no process has the job {job_id}")
+            found.append(int(path.parent.parent.name))
+    assert found, f"no process has the job {job_id}"
+    return sorted(found)
 
 
 @pytest.fixture

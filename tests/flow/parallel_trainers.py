@@ -11,8 +11,6 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from traind.trainer.run.run import Run
 
-STEPS = 8
-
 
 def train(run: Run[Any]) -> None:
     """Train a line, each process on its share of the rows; by `DistributedDataParallel` where the option says so."""
@@ -24,6 +22,7 @@ def train(run: Run[Any]) -> None:
     model = DistributedDataParallel(bare) if is_wrapped else bare
     sampler = DistributedSampler(rows, run.world.size, run.world.rank, shuffle=False)
     loader = DataLoader(rows, batch_size=8 // run.world.size, sampler=sampler)
+    steps = len(loader)
     for step, (inputs, target) in enumerate(loader, 1):
         bare.zero_grad()
         loss = nn.functional.mse_loss(model(inputs), target)
@@ -35,8 +34,8 @@ def train(run: Run[Any]) -> None:
                     distributed.all_reduce(parameter.grad, distributed.ReduceOp.SUM)
                     parameter.grad /= run.world.size
                 parameter.sub_(0.1 * parameter.grad)
-        run.report(step=step, total=STEPS, loss=loss)
-        go_wrong(run, step)
+        run.report(step=step, total=steps, loss=loss)
+        go_wrong(run, step, steps)
         if run.should_stop():
             break
     run.log(f"rank {run.world.rank} of {run.world.size} is through")
@@ -44,9 +43,9 @@ def train(run: Run[Any]) -> None:
         run.finish({"weights": {name: tensor.detach() for name, tensor in bare.state_dict().items()}})
 
 
-def go_wrong(run: Run[Any], step: int) -> None:
+def go_wrong(run: Run[Any], step: int, steps: int) -> None:
     """Do on the last rank, in the middle, what the option says."""
-    if step != STEPS // 2 or run.world.rank != run.world.size - 1:
+    if step != steps // 2 or run.world.rank != run.world.size - 1:
         return
     match run.options.get("how"):
         case "raise":

@@ -235,6 +235,17 @@ class DatasetFile(Struct, frozen=True):
     """Size of the file in bytes."""
 
 
+class Meeting(Struct, frozen=True):
+    """How one process of a job that several machines share finds the others."""
+
+    rank: int
+    """Number of this process, from 0."""
+    host: str
+    """Address of rank 0's machine."""
+    port: int
+    """Port there on which rank 0 waits for the others."""
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """Where one attempt reads and writes. A worker writes below these folders only."""
 
@@ -270,6 +281,8 @@ class Place(Struct, frozen=True, kw_only=True):
     """The GPU by its maker's name; null on a CPU."""
     visible_devices: str | None = None
     """What CUDA_VISIBLE_DEVICES is set to before torch looks: the job's own GPU, or nothing; null: as it was."""
+    meeting: Meeting | None = None
+    """Of a job that several machines share: which of its processes this is; null: the others are its children."""
 
 
 class Assignment(Struct, frozen=True):

@@ -23,6 +23,7 @@ from traind.trainer.contract.errors import UserCodeError
 from traind.trainer.contract.events import AnyEvent, Epoch, Progress, State, Status, encode_event
 from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
 from traind.trainer.contract.values import a_kind
+from traind.trainer.run.apart import run_apart
 from traind.trainer.run.device import check_device
 from traind.trainer.run.outcome import EmitFailed, ended, raised
 from traind.trainer.run.ranks import run_together
@@ -43,6 +44,8 @@ def run(spec: TrainSpec, emit: Emit, place: Place | None = None, control: Contro
     place = place or Place(job_id="local", attempt=1, attempt_dir=tempfile.mkdtemp(prefix="traind-"))
     control = control or LocalControl()
     try:
+        if place.meeting is not None:
+            return run_apart(spec, emit, place, place.meeting, control, _train_named)
         if spec.workers > 1:
             return run_together(spec, emit, place, control, _train_named)
         this: Run[Any] = Run(spec, emit, place, control)

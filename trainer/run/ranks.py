@@ -1,5 +1,6 @@
 """The processes of a job of several workers: copies of the job's own process, made before it has done anything.
 
+Where they are on several machines, `apart` has each of them instead.
 The job's process is rank 0. It watches the others: where one of them fails the job fails with its words, and where
 one dies the attempt is over, as if the job's own process had died. They end with it.
 """
@@ -11,20 +12,18 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
 from msgspec import structs
-from torch import distributed
 
 from traind.trainer.contract.control import Control
 from traind.trainer.contract.events import AnyEvent, Failure, Log, State, Status, decode_event
 from traind.trainer.contract.process_tree import RANK, end_with_parent
 from traind.trainer.contract.spec import Place, TrainSpec
-from traind.trainer.run.device import CUDA
+from traind.trainer.run.meeting import CUT_OFF, RankDied, is_cut_off, joined
 from traind.trainer.run.outcome import EmitFailed, ended, raised
 from traind.trainer.run.reporter import Emit
 from traind.trainer.run.run import Run
@@ -32,18 +31,12 @@ from traind.trainer.run.shared_run import SharedRun
 from traind.trainer.run.world import World
 from traind.trainer.worker.outbox import HEADER_BYTES, framed
 
-RENDEZVOUS = ".ranks"  # the file in the attempt's folder by which they find each other
-PATIENCE = timedelta(days=30)  # whoever waits for another is watched from outside: a hang is not decided here
 SETTLE_S = 5.0  # within which rank 0 notices by itself that another is gone, and hears which was the first
 LEAVE_S = 30.0  # what the others may take to leave once rank 0 is through
 CHUNK_BYTES = 65_536
-DONE, FAILED, CUT_OFF, UNHEARD = 0, 1, 2, 70  # exit codes; cut off: by the end of another
+DONE, FAILED, UNHEARD = 0, 1, 70  # exit codes
 
 Train = Callable[[Run[Any]], None]
-
-
-class RankDied(Exception):
-    """One of the job's processes died; the attempt is over, and is tried again as any that died."""
 
 
 @dataclass(slots=True)
@@ -256,25 +249,3 @@ def _write(pipe: int, frame: bytes) -> None:
 
 def _size(frame: bytes) -> int:
     return HEADER_BYTES + int.from_bytes(frame[:HEADER_BYTES])
-
-
-@contextlib.contextmanager
-def joined(place: Place, world: World) -> Iterator[None]:
-    """Have torch's process group for what is done within: gloo, and nccl too where there are GPUs."""
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all are on this machine: nobody else shall reach them
-    os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
-    path = Path(place.attempt_dir) / RENDEZVOUS
-    distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if place.device == CUDA else "gloo",
-        init_method=f"file://{path}",
-        rank=world.rank,
-        world_size=world.size,
-        timeout=PATIENCE,
-    )
-    yield
-    distributed.destroy_process_group()  # not where it has broken: others may be gone
-
-
-def is_cut_off(error: BaseException) -> bool:
-    """Whether an error is what a process sees of another one's end."""
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in ("gloo", "nccl"))

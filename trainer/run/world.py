@@ -1,7 +1,8 @@
 """The processes that train one job together, as training code sees them: `run.world`.
 
-All of them run the same trainer on the same machine, each on its share of every batch. What is asked of the job, and
-what the clock says, reaches them through rank 0 and at the same step. Made by `ranks`.
+All of them run the same trainer, each on its share of every batch. What is asked of the job, and
+what the clock says, reaches them through rank 0 and at the same step. Made by `ranks`,
+and by `apart` where they are on several machines.
 """
 
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ from traind.service.executor.ray.protocol import (
     Told,
     namespace_of,
 )
-from traind.service.executor.ray.room import lacking, seat_need
+from traind.service.executor.ray.room import lacking, seats_of
 from traind.service.executor.ray.seats import Seats
 from traind.service.executor.ray.worker import RayWorker, Ref, Seat
 from traind.trainer.contract.events import State, decode_event
@@ -162,14 +162,14 @@ class RaySlots:
 
     def why(self, need: Need) -> Wait | None:
         """Return why a job has to wait: what the cluster lacks, or that its room is taken."""
-        wanted = seat_need(need)
+        wanted, count = seats_of(self.link.cluster, need)
         if not self.link.is_joined:
             return Wait(self.link.problem or "The cluster is being joined.")
-        if self.seats.idle(wanted) is not None:
+        if len(self.seats.idle(wanted)) >= count:
             return None
-        if (lack := lacking(self.link.cluster, wanted, self._slots)) is not None:
+        if (lack := lacking(self.link.cluster, wanted, self._slots, count)) is not None:
             return lack
-        if self.busy + wanted.cpus > self.total:
+        if self.busy + wanted.cpus * count > self.total:
             return Wait(f"All {self.total} slots of the cluster are in use.")
         reasons = [self.seats.avoided(node) for node in self.link.cluster.nodes if node.cpus >= wanted.cpus]
         if all(reasons):
@@ -180,19 +180,16 @@ class RaySlots:
         return None
 
     async def take(self, need: Need) -> RayWorker | None:
-        """Return a worker on a seat for the need; None where the cluster places none soon."""
-        seat = await self.seats.one(seat_need(need), self.total, PLACED_S)
-        if seat is None:
-            return None
-        seat.worker = RayWorker(seat, self.link, self.seats.spawn, self.seats.free)
-        return seat.worker
+        """Return a worker on a seat for the need, or on several; None where the cluster places none soon."""
+        seats = await self.seats.some(*seats_of(self.link.cluster, need), self.total, PLACED_S)
+        return self._worker_on(seats) if seats else None
 
     def give_back(self, worker: Worker) -> None:
         """Let the seat wait for another job."""
         assert isinstance(worker, RayWorker)
         worker.is_over = True
-        worker.seat.worker = None
-        worker.seat.since = time.monotonic()
+        for seat in worker.seats:
+            seat.worker, seat.since = None, time.monotonic()
 
     def begin(self, worker: Worker, assignment: Assignment) -> None:
         """Hand the job to the seat; what it says arrives in the inbox."""
@@ -208,8 +205,9 @@ class RaySlots:
             ref = msgspec.json.decode(leftover.ref, type=Ref)
         except msgspec.DecodeError:  # of another executor
             return None
-        seat = self.seats.all[ref.seat] = Seat(ref.seat, ref.need, ref.node, ref.node_id)
-        worker = seat.worker = RayWorker(seat, self.link, self.seats.spawn, self.seats.free)
+        seats = [Seat(one.seat, one.need, one.node, one.node_id) for one in (ref, *ref.others)]
+        self.seats.all.update({seat.name: seat for seat in seats})
+        worker = self._worker_on(seats)
         worker.job, worker.cursor = (leftover.job_id, leftover.attempt), leftover.cursor
         worker.attempt_dir = attempt_dir
         worker.begun()
@@ -221,14 +219,21 @@ class RaySlots:
             ref = msgspec.json.decode(leftover.ref, type=Ref)
         except msgspec.DecodeError:
             return False
-        return await self.seats.quit(ref.seat)
+        are_ended = [await self.seats.quit(one.seat) for one in (ref, *ref.others)]
+        return all(are_ended)
+
+    def _worker_on(self, seats: list[Seat]) -> RayWorker:
+        worker = RayWorker(seats, self.link, self.seats.spawn, self.seats.free)
+        for seat in seats:
+            seat.worker = worker
+        return worker
 
     async def _begin(self, worker: RayWorker, assignment: Assignment) -> None:
         """Bring the job to its seat; a seat that is silent meanwhile is asked again until it is lost."""
-        words = msgspec.json.encode(assignment)
+        words, (first, *others) = msgspec.json.encode(assignment), [seat.name for seat in worker.seats]
         while not worker.is_over:
             try:
-                await self.link.insist("begin", seat=worker.seat.name, assignment=words, after=worker.cursor)
+                await self.link.insist("begin", seat=first, others=others, assignment=words, after=worker.cursor)
             except CallFailed as error:
                 if error.is_silence:
                     await asyncio.sleep(LOOK_EVERY_S)
@@ -262,8 +267,9 @@ class RaySlots:
         with contextlib.suppress(GatewayGone, CallFailed):
             await self.seats.reconcile()
         for seat in list(self.seats.all.values()):
-            if seat.worker is not None and seat.worker.has_begun and not seat.worker.is_over:
-                self.seats.spawn(self._go_on(seat.worker))
+            worker = seat.worker
+            if worker is not None and worker.seat is seat and worker.has_begun and not worker.is_over:
+                self.seats.spawn(self._go_on(worker))
 
     def _changed(self) -> None:
         self._on_change()
@@ -311,7 +317,8 @@ class RaySlots:
             return
         worker.is_over = True
         if cursor is None:
-            self.seats.drop(worker.seat)
+            for seat in worker.seats:
+                self.seats.drop(seat)
         else:
             worker.ended_at = cursor
         await self._put(Frame(worker, ended, cursor))

@@ -39,7 +39,7 @@ from traind.service.executor.ray.relay import Relay
 from traind.service.executor.ray.seat_handle import SeatGone, SeatHandle, SeatRefused, SeatSilent
 from traind.service.executor.ray.transfer import Write, newest_checkpoint, push
 from traind.service.threads import in_thread
-from traind.trainer.contract.spec import Assignment, DatasetFile
+from traind.trainer.contract.spec import Assignment, DatasetFile, Place
 
 LOOK_EVERY_S = 1.0  # at the cluster
 SILENT_S = 5.0  # the head is in trouble when it has not answered for so long
@@ -86,22 +86,21 @@ class Gateway:
         names: list[str] = await _bounded(_names, self._config.namespace)
         return names
 
-    async def begin(self, seat: str, assignment: bytes, after: int) -> None:
-        """Bring a seat what the job needs and start it there, unless it has begun; then pass on what it says."""
-        given = msgspec.json.decode(assignment, type=Assignment)
-        place = given.place
+    async def begin(self, seat: str, others: list[str], assignment: bytes, after: int) -> None:
+        """Bring a seat what the job needs and start it there, unless it has begun; then pass on what it says.
+
+        `others` are the seats of its further workers, which need the same.
+        """
+        place = msgspec.json.decode(assignment, type=Assignment).place
         job = (place.job_id, place.attempt)
         handle = await self._seat(seat)
         await in_thread(os.makedirs, place.attempt_dir, 0o777, True)
         if not await handle.call("claim", *job):
-            if place.dataset is not None:
-                await self._push_dataset(handle, place.dataset)
-            await self._push_checkpoint(handle, job, place.earlier_dirs)
-            for job_id, model_path in place.members:  # one that is gone is the job's error
-                if not await in_thread(os.path.exists, model_path):
-                    continue
-                await self._push_file(handle, job, Path(model_path), member_name(job_id))
-            await handle.call("begin", *job, assignment, timeout_s=120.0)
+            await self._bring(handle, place)
+            for other in [await self._seat(name) for name in others]:
+                await other.call("claim", *job)
+                await self._bring(other, place)
+            await handle.call("begin", *job, assignment, others, timeout_s=120.0)
         self._relay(handle, job, Path(place.attempt_dir), after)
 
     async def go_on(self, seat: str, job: list[Any], attempt_dir: str, after: int) -> None:
@@ -147,6 +146,16 @@ class Gateway:
             await self._send(Heard(handle.name, 0))
 
         return write
+
+    async def _bring(self, handle: SeatHandle, place: Place) -> None:
+        """Bring a seat all files that an attempt begins with."""
+        job = (place.job_id, place.attempt)
+        if place.dataset is not None:
+            await self._push_dataset(handle, place.dataset)
+        await self._push_checkpoint(handle, job, place.earlier_dirs)
+        for job_id, model_path in place.members:  # one that is gone is the job's error
+            if await in_thread(os.path.exists, model_path):
+                await self._push_file(handle, job, Path(model_path), member_name(job_id))
 
     async def _push_dataset(self, handle: SeatHandle, dataset: DatasetFile) -> None:
         """Bring a data set to the seat's node, unless that has it."""

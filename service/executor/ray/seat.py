@@ -14,7 +14,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,45 +22,27 @@ import msgspec
 
 from traind.service.executor.base import Ended
 from traind.service.executor.local_worker import LocalWorker
+from traind.service.executor.ray.companions import Companions, find_seats, place_to_meet
 from traind.service.executor.ray.node_files import NodeFiles
 from traind.service.executor.ray.protocol import LEASE_S, Hello, SeatConfig, Taken, member_name
-from traind.service.executor.ray.tape import Tape
+from traind.service.executor.ray.seat_job import OUTPUT_BYTES, SeatJob
 from traind.service.processes.fork_server import BootFailed, ForkServer
 from traind.service.settings import cache_dir
 from traind.service.threads import in_thread
 from traind.trainer.contract.change import RequestedChange
 from traind.trainer.contract.control import Verb
+from traind.trainer.contract.events import State, Status
 from traind.trainer.contract.spec import Assignment, Place
 
 T = TypeVar("T")
 EARLIER = "earlier"  # the folder, beside the attempt's, with the checkpoint to go on from
-OUTPUT_BYTES = 262_144  # of what a job printed, with each answer
 LOOK_EVERY_S = 1.0
+GOING_ON = {Status.LOADING, Status.RUNNING}
 LINGER_S = 0.02  # events that come soon after the first go with it
 
 
 class FencedOff(Exception):
     """The seat has another job, or another attempt of it."""
-
-
-@dataclass(slots=True)
-class _Job:
-    """The seat's one job: whose, by whom, and what it said."""
-
-    job_id: str
-    attempt: int
-    folder: Path
-    tape: Tape = field(default_factory=Tape)
-    worker: LocalWorker | None = None  # None: it has not begun
-    ended: Ended | None = None
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
-    newest_change: int = 0  # that was handed on
-    output_at: int = 0  # how much of what it printed has been handed out
-
-    @property
-    def is_over(self) -> bool:
-        return self.ended is not None
 
 
 class Seat:
@@ -72,7 +53,7 @@ class Seat:
         self._files = NodeFiles(self._config.root, self._config.name, self._config.folder)
         self._server = ForkServer()
         self._next: asyncio.Task[LocalWorker] | None = None  # the process for the next job
-        self._job: _Job | None = None
+        self._job: SeatJob | None = None
         self._is_set_up = False
         self._asked_at = time.monotonic()
         self._lease: asyncio.Task[None] | None = None
@@ -120,7 +101,7 @@ class Seat:
         self._asked()
         if self._job is None:
             folder = await in_thread(self._files.open_attempt, job_id, attempt)
-            self._job = _Job(job_id, attempt, folder)
+            self._job = SeatJob(job_id, attempt, folder)
         return self._of(job_id, attempt).worker is not None
 
     async def write(self, job_id: str, attempt: int, name: str, offset: int, data: bytes) -> None:
@@ -138,8 +119,11 @@ class Seat:
         folder = self._of(job_id, attempt).folder.with_name(EARLIER)
         await self._on_disk((folder / Path(name).name).write_bytes, content)
 
-    async def begin(self, job_id: str, attempt: int, assignment: bytes) -> None:
-        """Start the job; the same again does nothing. What it needs has been written before."""
+    async def begin(self, job_id: str, attempt: int, assignment: bytes, others: list[str] | None = None) -> None:
+        """Start the job; the same again does nothing. What it needs has been written before.
+
+        `others` are the seats of its further workers, which have claimed it and have what they need, too.
+        """
         job = self._of(job_id, attempt)
         if job.worker is not None:
             return
@@ -149,7 +133,13 @@ class Seat:
             return
         job.worker, self._next = worker, None
         worker.attempt_dir = job.folder
-        await worker.receive(Assignment(given.spec, self._place(given.place, job.folder)))
+        place = given.place
+        if others:
+            meeting = await in_thread(place_to_meet)
+            place = msgspec.structs.replace(place, meeting=meeting)
+            job.others = Companions(await find_seats(others), (job_id, attempt), job.say)
+            await job.others.begin(given, meeting)
+        await worker.receive(Assignment(given.spec, self._place(place, job.folder)))
         job.task = asyncio.create_task(self._relay(job, worker), name="traind-relay")
 
     async def ask(self, job_id: str, attempt: int, verb: int) -> None:
@@ -166,14 +156,18 @@ class Seat:
             job.worker.change(changes)
 
     async def kill(self, job_id: str, attempt: int) -> None:
-        """End the job's process at once."""
-        if (worker := self._of(job_id, attempt).worker) is not None:
-            worker.kill()
+        """End the job's process at once, and those of its other workers."""
+        job = self._of(job_id, attempt)
+        if job.worker is not None:
+            job.worker.kill()
+        if job.others is not None:
+            job.others.kill()
 
     async def stacks(self, job_id: str, attempt: int) -> str:
         """Return where the job's threads are."""
-        worker = self._of(job_id, attempt).worker
-        return "" if worker is None else await worker.stacks()
+        job = self._of(job_id, attempt)
+        stacks = "" if job.worker is None else await job.worker.stacks()
+        return stacks if job.others is None else stacks + await job.others.stacks()
 
     async def take(self, job_id: str, attempt: int, after: int, committed: int, wait_s: float) -> bytes:
         """Return the events after a cursor, as `Taken`, waiting for one; forget those that are committed."""
@@ -190,7 +184,7 @@ class Seat:
         last = events[-1][0] if events else after
         is_all = last >= job.tape.last
         ended = msgspec.to_builtins(job.ended) if job.ended is not None and is_all else None
-        start, output = await in_thread(_new_output, job)
+        start, output = await in_thread(job.new_output)
         beat, phase = await self.beat(job_id, attempt)
         return msgspec.msgpack.encode(Taken(beat, phase, events, ended, job.tape.last + 1, output, start))
 
@@ -205,8 +199,11 @@ class Seat:
 
     async def cpu_s(self, job_id: str, attempt: int) -> float | None:
         """Return the processor time that the job has used, in seconds."""
-        worker = self._of(job_id, attempt).worker
-        return None if worker is None else await worker.cpu_s()
+        job = self._of(job_id, attempt)
+        if job.worker is None:
+            return None
+        seconds = await job.worker.cpu_s() or 0.0
+        return seconds if job.others is None else seconds + await job.others.cpu_s()
 
     async def rewind_output(self, job_id: str, attempt: int) -> None:
         """Hand what the job printed out anew, from the beginning: another gateway asks."""
@@ -257,7 +254,7 @@ class Seat:
     def _asked(self) -> None:
         self._asked_at = time.monotonic()
 
-    def _of(self, job_id: str, attempt: int) -> _Job:
+    def _of(self, job_id: str, attempt: int) -> SeatJob:
         job = self._job
         if job is None or (job.job_id, job.attempt) != (job_id, attempt):
             has = "no job" if job is None else f"attempt {job.attempt} of {job.job_id}"
@@ -302,21 +299,34 @@ class Seat:
             task = self._next = asyncio.create_task(start, name="traind-boot")
         return task
 
-    async def _relay(self, job: _Job, worker: LocalWorker) -> None:
-        """Keep what the job says until it has ended."""
+    async def _relay(self, job: SeatJob, worker: LocalWorker) -> None:
+        """Keep what the job says until it has ended. Its last state waits for what its other workers came to."""
         self._started_ahead()
+        last = None
+        if job.others is not None:
+            job.others.listen(self._config.lease_s, worker.kill)
         async with contextlib.aclosing(worker.work()) as said:
             async for event in said:
-                if isinstance(event, Ended):
-                    job.ended = event
-                else:
-                    job.tape.append(event)
+                if not isinstance(event, Ended):
+                    if job.others is not None and isinstance(event, State) and event.status not in GOING_ON:
+                        last = event
+                    else:
+                        job.say(event)
+                    continue
+                ended = event
+                if job.others is not None:
+                    ended, last = await job.others.settled(event, last)
+                if last is not None:
+                    job.say(last)
+                job.ended = ended
                 job.changed.set()
         await worker.retire()
 
-    async def _end(self, job: _Job) -> None:
+    async def _end(self, job: SeatJob) -> None:
         if job.worker is not None and job.task is not None:
             job.worker.kill()
+            if job.others is not None:
+                job.others.kill()
             await job.task
 
     def _retire(self, worker: LocalWorker) -> None:
@@ -338,19 +348,3 @@ class Seat:
             if silent_s > kept_s:
                 await self.quit()
                 os._exit(0)
-
-
-def _new_output(job: _Job) -> tuple[int, bytes]:
-    """Return what the job printed since the last time, and from where in its output that is."""
-    try:
-        with (job.folder / "output.log").open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < job.output_at:  # its older half was dropped
-                job.output_at = 0
-            start = job.output_at
-            file.seek(start)
-            output = file.read(OUTPUT_BYTES)
-    except FileNotFoundError:
-        return 0, b""
-    job.output_at = start + len(output)
-    return start, output

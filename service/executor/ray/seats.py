@@ -41,9 +41,9 @@ class Seats:
         """Say what every seat is told when it is made, but for its name."""
         self._config = config
 
-    def idle(self, wanted: SeatNeed) -> Seat | None:
-        """Return a seat of that kind that is nobody's."""
-        return next((seat for seat in self.all.values() if seat.is_idle and seat.need == wanted), None)
+    def idle(self, wanted: SeatNeed) -> list[Seat]:
+        """Return the seats of that kind that are nobody's."""
+        return [seat for seat in self.all.values() if seat.is_idle and seat.need == wanted]
 
     def waiting_s(self, wanted: SeatNeed) -> float:
         """Return for how long a seat of that kind has been waiting for its node; 0 where none does."""
@@ -69,25 +69,30 @@ class Seats:
                 if other.is_idle and other.node_id == seat.node_id:
                     self.drop(other)
 
-    async def one(self, wanted: SeatNeed, total: int, within_s: float) -> Seat | None:
-        """Return an idle seat of that kind, made where there is none; None where the cluster places none in time.
+    async def some(self, wanted: SeatNeed, count: int, total: int, within_s: float) -> list[Seat]:
+        """Return so many idle seats of that kind, made where there are none; none where the cluster is too slow.
 
         Seats hold `total` cores at most: idle ones of other kinds make room.
         """
-        if self.idle(wanted) is None and not any(s.node is None and s.need == wanted for s in self.all.values()):
-            held = sum(seat.need.cpus for seat in self.all.values())
-            for seat in [seat for seat in self.all.values() if seat.is_idle]:
-                if held + wanted.cpus > total:
-                    held -= seat.need.cpus
-                    self.drop(seat)
-            self._make_room(wanted)
-            made = Seat(f"seat-{secrets.token_hex(6)}", wanted)
-            self.all[made.name] = made
-            self.spawn(self._open(made))
+        waiting = sum(seat.node is None and seat.need == wanted for seat in self.all.values())
+        for _ in range(count - len(self.idle(wanted)) - waiting):
+            self._begin_one(wanted, total)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s), self._placed:
-                await self._placed.wait_for(lambda: self.idle(wanted) is not None)
-        return self.idle(wanted)
+                await self._placed.wait_for(lambda: len(self.idle(wanted)) >= count)
+        found = self.idle(wanted)
+        return found[:count] if len(found) >= count else []
+
+    def _begin_one(self, wanted: SeatNeed, total: int) -> None:
+        held = sum(seat.need.cpus for seat in self.all.values())
+        for seat in [seat for seat in self.all.values() if seat.is_idle and seat.need != wanted]:
+            if held + wanted.cpus > total:
+                held -= seat.need.cpus
+                self.drop(seat)
+        self._make_room(wanted)
+        made = Seat(f"seat-{secrets.token_hex(6)}", wanted)
+        self.all[made.name] = made
+        self.spawn(self._open(made))
 
     def _make_room(self, wanted: SeatNeed) -> None:
         """Give idle seats back, on one node, where no node has room for a seat beside them."""

@@ -32,6 +32,7 @@ class Ref(Struct, frozen=True):
     need: SeatNeed
     node: str | None
     node_id: str | None
+    others: tuple["Ref", ...] = ()  # of a job whose workers are on several seats
 
 
 @dataclass(slots=True, eq=False)
@@ -52,10 +53,11 @@ class Seat:
 
 
 class RayWorker:
-    """A seat with one job, or reserved for one."""
+    """A seat with one job, or reserved for one; several where no node has room for all the job's workers."""
 
-    def __init__(self, seat: Seat, link: Link, spawn: Spawn, done: Done) -> None:
-        self.seat = seat
+    def __init__(self, seats: Sequence[Seat], link: Link, spawn: Spawn, done: Done) -> None:
+        self.seats = tuple(seats)
+        self.seat = seats[0]  # that is asked and heard; of several workers it is rank 0's
         self.job: tuple[str, int] | None = None  # job id and attempt, once it has begun
         self.attempt_dir = Path()
         self.cursor = 0  # of the last frame that was handed on
@@ -74,7 +76,8 @@ class RayWorker:
     @property
     def ref(self) -> str:
         """What the next server finds it by."""
-        return msgspec.json.encode(Ref(self.seat.name, self.seat.need, self.seat.node, self.seat.node_id)).decode()
+        first, *others = [Ref(seat.name, seat.need, seat.node, seat.node_id) for seat in self.seats]
+        return msgspec.json.encode(msgspec.structs.replace(first, others=tuple(others))).decode()
 
     @property
     def pid(self) -> None:
@@ -82,8 +85,8 @@ class RayWorker:
 
     @property
     def node(self) -> str | None:
-        """The node's host name."""
-        return self.seat.node
+        """The host name of its node, or of each of its nodes."""
+        return ", ".join(dict.fromkeys(seat.node for seat in self.seats if seat.node is not None)) or None
 
     def beat(self) -> Beat:
         """Return the last heartbeat that came through."""
@@ -121,7 +124,8 @@ class RayWorker:
     def committed(self, cursor: int) -> None:
         """Let the seat forget what is in the database, and the whole job when that is its end."""
         if self.ended_at is not None and cursor >= self.ended_at:
-            self._spawn(self._done(self.seat, self))
+            for seat in self.seats:
+                self._spawn(self._done(seat, self))
         elif cursor >= self._committed + COMMIT_EVERY and self._link.is_joined:
             self._committed = cursor
             self._spawn(self._quietly("commit", seat=self.seat.name, cursor=cursor))

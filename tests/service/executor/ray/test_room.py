@@ -5,7 +5,7 @@ import pytest
 
 from traind.service.executor.base import Need
 from traind.service.executor.ray.protocol import Cluster, Node, SeatNeed
-from traind.service.executor.ray.room import lacking, seat_need, to_give_back
+from traind.service.executor.ray.room import lacking, seat_need, seats_of, to_give_back
 
 
 def node(cpus: float = 4, gpus: float = 0) -> Node:
@@ -36,6 +36,30 @@ def test_what_a_node_has_in_all_may_be_waited_for() -> None:
 def test_a_seat_has_a_core_a_thread_and_a_gpu_where_the_spec_names_one() -> None:
     assert seat_need(Need(threads=3, device="cuda:1")) == SeatNeed(cpus=3, gpus=1)
     assert seat_need(Need(threads=1, device="auto")) == SeatNeed(cpus=1, gpus=0)
+
+
+@pytest.mark.parametrize(
+    ("need", "seats"),
+    [
+        (Need(threads=2), (SeatNeed(2), 1)),
+        (Need(threads=2, workers=2), (SeatNeed(2), 1)),  # both on one node
+        (Need(threads=3, workers=3), (SeatNeed(1), 3)),
+        (Need(threads=5, workers=4), (SeatNeed(5), 1)),  # shares of two cores: two nodes have but two of them
+        (Need(threads=9), (SeatNeed(9), 1)),  # one process is on one node
+        (Need(threads=4, workers=4, device="cuda", gpus=2), (SeatNeed(4, 2), 1)),  # no four GPUs for four shares
+        (Need(threads=4, workers=2, device="cuda", gpus=2), (SeatNeed(2, 1), 2)),
+        (Need(threads=4, workers=4, memory_bytes=10), (SeatNeed(1, memory_bytes=3), 4)),
+    ],
+)
+def test_workers_have_a_seat_each_where_no_node_takes_them_all(need: Need, seats: tuple[SeatNeed, int]) -> None:
+    cluster = Cluster((node(cpus=2, gpus=1), node(cpus=2, gpus=1)))
+    assert seats_of(cluster, need) == seats
+
+
+def test_the_slots_bound_all_seats_of_a_job_together() -> None:
+    wait = lacking(Cluster((node(), node())), SeatNeed(cpus=1), 2, count=3)
+    assert wait is not None
+    assert "It takes 3 slots, and the server may use 2." in wait.message
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""The one job of a seat: whose it is, its process, and what it said and printed."""
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from traind.service.executor.base import Ended
+from traind.service.executor.local_worker import LocalWorker
+from traind.service.executor.ray.companions import Companions
+from traind.service.executor.ray.tape import Tape
+from traind.trainer.contract.events import AnyEvent
+
+OUTPUT_BYTES = 262_144  # of what a job printed, with each answer
+
+
+@dataclass(slots=True)
+class SeatJob:
+    """The seat's one job: whose, by whom, and what it said."""
+
+    job_id: str
+    attempt: int
+    folder: Path
+    tape: Tape = field(default_factory=Tape)
+    worker: LocalWorker | None = None  # None: it has not begun
+    others: Companions | None = None  # the seats of its other workers, where they are not this seat's
+    ended: Ended | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    newest_change: int = 0  # that was handed on
+    output_at: int = 0  # how much of what it printed has been handed out
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, and all that it said is on the tape."""
+        return self.ended is not None
+
+    def say(self, event: AnyEvent) -> None:
+        """Keep what the job said until it is committed."""
+        self.tape.append(event)
+        self.changed.set()
+
+    def new_output(self) -> tuple[int, bytes]:
+        """Return what the job printed since the last time, and from where in its output that is."""
+        try:
+            with (self.folder / "output.log").open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size < self.output_at:  # its older half was dropped
+                    self.output_at = 0
+                start = self.output_at
+                file.seek(start)
+                output = file.read(OUTPUT_BYTES)
+        except FileNotFoundError:
+            return 0, b""
+        self.output_at = start + len(output)
+        return start, output
