@@ -32,7 +32,7 @@ FEW_LEVELS = 2
 _MODELS: dict[type[Model], memory.Shape] = {
     AutoModel: memory.Shape(members=2),
     FastModel: memory.Shape(hidden=(128, 128), bins=64, dim=16),
-    BestModel: memory.Shape(heads=8),
+    BestModel: memory.Shape(members=8),
     BlendModel: memory.Shape(members=2, has_trees=True),
     TreesModel: memory.Shape(members=2, has_trees=True, has_network=False),
     LinearModel: memory.Shape(hidden=(), embedding="none"),

@@ -143,7 +143,7 @@ LINEAR_LR = 10.0  # times a network's: a single layer bears a higher rate
 _SIZES: dict[type[Model], _Size] = {
     AutoModel: _Size(members=2),
     FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=8),
-    BestModel: _Size("tabm", heads=8, epochs=28),
+    BestModel: _Size(members=8),
     BlendModel: _Size(members=2, trees=Boosting()),
     TreesModel: _Size(members=2, trees=Boosting()),
     LinearModel: _Size("linear", hidden=(), embedding="none"),

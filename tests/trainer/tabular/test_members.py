@@ -1,11 +1,14 @@
 """Which rows the networks of a model have seen, and which of them its metrics are of."""
 
+from itertools import combinations
+
 import pytest
 import torch
 
 from traind.data.prepare import Request, Split, prepare
 from traind.trainer.contract.control import Verb
 from traind.trainer.contract.events import Status
+from traind.trainer.model.export import from_safetensors, to_onnx, to_safetensors
 from traind.trainer.model.model import Model, forward, load_model
 from traind.trainer.model.tensor_file import unpacked
 from traind.trainer.run.checkpoints import Checkpoints
@@ -15,10 +18,11 @@ from traind.trainer.tabular.metrics import measure
 FIELDS = {"epochs": 6, "batch_size": 16, "validation": {"test_fraction": 0.2}}
 
 
-@pytest.fixture(params=["value", "flag", "kind"])
+@pytest.fixture(params=[("value", "auto"), ("flag", "auto"), ("kind", "auto"), ("kind", "best")])
 def finished(request, new_job, table):
-    job = new_job(table(request.param), dataset=request.param, **FIELDS)
-    return job.attempt(), prepare((table(request.param).path, "csv"), Request(validation=Split(test_fraction=0.2)))
+    target, kind = request.param
+    job = new_job(table(target), dataset=target, model={"kind": kind}, **FIELDS)
+    return job.attempt(), prepare((table(target).path, "csv"), Request(validation=Split(test_fraction=0.2)))
 
 
 def test_metrics_of_rows_that_members_have_seen_are_the_monitors(finished):
@@ -27,7 +31,7 @@ def test_metrics_of_rows_that_members_have_seen_are_the_monitors(finished):
     monitor = monitor_of(model)
     report = last.result.report["members"]
     trained, kept = len(prepared.train), len(prepared.validation)
-    assert report["training_rows"] == [trained, trained + kept]
+    assert report["training_rows"] == [trained, *[trained + kept] * (model.recipe.members - 1)]
     assert report["measured"] == {"train": "monitor", "validation": "monitor", "test": "model"}
     for part, one in (("train", monitor), ("validation", monitor), ("test", model)):
         rows = getattr(prepared, part)
@@ -44,9 +48,12 @@ def test_the_model_predicts_the_mean_of_its_members(finished):
     )
     together = model.network(numeric, categorical)
     apart = [member(numeric, categorical) for member in model.network.members]
-    assert together.shape == (len(prepared.test), 2, apart[0].shape[1])
+    assert together.shape == (len(prepared.test), model.recipe.members, apart[0].shape[1])
     assert all(torch.equal(together[:, number], one) for number, one in enumerate(apart))
-    assert not torch.equal(*apart)
+    assert not any(torch.equal(*two) for two in combinations(apart, 2))
+    to_onnx(model)  # compares with the original
+    rows = model.content["golden"]["rows"]
+    assert torch.equal(from_safetensors(to_safetensors(model)).values(rows), model.values(rows))
 
 
 @pytest.mark.parametrize("kind", ["fast", "linear", "mlp", "tabm"])
