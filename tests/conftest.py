@@ -108,7 +108,8 @@ def workers_with(job_id: str) -> list[int]:
             continue
         if f"/{job_id}/attempt-" in target and target.endswith("output.log"):
             found.append(int(path.parent.parent.name))
-    assert found, f"no process has the job {job_id}"
+    if not found:
+        raise LookupError(f"no process has the job {job_id}")
     return sorted(found)
 
 

@@ -1,9 +1,13 @@
 """What tests of jobs on a cluster need: its address, and the processes that are to be killed."""
 
 import asyncio
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +16,43 @@ import pytest
 def ray_address() -> str:
     """The head of the cluster that `make cluster` has started."""
     return os.environ["TRAIND_RAY_ADDRESS"]
+
+
+class Cluster:
+    """A cluster in a process of its own, on loopback."""
+
+    def __init__(self) -> None:
+        program = [sys.executable, str(Path(__file__).with_name("cluster_main.py"))]
+        self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.address: str = self.do("add", cpus=0)["address"]
+        self.names: dict[str, int] = {}
+
+    def do(self, what: str, **about: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": what, **about}) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        assert answer["ok"], answer
+        return answer
+
+    def add(self) -> int:
+        return int(self.do("add", cpus=1)["node"])
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def small_cluster() -> Iterator[Cluster]:
+    """A cluster of a test's own, whose nodes have one core; the head has none."""
+    made = Cluster()
+    yield made
+    made.close()
 
 
 def processes() -> Iterator[tuple[int, str]]:

@@ -4,13 +4,9 @@ Each test has a cluster of its own, whose health checks are quick. `CLUSTER_DEAT
 """
 
 import asyncio
-import json
 import os
 import random
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,42 +17,6 @@ from traind.service.jobs.job import Job
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 SPEC: dict[str, Any] = {"batch_size": 16, "synthetic": {"rows": 2000}, "checkpoint_every": 0.2, "epochs": 200}
 DEATHS = int(os.environ.get("CLUSTER_DEATHS", "3"))
-
-
-class Cluster:
-    """A cluster in a process of its own, on loopback."""
-
-    def __init__(self) -> None:
-        program = [sys.executable, str(Path(__file__).with_name("cluster_main.py"))]
-        self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.address: str = self.do("add", cpus=0)["address"]
-        self.names: dict[str, int] = {}
-
-    def do(self, what: str, **about: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"do": what, **about}) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        assert answer["ok"], answer
-        return answer
-
-    def add(self) -> int:
-        return int(self.do("add", cpus=1)["node"])
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    made = Cluster()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -90,22 +50,22 @@ async def whole(client: Client, job: Job, expected: str) -> Job:
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 async def test_a_job_whose_node_goes_goes_on_elsewhere(
-    cluster: Cluster, serve: Callable[..., Any], expected: str, how: str
+    small_cluster: Any, serve: Callable[..., Any], expected: str, how: str
 ) -> None:
     seed = random.randrange(10**6)
     print(f"{how}: {DEATHS} deaths, seed {seed}")  # noqa: T201
     draw = random.Random(seed)
-    nodes = [cluster.add()]
-    server = serve("--executor", "ray", "--ray-address", cluster.address)
+    nodes = [small_cluster.add()]
+    server = serve("--executor", "ray", "--ray-address", small_cluster.address)
     async with Client(server.url) as client:
         job = await client.submit(SPEC)
         for death in range(1, DEATHS + 1 if how == "kill" else 2):
             reached = await until(client, job.job_id, Checkpoint, death)
-            nodes.append(await asyncio.to_thread(cluster.add))  # where it will go on
+            nodes.append(await asyncio.to_thread(small_cluster.add))  # where it will go on
             await asyncio.sleep(draw.random())
             if (await client.status(job.job_id)).status is not Status.RUNNING:
                 break
-            await asyncio.to_thread(cluster.do, how, node=nodes[-2])
+            await asyncio.to_thread(small_cluster.do, how, node=nodes[-2])
             again = await until(client, job.job_id, Progress, death + 1)
             assert again.step > 0
             assert (await client.status(job.job_id)).resumed_from_step >= reached.step
@@ -113,13 +73,13 @@ async def test_a_job_whose_node_goes_goes_on_elsewhere(
 
 
 async def test_a_job_whose_cluster_goes_waits_for_the_next_one(
-    cluster: Cluster, serve: Callable[..., Any], expected: str
+    small_cluster: Any, serve: Callable[..., Any], expected: str
 ) -> None:
-    cluster.add()
-    server = serve("--executor", "ray", "--ray-address", cluster.address)
+    small_cluster.add()
+    server = serve("--executor", "ray", "--ray-address", small_cluster.address)
     async with Client(server.url) as client:
         job = await client.submit(SPEC)
         await until(client, job.job_id, Checkpoint, 1)
-        await asyncio.to_thread(cluster.do, "restart")
-        await asyncio.to_thread(cluster.add)
+        await asyncio.to_thread(small_cluster.do, "restart")
+        await asyncio.to_thread(small_cluster.add)
         await whole(client, job, expected)
