@@ -16,12 +16,13 @@ const ROUTES = {
   datasets: async () => (await import("./datasets.js")).showDatasets,
   dataset: async () => (await import("./dataset.js")).showDataset,
   studies: async () => (await styled(import("./studies.js"))).showStudies,
+  "new-study": async () => (await styled(import("./study-form.js"))).showStudyForm,
   study: async () => (await styled(import("./study.js"))).showStudy,
   compare: async () => (await styled(import("./compare.js"))).showCompare,
   cluster: async () => (await import("./cluster.js")).showCluster,
   webhooks: async () => (await import("./webhooks.js")).showWebhooks,
 };
-const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets", dataset: "Data set", studies: "Studies", study: "Study", compare: "Compare", webhooks: "Webhooks", cluster: "Cluster" };
+const TITLES = { jobs: "Jobs", job: "Job", new: "New job", datasets: "Data sets", dataset: "Data set", studies: "Studies", "new-study": "New study", study: "Study", compare: "Compare", webhooks: "Webhooks", cluster: "Cluster" };
 
 /** Wait for a view of many runs, and for their style sheet, which the first view does not need. */
 async function styled(loading) {
@@ -50,7 +51,7 @@ function received(message) {
 function setRole(role) {
   if (document.documentElement.dataset.role === role) return;
   document.documentElement.dataset.role = role;
-  if (route().view === "new") show();
+  if (route().view.startsWith("new")) show();
 }
 
 /** Return {view, id, query} of an address such as #/job/J or #/new?dataset=D. */
@@ -74,8 +75,8 @@ let turn = 0;
 
 async function show() {
   const { view, id, query } = route();
-  if (view === "new" && document.documentElement.dataset.role === "viewer") {
-    location.hash = "#/jobs";
+  if (view.startsWith("new") && document.documentElement.dataset.role === "viewer") {
+    location.hash = view === "new" ? "#/jobs" : "#/studies";
     return;
   }
   const mine = (turn += 1);

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 
 let loading = null;
 
-/** Return {properties, reading, find}: fields of TrainSpec and of how a file is read, and how to follow a `$ref`. Fetched once. */
+/** Return {properties, study, reading, find}: fields of TrainSpec, of a study and of how a file is read, and how to follow a `$ref`. Fetched once. */
 export function trainSpec() {
   loading ??= get("api/openapi.json").then(read, (error) => {
     loading = null;
@@ -19,7 +19,7 @@ function read(openapi) {
     for (const schema of Object.values(properties)) schema.default ??= schema["x-default"]; // of what is sent
   }
   const find = (schema) => (schema?.$ref ? { ...schemas[schema.$ref.split("/").at(-1)], ...schema } : schema);
-  return { properties: schemas.TrainSpec.properties, reading: schemas.Options.properties, find };
+  return { properties: schemas.TrainSpec.properties, study: schemas.SubmitStudy.properties, reading: schemas.Options.properties, find };
 }
 
 const isSame = (one, other) => JSON.stringify(sorted(one)) === JSON.stringify(sorted(other));

@@ -1,7 +1,7 @@
 // The studies of this server, newest first.
 
-import { get, post } from "./api.js";
-import { askTexts, report } from "./dialog.js";
+import { get } from "./api.js";
+import { report } from "./dialog.js";
 import { button, fill, h } from "./dom.js";
 import { ago, count, term, title, value } from "./format.js";
 import { icon, stateIcon } from "./icons.js";
@@ -18,7 +18,7 @@ export function showStudies(root, { stream }) {
     h(
       "section.studies",
       { "aria-labelledby": "studies-heading" },
-      h("header.job-head", {}, h("div.job-title", {}, h("h1", { id: "studies-heading" }, "Studies"), h("p.muted", {}, "A study tries many settings, ends early what is hopeless, and makes one model of the best.")), button([icon("plus"), "New study"], () => begin().catch(report), { "data-needs": "operator" })),
+      h("header.job-head", {}, h("div.job-title", {}, h("h1", { id: "studies-heading" }, "Studies"), h("p.muted", {}, "A study tries many settings, ends early what is hopeless, and makes one model of the best.")), h("a.button", { href: "#/new-study", "data-needs": "operator" }, icon("plus"), "New study")),
       list,
       more,
     ),
@@ -42,24 +42,6 @@ export function showStudies(root, { stream }) {
     clearTimeout(due);
     stop();
   };
-}
-
-/** Ask what is to be found, and begin the study: the usual fields are searched. */
-async function begin() {
-  const { datasets } = await get("api/datasets");
-  const fields = [
-    { name: "dataset", label: "Data set (empty: synthetic data)", value: datasets[0]?.name ?? "" },
-    { name: "target", label: "Column to predict (empty: as the data suggest)", value: datasets[0]?.summary?.target ?? "" },
-    { name: "trials", label: "Trials, at most", value: "50" },
-    { name: "metric", label: "Metric to compare trials by: val_loss, rmse, accuracy ...", value: "val_loss" },
-    { name: "name", label: "Name", value: "" },
-  ];
-  const given = await askTexts("Look for the best settings", fields, "Begin");
-  if (!given) return;
-  const spec = Object.fromEntries(["dataset", "target"].filter((name) => given[name]).map((name) => [name, given[name]]));
-  const trials = Number.isFinite(Number(given.trials)) ? Number(given.trials) : given.trials;
-  const { study_id: id } = await post("api/studies", { spec, trials, metric: given.metric || "val_loss", name: given.name || null });
-  location.hash = `#/studies/${encodeURIComponent(id)}`;
 }
 
 function card(study) {
