@@ -44,8 +44,8 @@ bench: $(BENCH) ## what is measured, as tables; ONLY=name for one of them
 	$(BIN)/python -m bench $(ONLY)
 
 faults: $(DEV) $(MLFLOW) ## the long fault runs, MLflow's real server among them, with their counts and seeds; SEEDS= replays some, ARGS= goes to pytest
-	$(PIP) --no-build-isolation --editable '.[frameworks]'
-	$(BIN)/python -m pytest -m faults -s $(ARGS)
+	$(PIP) --no-build-isolation --editable '.[frameworks,ray]'
+	$(BIN)/python -m pytest -m faults -s -o "norecursedirs=.* e2e" $(ARGS)
 	TRAIND_START_PLACES=20 TRAIND_WEBHOOK_KILLS=1000 TRAIND_NIGHTS=10 $(BIN)/python -m pytest --timeout 0 \
 		tests/trainer/tabular/test_start_from.py tests/service/webhooks tests/flow/test_retrain.py \
 		tests/flow/test_forking_host.py tests/flow/test_silent_jobs.py tests/flow/test_process_one.py

@@ -209,3 +209,18 @@ async def events_so_far(client: Client, job_id: str) -> list[Any]:
         if event.seq == last:
             break
     return seen
+
+
+async def test_a_wrong_token_is_said_and_the_server_answers(
+    serve: Callable[..., Any], ray_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    server = serve("--executor", "ray", "--ray-address", ray_address)
+    async with Client(server.url) as client:
+        waiting = await client.submit(SMALL)
+        problems: list[str] = []
+        while "token" not in " ".join(problems):
+            await asyncio.sleep(0.1)
+            problems = (await client.health())["problems"]
+        assert "Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" in problems[0]
+        assert (await client.status(waiting.job_id)).status is Status.QUEUED

@@ -19,7 +19,7 @@ from traind.service.jobs.job import TERMINAL, Job
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7_200)]
 KILLS = int(os.environ.get("TRAIND_CLUSTER_KILLS", "100"))
-SEED = int(os.environ.get("SEEDS") or time.time_ns() % 10**6)
+SEED = int(os.environ.get("SEEDS", "").split(",")[0] or time.time_ns() % 10**6)
 LIFE_S = 1.5  # of what is killed next, at most, once a job has moved
 VICTIMS = ("worker", "seat", "gateway", "server", "node")
 UNNOTICED = {"gateway", "server"}  # a job goes on where it is

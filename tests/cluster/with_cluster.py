@@ -6,6 +6,7 @@ the head's, which has none, as this file's README of sorts: docs/scaling.md.
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ HEAD, NODE = {"do": "add", "cpus": 0}, {"do": "add", "cpus": 2}
 
 
 def main() -> int:
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # as docs/scaling.md tells to
     program = [sys.executable, str(Path(__file__).with_name("cluster_main.py"))]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as cluster:
         assert cluster.stdin is not None
