@@ -1,4 +1,4 @@
-"""A job in short, as long lists and those who watch all jobs are told it. Pure."""
+"""A summary of a job, for long lists and for watchers of all jobs. Pure functions."""
 
 from typing import Any
 

@@ -3,7 +3,7 @@
 Started by `mirrors.Mirrors` as `python -m traind.service.mirrors.process KIND ROOT SINCE`. A target that is
 away, slow or wrong therefore delays no job, and what it missed stands in the database until it is back. The lines
 that it writes on stdout are the problem there is, as a sentence, empty when it is over. It leaves when its stdin is
-closed: a server that is killed takes it along, once what was committed is told or `ORPHANED_S` have passed.
+closed: a server that is killed takes it along, once what was committed is mirrored or `ORPHANED_S` have passed.
 """
 
 import os

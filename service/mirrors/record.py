@@ -1,7 +1,7 @@
-"""What a mirror's process reads of a root: jobs that are to be told of, and their events, from the database itself.
+"""What a mirror's process reads of a root: the jobs to mirror and their events, from the database itself.
 
 The database is only read, by a connection of its own, a short query at a time: the server neither waits nor knows.
-Up to where each job that is over was told stands in a file of the mirror's own, which one process has at a time.
+A file of the mirror's own records how far each job was mirrored; one process has it at a time.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ class Record:
 class Told:
     """The finished jobs that are written completely, in the mirror's own file. Raises `sqlite3.OperationalError`.
 
-    Of a target that is new, jobs that ended before `since` are not told of.
+    Of a target that is new, jobs that ended before `since` are not mirrored.
     """
 
     def __init__(self, path: Path, target: str, since: float) -> None:

@@ -1,6 +1,6 @@
 """The configuration of webhooks, by the operator only: no request can add one.
 
-Read once, when the service starts; what is wrong with it is said by field, and nothing starts.
+Read once, when the service starts; errors name the field, and the service does not start.
 """
 
 import base64

@@ -151,7 +151,7 @@ class TrainSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     columns: Annotated[dict[ColumnName, ColumnKind], Meta(max_length=10_000)] = {}
     """Kinds of columns where the inferred ones are wrong, as {"zip": "categorical"}."""
     read: Options | None = None
-    """How the data set's file is written, where that is not found or was not said when it was put."""
+    """How the data set's file is written, where that cannot be found out and was not given when it was put."""
     positive: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     """Class that f1 and auc are of, of two; by default true, else the rarer one."""
     weight: ColumnName | None = None

@@ -83,7 +83,7 @@ class Ranks:
         self._watcher.start()
 
     def join(self) -> Failure | None:
-        """Wait until all have left, now that rank 0 is through; return what one said that failed all the same."""
+        """Wait until all have left, now that rank 0 is done; return the failure of one that failed all the same."""
         for rank in self._all:
             if not rank.ended.wait(LEAVE_S):
                 os.kill(rank.pid, signal.SIGKILL)
@@ -108,7 +108,7 @@ class Ranks:
         raise RankDied(words[0]) from error
 
     def _failure(self) -> Failure | None:
-        """Return what the first process that failed by itself said, in words that name it."""
+        """Return the error of the first process that failed by itself, with its rank."""
         for rank in self._all:
             if rank.failure is not None:
                 message = f"Rank {rank.number} of {self._size}: {rank.failure.message}"
@@ -147,7 +147,7 @@ class Ranks:
         os._exit(UNHEARD)
 
     def _hear(self, rank: _Rank) -> bool:
-        """Take what a process has said; False where it will say nothing more."""
+        """Read the events of a process; False where no more will come."""
         chunk = b" "
         while chunk:
             try:

@@ -36,7 +36,7 @@ class SharedRun(Run[Options]):
         return self.world.rank == 0 and super().wants_model
 
     def is_due(self, step: int) -> bool:
-        """Whether a report of `step` goes through: what rank 0's clock said when all looked last."""
+        """Whether a report of `step` goes through: by rank 0's clock when all looked last."""
         return step == self._total or self.decisions.is_report_due
 
     def should_stop(self) -> bool:
@@ -53,7 +53,7 @@ class SharedRun(Run[Options]):
         return self.stop_reason is not None
 
     def should_save(self, *, is_epoch_end: bool = False) -> bool:
-        """Whether rank 0's clock said, when all looked last, that a checkpoint is due."""
+        """Whether a checkpoint is due, by rank 0's clock when all looked last."""
         return self.decisions.is_save_due and (self.changes.checkpoint_every > 0.0 or is_epoch_end)
 
     def save(

@@ -1,8 +1,8 @@
 """The gateway: a process beside the server, of the same host and root, and the only driver of Ray.
 
-It makes seats, carries the server's words to them, brings what they say and write, and tells what the cluster has.
-It keeps nothing that another one could not find again: if it ends, the server starts another, and the seats go on.
-It ends with its server.
+It makes seats, passes the server's requests to them and their events and files to the server, and reports what the
+cluster has. It keeps no state that another gateway could not find again: if it ends, the server starts another, and
+the seats go on. It ends with its server.
 """
 
 import asyncio
@@ -189,7 +189,7 @@ class Gateway:
     async def _carry_out(self, call: Call) -> None:
         try:
             value = await getattr(self, call.method)(**call.arguments)
-        except Exception as error:  # noqa: BLE001 - told to the server, whatever it is
+        except Exception as error:  # noqa: BLE001 - reported to the server, whatever it is
             words, is_silence = str(error) or type(error).__name__, isinstance(error, SeatSilent | TimeoutError)
             await self._send(Answer(call.number, error=words, is_silence=is_silence))
         else:
@@ -321,7 +321,7 @@ async def _run(descriptor: int, config: GatewayConfig) -> None:
 
 
 def main() -> None:
-    """Be the gateway, told by the command line: the descriptor of its socket, its `GatewayConfig` as JSON."""
+    """Run the gateway. Its command line has the descriptor of its socket and its `GatewayConfig` as JSON."""
     asyncio.run(_run(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=GatewayConfig)))
 
 

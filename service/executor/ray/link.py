@@ -95,7 +95,7 @@ class Link:
         self._task = asyncio.create_task(self._keep_running(), name="traind-gateway")
 
     async def tried(self) -> None:
-        """Wait until the first gateway has joined, or said why not."""
+        """Wait until the first gateway has joined the cluster, or reported why it could not."""
         await self._tried.wait()
 
     async def close(self) -> None:

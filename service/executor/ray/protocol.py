@@ -1,7 +1,7 @@
-"""What the server and its gateway say to each other: msgpack structs in frames on a socket pair.
+"""The messages between the server and its gateway: msgpack structs in frames on a socket pair.
 
-The server sends `Call`s, each answered by one `Answer`; everything else comes from the gateway unasked. Imports
-no Ray: both sides of it, and the seats, share these names.
+The server sends `Call`s, each answered by one `Answer`; all other messages come from the gateway by itself. Imports
+no Ray: the server, the gateway and the seats share these names.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Cluster(Struct, frozen=True, tag=True):
 
 
 class Call(Struct, frozen=True, tag=True):
-    """Something the gateway shall do: a method of its, by name."""
+    """A request to the gateway: the name of one of its methods, and the arguments."""
 
     number: int
     method: str
@@ -65,13 +65,13 @@ class Call(Struct, frozen=True, tag=True):
 
 
 class Answer(Struct, frozen=True, tag=True):
-    """What came of a call: its value, or why it failed."""
+    """The result of a call: its value, or why it failed."""
 
     number: int
     value: Any = None
     error: str | None = None
     is_silence: bool = False
-    """Nobody answered: it may have been done, or may be done yet."""
+    """The seat did not answer: the request may have been carried out, or may still be."""
 
 
 class Connected(Struct, frozen=True, tag=True):
@@ -84,14 +84,14 @@ class Connected(Struct, frozen=True, tag=True):
 
 
 class Refused(Struct, frozen=True, tag=True):
-    """The gateway could not join the cluster and ends; `message` says why, `is_final` that trying again is vain."""
+    """The gateway could not join the cluster, and ends; `is_final`: another try cannot help."""
 
     message: str
     is_final: bool = False
 
 
 class Trouble(Struct, frozen=True, tag=True):
-    """Something is wrong with the cluster; the next `Cluster` says that it is over."""
+    """The cluster has a problem; the next `Cluster` message ends it."""
 
     message: str
 
@@ -105,7 +105,7 @@ class Heard(Struct, frozen=True, tag=True):
 
 
 class Told(Struct, frozen=True, tag=True):
-    """A seat's job said something; what it is about has been brought here. `event` is JSON."""
+    """A seat's job reported an event; the files that it names have been copied here. `event` is JSON."""
 
     seat: str
     job_id: str
@@ -136,7 +136,7 @@ Message = Call | Answer | Connected | Refused | Cluster | Trouble | Heard | Told
 
 
 class SeatConfig(Struct, frozen=True):
-    """What a seat is told when it is made."""
+    """The settings of a seat, given when it is made."""
 
     name: str
     root: str
@@ -158,7 +158,7 @@ class SeatConfig(Struct, frozen=True):
 
 
 class GatewayConfig(Struct, frozen=True):
-    """What a gateway is told when it is started."""
+    """The settings of a gateway, given when it is started."""
 
     address: str
     """`host:port` of the cluster's head."""
@@ -169,7 +169,7 @@ class GatewayConfig(Struct, frozen=True):
 
 
 class Hello(Struct, frozen=True):
-    """What a seat says of itself, once it is ready."""
+    """What a seat reports about itself once it is ready."""
 
     node_id: str
     host: str

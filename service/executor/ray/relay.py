@@ -1,4 +1,4 @@
-"""What one seat's job says, on its way to the server: taken by cursor, its files brought here first.
+"""The events of one seat's job on their way to the server: read by cursor, and only after the files that they name.
 
 One task takes, so that the heartbeat is known whatever else goes on; one passes on, in order. Runs in the gateway.
 """
@@ -38,7 +38,7 @@ class Relay:
         self._taken: asyncio.Queue[Taken] = asyncio.Queue(AHEAD)
 
     async def run(self) -> None:
-        """Pass on everything, in order, and the end; or that the seat is gone."""
+        """Pass on all events in order, and the end; or that the seat is lost."""
         taking = asyncio.create_task(self._take(), name=f"traind-take {self._seat.name}")
         passing = asyncio.create_task(self._pass_on(), name=f"traind-pass {self._seat.name}")
         try:
@@ -94,7 +94,7 @@ class Relay:
         await self._patiently("release")
 
     async def _bring_others(self) -> None:
-        """Bring what the job left beside checkpoints, to its files; the last of those may not have been told."""
+        """Copy the files that the job left, and its last checkpoints, which may not have been reported."""
         await self._bring_checkpoints()
         files_dir = self._folder.with_name("files")
         for name, size_bytes in await self._patiently("others"):

@@ -3,7 +3,7 @@
 The gateway makes it as a detached, named actor of Ray, so that it outlives gateway and server. It serves one job
 after the other, each in a fresh process. Every method that is about a job names it with its attempt and is refused
 for any other: that is the fence. Without a question for as long as its lease it has its job checkpoint and leave,
-keeps what the job said and wrote for a while, and then goes.
+keeps the job's events and files for a while, and then ends.
 """
 
 import asyncio
@@ -300,13 +300,13 @@ class Seat:
         return task
 
     async def _relay(self, job: SeatJob, worker: LocalWorker) -> None:
-        """Keep what the job says until it has ended. Its last state waits for what its other workers came to."""
+        """Record the job's events until it has ended. Its last state waits for how its other workers ended."""
         self._started_ahead()
         last = None
         if job.others is not None:
             job.others.listen(self._config.lease_s, worker.kill)
-        async with contextlib.aclosing(worker.work()) as said:
-            async for event in said:
+        async with contextlib.aclosing(worker.work()) as events:
+            async for event in events:
                 if not isinstance(event, Ended):
                     if job.others is not None and isinstance(event, State) and event.status not in GOING_ON:
                         last = event

@@ -1,4 +1,4 @@
-"""A seat as the gateway sees it: calls with a deadline of our own, and what Ray raises said in our words.
+"""A seat as the gateway sees it: calls with deadlines of our own, and Ray's exceptions as ours.
 
 Imports Ray when it is called only: how Ray finds its cluster is settled as it is imported (`connect`).
 """
@@ -10,7 +10,7 @@ CALL_S = 20.0  # what a call may take, a piece of a file and a busy node include
 
 
 class SeatSilent(Exception):
-    """The seat did not answer; what was asked may have been done."""
+    """The seat did not answer; the request may have been carried out."""
 
 
 class SeatGone(Exception):

@@ -1,4 +1,4 @@
-"""The one job of a seat: whose it is, its process, and what it said and printed."""
+"""The one job of a seat: its process, and the events and output of it that the server has not got yet."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ OUTPUT_BYTES = 262_144  # of what a job printed, with each answer
 
 @dataclass(slots=True)
 class SeatJob:
-    """The seat's one job: whose, by whom, and what it said."""
+    """The seat's one job, its process, its events and its output."""
 
     job_id: str
     attempt: int
@@ -32,11 +32,11 @@ class SeatJob:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, and all that it said is on the tape."""
+        """Whether it has ended; all its events are on the tape then."""
         return self.ended is not None
 
     def say(self, event: AnyEvent) -> None:
-        """Keep what the job said until it is committed."""
+        """Keep an event until the server has committed it."""
         self.tape.append(event)
         self.changed.set()
 

@@ -38,7 +38,7 @@ class Seats:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def configure(self, config: SeatConfig) -> None:
-        """Say what every seat is told when it is made, but for its name."""
+        """Set the settings that every new seat gets; its name is added."""
         self._config = config
 
     def idle(self, wanted: SeatNeed) -> list[Seat]:

@@ -1,4 +1,4 @@
-"""What a job said, kept on its node until the server has committed it.
+"""The events of a job, kept on its node until the server has committed them.
 
 Bounded: beyond `LIMIT_BYTES` progress is thinned, as a worker thins what its pipe cannot take; then custom numbers
 and log lines go. States, epochs and checkpoints are never dropped.

@@ -26,7 +26,7 @@ Done = Callable[["Seat", "RayWorker"], Coroutine[Any, Any, None]]
 
 
 class Ref(Struct, frozen=True):
-    """What is recorded of a worker: where the next server finds it."""
+    """What is recorded of a worker, so that the next server finds it."""
 
     seat: str
     need: SeatNeed
@@ -146,10 +146,10 @@ class RayWorker:
 
     async def stacks(self) -> str:
         """Return where the job's threads are; also in `stacks.txt`. Empty where the seat does not answer."""
-        said = str(await self._asked_of_seat("stacks", STACKS_S) or "")
-        if said:
-            await in_thread(write_atomically, self.attempt_dir / "stacks.txt", said.encode())
-        return said
+        stacks = str(await self._asked_of_seat("stacks", STACKS_S) or "")
+        if stacks:
+            await in_thread(write_atomically, self.attempt_dir / "stacks.txt", stacks.encode())
+        return stacks
 
     async def _asked_of_seat(self, method: str, within_s: float) -> Any:
         """Return the seat's answer; None where there is none in time."""
