@@ -162,7 +162,7 @@ class Webhooks:
             ) as response:
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return None, f"{type(error).__name__}: {error}".rstrip(": ")[:300]
+            return None, _said(error)
         if 200 <= status < 300:
             return status, None
         return status, f"answered {status}" + ("; redirects are not followed" if 300 <= status < 400 else "")
@@ -196,3 +196,9 @@ def _told(job: Job, event: State) -> dict[str, Any]:
         "weights_digest": job.weights_digest,
         "error": job.error,
     }
+
+
+def _said(error: Exception) -> str:
+    """Return what went wrong, without the address, whose path may be secret."""
+    text = getattr(error, "message", None) or str(error)  # aiohttp's own text of a bad answer has the whole address
+    return f"{type(error).__name__}: {text}".rstrip(": ")[:300]

@@ -5,7 +5,9 @@ Read once, when the service starts; errors name the field, and the service does 
 
 import base64
 import binascii
+import ipaddress
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Sequence
@@ -26,6 +28,8 @@ from traind.trainer.contract.spec import DatasetName
 ENDS: tuple[Status, ...] = tuple(sorted(TERMINAL))
 PREFIX = "whsec_"
 LEAST_SECRET_BYTES = 16
+_URL = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # what RFC 3986 lets stand in an address
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -107,11 +111,27 @@ def _checked(hook: Webhook, loc: str, found: list[Problem]) -> Target:
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+    if (
+        parts.scheme not in {"http", "https"}
+        or port == 0
+        or not _URL.fullmatch(hook.url)
+        or not _is_host(parts.hostname)
+    ):
         found.append(Problem(f"{loc}.url", f"must be an http or https address, got {hook.url[:100]!r}"))
     elif parts.username is not None or parts.password is not None:
         found.append(Problem(f"{loc}.url", "must not hold a user or password: the signature says who we are"))
     return Target(hook, _secret(hook, loc, found))
+
+
+def _is_host(name: str | None) -> bool:
+    """Return whether this is an address or a name as DNS has them: one with letters beyond ASCII in punycode."""
+    if name is None:
+        return False
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return len(name) <= 253 and all(_LABEL.fullmatch(label) for label in name.removesuffix(".").split("."))
+    return True
 
 
 def _secret(hook: Webhook, loc: str, found: list[Problem]) -> bytes:

@@ -196,6 +196,13 @@ async def wait_any(url, draw):
         ({"url": "ftp://x.example/"}, "webhook.0.url"),
         ({"url": "https:///nowhere"}, "webhook.0.url"),
         ({"url": "http://u:p@x.example/"}, "webhook.0.url"),
+        ({"url": "http://exa mple/"}, "webhook.0.url"),
+        ({"url": "http://x.example/\nInjected: header"}, "webhook.0.url"),
+        ({"url": "http://x\\y.example/"}, "webhook.0.url"),
+        ({"url": "http://...//"}, "webhook.0.url"),
+        ({"url": "http://%00/"}, "webhook.0.url"),
+        ({"url": "http://x.example:99999/"}, "webhook.0.url"),
+        ({"url": "http://[::1/"}, "webhook.0.url"),
         ({"secret_file": "/no/such/file"}, "webhook.0.secret_file"),
         ({"events": ["DONE"]}, "webhook.0.events.0"),
         ({"name": "a b"}, "webhook.0.name"),
@@ -206,6 +213,28 @@ def test_a_wrong_list_is_named_by_field(hook, change, loc):
     with pytest.raises(InvalidSpec) as refused:
         load_targets([hook("http://127.0.0.1:1/hook") | change])
     assert [detail["loc"] for detail in refused.value.details] == [loc]
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:8080/a?b=c#d", "https://x-1.example.", "HTTP://10.0.0.1/%C3%BC;v=1"])
+def test_every_address_of_the_web_may_be_named(hook, url):
+    assert load_targets([hook(url)])[0].webhook.url == url
+
+
+async def test_what_is_shown_of_an_answer_that_is_none_keeps_the_path_secret(tmp_path, hook, open_root):
+    async def nonsense(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"nonsense\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(nonsense, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/secret-path"
+        async with open_root(tmp_path / "root", webhooks=[hook(url)]) as service:
+            await service.test_webhook("told")
+            async with asyncio.timeout(30):
+                while not (shown := (await service.webhook_deliveries("told"))[0]).attempts:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+    assert shown.problem
+    assert "secret-path" not in shown.problem
 
 
 def test_a_secret_that_others_can_read_or_that_is_none_is_refused(hook, tmp_path):
