@@ -120,9 +120,11 @@ def _of_cells(facts: Profile, marks: Marks, *, is_target: bool) -> _Choice:
 def _styled(facts: Profile, best: Reading) -> _Choice:
     """Return the choice of numbers that are not plainly written."""
     assert best.found is not None
-    with_digits = [text for text, _ in facts.levels if _DIGIT.search(text)] or [facts.levels[0][0]]
-    written = next((text for text in with_digits if not text[:1].isdigit() or not text[-1:].isdigit()), None)
-    example = written or max(with_digits, key=len)
+    texts = [text for text, _ in facts.levels]
+    marked = (text for text in texts if not text[:1].isdigit() or not text[-1:].isdigit())
+    example = next(filter(_DIGIT.search, marked), None) or max(
+        filter(_DIGIT.search, texts), key=len, default=texts[0]
+    )
     evidence = f"{best.found.what} written like {example!r}"
     if best.found.is_open:
         evidence += f", {best.found.style.decimal!r} assumed to be the decimal mark"

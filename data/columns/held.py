@@ -38,13 +38,29 @@ class Held:
 def hold(columns: _Texts, as_text: frozenset[str] = frozenset()) -> dict[str, Held]:
     """Return the cells of columns of equal length; those of `as_text` keep numbers as they are spelled."""
     texts = {name: cells for name, cells in columns.items() if cells.dtype == pl.String and name not in as_text}
-    numbers = _numbers(texts) if texts else {}
-    return {name: numbers.get(name) or _held(cells, as_text=name in as_text) for name, cells in columns.items()}
+    found = _numbers(texts) if texts else {}
+    left = {name: cells for name, cells in columns.items() if cells.dtype == pl.String and name not in found}
+    found |= _texts(left) if left else {}
+    return {name: found.get(name) or _typed(cells, as_text=name in as_text) for name, cells in columns.items()}
 
 
-def _held(cells: pl.Series, *, as_text: bool) -> Held:
-    if cells.dtype == pl.String:
-        return Held(*coded_texts(cells))
+def _texts(columns: _Texts) -> dict[str, Held]:
+    """Return columns of text as codes; those of few rows are stripped together."""
+    size = len(next(iter(columns.values())))
+    if size > _SOME:
+        return {name: Held(*coded_texts(cells)) for name, cells in columns.items()}
+    stripped = pl.concat(columns.values()).str.strip_chars(STRIPPED)
+    is_missing = stripped.str.to_lowercase().is_in(list(MISSING)).fill_null(value=False).to_numpy()
+    texts, found = stripped.to_list(), dict[str, Held]()
+    for place, name in enumerate(columns):
+        rows = slice(place * size, (place + 1) * size)
+        codes = codes_of(texts[rows])
+        missing = {texts[row] for row in (np.flatnonzero(is_missing[rows]) + rows.start).tolist()}
+        found[name] = Held(*_in_order(codes, list(codes.levels), missing))
+    return found
+
+
+def _typed(cells: pl.Series, *, as_text: bool) -> Held:
     if cells.dtype.is_temporal():
         return Held(_seconds(cells), is_time=True)
     if cells.dtype.is_integer():
@@ -69,10 +85,14 @@ def as_codes(cells: Cells) -> Codes:
 
 def coded_texts(cells: pl.Series) -> tuple[Codes, dict[str, int]]:
     """Return the stripped texts as codes, the most frequent first, and unusual words for none, with counts."""
-    raw = _factorized(cells)
-    counts = raw.counts()
+    raw = codes_of(cells.to_list()) if len(cells) <= _SOME else factorized(cells)
     texts = [level.strip(STRIPPED) for level in raw.levels]
-    missing = {text for text in texts if len(text) <= _LONGEST and text.lower() in MISSING}
+    return _in_order(raw, texts, {text for text in texts if len(text) <= _LONGEST and text.lower() in MISSING})
+
+
+def _in_order(raw: Codes, texts: list[str], missing: set[str]) -> tuple[Codes, dict[str, int]]:
+    """Return codes of the stripped texts of raw ones, and the unusual words for missing among them."""
+    counts = raw.counts()
     words: dict[str, int] = {}
     for text, n in zip(texts, counts.tolist(), strict=True) if missing else ():
         if text in missing and text.lower() not in PLAIN_MISSING:
@@ -88,11 +108,6 @@ def coded_texts(cells: pl.Series) -> tuple[Codes, dict[str, int]]:
     rank[order] = np.arange(len(order))
     levels = tuple([names[place] for place in order.tolist()])
     return Codes(np.append(rank[places], np.int32(-1))[raw.codes], levels), words
-
-
-def _factorized(cells: pl.Series) -> Codes:
-    """Return texts as codes, levels in any order."""
-    return codes_of(cells.to_list()) if len(cells) <= _SOME else factorized(cells)
 
 
 def _numbers(texts: _Texts) -> dict[str, Held]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from traind.data.columns.held import as_codes
@@ -13,9 +12,9 @@ from traind.data.reading.raw_table import LISTED, RawTable, bad_cells
 from traind.data.table.arrays import Cells, Codes, Mixed, Numbers
 from traind.data.table.cell_text import NOT_A_NUMBER
 from traind.data.table.date_columns import all_seconds
-from traind.data.table.number_columns import are_units, read_all
+from traind.data.table.number_columns import are_units, read_all, read_plain
 from traind.data.table.schema import Column
-from traind.data.table.texts import Texts, Whole
+from traind.data.table.texts import Texts
 
 Bad = NDArray[np.bool_]  # which cells are not what their column is
 
@@ -84,13 +83,13 @@ def _read(facts: Profile, column: Column) -> tuple[Numbers, Codes | None]:
         return cells, None
     if isinstance(cells, Mixed) and column.kind == "numeric":
         numbers, codes = cells.numbers, cells.words
-        values, is_none = np.full(len(codes.levels), np.nan), np.zeros(len(codes.levels), np.bool_)
+        values = np.full(len(codes.levels), np.nan)
+        is_none = np.array([text.lower() in NOT_A_NUMBER for text in codes.levels], np.bool_)
     else:
         assert cells is not None
         codes = as_codes(cells)
         numbers = np.full(len(codes), np.nan)
         values, is_none = _levels_read(facts.written(), column)
-    is_none |= np.array([text.lower() in NOT_A_NUMBER for text in codes.levels], np.bool_)
     is_word = np.isnan(values) & ~is_none
     numbers = np.where(np.isnan(numbers), np.append(values, np.nan)[codes.codes], numbers)
     if not is_word.any():
@@ -103,15 +102,11 @@ def _read(facts: Profile, column: Column) -> tuple[Numbers, Codes | None]:
 def _levels_read(texts: Texts, column: Column) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return what `Column.number` or `seconds_of` say of each text, and which of them stand for none."""
     if column.kind == "datetime":
-        return all_seconds(texts, column.day_order)
-    plain = texts.of(_plain)
+        seconds, is_zero = all_seconds(texts, column.day_order)
+        return seconds, is_zero | texts.of(read_plain).is_none
+    plain, _, is_none = texts.of(read_plain)
     style = column.number_style
     if style is not None:
         styled = read_all(texts, style)
-        return np.where(np.isnan(styled), plain, styled), are_units(texts, style, styled)
-    return plain, np.zeros(len(texts), np.bool_)
-
-
-def _plain(whole: Whole) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = whole.series().cast(pl.Float64, strict=False).to_numpy()  # NaN for null
-    return found
+        return np.where(np.isnan(styled), plain, styled), is_none | are_units(texts, style, styled)
+    return plain, is_none

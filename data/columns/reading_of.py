@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -12,10 +11,10 @@ from traind.data.columns.profile import HALF, Profile
 from traind.data.table.arrays import Mixed
 from traind.data.table.cell_text import NOT_A_NUMBER
 from traind.data.table.date_columns import Dates, all_seconds, find_dates
-from traind.data.table.number_columns import are_units, read_all
+from traind.data.table.number_columns import are_units, read_all, read_plain
 from traind.data.table.number_style import FoundStyle, find_style
 from traind.data.table.numbers import Style
-from traind.data.table.texts import Texts, Whole
+from traind.data.table.texts import Texts
 
 MOSTLY = 0.98  # share of cells from which the rest of a column counts as wrong cells, not as words
 _FEW = 20  # distinct values up to which a number is one value among others; words up to which each is a feature
@@ -82,20 +81,10 @@ def readings(facts: Profile, marks: Marks) -> list[Reading]:
 
 def _plain(texts: Texts, counts: NDArray[np.int64]) -> tuple[Texts, NDArray[np.int64], NDArray[np.bool_]]:
     """Return the texts that do not stand for a missing number, with their counts, and which are plain numbers."""
-    is_plain, is_none = texts.of(_are_plain), texts.of(_are_none)
+    _, is_plain, is_none = texts.of(read_plain)
     if not is_none.any():
         return texts, counts, is_plain
     return texts.take(~is_none), counts[~is_none], is_plain[~is_none]
-
-
-def _are_plain(whole: Whole) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = whole.series().cast(pl.Float64, strict=False).is_not_null().to_numpy()
-    return found
-
-
-def _are_none(whole: Whole) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = whole.series().str.to_lowercase().is_in(list(NOT_A_NUMBER)).to_numpy()
-    return found
 
 
 def _are_codes(texts: Texts, is_plain: NDArray[np.bool_]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_FEW_LEVELS = 16
 Numbers = NDArray[np.float64]  # NaN where missing; times are seconds since 1970
 
 
@@ -49,14 +50,12 @@ class Mixed:
         return Mixed(self.numbers[rows], self.words.take(rows))
 
 
-def distinct_codes(cells: Codes) -> tuple[list[int], NDArray[np.int64]]:
-    """Return the codes that occur, -1 among them, and where in this list each cell's code is."""
-    if len(cells.levels) > len(cells):
-        used, where = np.unique(cells.codes, return_inverse=True)
-        return used.tolist(), where
-    places = cells.codes + 1
-    is_used = np.bincount(places, minlength=len(cells.levels) + 1) > 0
-    return (np.flatnonzero(is_used) - 1).tolist(), (np.cumsum(is_used) - 1)[places]
+def used_levels(cells: Codes) -> tuple[list[str | None], NDArray[Any]]:
+    """Return the levels that occur, or all where they are few, None among them, and where in it each cell's is."""
+    if len(cells.levels) <= _FEW_LEVELS:
+        return [None, *cells.levels], cells.codes + 1
+    used, where = np.unique(cells.codes, return_inverse=True)
+    return [cells.levels[code] if code >= 0 else None for code in used.tolist()], where
 
 
 Cells = Numbers | Codes | Mixed
@@ -88,8 +87,8 @@ def take(cells: Cells, rows: NDArray[Any] | slice) -> Cells:
 
 def codes_of(texts: Sequence[str | None]) -> Codes:
     """Return the texts as codes, levels in the order of their first appearance."""
-    index: dict[str, int] = {}
-    codes = np.fromiter(
-        (-1 if text is None else index.setdefault(text, len(index)) for text in texts), np.int32, len(texts)
-    )
-    return Codes(codes, tuple(index))
+    levels = dict.fromkeys(texts)
+    levels.pop(None, None)
+    index: dict[str | None, int] = {text: place for place, text in enumerate(levels)} | {None: -1}
+    codes = np.fromiter(map(index.__getitem__, texts), np.int32, len(texts))
+    return Codes(codes, tuple(text for text in levels if text is not None))

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from traind.data.table.arrays import Codes, distinct_codes
+from traind.data.table.arrays import Codes, used_levels
+from traind.data.table.cell_text import NOT_A_NUMBER
 from traind.data.table.numbers import CLOCKS, FEET, SPAN, SPAN_UNITS, Style, pattern_of, scale_of
 from traind.data.table.texts import Texts, Whole, factorized
 
@@ -21,6 +22,14 @@ class NumberParts(NamedTuple):
     value: NDArray[np.float64]  # NaN for no number
     before: Codes  # a currency
     after: Codes  # a currency or unit
+
+
+class Plain(NamedTuple):
+    """What each text is as a number without any mark but the point."""
+
+    value: NDArray[np.float64]  # NaN for no number
+    is_number: NDArray[np.bool_]
+    is_none: NDArray[np.bool_]  # a word such as "none" and "-"
 
 
 class TimeParts(NamedTuple):
@@ -57,6 +66,16 @@ def are_units(texts: Texts, style: Style, values: NDArray[np.float64]) -> NDArra
     return found
 
 
+def read_plain(whole: Whole) -> Plain:
+    """Read all the texts as plain numbers."""
+    import polars as pl
+
+    texts = whole.series()
+    values = texts.cast(pl.Float64, strict=False)
+    is_none = texts.str.to_lowercase().is_in(list(NOT_A_NUMBER))
+    return Plain(values.to_numpy(), values.is_not_null().to_numpy(), is_none.to_numpy())
+
+
 def may_be_times(whole: Whole) -> NDArray[np.bool_]:
     """Tell which texts have a digit before a letter or mark of clocks, spans of time, or feet."""
     found: NDArray[np.bool_] = whole.normal().str.contains(_TIME_LIKE).fill_null(value=False).to_numpy()
@@ -88,9 +107,9 @@ def _scales(units: Codes, style: Style) -> NDArray[np.float64] | float:
     """Return what the unit of each text multiplies by, NaN for one that the style has not."""
     if units.codes.max(initial=-1) < 0:
         return 1.0
-    used, where = distinct_codes(units)
-    scales = [scale_of(units.levels[code] if code >= 0 else None, style) for code in used]
-    return np.array(scales)[where]
+    used, where = used_levels(units)
+    scales: NDArray[np.float64] = np.array([scale_of(unit, style) for unit in used])[where]
+    return scales
 
 
 def read_times(whole: Whole) -> TimeParts:

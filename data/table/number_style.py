@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from traind.data.table.arrays import Codes, distinct_codes
+from traind.data.table.arrays import Codes, used_levels
 from traind.data.table.number_columns import may_be_times, read_all, read_times
 from traind.data.table.numbers import ANY_DIGITS, CURRENCY, Clock, Style, frame, unit_key
 from traind.data.table.texts import Texts, Whole, factorized
@@ -200,7 +200,6 @@ def _have_inches(whole: Whole) -> NDArray[np.bool_]:
 
 def _weights(texts: Codes, counts: NDArray[Any]) -> dict[str, int]:
     """Return the number of cells with each of the texts, "" for none."""
-    used, where = distinct_codes(texts)
-    weights = np.bincount(where, counts, len(used))
-    named = [texts.levels[code] if code >= 0 else "" for code in used]
-    return {text: int(n) for text, n in sorted(zip(named, weights.tolist(), strict=True))}
+    used, where = used_levels(texts)
+    weights = np.bincount(where, counts, len(used)).tolist()
+    return {text: int(n) for text, n in sorted((text or "", n) for text, n in zip(used, weights, strict=True)) if n}

@@ -18,7 +18,7 @@ from traind.data.table.numbers import SPELLED
 if TYPE_CHECKING:
     import polars as pl
 
-_KEPT = 1 << 20  # texts whose results are kept at a time
+_KEPT = 1 << 21  # texts whose results are kept at a time
 Found = TypeVar("Found")
 
 

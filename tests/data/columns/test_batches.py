@@ -104,7 +104,7 @@ def test_only_the_latest_results_are_kept() -> None:
         reads.append(len(whole))
         return whole.series().str.len_bytes().to_numpy()
 
-    many = [Whole([[str(number) for number in range(start, start + 600_000)]], memory) for start in (0, 10**6)]
+    many = [Whole([[str(number) for number in range(start, start + 1_200_000)]], memory) for start in (0, 2 * 10**6)]
     for whole in (many[0], many[0], many[1], many[0]):
         (texts,) = whole.parts()
         assert texts.of(sizes).sum() == whole.series().str.len_bytes().sum()
