@@ -53,10 +53,27 @@ async def inherit(spec: TrainSpec, job_id: str | None, find: Callable[[str], Awa
         parent = await find(start)
     except JobNotFound:
         raise refusal([Problem("start_from.job_id", f"there is no job {start!r}")], "The spec") from None
+    if job_id is not None and await _comes_from(parent, job_id, find):
+        problem = f"the job {start!r} comes from a job {job_id!r} itself, which was deleted: give this one another id"
+        raise refusal([Problem("start_from.job_id", problem)], "The spec")
     if isinstance(parent.spec.model, TreesModel | BlendModel):
         problem = f"the job {start!r} has trees, which nothing can start from: name a job of networks"
         raise refusal([Problem("start_from.job_id", problem)], "The spec")
     return inherited(spec, parent.spec, parent.changes)
+
+
+async def _comes_from(job: Job, ancestor: str, find: Callable[[str], Awaitable[Job]]) -> bool:
+    """Return whether a job's lineage names this one: with its id again, lineage would be a circle."""
+    seen: set[str] = set()
+    while (start := job.spec.start_from) is not None and start.job_id not in seen:
+        if start.job_id == ancestor:
+            return True
+        seen.add(start.job_id)
+        try:
+            job = await find(start.job_id)
+        except JobNotFound:
+            return False
+    return False
 
 
 def inherited(spec: TrainSpec, parent: TrainSpec, changes: Sequence[RequestedChange] = ()) -> Inherited:

@@ -33,6 +33,20 @@ async def test_deleting_a_parent_never_harms_a_child(call, small, endless):
     assert (job.status, job.epoch, job.resumed_from_step) == ("COMPLETED", 6, 32)
 
 
+async def test_an_id_that_its_lineage_has_already_is_refused(call, small):
+    await call.trained(**small, job_id="round-a")
+    await call.service.wait(
+        await call.train(epochs=6, synthetic=None, start_from={"job_id": "round-a"}, job_id="round-b")
+    )
+    await call.service.wait(
+        await call.train(epochs=7, synthetic=None, start_from={"job_id": "round-b"}, job_id="round-c")
+    )
+    assert (await call("DELETE", "/api/train/jobs/round-a")).status == 200
+    refused = await call.post("/api/train", {"epochs": 8, "start_from": {"job_id": "round-c"}, "job_id": "round-a"})
+    assert (refused.status, refused.error["details"][0]["loc"]) == (422, "start_from.job_id")
+    await call.service.wait(await call.train(epochs=8, synthetic=None, start_from={"job_id": "round-c"}))
+
+
 async def test_every_checkpoint_that_is_kept_can_be_named_by_its_step(call, small):
     parent = await call.trained(**small)
     steps = {event["step"] for event in await events(call, parent) if event["type"] == "checkpoint"}
