@@ -105,6 +105,7 @@ class Recipe(Struct, frozen=True):
     label_smoothing: float
     grad_clip: float | None
     patience: int | None  # epochs without improvement; None: never stop early
+    epoch_rows: int | None = None  # training rows of an epoch, drawn anew for each; None: all
     members: int = 1  # the monitor, trained without validation rows, and others on all rows; for trees too
     trees: Boosting | None = None  # None: networks alone
     networks_share: float | None = None  # of a finished blend, 0 to 1
@@ -139,6 +140,7 @@ class _Size(Struct, frozen=True):
     trees: Boosting | None = None
 
 
+MANY_ROWS = 200_000  # of more rows an epoch takes a part, so that its metrics come in seconds
 LINEAR_LR = 10.0  # times a network's: a single layer bears a higher rate
 _SIZES: dict[type[Model], _Size] = {
     AutoModel: _Size(members=2),
@@ -213,6 +215,8 @@ def choose(spec: TrainSpec, facts: Facts) -> Recipe:
     if spec.grad_clip is not None:
         explicit["grad_clip"] = spec.grad_clip
     reasons |= dict.fromkeys(explicit, "as the spec says")
+    if "epochs" in explicit and reasons.pop("epoch_rows", None):
+        explicit["epoch_rows"] = None  # whoever counts epochs means passes over the table
     if spec.clamp is False or (spec.clamp == "auto" and isinstance(spec.model, LinearModel)):
         explicit["target_scale"] = structs.replace(chosen.target_scale, low=-math.inf, high=math.inf)
     explicit |= _consequences(spec, chosen, reasons)
@@ -270,9 +274,10 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
     size = _SIZES.get(type(model), _Size())
     is_regression = facts.task == "regression"
     batch_size = auto_batch(facts.rows)
-    per_epoch = math.ceil(facts.rows / batch_size)
-    epochs = min(100, max(size.epochs, math.ceil(120_000 / facts.rows)))
-    steps = epochs * per_epoch
+    epoch_rows = facts.rows if facts.rows <= MANY_ROWS else max(MANY_ROWS // 2, facts.rows // 5)
+    visits = max(size.epochs * math.sqrt(facts.rows * min(facts.rows, MANY_ROWS)), 120_000)
+    epochs = min(100, math.ceil(visits / epoch_rows))
+    steps = epochs * math.ceil(epoch_rows / batch_size)
     return Recipe(
         task=facts.task,
         outputs=_outputs(facts),
@@ -290,6 +295,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
         label_smoothing=0.0,
         grad_clip=None,
         patience=max(4, epochs // 5),
+        epoch_rows=None if epoch_rows == facts.rows else epoch_rows,
         members=size.members,
         trees=size.trees,
         reasons={
@@ -302,6 +308,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
             "averaging": f"over the last of {steps} steps",
             "patience": "a fifth of the epochs, 4 at least",
             "members": _why_members(size.members),
+            **({"epoch_rows": f"of {facts.rows}, so that metrics come soon"} if epoch_rows < facts.rows else {}),
             **({"trees": "ten rounds an epoch, until five epochs bring nothing"} if size.trees else {}),
         },
     )

@@ -52,6 +52,7 @@ class TrainingPlan:
     first_epoch: int = 0
     later_steps: int = 0  # planned for the phase after this one
     rows_each: int = 1  # rows of the table for each of `rows`
+    drawn_from: int | None = None  # training rows that the rows of each epoch are drawn from; None: `rows`
     is_of_spec: bool = True  # whether the spec's lr, epochs and patience apply to this phase
 
     @property
@@ -92,7 +93,8 @@ class TrainingPlan:
 
     def orders(self, epoch: int) -> list[Tensor]:
         """Return the order of the training rows in an epoch (from 0) for each member, the monitor's first."""
-        return [permutation(self.seed, epoch, self.rows), *(self._whole(member, epoch) for member in self.others)]
+        order = permutation(self.seed, epoch, self.drawn_from or self.rows)[: self.rows]
+        return [order, *(self._whole(member, epoch) for member in self.others)]
 
     def _whole(self, member: Member, epoch: int) -> Tensor:
         """Return a member's order, cut to the epoch's number of whole batches; other rows are left out each epoch."""

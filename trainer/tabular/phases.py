@@ -164,10 +164,11 @@ def optimizer_of(recipe: Recipe) -> Optimizer:
 
 def plan_of(run: Run[Any], prepared: Prepared, recipe: Recipe, before: dict[str, Any] | None = None) -> TrainingPlan:
     """Return the plan of the networks' phase. The schedule spans all planned epochs."""
-    rows = len(prepared.train)
+    rows = min(len(prepared.train), recipe.epoch_rows or len(prepared.train))
     steps = recipe.epochs * -(-rows // recipe.batch_size)
     return TrainingPlan(
         rows=rows,
+        drawn_from=len(prepared.train),
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         patience=recipe.patience,

@@ -69,6 +69,20 @@ def test_every_size_of_table_has_a_sane_recipe(rows, columns):
     assert columns * recipe.network.bins <= 20_000
 
 
+@pytest.mark.parametrize(
+    ("rows", "taken"), [(200_000, None), (200_001, 100_000), (640_000, 128_000), (10**7, 2 * 10**6)]
+)
+def test_an_epoch_takes_a_part_of_many_rows_unless_epochs_are_counted(rows, taken):
+    facts = Facts("regression", rows, numeric=8)
+    recipe = choose(TrainSpec(), facts)
+    assert recipe.epoch_rows == taken
+    assert ("epoch_rows" in recipe.reasons) == (taken is not None)
+    assert 2 <= recipe.epochs * (taken or rows) / rows <= 15  # passes over the table
+    counted = choose(TrainSpec(epochs=3), facts)
+    assert counted.epoch_rows is None
+    assert "epoch_rows" not in counted.reasons
+
+
 def test_models_asked_for_keep_their_shape():
     assert recipe_for(model=MlpModel(hidden=(8, 4), dropout=0.3)).network.hidden == (8, 4)
     assert recipe_for(model=MlpModel(embedding="periodic")).network.embedding == "periodic"

@@ -13,7 +13,9 @@ from traind.trainer.model.model import Model, forward, load_model
 from traind.trainer.model.tensor_file import unpacked
 from traind.trainer.run.checkpoints import Checkpoints
 from traind.trainer.tabular.bundle import monitor_of
+from traind.trainer.tabular.loop import Member, TrainingPlan
 from traind.trainer.tabular.metrics import measure
+from traind.trainer.tabular.schedules import Schedule
 
 FIELDS = {"epochs": 6, "batch_size": 16, "validation": {"test_fraction": 0.2}}
 
@@ -80,3 +82,18 @@ def test_a_job_of_one_network_goes_on_as_one(new_job, table):
     last = job.attempt()
     assert last.status is Status.COMPLETED, last
     assert len(last.result.report["members"]["training_rows"]) == 1
+
+
+def test_an_epoch_of_a_part_draws_other_rows_each_time():
+    schedule = Schedule("constant", 0.1, 9)
+    plan = TrainingPlan(30, 8, 9, None, schedule, seed=3, others=(Member(120, 10, 4),), drawn_from=100)
+    assert (plan.batches, plan.steps) == (4, 36)
+    seen = set()
+    for epoch in range(9):
+        own, other = plan.orders(epoch)
+        assert len(own) == len(set(own.tolist())) == 30
+        assert len(other) == 40
+        seen |= set(own.tolist())
+    assert min(seen) >= 0
+    assert max(seen) < 100
+    assert len(seen) > 90
