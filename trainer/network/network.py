@@ -47,6 +47,7 @@ class Architecture(Struct, frozen=True):
     embedding: Literal["none", "piecewise_linear", "periodic"] = "none"
     embedding_dim: int = 16
     edges: tuple[int, ...] = ()  # number of bin edges of each numeric feature; below 3 it is not embedded
+    is_bounded: bool = False  # whether the outer pieces of embeddings end at the outer edges; not in older models
     dropout: float = 0.0
     bags: tuple[Bag, ...] = ()  # the categorical columns after those of `cardinalities`: tokens of texts
     members: int = 1  # networks of this shape whose outputs are averaged
@@ -143,6 +144,7 @@ def design(
         embedding=shape.embedding,
         embedding_dim=shape.embedding_dim,
         edges=tuple(len(edges) for edges in bins),
+        is_bounded=bool(bins),
         dropout=shape.dropout,
         bags=bags,
     )
@@ -349,7 +351,7 @@ def _embedding(architecture: Architecture, places: tuple[int, ...], bins: list[T
         periodic: nn.Module = PeriodicEmbeddings(len(places), dim, lite=False)
         return periodic
     edges = bins or [torch.arange(float(count)) for count in architecture.edges]
-    return PiecewiseLinear([edges[place] for place in places], dim)
+    return PiecewiseLinear([edges[place] for place in places], dim, is_bounded=architecture.is_bounded)
 
 
 def _body(architecture: Architecture, widths: list[int]) -> nn.Module:

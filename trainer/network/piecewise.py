@@ -25,11 +25,13 @@ class PiecewiseLinear(nn.Module):
     """Numbers (rows, features) float32 to vectors (rows, features, dim), continuous and linear between the edges.
 
     `prepare` computes the part that depends on no weight. Initially the embedding is linear, since the slopes of the
-    pieces start at 0. Beyond the edges the first and last piece continue.
+    pieces start at 0. Beyond the edges the first and last piece continue, or with `is_bounded` end: what a narrow
+    piece has learned says nothing of a number ten of them away (a later day). The linear part goes on.
     """
 
-    def __init__(self, edges: Sequence[Tensor], dim: int) -> None:
+    def __init__(self, edges: Sequence[Tensor], dim: int, *, is_bounded: bool = False) -> None:
         super().__init__()
+        self.is_bounded = is_bounded
         features, pieces = len(edges), max(len(edge) for edge in edges) - 1
         self.linear = LinearEmbeddings(features, dim)
         self.slopes = nn.Parameter(torch.zeros(features, pieces, dim))
@@ -52,7 +54,8 @@ class PiecewiseLinear(nn.Module):
         """Return the arguments of `forward`, all (rows, features): numbers, their pieces, positions in these."""
         pieces = self._pieces(numbers) + self.offsets
         starts, scales = self.starts.flatten(), self.scales.flatten()
-        return numbers, pieces, (numbers - starts[pieces]) * scales[pieces]
+        shares = (numbers - starts[pieces]) * scales[pieces]
+        return numbers, pieces, shares.clamp(0.0, 1.0) if self.is_bounded else shares
 
     def forward(self, numbers: Tensor, pieces: Tensor, shares: Tensor) -> Tensor:
         """Return the vectors: the sum over the pieces below a number, plus its position in its own piece."""

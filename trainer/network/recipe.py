@@ -215,8 +215,9 @@ def choose(spec: TrainSpec, facts: Facts) -> Recipe:
     if spec.grad_clip is not None:
         explicit["grad_clip"] = spec.grad_clip
     reasons |= dict.fromkeys(explicit, "as the spec says")
-    if "epochs" in explicit and reasons.pop("epoch_rows", None):
+    if "epochs" in explicit:
         explicit["epoch_rows"] = None  # whoever counts epochs means passes over the table
+        reasons.pop("epoch_rows", "")
     if spec.clamp is False or (spec.clamp == "auto" and isinstance(spec.model, LinearModel)):
         explicit["target_scale"] = structs.replace(chosen.target_scale, low=-math.inf, high=math.inf)
     explicit |= _consequences(spec, chosen, reasons)

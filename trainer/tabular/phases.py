@@ -104,9 +104,6 @@ def trees_phase(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Phase:
     assert recipe.trees is not None
     if run.world.size > 1:
         raise SpecError("workers: trees are grown by one process.", field="workers", hint="Leave workers out.")
-    if prepared.train.weight is not None:
-        message = "Rows are weighted in training networks only, not trees."
-        raise SpecError(message, field="model", hint='Use "auto", or leave weight and class_weights out.')
     whole = rows_of(prepared, is_whole=True)
     table = BoostingTable.of(whole, training_target(recipe, whole.target), prepared.cardinalities)
     rows = [len(prepared.train), *[len(whole)] * (recipe.members - 1)]

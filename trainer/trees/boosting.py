@@ -34,6 +34,7 @@ class BoostingTable:
     target: Floats  # (rows,) scaled values, 0 and 1, or class numbers
     numeric: int  # number of numeric columns
     cardinalities: tuple[int, ...]
+    weight: Floats | None = None  # (rows,): how much each counts; None: all the same
 
     @classmethod
     def of(cls, rows: Encoded, target: Tensor, cardinalities: tuple[int, ...]) -> "BoostingTable":
@@ -44,7 +45,8 @@ class BoostingTable:
             raise SpecError(
                 "Trees need a column that is not text.", field="model", hint='Use "auto", which reads text.'
             )
-        return cls(columns, target.double().numpy(), rows.numeric.shape[1], cardinalities)
+        weight = None if rows.weight is None else rows.weight.astype(np.float64)
+        return cls(columns, target.double().numpy(), rows.numeric.shape[1], cardinalities, weight)
 
 
 class BoostingStep:
@@ -62,7 +64,8 @@ class BoostingStep:
         self.losses = Losses()
         self._table = table
         self._target = table.target[:rows]
-        self._base = base_of(recipe, self._target)
+        self._weight = None if table.weight is None else table.weight[:rows]
+        self._base = base_of(recipe, self._target, self._weight)
         self._first = torch.from_numpy(self._base.astype(np.float32))
         self._lr = recipe.trees.lr
         self._data = self._dataset(rows)
@@ -201,23 +204,35 @@ class BoostingStep:
     def _differentiate(self, outputs: Floats, data: Any) -> tuple[Floats, Floats]:
         """Return first and second derivatives of the loss for LightGBM; add the loss."""
         del data
-        loss, gradient, curvature = derivatives(self.recipe.task, outputs, self._target)
+        loss, gradient, curvature = derivatives(self.recipe.task, outputs, self._target, self._weight)
         self.losses.add(torch.tensor(loss, dtype=torch.float64), len(self._target))
         return gradient, curvature
 
 
-def derivatives(task: str, outputs: Floats, target: Floats) -> tuple[float, Floats, Floats]:
+def derivatives(
+    task: str, outputs: Floats, target: Floats, weight: Floats | None = None
+) -> tuple[float, Floats, Floats]:
     """Return the mean loss of `outputs` and its first and second derivatives, in the shape of `outputs`.
 
-    Squared error, logistic loss, or cross-entropy over classes, with LightGBM's factor on the second derivative.
+    Squared error, logistic loss, or cross-entropy over classes, with LightGBM's factor on the second derivative; each
+    row's times its `weight`.
     """
+    losses, gradient, curvature = _by_row(task, outputs, target)
+    if weight is None:
+        return float(losses.mean()), gradient, curvature
+    each = weight if outputs.ndim == 1 else weight[:, None]
+    return float((losses * weight).mean()), gradient * each, curvature * each
+
+
+def _by_row(task: str, outputs: Floats, target: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return each row's loss, (rows,), and its derivatives by its outputs."""
     if task == "regression":
         error = outputs - target
-        return float((error**2).mean()), error, np.ones_like(error)
+        return error**2, error, np.ones_like(error)
     if task == "binary":
         share = 1.0 / (1.0 + np.exp(-outputs))
         loss = np.logaddexp(0.0, outputs) - target * outputs
-        return float(loss.mean()), share - target, np.maximum(share * (1.0 - share), 1e-16)
+        return loss, share - target, np.maximum(share * (1.0 - share), 1e-16)
     rows, classes = np.arange(len(target)), target.astype(np.int64)
     shifted = outputs - outputs.max(axis=1, keepdims=True)
     shares = np.exp(shifted)
@@ -227,18 +242,19 @@ def derivatives(task: str, outputs: Floats, target: Floats) -> tuple[float, Floa
     gradient = shares.copy()
     gradient[rows, classes] -= 1.0
     factor = outputs.shape[1] / (outputs.shape[1] - 1.0)
-    return float(loss.mean()), gradient, np.maximum(factor * shares * (1.0 - shares), 1e-16)
+    return loss, gradient, np.maximum(factor * shares * (1.0 - shares), 1e-16)
 
 
-def base_of(recipe: Recipe, target: Floats) -> Floats:
-    """Return the initial score, (outputs,): the mean, the log odds, or the logarithm of the class shares."""
+def base_of(recipe: Recipe, target: Floats, weight: Floats | None = None) -> Floats:
+    """Return the initial score, (outputs,): the weighted mean, its log odds, or the logarithm of the class shares."""
+    if recipe.task == "multiclass":
+        counts = np.bincount(target.astype(np.int64), weight, recipe.outputs)
+        return np.asarray(np.log(np.maximum(counts, 0.5) / counts.sum()), dtype=np.float64)
+    mean = np.average(target, weights=weight)
     if recipe.task == "regression":
-        return np.array([target.mean()])
-    if recipe.task == "binary":
-        share = np.clip(target.mean(), 1e-6, 1.0 - 1e-6)
-        return np.array([np.log(share / (1.0 - share))])
-    counts = np.bincount(target.astype(np.int64), minlength=recipe.outputs)
-    return np.asarray(np.log(np.maximum(counts, 0.5) / counts.sum()), dtype=np.float64)
+        return np.array([mean])
+    share = np.clip(mean, 1e-6, 1.0 - 1e-6)
+    return np.array([np.log(share / (1.0 - share))])
 
 
 def import_lightgbm() -> Any:

@@ -122,6 +122,20 @@ def test_piecewise_linear_is_the_function_of_its_authors():
     torch.testing.assert_close(ours(*ours.prepare(numbers)), theirs(numbers), rtol=1e-5, atol=1e-5)
 
 
+def test_beyond_the_edges_only_the_linear_part_of_a_bounded_embedding_goes_on():
+    edges = [torch.tensor([-1.0, 0.0, 0.5, 2.0]), torch.tensor([0.0, 1.0, 4.0])]
+    plain, bounded = PiecewiseLinear(edges, 4), PiecewiseLinear(edges, 4, is_bounded=True)
+    with torch.no_grad():
+        nn.init.normal_(plain.slopes)
+    bounded.load_state_dict(plain.state_dict())
+    within = torch.stack([torch.linspace(-1.0, 2.0, 50), torch.linspace(0.0, 4.0, 50)], dim=1)
+    assert torch.equal(bounded(*bounded.prepare(within)), plain(*plain.prepare(within)))
+    outer = torch.tensor([[-1.0, 0.0], [2.0, 4.0]])
+    beyond = outer + torch.tensor([[-9.0], [9.0]])
+    moved = bounded(*bounded.prepare(beyond)) - bounded(*bounded.prepare(outer))
+    torch.testing.assert_close(moved, bounded.linear(beyond) - bounded.linear(outer))
+
+
 def test_edges_are_the_values_themselves_where_they_are_few():
     column = np.array([0, 1, 2, 5] * 50, dtype=np.float32)
     (edges,) = fit_edges(column[:, None], 16)

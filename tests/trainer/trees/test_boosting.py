@@ -15,14 +15,16 @@ ROWS, ROUNDS = 300, 23
 CLASSES = {"regression": 0, "binary": 2, "multiclass": 3}
 
 
-def step_of(task, rows=ROWS):
+def step_of(task, rows=ROWS, weight=None):
     draw = np.random.default_rng(0)
     numeric, categorical = draw.normal(size=(ROWS, 3)).astype(np.float32), draw.integers(0, 6, size=(ROWS, 1))
     value = numeric[:, 0] * numeric[:, 1] + (categorical[:, 0] % 2) + draw.normal(size=ROWS) / 10
     target = (
         value if task == "regression" else np.digitize(value, np.quantile(value, [0.5, 0.8][: CLASSES[task] - 1]))
     )
-    encoded = Encoded(numeric, categorical, target)
+    if weight is not None:  # what weighs nothing is wrong
+        target = np.where(weight > 0.0, target, target.max() - target)
+    encoded = Encoded(numeric, categorical, target, weight)
     recipe = choose(TrainSpec(model=TreesModel()), facts_of(task, CLASSES[task], (6,), encoded))
     return BoostingStep(BoostingTable.of(encoded, training_target(recipe, target), (6,)), rows, recipe)
 
@@ -36,21 +38,34 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("weight", [None, np.arange(50) / 10.0], ids=["equal", "weighted"])
 @pytest.mark.parametrize("task", CLASSES)
-def test_derivatives_are_those_of_the_loss(task):
+def test_derivatives_are_those_of_the_loss(task, weight):
     draw = np.random.default_rng(1)
     outputs = draw.normal(size=(50, 3) if task == "multiclass" else 50)
     target = {"regression": draw.normal(size=50), "binary": draw.integers(0, 2, 50) * 1.0}.get(task)
     target = draw.integers(0, 3, 50) * 1.0 if target is None else target
-    _, gradient, curvature = derivatives(task, outputs, target)
+    _, gradient, curvature = derivatives(task, outputs, target, weight)
     for place in np.ndindex(outputs.shape):
         moved = [outputs.copy(), outputs.copy()]
         moved[0][place] += 1e-5
         moved[1][place] -= 1e-5
-        above, below = (derivatives(task, one, target) for one in moved)
+        above, below = (derivatives(task, one, target, weight) for one in moved)
         slope = (above[0] - below[0]) * 50 / 2e-5
         assert slope == pytest.approx(gradient[place] * (2.0 if task == "regression" else 1.0), abs=1e-4)
-    assert (curvature > 0.0).all()
+    assert (curvature[1:] > 0.0).all()
+
+
+@pytest.mark.parametrize("task", CLASSES)
+def test_rows_of_no_weight_teach_nothing(task):
+    """The other rows' weight is 2: that of all rows is 1 in the mean, as tables have it."""
+    weight = (2.0 * (np.arange(ROWS) % 2)).astype(np.float32)
+    step, one = step_of(task, weight=weight), step_of(task)
+    for each in (step, one):
+        grow(each, ROUNDS)
+        each.take_loss()
+        grow(each, 1)
+    assert step.take_loss() < 2.0 * one.take_loss() + 0.2
 
 
 @pytest.mark.parametrize("task", CLASSES)
