@@ -331,10 +331,11 @@ class RaySlots:
             self._is_blocked = False
 
     async def _watch(self) -> None:
-        """Take silent seats for lost, and give idle ones back."""
+        """Take silent seats for lost, give up those that Ray forgot, and give idle ones back."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             now = time.monotonic()
+            self.seats.give_up_stuck()
             for seat in list(self.seats.all.values()):
                 worker = seat.worker
                 if worker is not None and worker.job and not worker.is_over and not self._is_blocked:

@@ -21,6 +21,10 @@ from traind.service.executor.ray.worker import RayWorker, Seat
 
 LOG = logging.getLogger(__name__)
 AVOIDED_S = 60.0  # a node that had no room on its disk, or could not be sent what a job needs
+STUCK_S = (
+    60.0  # after that a seat that Ray has not placed, though there is room, is given up; twice as long each time
+)
+STUCK_MOST_S = 960.0
 FREE_BYTES = 64 * 1024 * 1024  # what a node must have free to be given a job
 
 
@@ -34,6 +38,7 @@ class Seats:
         self._on_change = on_change
         self._config: SeatConfig
         self._placed = asyncio.Condition()
+        self._patience_s = STUCK_S
         self._avoided: dict[str, tuple[float, str]] = {}  # node -> until when, and why
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -125,6 +130,17 @@ class Seats:
             if seat.is_idle:
                 self.spawn(self._look_for(seat))
 
+    def give_up_stuck(self) -> None:
+        """Give up seats that Ray leaves waiting though there is room: when a node dies it may forget one."""
+        free = self._link.cluster
+        for seat in list(self.all.values()):
+            has_room = free.free_cpus >= seat.need.cpus and free.free_gpus >= seat.need.gpus
+            if seat.node is None and has_room and time.monotonic() - seat.since > self._patience_s:
+                LOG.warning("the seat %s was not placed within %g s, and is given up", seat.name, self._patience_s)
+                self._patience_s = min(2 * self._patience_s, STUCK_MOST_S)
+                self.drop(seat)
+                self._on_change()
+
     def drop(self, seat: Seat) -> None:
         """Give a seat up, wherever it is."""
         self.all.pop(seat.name, None)
@@ -173,6 +189,7 @@ class Seats:
             return
         hello = msgspec.msgpack.decode(answer, type=Hello)
         seat.node, seat.node_id, seat.since = hello.host, hello.node_id, time.monotonic()
+        self._patience_s = STUCK_S
         if hello.free_bytes < FREE_BYTES:
             self.avoid(seat, f"its disk has only {hello.free_bytes // 2**20} MiB free")
         await self._changed()
