@@ -21,9 +21,7 @@ from traind.service.executor.ray.worker import RayWorker, Seat
 
 LOG = logging.getLogger(__name__)
 AVOIDED_S = 60.0  # a node that had no room on its disk, or could not be sent what a job needs
-STUCK_S = (
-    60.0  # after that a seat that Ray has not placed, though there is room, is given up; twice as long each time
-)
+STUCK_S = 20.0  # a seat that has no place by then, though there is room, is given up; twice as late each time
 STUCK_MOST_S = 960.0
 FREE_BYTES = 64 * 1024 * 1024  # what a node must have free to be given a job
 
