@@ -173,9 +173,19 @@ class Models(Parts):
         answer = await self.side.call(function, {**request, **table}, SLOW_S, LOADED_S, lane="evaluate")
         return msgspec.convert({**answer, "job_id": request["job_id"]}, Score)
 
-    async def predict_table(self, model: str, source: Source, format: str | None = None) -> Path:  # noqa: A002
-        """Return a CSV file of a table's columns with the predictions, in a folder of its own, as `export` does."""
-        request = await self._prediction_of(model)
+    async def predict_table(
+        self,
+        model: str,
+        source: Source,
+        format: str | None = None,  # noqa: A002
+        *,
+        interval: float | None = None,
+    ) -> Path:
+        """Return a CSV file of a table's columns with the predictions, in a folder of its own, as `export` does.
+
+        `interval` as in `predict`: columns `prediction_low` and `prediction_high`.
+        """
+        request = await self._prediction_of(model) | {"interval": interval}
         function = "traind.trainer.model.scoring:predict_table_request"
         async with self._out_dir("predict-") as folder, self._datasets.borrowed(source, format) as (path, hint):
             table = {"path": os.fspath(path), "format": hint, "out_dir": folder}

@@ -62,9 +62,9 @@ async def put(request: web.Request) -> web.Response:
     return answer(DatasetAnswer(dataset=_fitting(await while_connected(request, putting))))
 
 
-def read_table(request: web.Request) -> tuple[AsyncIterator[bytes], str | None]:
-    """Return the raw body, still unread, and the format that the request names."""
-    query = read_query(request, UploadQuery)
+def read_table(request: web.Request, query: UploadQuery | None = None) -> tuple[AsyncIterator[bytes], str | None]:
+    """Return the raw body, still unread, and the format that the request, or its `query`, names."""
+    query = read_query(request, UploadQuery) if query is None else query
     if request.content_type not in FORMATS:
         message = f"{request.content_type[:100]} is no table: the raw file is taken as the body."
         raise UnsupportedMedia(message, hint="With curl: -T file.csv, and -H 'Content-Type: text/csv' if you like.")
@@ -89,7 +89,9 @@ def _format(request: web.Request, in_query: str | None) -> str | None:
 def _with_options(query: UploadQuery, form: str | None) -> str | None:
     """Return the format with the options of the query added."""
     options = {
-        name: value for name, value in structs.asdict(query).items() if name != "format" and value is not UNSET
+        name: value
+        for name, value in structs.asdict(query).items()
+        if name not in ("format", "interval") and value is not UNSET
     }
     named = {"quote" if name == "quotechar" else name: value for name, value in options.items()}
     if not named:

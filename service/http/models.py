@@ -32,7 +32,7 @@ from traind.service.http.schemas import (
     ScoreAnswer,
     answer,
 )
-from traind.service.http.upload_query import UploadQuery
+from traind.service.http.upload_query import PredictQuery, UploadQuery
 from traind.service.threads import in_thread
 from traind.service.validation.explain import Problem
 from traind.service.validation.validate import MALFORMED, reason, refusal
@@ -53,13 +53,15 @@ async def predict(request: web.Request) -> web.StreamResponse:
 
     The side worker decodes the cells and encodes the predictions, which may be many.
     """
+    query = read_query(request, PredictQuery)
+    interval = None if query.interval is UNSET else query.interval
     if _is_table(request):
-        table, form = read_table(request)
+        table, form = read_table(request, query)
         job_id = request.match_info["job_id"]
-        making = request.app[SERVICE].predict_table(job_id, table, form)
+        making = request.app[SERVICE].predict_table(job_id, table, form, interval=interval)
         return await _made(request, making, f"{job_id}-predictions.csv", "text/csv")
-    read_query(request, UploadQuery)
     data = await read_by(request, _data, limit=request.app[LIMITS].predict_bytes)
+    data["interval"] = interval if data["interval"] is None else data["interval"]
     predicting = request.app[SERVICE].predict_json(request.match_info["job_id"], **data)
     answered = await while_connected(request, predicting)
     if isinstance(answered, bytes):
@@ -178,11 +180,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         is_for_viewers=True,
         summary="One prediction a row; of a raw table as the body, the table with its predictions as CSV",
         group="models",
-        query=UploadQuery,
+        query=PredictQuery,
         body=PredictRequest,
         upload=(*(kind for kind, form in FORMATS.items() if form), ANY_BYTES),
         answer=PredictionAnswer,
-        media={"text/csv": "for a table: its columns, `prediction`, and for classes `probability_<label>`"},
+        media={
+            "text/csv": "for a table: its columns, `prediction`, ends of intervals, of classes `probability_<label>`"
+        },
         errors=(*PREDICT, service.PredictionFailed, data.BadTable, data.DatasetTooLarge, service.DiskLow),
         example={"rows": [{"x1": 0.5, "x2": -1, "x3": 0, "x4": None, "x5": "2.5", "x6": 0, "x7": 0, "x8": 0}]},
     ),

@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from traind.service.http.requests import Level
+
 _FORMAT = r"^[A-Za-z.]{1,10}(;[^;]{1,200}){0,12}\Z"
 _FORMATS = "csv, tsv, jsonl (also as csv.gz and so on), parquet or xlsx; options behind it, as in csv;charset=latin-1"
 FileFormat = Annotated[str, Meta(pattern=_FORMAT, max_length=300, description=_FORMATS)]
@@ -43,3 +45,13 @@ class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """False if the first line has no column names."""
     sheet: Annotated[str, Meta(min_length=1, max_length=31)] | UnsetType = UNSET
     """Name of the sheet of an Excel file; by default the first."""
+
+
+class PredictQuery(UploadQuery, frozen=True, forbid_unknown_fields=True):
+    """The format of a table to predict and how to read it, and whether with intervals.
+
+    Beside a body of JSON the format means nothing; `interval` counts where the body has none.
+    """
+
+    interval: Level | UnsetType = UNSET
+    """Share of the true values that the intervals around predictions are to contain, such as 0.9."""

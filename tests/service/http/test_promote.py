@@ -105,6 +105,22 @@ async def test_a_table_as_the_body_is_predicted_into_a_csv_file(call, models):
     assert (lines[0], len(lines)) == ("a,b,colour,value,prediction", 21)
 
 
+async def test_predicted_tables_have_intervals_where_they_are_asked_for(call, models):
+    path, csv = f"/api/models/{models['good']}/predict", {"Content-Type": "text/csv"}
+    answered = await call("POST", f"{path}?interval=0.5", data=table(2, rows=20), headers=csv)
+    lines = answered.body.decode().splitlines()
+    assert (lines[0], len(lines)) == ("a,b,colour,value,prediction,prediction_low,prediction_high", 21)
+    first = [float(cell) for cell in lines[1].split(",")[-3:]]
+    assert first[1] < first[0] < first[2]
+    names, cells = lines[0].split(",")[:3], lines[1].split(",")[:3]
+    rows = {"rows": [dict(zip(names, cells, strict=True))]}
+    for asked, body in (("?interval=0.5", rows), ("?interval=0.1", rows | {"interval": 0.5})):
+        assert (await call("POST", path + asked, json=body)).json["intervals"][0] == pytest.approx(first[1:])
+    for wrong in ("2", "0", "x"):
+        refused = await call("POST", f"{path}?interval={wrong}", data=table(2, rows=20), headers=csv)
+        assert (refused.status, refused.error["details"][0]["loc"]) == (422, "interval"), refused.error
+
+
 async def test_a_name_moves_only_to_the_better_model_and_keeps_its_history(call, models):
     path, on = "/api/models/aliases/promoted", {"dataset": "promote_new", "metric": "rmse"}
     first = await call("PUT", path, json={"job_id": models["poor"], "if_better": on})
