@@ -221,3 +221,32 @@ async def test_a_space_that_needs_too_much_memory_is_refused(call):
 async def test_an_unknown_data_set_is_refused(call):
     refused = await call.post("/api/studies", {"spec": {"dataset": "nowhere"}, "trials": 1})
     assert (refused.status, refused.error["code"]) == (404, "dataset_not_found")
+
+
+async def test_the_ensemble_of_a_study_predicts_is_exported_and_gets_a_name(call):
+    rows = [{"a": n % 7, "b": "xy"[n % 2], "y": n % 7 + (n % 2) + 0.01 * (n % 13)} for n in range(240)]
+    table = "a,b,y\n" + "\n".join(f"{row['a']},{row['b']},{row['y']}" for row in rows)
+    assert (await call("PUT", "/api/datasets/combined", data=table.encode())).status < 300
+    spec = {"dataset": "combined", "target": "y", "epochs": 8, "lr": 0.02, "batch_size": 32}
+    study_id = await submitted(
+        call, spec=spec, space={"model.hidden": {"choices": [[8], [16], [16, 16]]}}, ensemble=True
+    )
+    study = await call.service.wait_study(study_id)
+    assert (study.status, study.model) == ("COMPLETED", f"models/{study_id}.pt"), study.note
+    asked = {"rows": [{"a": 6, "b": "y"}, {"a": 0, "b": "x"}]}
+    predicted = await call.post(f"/api/models/{study_id}/predict", asked)
+    assert predicted.status == 200, predicted.body
+    high, low = predicted.json["predictions"]
+    assert high > low
+    named = await call("PUT", "/api/models/aliases/champion", json={"job_id": study_id})
+    assert named.status == 200, named.body
+    by_name = await call.post("/api/models/champion/predict", asked)
+    assert by_name.json["predictions"] == [high, low]
+    for form, begins in (("onnx", b"\x08"), ("safetensors", b"")):
+        exported = await call.get(f"/api/models/{study_id}/export?format={form}")
+        assert (exported.status, exported.body[: len(begins)]) == (200, begins), (form, exported.body[:300])
+        assert len(exported.body) > 1_000
+    scored = await call.post(f"/api/models/{study_id}/evaluate", {"dataset": "combined"})
+    assert scored.json["score"]["metrics"]["rmse"] < scored.json["score"]["baseline"]["rmse"]
+    downloaded = await call.get(f"/api/models/{study_id}")
+    assert (downloaded.status, downloaded.body[:2]) == (200, b"PK")
