@@ -8,7 +8,14 @@ import sys
 import time
 
 PARTS = ("steps", "start", "feed", "http", "guard", "history", "data", "tools")
-LONG = ("quality", "ray", "study", "compare_page", "life")  # long, or with a cluster or a browser: only if named
+LONG = (
+    "quality",
+    "ray",
+    "study",
+    "study_quality",
+    "compare_page",
+    "life",
+)  # long, or with a cluster or a browser: only if named
 
 
 def main() -> None:

@@ -133,6 +133,8 @@ def _fit(model: Any, train: Any, target: Any, held: tuple[Any, Any]) -> None:
     elif kind == "pytabkit":
         text = list(train.select_dtypes(exclude="number"))
         model.fit(train, target, *held, cat_col_names=text)
+    elif getattr(model, "takes_held", False):
+        model.fit(train, target, held)
     else:
         model.fit(train, target)
 

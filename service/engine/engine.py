@@ -142,7 +142,7 @@ class Engine(Lifetime):
         wait = self.executor.why(need_of(job, self.executor))
         if wait is not None and wait.is_final:
             if wait.field != "device":
-                raise refusal([Problem(wait.field, f"cannot be had: {wait.message}")], "The spec")
+                raise refusal([Problem(wait.field, f"cannot be had: {wait.message.removesuffix('.')}")], "The spec")
             raise NoSuchDevice(wait.message, details=[{"loc": wait.field, "msg": wait.message}])
 
     async def submitted_before(self, job_id: str, spec: TrainSpec) -> Job | None:

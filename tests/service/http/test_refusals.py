@@ -144,3 +144,9 @@ async def test_verbs_want_a_job(call):
     for body in ({}, {"job_id": 7}, {"job_id": "x", "epochs": 3}, {"jobid": "x"}):
         answered = await call.post("/api/train/stop", body)
         assert (answered.status, answered.error["code"]) == (422, "validation_failed")
+
+
+async def test_more_workers_than_slots_are_refused_in_a_sentence(call):
+    refused = await call.post("/api/train", {"workers": 3})
+    assert (refused.status, refused.error["details"][0]["loc"]) == (422, "workers")
+    assert refused.error["message"].endswith("this server has 2.")
