@@ -20,6 +20,7 @@ const AXES = {
 };
 const TABLE_MS = 400; // between two drawings of the table
 const ADDRESS_MS = 200; // after the last change it stands in the address: browsers count such changes
+const TRIALS_MS = 1_500; // after a study has changed its new trials are fetched
 const LOADING_MS = 300; // between two drawings while runs come in
 const RAW = 12; // curves up to which what is smoothed is drawn below its mean
 
@@ -37,6 +38,7 @@ class CompareView {
   #isDue = false;
   #tableDue = null;
   #addressDue = null;
+  #trialsDue = null;
   #stop = () => {};
   #lines = new Map(); // run id -> {key, line}, what was drawn last
 
@@ -65,21 +67,56 @@ class CompareView {
   }
 
   async open() {
+    this.#stop = this.stream.onEvent((message) => this.#hear(message));
+    await this.#begin();
+  }
+
+  /** Show the runs that the address means; `ids` is null until it is known which. */
+  async #begin() {
+    this.ids = null;
     const { ids, ups } = await meant(this.names);
     if (this.#isClosed) return;
     this.ids = ids.slice(0, MOST_RUNS);
     this.left = ids.length - this.ids.length;
     this.table.ups = ups;
+    if (!this.ids.length && this.#hasStudies) return say(this.subject, "There is no trial yet.");
     if (!this.ids.length) return this.#empty("Choose two jobs or more in the list, or the trials of a study.");
     const { metric } = this.state;
     const wanted = metric ? [metric, `metrics.${metric}`, `custom.${metric}`] : ["val_loss"];
     this.runs = new Runs(this.ids, wanted, this.stream, () => this.#changed());
     for (const run of this.runs.all) run.isHidden = this.hidden.has(run.id);
-    this.#stop = this.stream.onEvent((message) => message.type === "snapshot" && this.runs.retry().catch(() => {}));
     await this.runs.load();
+    await this.#addTrials(); // those since the study was asked for the first time
     if (this.#isClosed) return;
     if (this.runs.all.every(({ isMissing }) => isMissing)) this.#empty(`${this.ids.length === 1 ? "The job of this address is" : "The jobs of this address are"} not there: deleted, or never on this server.`);
     this.#changed();
+  }
+
+  /** Fetch what was not reached while the connection was lost, and trials that a study has made since. */
+  #hear({ type, seq, study_id: study }) {
+    const isMine = type === "study" && !seq && this.names.includes(`study:${study}`);
+    if (type === "snapshot") this.runs?.retry().catch(() => {});
+    if (!isMine && (type !== "snapshot" || !this.#hasStudies)) return;
+    this.#trialsDue ??= setTimeout(() => {
+      this.#trialsDue = null;
+      if (this.runs) this.#addTrials().catch(() => {});
+      else if (this.ids) this.#begin().catch(() => {});
+    }, TRIALS_MS);
+  }
+
+  get #hasStudies() {
+    return this.names.some((name) => name.startsWith("study:"));
+  }
+
+  async #addTrials() {
+    if (!this.#hasStudies) return;
+    const { ids } = await meant(this.names);
+    if (this.#isClosed) return;
+    const known = new Set(this.ids);
+    const fresh = ids.filter((id) => !known.has(id));
+    this.left = Math.max(0, this.ids.length + fresh.length - MOST_RUNS);
+    this.ids.push(...fresh.slice(0, MOST_RUNS - this.ids.length));
+    await this.runs.add(this.ids);
   }
 
   failed(error) {
@@ -94,6 +131,7 @@ class CompareView {
     this.#stop();
     clearTimeout(this.#tableDue);
     clearTimeout(this.#addressDue);
+    clearTimeout(this.#trialsDue);
     this.runs?.close();
     this.chart.close();
     this.setting.close();

@@ -63,7 +63,7 @@ export class Runs {
   /** `wanted` names the series to fetch; `changed(run)` is called when a run's record or curves are others now. */
   constructor(ids, wanted, stream, changed) {
     this.wanted = new Set(wanted);
-    this.all = ids.map((id, place) => ({ id, place, job: null, curves: new Curves(), isMissing: false, isHidden: false, version: 0 }));
+    this.all = ids.map(blank);
     this.#points = POINTS.find(([most]) => ids.length <= most)?.[1] ?? 400;
     this.#stream = stream;
     this.#changed = changed;
@@ -85,6 +85,15 @@ export class Runs {
     this.#isLoading = false;
     const failed = ended.find(({ status }) => status === "rejected");
     if (failed) throw failed.reason;
+  }
+
+  /** Take runs that are new, after those that are there; fetches them. */
+  async add(ids) {
+    const known = new Set(this.all.map(({ id }) => id));
+    const fresh = ids.filter((id) => !known.has(id)).map((id, index) => blank(id, known.size + index));
+    this.all.push(...fresh);
+    this.#waiting.push(...fresh);
+    if (fresh.length && !this.#isLoading) await this.#work();
   }
 
   /** Fetch again what was not reached. */
@@ -177,6 +186,8 @@ export class Runs {
     for (const run of others.slice(0, AT_ONCE)) this.#fetch(run).catch(() => {});
   }
 }
+
+const blank = (id, place) => ({ id, place, job: null, curves: new Curves(), isMissing: false, isHidden: false, version: 0 });
 
 const ELSEWHERE = new Set(["name", "tags", "priority", "start_from", "dataset", "target", "trainer"]);
 const CHOSEN = ["epochs", "batch_size", "lr", "optimizer", "schedule", "weight_decay", "patience"]; // by the recipe, where the spec says auto

@@ -47,3 +47,13 @@ async def test_jobs_are_chosen_compared_and_the_view_is_sent_on(serve, visitor, 
     await expect(sent.get_by_role("columnheader", name="lr")).to_have_attribute("aria-sort", "ascending")
     await page.goto(f"{server.url}/#/compare/gone,never")
     await expect(page.get_by_text("The jobs of this address are not there")).to_be_visible()
+
+
+async def test_trials_that_a_study_makes_meanwhile_come_too(server, visitor, talk):
+    spec = {**SMALL, "synthetic": {"rows": 2_000, "columns": 4}, "epochs": 6}
+    space = {"lr": {"low": 1e-3, "high": 1e-1, "log": True}}
+    async with talk(server.url) as program:
+        study = await program.study(spec=spec, space=space, trials=4, parallel=1, ensemble=False)
+        page = await visitor.open(f"{server.url}/#/compare/study:{study}")
+        await expect(page.locator(".run-table tbody tr")).to_have_count(4)
+        await expect(page.get_by_role("status").filter(has_text="4 runs")).to_be_visible()
