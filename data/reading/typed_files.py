@@ -16,7 +16,8 @@ from traind.data.reading.text_bytes import FREE_BYTES, MAX_RATIO
 from traind.data.table.cell_text import text_of
 
 _INDEX = re.compile(r"__index_level_[0-9]+__\Z")  # as pandas calls it
-_PLACE = re.compile(rb"""<(?:[A-Za-z]{1,10}:)?(?:c|row)\s[^<>]{0,200}?\br=["']([A-Z]{0,3})([0-9]{1,7})["']""")
+_PLACED = r"""<(?:[A-Za-z]{1,10}:)?(?:c|row)\s[^<>]{0,200}?\br=["'][A-Z]{0,3}[0-9]{1,7}["']"""  # a cell or a row
+_PLACE = r"""(?P<column>[A-Z]{0,3})(?P<row>[0-9]{1,7})["']$"""
 _TAG_BYTES = 250  # of one such tag, at most
 _CHUNK_BYTES = 1 << 20
 _Columns = dict[str, pl.Series]
@@ -98,9 +99,10 @@ def _extent(part: IO[bytes]) -> tuple[int, int]:
     """Return over how many rows and columns the cells reach whose places a part of a workbook names."""
     rows, columns, rest = set[int](), set[int](), b""
     while chunk := part.read(_CHUNK_BYTES):
-        places = set(_PLACE.findall(rest + chunk))
-        rows = _ends(rows | {int(row) for _, row in places})
-        columns = _ends(columns | {_number_of(column) for column in {column for column, _ in places} if column})
+        tags = pl.Series([(rest + chunk).decode(errors="replace")]).str.extract_all(_PLACED).explode().drop_nulls()
+        places = tags.str.extract_groups(_PLACE).struct.unnest()
+        rows = _ends(rows | set(map(int, places["row"].unique())))
+        columns = _ends(columns | {_number_of(column) for column in places["column"].unique() if column})
         rest = chunk[-_TAG_BYTES:]
     return max(rows, default=0) - min(rows, default=1) + 1, max(columns, default=0) - min(columns, default=1) + 1
 
@@ -109,11 +111,11 @@ def _ends(numbers: set[int]) -> set[int]:
     return {min(numbers), max(numbers)} if numbers else numbers
 
 
-def _number_of(column: bytes) -> int:
+def _number_of(column: str) -> int:
     """Return which column `A`, `B` ... `AA` is, from 1."""
     number = 0
     for letter in column:
-        number = number * 26 + letter - 64
+        number = number * 26 + ord(letter) - 64
     return number
 
 
