@@ -8,14 +8,8 @@ import sys
 import time
 
 PARTS = ("steps", "start", "feed", "http", "guard", "history", "data", "tools")
-LONG = (
-    "quality",
-    "ray",
-    "study",
-    "study_quality",
-    "compare_page",
-    "life",
-)  # long, or with a cluster or a browser: only if named
+# Long, or with a cluster or a browser: only where it is named
+LONG = ("quality", "ray", "study", "study_quality", "compare_page", "life", "uploads")
 
 
 def main() -> None:
