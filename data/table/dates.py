@@ -21,7 +21,8 @@ ZERO = re.compile(ZERO_DATE)
 _TIME = (
     r"(?:(?:T|,? {1,3})(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?P<f>[.,][0-9]{1,9})?)?"
     r" ?(?P<p>[AaPp]\.?[Mm]\.?)?"
-    rf" ?(?P<z>[+-][0-9]{{2}}:?[0-9]{{2}}|[+-][0-9]{{2}}|(?i:{'|'.join(ZONES)}))?(?: ?\([A-Za-z ]{1, 30}\))?)?$"
+    rf" ?(?P<z>(?i:GMT|UTC)?[+-][0-9]{{2}}:?[0-9]{{2}}|[+-][0-9]{{2}}|(?i:{'|'.join(ZONES)}))?"
+    r"(?: ?\([A-Za-z ]{1,30}\)|\[[A-Za-z_/]{1,30}\])?)?$"
 )
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
@@ -113,6 +114,8 @@ def offset_of(text: str | None) -> float:
     """Return the seconds by which a zone is ahead of UTC."""
     if not text:
         return 0.0
+    if text[-1].isdigit():
+        text = text.lstrip("GMTUCgmtuc")
     if text[0] not in "+-":
         return ZONES[text.lower()] * 3_600.0
     digits = text[1:].replace(":", "").ljust(4, "0")

@@ -12,6 +12,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -152,6 +153,27 @@ def say(costs: list[Cost]) -> None:
 def test_some_small_requests_cost_little(place: Place, tally: Any) -> None:
     with tally.case("small request that asks for much") as case:
         tried(place, list(requests())[::QUICK_SHARE], case)
+
+
+@pytest.mark.faults
+def test_millions_of_empty_rows_are_refused_and_hold_nobody(place: Place) -> None:
+    rows = b'{"rows":[' + b",".join([b"{}"] * 5_000_000) + b"]}"
+    large = Request("POST /predict, empty rows", "POST", "/api/models/done/predict", rows, "application/json")
+    small = large._replace(body=b'{"rows":[{"x1":1,"x2":2,"x3":3}]}')
+    place.send(small)
+    with ThreadPoolExecutor(1) as pool:
+        began = time.perf_counter()
+        answer = pool.submit(place.send, large)
+        beside = [place.send(small)[0] for _ in range(3)]
+        while not answer.done():
+            beside.append(place.send(small)[0])
+        taken = time.perf_counter() - began
+        print(
+            f"\n{len(rows):,} bytes: {answer.result()} after {taken:.1f} s, {len(beside)} others answered meanwhile"
+        )
+    status, size = answer.result()
+    assert (status, set(beside)) == (422, {200})
+    assert size < 100_000
 
 
 @pytest.mark.faults

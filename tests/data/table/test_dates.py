@@ -101,10 +101,14 @@ def test_a_number_above_twelve_settles_the_order() -> None:
         ("2023-01-24 19:37:00 EST", 1_674_607_020),
         ("Tue Jan 24 19:37:00 UTC 2023", 1_674_589_020),
         ("24th January 2023", 1_674_518_400),
+        ("Tue Jan 24 2023 19:37:00 GMT+0100 (Central European Time)", 1_674_585_420),
+        ("Tue, 24 Jan 2023 19:37:00 +0100 (CET)", 1_674_585_420),
+        ("2023-01-24T19:37:00+01:00[Europe/Berlin]", 1_674_585_420),
     ],
 )
 def test_dates_are_read_as_people_write_them(text: str, seconds: float) -> None:
     assert seconds_of(text, "dmy") == seconds
+    assert all_seconds(texts_of([text]), "dmy")[0].tolist() == [seconds]
 
 
 @pytest.mark.parametrize("text", ["0000-00-00", "00/00/0000", "0000-00-00 00:00:00"])
