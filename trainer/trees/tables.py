@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-TREES_AT_ONCE = 64  # their tables fit into the cache
+TREES_AT_ONCE = 128  # their tables fit into the cache
 MOST_LEAVES = 31  # bits of an int32 but for the sign
 MOST_COLUMNS = 200  # that a group of trees splits on; products are as fast beyond
 Ints = NDArray[np.int32]
