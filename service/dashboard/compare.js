@@ -21,7 +21,8 @@ const AXES = {
 const TABLE_MS = 400; // between two drawings of the table
 const ADDRESS_MS = 200; // after the last change it stands in the address: browsers count such changes
 const TRIALS_MS = 1_500; // after a study has changed its new trials are fetched
-const LOADING_MS = 300; // between two drawings while runs come in
+const LOADING_MS = 300; // between two drawings while runs come in; longer where a drawing takes long:
+const LOADING_SHARE = 6; // as many times as long
 const RAW = 12; // curves up to which what is smoothed is drawn below its mean
 
 /** Put the comparison into `root`; returns what ends it. */
@@ -206,7 +207,7 @@ class CompareView {
       this.#isDue = false;
       if (!this.#isClosed) this.#draw();
     };
-    if (loaded > 1 && loaded < all.length) setTimeout(draw, LOADING_MS);
+    if (loaded > 1 && loaded < all.length) setTimeout(draw, Math.max(LOADING_MS, LOADING_SHARE * this.chart.tookMs));
     else requestAnimationFrame(draw);
     this.#tableDue ??= setTimeout(() => {
       this.#tableDue = null;

@@ -28,6 +28,7 @@ export class ManyChart {
   #moving = null; // a timer while the chart is panned or zoomed, if its curves are heavy
   #isHeavy = false;
   #ink = new Ink();
+  tookMs = 0; // the newest drawing
 
   /** `onPick(id)` hears which run the pointer is at, or null; `onZoom([from, to])` what is shown, or null for all. */
   constructor(name, { onPick = () => {}, onZoom = () => {}, onOpen = () => {} } = {}) {
@@ -232,6 +233,12 @@ export class ManyChart {
   }
 
   #draw(isMoved) {
+    const began = performance.now();
+    this.#paint(isMoved);
+    requestAnimationFrame(() => (this.tookMs = performance.now() - began)); // what is put on the screen counts, too
+  }
+
+  #paint(isMoved) {
     const width = this.frame.clientWidth;
     this.reset.hidden = this.#zoom === null;
     if (!width) return;

@@ -65,8 +65,8 @@ class StudyForm {
     fill(
       this.form,
       h("div.form-first", {}, chosen("dataset", this.dataset), chosen("target", this.target), OF_STUDY.map((name) => make(name, study, name))),
-      h("section.form-section", {}, h("h3", {}, "What is searched"), h("label.check", {}, this.isOwn, "Fields and ranges of my own; otherwise the usual ones are searched"), this.searched, this.problem),
-      h("details.more", {}, h("summary", {}, "All settings"), h("section.form-section", {}, h("h3", {}, "The search"), h("div.form-grid", {}, MORE.map((name) => make(name, study, name)))), h("section.form-section", {}, h("h3", {}, "Every trial"), h("div.form-grid", {}, OF_TRIALS.map((name) => make(name, properties, `spec.${name}`))))),
+      h("section.form-section", {}, h("h2", {}, "What is searched"), h("label.check", {}, this.isOwn, "Fields and ranges of my own; otherwise the usual ones are searched"), this.searched, this.problem),
+      h("details.more", {}, h("summary", {}, "All settings"), h("section.form-section", {}, h("h2", {}, "The search"), h("div.form-grid", {}, MORE.map((name) => make(name, study, name)))), h("section.form-section", {}, h("h2", {}, "Every trial"), h("div.form-grid", {}, OF_TRIALS.map((name) => make(name, properties, `spec.${name}`))))),
       h("div.create-go", {}, this.start),
     );
   }
