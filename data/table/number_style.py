@@ -185,8 +185,13 @@ def _of_magnitude(unit: str) -> tuple[float, str]:
 
 
 def _framed(whole: Whole) -> Framed:
-    """Read all the texts as numbers in any notation; a shape has `0` for each digit, `z` for a zero in front."""
-    parts = whole.normal().str.extract_groups(frame(ANY_DIGITS)).struct.unnest()
+    """Read all the texts as numbers in any notation; a shape has `0` for each digit, `z` for a zero in front.
+
+    "2. Married" is a label with a number, not a number with a unit.
+    """
+    texts = whole.normal()
+    texts = texts.set(texts.str.contains(r"^[0-9]+\. ?[A-Za-z]").fill_null(value=False), None)
+    parts = texts.str.extract_groups(frame(ANY_DIGITS)).struct.unnest()
     shapes = parts["digits"].str.strip_chars(" ").str.replace("^0", "z").str.replace_all("[0-9]", "0")
     return Framed(factorized(shapes), factorized(parts["before"]), factorized(parts["after"]))
 

@@ -107,7 +107,9 @@ def test_a_style_is_found_from_all_cells(texts: tuple[str, ...], numbers: list[f
     assert read_all(texts_of(texts), found.style) == pytest.approx(numbers)
 
 
-@pytest.mark.parametrize("texts", [("SKU-7", "SKU-8"), ("2018-19", "2009-10"), ("AA12", "B7"), ("007", "008")])
+@pytest.mark.parametrize(
+    "texts", [("1. White", "2. Black"), ("SKU-7", "SKU-8"), ("2018-19", "2009-10"), ("AA12", "B7"), ("007", "008")]
+)
 def test_names_are_no_numbers(texts: tuple[str, ...]) -> None:
     assert styled(*texts) is None
 
