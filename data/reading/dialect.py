@@ -7,6 +7,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import islice
@@ -76,7 +77,16 @@ def _with_names(body: str, dialect: Dialect, *, is_whole: bool, has_header: bool
         names = tuple(f"column_{i}" for i in range(1, len(header) + 1))
         check_names(list(names), None)
         return replace(dialect, names=names, first=dialect.skip, has_header=False)
-    return replace(dialect, names=_names(header, line), first=dialect.skip + reader.line_num)
+    first = dialect.skip + reader.line_num
+    if dialect.delimiter == " " and len(next(iter(_rows_after(reader)), ())) == len(header) + 1:
+        header = ["", *header]
+    return replace(dialect, names=_names(header, line), first=first)
+
+
+def _rows_after(reader: "Reader") -> Iterator[list[str]]:
+    """Yield the rows that can be read."""
+    with suppress(csv.Error):
+        yield from filter(None, reader)
 
 
 def _is_content(line: str, comment: str | None) -> bool:
@@ -134,9 +144,13 @@ def _delimiter(body: str, dialect: Dialect) -> str:
 
 
 def _has_spaces_between(body: str, dialect: Dialect) -> bool:
-    """Return whether spaces separate cells: rows are as wide as the header, and a column holds numbers."""
+    """Return whether spaces separate cells: rows are equally wide, and a column holds numbers.
+
+    Rows may have one cell more than the header, in front: R names rows so.
+    """
     header, *rows = _first_records(body, dialect, _SAMPLE_RECORDS, is_whole=True) or [[]]
-    if len(header) < 2 or not rows or any(len(row) != len(header) for row in rows[:-1]):
+    width = max(len(header), *map(len, rows[:1])) if rows else 0
+    if width - len(header) > 1 or len(header) < 2 or any(len(row) != width for row in rows[:-1] or rows):
         return False
     return any(all(map(_is_number, cells)) for cells in zip(*rows, strict=False))
 

@@ -77,6 +77,17 @@ def test_spaces_may_stand_between_cells(write: Callable[..., Path], gap: str) ->
     assert table_of.n_rows == len(ROWS)
 
 
+def test_rows_may_have_names_as_r_writes_them(write: Callable[..., Path]) -> None:
+    rows = "".join(f'"row{place}" {place % 7}.5 "{"ab"[place % 2]}" {place / 3}\n' for place in range(1, 60))
+    found = prepare((write(f'"x" "c" "y"\n{rows}'.encode(), "r.txt"), "csv"), Request(target="y"))
+    assert [(column.name, column.role) for column in found.schema.columns] == [
+        ("column_1", "ignored"),
+        ("x", "feature"),
+        ("c", "feature"),
+        ("y", "target"),
+    ]
+
+
 def test_a_column_of_texts_is_not_cut_at_its_spaces(write: Callable[..., Path]) -> None:
     path = write(b"full name\n" + b"".join(b"Ann Lee%c\n" % (97 + i) for i in range(9)))
     assert list(read_table(path, detect(path)).columns) == ["full name"]
