@@ -301,6 +301,7 @@ class RaySlots:
         if seat is None:
             return
         LOG.warning("the seat %s on %s is lost: %s", seat.name, seat.node, message.message)
+        self.seats.doubt(seat)
         if seat.worker is None:
             self.seats.lost["waiting"] += 1
             self.seats.all.pop(seat.name)

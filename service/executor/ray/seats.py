@@ -16,10 +16,11 @@ import msgspec
 
 from traind.service.executor.ray.link import CallFailed, GatewayGone, Link
 from traind.service.executor.ray.protocol import Hello, Node, SeatConfig, SeatNeed
-from traind.service.executor.ray.room import could_take, to_give_back
+from traind.service.executor.ray.room import to_give_back
 from traind.service.executor.ray.worker import RayWorker, Seat
 
 LOG = logging.getLogger(__name__)
+DOUBTED_S = 15.0  # by when Ray has noticed the death of a node, with its own settings
 AVOIDED_S = 60.0  # a node that had no room on its disk, or could not be sent what a job needs
 STUCK_S = 20.0  # a seat that has no place by then, though there is room, is given up; twice as late each time
 STUCK_MOST_S = 960.0
@@ -36,6 +37,7 @@ class Seats:
         self._on_change = on_change
         self._config: SeatConfig
         self._placed = asyncio.Condition()
+        self._doubtful: dict[str, float] = {}  # nodes that lost a seat, until when
         self._patience_s = STUCK_S
         self._avoided: dict[str, tuple[float, str]] = {}  # node -> until when, and why
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,6 +73,14 @@ class Seats:
             for other in list(self.all.values()):
                 if other.is_idle and other.node_id == seat.node_id:
                     self.drop(other)
+
+    def doubt(self, seat: Seat) -> None:
+        """Make no seat on the node of a lost one for a moment, if another has room: it may be dead.
+
+        Ray forgets a seat that it places on a node which has just died.
+        """
+        if seat.node_id is not None:
+            self._doubtful[seat.node_id] = time.monotonic() + DOUBTED_S
 
     async def some(self, wanted: SeatNeed, count: int, total: int, within_s: float) -> list[Seat]:
         """Return so many idle seats of that kind, made where there are none; none where the cluster is too slow.
@@ -171,14 +181,14 @@ class Seats:
 
     async def _open(self, seat: Seat) -> None:
         config = msgspec.structs.replace(self._config, name=seat.name, gpus=seat.need.gpus)
-        elsewhere = next((node for node in self._link.cluster.nodes if self._could_take(node, seat.need)), None)
+        seat.aim = self._elsewhere(seat.need)
         try:
             answer = await self._link.insist(
                 "open_seat",
                 seat=seat.name,
                 need=msgspec.to_builtins(seat.need),
                 config=msgspec.to_builtins(config),
-                node_id=elsewhere.node_id if self._avoided and elsewhere is not None else None,
+                node_id=seat.aim,
             )
         except CallFailed as error:
             LOG.warning("a seat could not be made: %s", error)
@@ -187,13 +197,21 @@ class Seats:
             return
         hello = msgspec.msgpack.decode(answer, type=Hello)
         seat.node, seat.node_id, seat.since = hello.host, hello.node_id, time.monotonic()
-        self._patience_s = STUCK_S
+        seat.aim, self._patience_s = None, STUCK_S
         if hello.free_bytes < FREE_BYTES:
             self.avoid(seat, f"its disk has only {hello.free_bytes // 2**20} MiB free")
         await self._changed()
 
-    def _could_take(self, node: Node, need: SeatNeed) -> bool:
-        return could_take(node, need) and self.avoided(node) is None
+    def _elsewhere(self, need: SeatNeed) -> str | None:
+        """Return a node with room, where some are avoided or may be dead; None: Ray may choose."""
+        now = time.monotonic()
+        shunned = {node for node, (until, _) in self._avoided.items() if now < until}
+        shunned |= {node for node, until in self._doubtful.items() if now < until}
+        for node in self._link.cluster.nodes if shunned else ():
+            held = [seat.need for seat in self.all.values() if node.node_id in (seat.node_id, seat.aim)]
+            if node.node_id not in shunned and to_give_back(node, held, (), need) == 0:
+                return node.node_id
+        return None
 
     async def _look_for(self, seat: Seat) -> None:
         try:

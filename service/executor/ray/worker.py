@@ -43,6 +43,7 @@ class Seat:
     need: SeatNeed
     node: str | None = None  # the host's name; None: Ray has not placed it yet
     node_id: str | None = None  # Ray's name of it
+    aim: str | None = None  # the node that Ray was asked to place it on; None: any
     worker: "RayWorker | None" = None  # whose it is now
     since: float = field(default_factory=time.monotonic)  # when it began to wait, for a place or for a job
 
