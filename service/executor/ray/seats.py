@@ -22,7 +22,8 @@ from traind.service.executor.ray.worker import RayWorker, Seat
 LOG = logging.getLogger(__name__)
 DOUBTED_S = 15.0  # by when Ray has noticed the death of a node, with its own settings
 AVOIDED_S = 60.0  # a node that had no room on its disk, or could not be sent what a job needs
-STUCK_S = 20.0  # a seat that has no place by then, though there is room, is given up; twice as late each time
+FORGOTTEN_S = 10.0  # a seat that holds nothing by then, though there is room, was forgotten by Ray
+STUCK_S = 60.0  # the same where others use the cluster, too, and nobody can tell; twice as long each time
 STUCK_MOST_S = 960.0
 FREE_BYTES = 64 * 1024 * 1024  # what a node must have free to be given a job
 
@@ -140,11 +141,14 @@ class Seats:
 
     def give_up_stuck(self) -> None:
         """Give up seats that Ray leaves waiting though there is room: when a node dies it may forget one."""
-        free = self._link.cluster
+        cluster = self._link.cluster
+        used = sum(node.cpus for node in cluster.nodes) - cluster.free_cpus
+        is_sure = used < sum(seat.need.cpus for seat in self.all.values())  # one that starts holds its cores
+        patience_s = FORGOTTEN_S if is_sure else self._patience_s
         for seat in list(self.all.values()):
-            has_room = free.free_cpus >= seat.need.cpus and free.free_gpus >= seat.need.gpus
-            if seat.node is None and has_room and time.monotonic() - seat.since > self._patience_s:
-                LOG.warning("the seat %s was not placed within %g s, and is given up", seat.name, self._patience_s)
+            has_room = cluster.free_cpus >= seat.need.cpus and cluster.free_gpus >= seat.need.gpus
+            if seat.node is None and has_room and time.monotonic() - seat.since > patience_s:
+                LOG.warning("the seat %s was not placed within %g s, and is given up", seat.name, patience_s)
                 self._patience_s = min(2 * self._patience_s, STUCK_MOST_S)
                 self.drop(seat)
                 self._on_change()
