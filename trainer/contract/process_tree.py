@@ -14,6 +14,7 @@ from pathlib import Path
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_PDEATHSIG = 1
 RANK = "traind-rank"  # the name of a process beside the first of a job of several workers, as `top` shows it
+CUT_OFF = 2  # exit code of a process of several that saw another one's end
 ROUNDS_S = 1.0  # seconds after which processes that fork faster than they are killed are given up
 ROUNDS = 8  # of stopping descendants, until no new ones are found
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -10,8 +10,9 @@ from typing import Any
 
 from traind.trainer.contract.control import Control
 from traind.trainer.contract.events import AnyEvent, Log, State, Status
+from traind.trainer.contract.process_tree import CUT_OFF
 from traind.trainer.contract.spec import Meeting, Place, TrainSpec
-from traind.trainer.run.meeting import CUT_OFF, RankDied, is_cut_off, joined
+from traind.trainer.run.meeting import RankDied, is_cut_off, joined
 from traind.trainer.run.outcome import EmitFailed, ended, raised
 from traind.trainer.run.reporter import Emit
 from traind.trainer.run.run import Run

@@ -17,7 +17,6 @@ from traind.trainer.run.world import World
 
 RENDEZVOUS = ".ranks"  # the file in the attempt's folder by which processes of one machine find each other
 PATIENCE = timedelta(days=30)  # whoever waits for another is watched from outside: a hang is not decided here
-CUT_OFF = 2  # exit code of a process that saw another one's end
 SIOCGIFADDR = 0x8915  # asks Linux for the address of a network interface
 
 

@@ -21,9 +21,9 @@ from msgspec import structs
 
 from traind.trainer.contract.control import Control
 from traind.trainer.contract.events import AnyEvent, Failure, Log, State, Status, decode_event
-from traind.trainer.contract.process_tree import RANK, end_with_parent
+from traind.trainer.contract.process_tree import CUT_OFF, RANK, end_with_parent
 from traind.trainer.contract.spec import Place, TrainSpec
-from traind.trainer.run.meeting import CUT_OFF, RankDied, is_cut_off, joined
+from traind.trainer.run.meeting import RankDied, is_cut_off, joined
 from traind.trainer.run.outcome import EmitFailed, ended, raised
 from traind.trainer.run.reporter import Emit
 from traind.trainer.run.run import Run

@@ -18,8 +18,8 @@ from traind.service.executor.ray.protocol import Taken
 from traind.service.executor.ray.seat_handle import SeatGone, SeatHandle, SeatRefused, SeatSilent
 from traind.service.threads import in_thread
 from traind.trainer.contract.events import AnyEvent, Failure, Log, State, Status, decode_event
+from traind.trainer.contract.process_tree import CUT_OFF
 from traind.trainer.contract.spec import Assignment, Meeting
-from traind.trainer.run.meeting import CUT_OFF
 
 WAIT_S = 1.0  # they answer at least this often
 RETRY_S = 0.5
