@@ -78,7 +78,7 @@ async def test_the_docs_name_every_path_and_load_nothing_from_elsewhere(call):
         assert path.replace("{", "{") in page.body.decode()
     tags = read(page.body)
     assert tags.inline == []
-    assert [url for url in tags.urls if not url.startswith("#")] == ["docs.css", "./"]
+    assert [url for url in tags.urls if not url.startswith("#")] == ["page/icon.svg", "docs.css", "./"]
     anchors = set(re.findall(r'id="([^"]+)"', page.body.decode()))
     assert {url[1:] for url in tags.urls if url.startswith("#")} <= anchors
 
