@@ -49,6 +49,8 @@ faults: $(DEV) $(MLFLOW) ## the long fault runs, MLflow's real server among them
 	TRAIND_START_PLACES=20 TRAIND_WEBHOOK_KILLS=1000 TRAIND_NIGHTS=10 $(BIN)/python -m pytest --timeout 0 \
 		tests/trainer/tabular/test_start_from.py tests/service/webhooks tests/flow/test_retrain.py \
 		tests/flow/test_forking_host.py tests/flow/test_silent_jobs.py tests/flow/test_process_one.py
+	$(BIN)/python tests/cluster/with_cluster.py $(BIN)/python -m pytest --timeout 300 \
+		-m "anywhere or anywhere_long" tests/flow tests/service/studies
 	TRAIND_EXAMPLES=500 $(BIN)/python -m pytest --timeout 0 tests/data tests/trainer/contract tests/service/validation
 
 cluster: $(DEV) ## jobs on a real Ray cluster of three nodes, started on this machine for it; ARGS= goes to pytest

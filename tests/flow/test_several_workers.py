@@ -45,7 +45,11 @@ async def losses(service: TrainingService, job: Job) -> list[float | None]:
 
 @pytest.mark.parametrize(
     "model",
-    [pytest.param(NETWORK, marks=pytest.mark.anywhere), {"kind": "auto"}, {"kind": "tabm", "hidden": [8], "k": 2}],
+    [
+        pytest.param(NETWORK, marks=pytest.mark.anywhere_long),
+        {"kind": "auto"},
+        {"kind": "tabm", "hidden": [8], "k": 2},
+    ],
 )
 async def test_the_loss_is_that_of_one_worker(model: dict[str, Any], service: TrainingService) -> None:
     """With dropout, members, batches that do not divide by the workers, and a last one shorter than they are many."""
@@ -60,8 +64,9 @@ async def test_the_loss_is_that_of_one_worker(model: dict[str, Any], service: Tr
         assert three.model is not None
 
 
-@pytest.mark.anywhere
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize(
+    "which", [pytest.param(0, marks=pytest.mark.anywhere_long), pytest.param(1, marks=pytest.mark.anywhere)]
+)
 async def test_the_death_of_any_ends_and_resumes_the_attempt(
     which: int, service: TrainingService, workers_of: Callable[[str], list[int]]
 ) -> None:
@@ -78,7 +83,7 @@ async def test_the_death_of_any_ends_and_resumes_the_attempt(
     assert any(re.search(f"(rank [12] of {MANY}|worker) was killed by SIGKILL", message) for message in words), words
 
 
-@pytest.mark.anywhere
+@pytest.mark.anywhere_long
 async def test_all_heed_what_is_asked_at_the_same_step(service: TrainingService) -> None:
     async with service as running:
         job = await running.submit(**UNENDING)
@@ -101,7 +106,7 @@ async def test_all_heed_what_is_asked_at_the_same_step(service: TrainingService)
     assert stopped.model is not None
 
 
-@pytest.mark.anywhere
+@pytest.mark.anywhere_long
 async def test_a_trainer_of_ones_own_finds_a_world_that_is_ready(service: TrainingService) -> None:
     async with service as running:
         options = {"how": "wrapped"}
@@ -122,14 +127,14 @@ async def test_what_one_raises_is_the_jobs_error(service: TrainingService) -> No
     assert job.error.message.startswith(f"Rank {MANY - 1} of {MANY}: The trainer raised ValueError: a bad row")
 
 
-@pytest.mark.anywhere
+@pytest.mark.anywhere_long
 async def test_one_that_leaves_has_the_attempt_tried_again(service: TrainingService) -> None:
     async with service as running:
         job = await trained(running, trainer="parallel", workers=MANY, options={"how": "leave"})
     assert (job.status, job.attempt, job.crashes) == (Status.COMPLETED, 2, 1), job.error
 
 
-@pytest.mark.anywhere
+@pytest.mark.anywhere_long
 @pytest.mark.faults
 async def test_one_that_hangs_is_a_hang_of_the_job_and_its_stack_is_kept(service: TrainingService) -> None:
     async with service as running:

@@ -18,14 +18,14 @@ def service(tmp_path: Path, open_root: Callable[..., TrainingService]) -> Traini
     return open_root(tmp_path, slots=1, hang_s=HANG_S, trainers={"silent": trainer})
 
 
-@pytest.mark.parametrize("how", ["aside", "work", pytest.param("children", marks=pytest.mark.anywhere)])
+@pytest.mark.parametrize("how", ["aside", "work", pytest.param("children", marks=pytest.mark.anywhere_long)])
 async def test_work_without_a_step_is_not_taken_for_a_hang(how: str, service: TrainingService) -> None:
     async with service as running:
         job = await running.wait((await running.submit(trainer="silent", options={"how": how})).job_id)
     assert (job.status, job.attempt, job.crashes) == (Status.COMPLETED, 1, 0), job.error
 
 
-@pytest.mark.anywhere
+@pytest.mark.anywhere_long
 async def test_a_job_that_hangs_is_ended_and_told_what_to_do(service: TrainingService) -> None:
     async with service as running:
         spec = {"trainer": "silent", "options": {"how": "nothing"}, "max_attempts": 1}

@@ -14,7 +14,6 @@ import pytest
 from traind import Checkpoint, Client, Epoch, Progress, State, Status, load_model
 from traind.service.jobs.job import TERMINAL
 
-pytestmark = pytest.mark.anywhere
 SMALL: dict[str, Any] = {"batch_size": 16, "synthetic": {"rows": 2000}, "checkpoint_every": 0.2}
 UNFINISHED = [status for status in Status if status not in TERMINAL]
 UNENDING: dict[str, Any] = SMALL | {"epochs": 100_000}
@@ -57,6 +56,7 @@ async def client(shared: Any) -> AsyncIterator[Client]:
             await opened.wait(job.job_id)
 
 
+@pytest.mark.anywhere
 async def test_the_promised_files_are_whole_and_true(shared: Any, client: Client, houses: Path) -> None:
     await client.put_dataset("houses", houses)
     job = await client.wait((await client.submit(dataset="houses", target="price", epochs=2)).job_id)
@@ -74,6 +74,7 @@ async def test_the_promised_files_are_whole_and_true(shared: Any, client: Client
     assert job.metrics["validation"]["rmse"] < job.metrics["baseline"]["rmse"]
 
 
+@pytest.mark.anywhere_long
 async def test_a_killed_worker_is_resumed_and_another_job_does_not_notice(
     client: Client, worker_of: Callable[[str], int]
 ) -> None:
@@ -91,6 +92,7 @@ async def test_a_killed_worker_is_resumed_and_another_job_does_not_notice(
     assert (unmoved.attempt, unmoved.crashes, unmoved.status) == (1, 0, Status.RUNNING)
 
 
+@pytest.mark.anywhere
 async def test_a_third_job_waits_for_one_of_two_slots(client: Client) -> None:
     first, second, third = [await client.submit(UNENDING) for _ in range(3)]
     await asyncio.gather(until_progress(client, first.job_id), until_progress(client, second.job_id))
@@ -103,6 +105,7 @@ async def test_a_third_job_waits_for_one_of_two_slots(client: Client) -> None:
     await until_progress(client, third.job_id)
 
 
+@pytest.mark.anywhere
 async def test_predictions_are_answered_while_every_slot_trains(client: Client) -> None:
     model = await client.wait((await client.submit(SMALL | {"epochs": 1})).job_id)
     busy = [await client.submit(UNENDING) for _ in range(2)]
@@ -117,6 +120,7 @@ async def test_predictions_are_answered_while_every_slot_trains(client: Client) 
         assert (await client.status(job.job_id)).status is Status.RUNNING
 
 
+@pytest.mark.anywhere
 async def test_a_websocket_that_comes_back_sees_every_event_once(shared: Any, client: Client) -> None:
     job = await client.submit(SMALL | {"epochs": 20})
     seen: list[int] = []
@@ -140,6 +144,7 @@ async def test_a_websocket_that_comes_back_sees_every_event_once(shared: Any, cl
     assert seen == list(range(1, (await client.status(job.job_id)).seq + 1))
 
 
+@pytest.mark.anywhere_long
 async def test_a_killed_server_goes_on_by_itself_and_makes_the_same_model(
     serve: Callable[..., Any], is_on_cluster: bool
 ) -> None:
@@ -165,6 +170,7 @@ async def _kill_and_compare(server: Any, client: Client, attempts: int) -> None:
     assert len(resumed) == attempts - 1
 
 
+@pytest.mark.anywhere_long
 async def test_ctrl_c_checkpoints_and_the_next_start_goes_on(serve: Callable[..., Any]) -> None:
     server = serve("--slots", "1")
     async with Client(server.url) as client:

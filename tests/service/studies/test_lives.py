@@ -80,7 +80,7 @@ async def test_an_ensemble_of_ones_own_models_is_refused(open_root, trainers, tm
         assert refused.value.details[0]["loc"] == "ensemble"
 
 
-@pytest.mark.anywhere
+@pytest.mark.anywhere_long
 async def test_a_study_stays_on_its_version_of_the_data(open_root, houses, tmp_path):
     rows = [{"a": n % 17, "b": n % 5, "y": n % 17 + 0.1 * (n % 5)} for n in range(300)]
     async with open_root(root=tmp_path, slots=1) as service:
@@ -97,7 +97,7 @@ async def test_a_study_stays_on_its_version_of_the_data(open_root, houses, tmp_p
         assert len(jobs) == 3
 
 
-@pytest.mark.anywhere
+@pytest.mark.anywhere_long
 async def test_a_deleted_trial_stays_on_record_and_the_study_goes_on(open_root, tmp_path):
     async with open_root(root=tmp_path, slots=1) as service:
         study = await service.submit_study(spec=SMALL, space=SPACE, trials=4, ensemble=False, parallel=1)
@@ -135,7 +135,7 @@ async def test_a_study_goes_on_after_a_restart_and_after_its_database_is_lost(op
     assert found == expected
 
 
-@pytest.mark.anywhere
+@pytest.mark.anywhere_long
 async def test_a_study_that_is_paused_before_its_first_trial_waits(open_root, tmp_path):
     async with open_root(root=tmp_path, slots=1) as service:
         study = await service.submit_study(spec=SMALL, space=SPACE, trials=2, ensemble=False)
