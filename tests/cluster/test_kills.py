@@ -21,8 +21,9 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(7_200)]
 KILLS = int(os.environ.get("TRAIND_CLUSTER_KILLS", "100"))
 SEED = int(os.environ.get("SEEDS", "").split(",")[0] or time.time_ns() % 10**6)
 LIFE_S = 1.5  # of what is killed next, at most, once a job has moved
-VICTIMS = ("worker", "seat", "gateway", "server", "node")
+VICTIMS = ("node", "worker", "seat", "gateway", "server")  # the effect of one that is noticed is waited for
 UNNOTICED = {"gateway", "server"}  # a job goes on where it is
+NOTICED = {"worker", "seat"}  # its attempt ends; of a node, if it was the job's
 ALONE: dict[str, Any] = {
     "batch_size": 16,
     "synthetic": {"rows": 2_000},
@@ -95,6 +96,8 @@ async def test_jobs_make_the_same_models_whatever_is_killed(
             except (LookupError, ProcessLookupError):  # the job has just ended
                 continue
             killed[victim] += 1
+            if victim in NOTICED:
+                await goes_on(client, job.job_id, before.attempt)
             if await moves(client, job.job_id) and victim in UNNOTICED:
                 assert (await client.status(job.job_id)).attempt == before.attempt, victim
         print(f"seed {SEED}: {dict(killed)}, {len(started)} jobs")  # noqa: T201
@@ -120,6 +123,13 @@ async def moves(client: Client, job_id: str) -> bool:
         if isinstance(event, Progress):
             return True
     return False
+
+
+async def goes_on(client: Client, job_id: str, attempt: int) -> None:
+    """Wait until the job is in a later attempt, or over."""
+    async for event in client.watch(job_id):
+        if isinstance(event, Progress) and event.attempt > attempt:
+            return
 
 
 async def whole(client: Client, done: Job, expected: str | None) -> None:
