@@ -1,6 +1,7 @@
 """A trainer of one's own for several workers, with torch's own means; it can go wrong by the option `how`."""
 
 import os
+import sys
 import time
 from typing import Any
 
@@ -41,6 +42,8 @@ def train(run: Run[Any]) -> None:
     run.log(f"rank {run.world.rank} of {run.world.size} is through")
     if run.wants_model:
         run.finish({"weights": {name: tensor.detach() for name, tensor in bare.state_dict().items()}})
+    if run.options.get("how") == "exit":
+        sys.exit()  # as scripts end
 
 
 def go_wrong(run: Run[Any], step: int, steps: int) -> None:

@@ -128,6 +128,13 @@ async def test_what_one_raises_is_the_jobs_error(service: TrainingService) -> No
 
 
 @pytest.mark.anywhere_long
+async def test_all_may_end_as_scripts_do(service: TrainingService) -> None:
+    async with service as running:
+        job = await trained(running, trainer="parallel", workers=MANY, options={"how": "exit"})
+    assert (job.status, job.attempt) == (Status.COMPLETED, 1), job.error
+
+
+@pytest.mark.anywhere_long
 async def test_one_that_leaves_has_the_attempt_tried_again(service: TrainingService) -> None:
     async with service as running:
         job = await trained(running, trainer="parallel", workers=MANY, options={"how": "leave"})

@@ -5,29 +5,21 @@ The executor, too, watches them all: it sees which of them was the first to fail
 
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from traind.trainer.contract.control import Control
 from traind.trainer.contract.events import AnyEvent, Log, State, Status
 from traind.trainer.contract.process_tree import CUT_OFF
 from traind.trainer.contract.spec import Meeting, Place, TrainSpec
-from traind.trainer.run.meeting import RankDied, is_cut_off, joined
-from traind.trainer.run.outcome import EmitFailed, ended, raised
+from traind.trainer.run.meeting import RankDied, Train, is_cut_off, trained
+from traind.trainer.run.outcome import ended, raised
 from traind.trainer.run.reporter import Emit
 from traind.trainer.run.run import Run
 from traind.trainer.run.shared_run import SharedRun
 from traind.trainer.run.world import World
 
 
-def run_apart(
-    spec: TrainSpec,
-    emit: Emit,
-    place: Place,
-    meeting: Meeting,
-    control: Control,
-    train: Callable[[Run[Any]], None],
-) -> State:
+def run_apart(spec: TrainSpec, emit: Emit, place: Place, meeting: Meeting, control: Control, train: Train) -> State:
     """Run this process's part of an attempt; return its last state, which is emitted, too.
 
     Of any but rank 0 nothing is heard but log lines and how it ended. Raises `RankDied`, where another process did,
@@ -35,20 +27,17 @@ def run_apart(
     """
     world = World(meeting.rank, spec.workers)
     this: Run[Any] = SharedRun(spec, emit if world.rank == 0 else _only_logs(emit), place, control, world)
-    this.emit(State(status=Status.LOADING, attempt=place.attempt))
-    try:
-        with joined(place, world):
-            train(this)
-    except EmitFailed:
-        raise
-    except BaseException as error:  # noqa: BLE001 - as `attempt.run`
-        if is_cut_off(error):
-            _leave(world, error)
-        last = raised(this, error)
-    else:
+    error = trained(this, place, world, train)
+    if error is not None and is_cut_off(error):
+        _leave(world, error)
+    if error is None:
         this.shared = control  # what nobody asked for together counts now
-        last = ended(this) if world.rank == 0 else State(status=Status.COMPLETED, attempt=place.attempt)
-    (this.emit if world.rank == 0 else emit)(last)
+    if world.rank == 0:
+        return this.emit(ended(this) if error is None else raised(this, error))
+    last = State(status=Status.COMPLETED, attempt=place.attempt)  # without a model, which is rank 0's
+    if error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0)):
+        last = raised(this, error)
+    emit(last)
     return last
 
 

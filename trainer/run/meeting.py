@@ -5,18 +5,23 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from torch import distributed
 
+from traind.trainer.contract.events import State, Status
 from traind.trainer.contract.spec import Meeting, Place
 from traind.trainer.run.device import CUDA
+from traind.trainer.run.outcome import EmitFailed
+from traind.trainer.run.run import Run
 from traind.trainer.run.world import World
 
 RENDEZVOUS = ".ranks"  # the file in the attempt's folder by which processes of one machine find each other
 PATIENCE = timedelta(days=30)  # whoever waits for another is watched from outside: a hang is not decided here
+Train = Callable[[Run[Any]], None]
 SIOCGIFADDR = 0x8915  # asks Linux for the address of a network interface
 
 
@@ -41,6 +46,19 @@ def joined(place: Place, world: World) -> Iterator[None]:
     )
     yield
     distributed.destroy_process_group()  # not where it has broken: others may be gone
+
+
+def trained(this: Run[Any], place: Place, world: World, train: Train) -> BaseException | None:
+    """Train with the other processes; return what the trainer raised, if anything. Raises `EmitFailed`."""
+    this.emit(State(status=Status.LOADING, attempt=place.attempt))
+    try:
+        with joined(place, world):
+            train(this)
+    except EmitFailed:
+        raise
+    except BaseException as error:  # noqa: BLE001 - as `attempt.run`
+        return error
+    return None
 
 
 def is_cut_off(error: BaseException) -> bool:

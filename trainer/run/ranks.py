@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,8 +22,8 @@ from traind.trainer.contract.control import Control
 from traind.trainer.contract.events import AnyEvent, Failure, Log, State, Status, decode_event
 from traind.trainer.contract.process_tree import CUT_OFF, RANK, end_with_parent
 from traind.trainer.contract.spec import Place, TrainSpec
-from traind.trainer.run.meeting import RankDied, is_cut_off, joined
-from traind.trainer.run.outcome import EmitFailed, ended, raised
+from traind.trainer.run.meeting import RankDied, Train, is_cut_off, joined, trained
+from traind.trainer.run.outcome import ended, raised
 from traind.trainer.run.reporter import Emit
 from traind.trainer.run.run import Run
 from traind.trainer.run.shared_run import SharedRun
@@ -35,8 +34,6 @@ SETTLE_S = 5.0  # within which rank 0 notices by itself that another is gone, an
 LEAVE_S = 30.0  # what the others may take to leave once rank 0 is through
 CHUNK_BYTES = 65_536
 DONE, FAILED, UNHEARD = 0, 1, 70  # exit codes
-
-Train = Callable[[Run[Any]], None]
 
 
 @dataclass(slots=True)
@@ -183,18 +180,12 @@ def run_together(spec: TrainSpec, emit: Emit, place: Place, control: Control, tr
     _take_devices(place, world)
     this: Run[Any] = SharedRun(spec, emit, place, control, world)
     ranks.watch()
-    this.emit(State(status=Status.LOADING, attempt=place.attempt))
-    last = None
-    try:
-        with joined(place, world):
-            train(this)
-    except EmitFailed:
-        raise
-    except BaseException as error:  # noqa: BLE001 - as `attempt.run`
+    error, last = trained(this, place, world, train), None
+    if error is None:
+        failure = ranks.join()
+    else:
         failure = ranks.blamed(error)
         last = raised(this, error) if failure is None else None
-    else:
-        failure = ranks.join()
     this.shared = control  # what nobody asked for together counts now
     if last is None:
         last = ended(this)
