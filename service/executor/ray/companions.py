@@ -117,7 +117,7 @@ class Companions:
             for number, body in taken.events:
                 cursor = number
                 self._hear(rank, decode_event(body))
-            if taken.ended is not None and not taken.output:
+            if taken.ended is not None and taken.is_all:
                 return msgspec.convert(taken.ended, Ended)
 
     def _hear(self, rank: int, event: AnyEvent) -> None:

@@ -47,6 +47,7 @@ PING_EVERY_S = 5.0  # of a seat without a job
 QUIT_S = 5.0  # what a seat has to end its processes
 SEAL_S = 600.0  # what a node may take to read a data set once
 BLOCKED_S = 20.0  # what Ray may take to find or end an actor
+BEGIN_S = 120.0  # what a seat may take to begin a job: a process that starts on a busy node
 
 
 class Gateway:
@@ -95,12 +96,14 @@ class Gateway:
         job = (place.job_id, place.attempt)
         handle = await self._seat(seat)
         await in_thread(os.makedirs, place.attempt_dir, 0o777, True)
-        if not await handle.call("claim", *job):
+        is_all = not (place.earlier_dirs or place.members or others)  # that is needed: what the assignment says
+        has_begun = await handle.call("claim", *job, assignment if is_all else None, timeout_s=BEGIN_S)
+        if not has_begun:
             await self._bring(handle, place)
             for other in [await self._seat(name) for name in others]:
                 await other.call("claim", *job)
                 await self._bring(other, place)
-            await handle.call("begin", *job, assignment, others, timeout_s=120.0)
+            await handle.call("begin", *job, assignment, others, timeout_s=BEGIN_S)
         self._relay(handle, job, Path(place.attempt_dir), after)
 
     async def go_on(self, seat: str, job: list[Any], attempt_dir: str, after: int) -> None:

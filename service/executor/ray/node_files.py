@@ -12,7 +12,7 @@ import stat
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from traind.data.files import sync_dir, sync_file
@@ -21,6 +21,7 @@ from traind.service.executor.ray.protocol import Held
 UNUSED_S = 86_400.0  # a data set that no job has used for so long is removed when a seat begins
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _HELD = ".held"
+SMALL_BYTES = 1_000_000  # up to this size content goes with the answer that names the file
 _OURS = {"assignment.json", "output.log", "stacks.txt"}  # known to the server by other ways
 
 
@@ -91,20 +92,29 @@ class NodeFiles:
         """Have a file that was written count, if it is right; raises `ValueError`."""
         _seal(folder / f"{_checked(name)}.part", folder / _checked(name), digest)
 
-    def hold(self, folder: Path) -> list[Held]:
-        """Set the attempt's checkpoints aside as they are now, oldest first, and return them."""
+    def hold(self, folder: Path, known: Sequence[str]) -> list[Held]:
+        """Return the attempt's checkpoints, oldest first, and set aside what is neither known nor small.
+
+        `known` are the names of manifests.
+        """
         held_dir = folder / _HELD
         shutil.rmtree(held_dir, ignore_errors=True)
         held_dir.mkdir()
         held = []
         for manifest in sorted(folder.glob("checkpoint-[0-9]*.json")):
             data = manifest.with_suffix(".pt")
+            if manifest.name in known:
+                held.append(Held(data.name))
+                continue
             try:
-                words = manifest.read_bytes()
-                os.link(data, held_dir / data.name)
+                words, size_bytes, content = manifest.read_bytes(), data.stat().st_size, b""
+                if size_bytes <= SMALL_BYTES:
+                    content = data.read_bytes()
+                else:
+                    os.link(data, held_dir / data.name)
             except FileNotFoundError:  # it has just been removed as superseded
                 continue
-            held.append(Held(data.name, (held_dir / data.name).stat().st_size, words))
+            held.append(Held(data.name, size_bytes, words, content))
         return held
 
     def release(self, folder: Path) -> None:
@@ -119,11 +129,13 @@ class NodeFiles:
             if path.name not in _OURS and _NAME.fullmatch(path.name) and _is_plain(path)
         ]
 
-    def digest(self, folder: Path, name: str) -> tuple[int, str]:
-        """Return a file's size and sha256."""
+    def look(self, folder: Path, name: str) -> tuple[int, str, bytes]:
+        """Return a file's size and sha256, and its content where that is small."""
         path = folder / _checked(name)
+        size_bytes = path.stat().st_size
         with path.open("rb") as file:
-            return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return size_bytes, digest, path.read_bytes() if size_bytes <= SMALL_BYTES else b""
 
     def read(self, folder: Path, name: str, offset: int, size: int) -> bytes:
         """Return a piece of a file; of a checkpoint as it was set aside."""

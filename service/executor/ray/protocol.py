@@ -180,7 +180,7 @@ class Hello(Struct, frozen=True):
     """Traind, python, torch: as installed on the node."""
 
 
-class Taken(Struct, frozen=True):
+class Taken(Struct):
     """What a seat answers to `take`."""
 
     beat: int
@@ -190,14 +190,21 @@ class Taken(Struct, frozen=True):
     ended_at: int = 0  # the cursor of `ended`
     output: bytes = b""  # what the job printed since the last time
     output_from: int = 0  # where in the file that goes; 0 with content: the file is begun anew
+    files: list[tuple[str, int]] = []  # with the last answer: what the job left, and the sizes
+
+    @property
+    def is_all(self) -> bool:
+        """Whether this is the last answer: the job has ended, and all of it has been taken."""
+        return self.ended is not None and not self.output
 
 
 class Held(Struct, frozen=True):
-    """A checkpoint that a seat has set aside to be read."""
+    """A checkpoint that a seat has set aside to be read; of one that is known already only the name."""
 
     name: str
-    size_bytes: int
-    manifest: bytes  # what stands beside it, as it is; it says the sha256
+    size_bytes: int = 0
+    manifest: bytes = b""  # what stands beside it, as it is; it says the sha256
+    content: bytes = b""  # where it is small
 
 
 _encode = msgspec.msgpack.Encoder().encode

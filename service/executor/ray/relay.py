@@ -4,7 +4,6 @@ One task takes, so that the heartbeat is known whatever else goes on; one passes
 """
 
 import asyncio
-import contextlib
 import functools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,9 +11,17 @@ from typing import Any
 
 import msgspec
 
+from traind.data.files import write_atomically
 from traind.service.executor.ray.protocol import Heard, Held, Message, Over, SeatLost, Taken, Told
 from traind.service.executor.ray.seat_handle import SeatGone, SeatHandle, SeatRefused, SeatSilent
-from traind.service.executor.ray.transfer import NotWhole, append_output, mirror_checkpoints, pull
+from traind.service.executor.ray.transfer import (
+    MANIFESTS,
+    NotWhole,
+    append_output,
+    manifests_in,
+    mirror_checkpoints,
+    pull,
+)
 from traind.service.threads import in_thread
 from traind.trainer.contract.events import AnyEvent, Checkpoint, State, decode_event, encode_event
 
@@ -35,6 +42,7 @@ class Relay:
         self._folder = attempt_dir
         self._after = after
         self._send = send
+        self._is_anew = True  # another gateway may have heard it before: what it printed is wanted from the beginning
         self._taken: asyncio.Queue[Taken] = asyncio.Queue(AHEAD)
 
     async def run(self) -> None:
@@ -55,20 +63,32 @@ class Relay:
                 task.cancel()
 
     async def _take(self) -> None:
-        await self._patiently("rewind_output")
         while True:
             if self._taken.full():
                 await self._send(Heard(self._seat.name, *await self._patiently("beat")))
                 await asyncio.sleep(RETRY_S)
                 continue
-            answer = await self._patiently("take", self._after, self.committed, WAIT_S)
-            taken = msgspec.msgpack.decode(answer, type=Taken)
+            taken = await self._next()
             await self._send(Heard(self._seat.name, taken.beat, taken.phase))
             self._after = taken.events[-1][0] if taken.events else self._after
             if taken.events or taken.output or taken.ended is not None:
                 await self._taken.put(taken)
-            if taken.ended is not None and not taken.output:
+            if taken.is_all:
                 return
+
+    async def _next(self) -> Taken:
+        """Return the seat's next answer. One that was lost may have had with it what the job printed."""
+        while True:
+            try:
+                answer = await self._seat.call(
+                    "take", *self._job, self._after, self.committed, WAIT_S, is_anew=self._is_anew
+                )
+            except SeatSilent:
+                self._is_anew = True
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._is_anew = False
+                return msgspec.msgpack.decode(answer, type=Taken)
 
     async def _pass_on(self) -> None:
         while True:
@@ -83,21 +103,25 @@ class Relay:
             for cursor, event in events:
                 here = await self._persistently(self._brought, event)
                 await self._send(Told(self._seat.name, *self._job, cursor, encode_event(here)))
-            if taken.ended is not None and not taken.output:
-                await self._persistently(self._bring_others)
+            if taken.ended is not None and taken.is_all:
+                await self._persistently(self._bring_rest, taken)
                 await self._send(Over(self._seat.name, *self._job, taken.ended_at, taken.ended))
                 return
 
     async def _bring_checkpoints(self) -> None:
-        held = msgspec.msgpack.decode(await self._patiently("hold"), type=list[Held])
+        known = await in_thread(manifests_in, self._folder)
+        held = msgspec.msgpack.decode(await self._patiently("hold", known), type=list[Held])
         await mirror_checkpoints(self._read, held, self._folder)
-        await self._patiently("release")
+        if any(one.manifest and not one.content for one in held):
+            await self._patiently("release")
 
-    async def _bring_others(self) -> None:
+    async def _bring_rest(self, taken: Taken) -> None:
         """Copy the files that the job left, and its last checkpoints, which may not have been reported."""
-        await self._bring_checkpoints()
+        left = [name for name, _ in taken.files if Path(name).match(MANIFESTS)]
+        if left != await in_thread(manifests_in, self._folder):
+            await self._bring_checkpoints()
         files_dir = self._folder.with_name("files")
-        for name, size_bytes in await self._patiently("others"):
+        for name, size_bytes in taken.files:
             if not name.startswith("checkpoint-") and name != "model.pt":
                 await in_thread(files_dir.mkdir, 0o777, False, True)
                 await pull(self._read, name, size_bytes, files_dir / name)
@@ -108,8 +132,11 @@ class Relay:
             return msgspec.structs.replace(event, path=str(self._folder / Path(event.path).name))
         if isinstance(event, State) and event.result is not None and event.result.model_path is not None:
             name = Path(event.result.model_path).name
-            size_bytes, digest = await self._patiently("digest", name)
-            await pull(self._read, name, size_bytes, self._folder / name, digest)
+            size_bytes, digest, content = await self._patiently("look", name)
+            if content:
+                await in_thread(write_atomically, self._folder / name, content)
+            else:
+                await pull(self._read, name, size_bytes, self._folder / name, digest)
             result = msgspec.structs.replace(event.result, model_path=str(self._folder / name))
             return msgspec.structs.replace(event, result=result)
         return event
@@ -125,9 +152,6 @@ class Relay:
                 return await self._seat.call(method, *self._job, *args)
             except SeatSilent:
                 await asyncio.sleep(RETRY_S)
-                if method == "take":  # its answer may have been lost, and with it what the job printed
-                    with contextlib.suppress(SeatSilent):
-                        await self._seat.call("rewind_output", *self._job)
 
     async def _persistently(self, work: Callable[..., Awaitable[Any]], *args: object) -> Any:
         """Do something with our own disk, again and again while that has no room or the like."""

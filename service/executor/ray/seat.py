@@ -96,13 +96,21 @@ class Seat:
         """Have it count; raises `ValueError` where it is not what was meant."""
         await self._on_disk(self._files.seal_shared, digest, name)
 
-    async def claim(self, job_id: str, attempt: int) -> bool:
-        """Make this the seat's job; tell whether it has begun already. Raises `FencedOff`."""
+    async def claim(self, job_id: str, attempt: int, assignment: bytes | None = None) -> bool:
+        """Make this the seat's job; tell whether it has begun. Raises `FencedOff`.
+
+        With an assignment it begins here, if its data set, which is all that it needs, is on the node.
+        """
         self._asked()
         if self._job is None:
             folder = await in_thread(self._files.open_attempt, job_id, attempt)
             self._job = SeatJob(job_id, attempt, folder)
-        return self._of(job_id, attempt).worker is not None
+        job = self._of(job_id, attempt)
+        if job.worker is None and assignment is not None:
+            dataset = msgspec.json.decode(assignment, type=Assignment).place.dataset
+            if dataset is None or await self.has_shared(dataset.digest, Path(dataset.path).name):
+                await self.begin(job_id, attempt, assignment)
+        return job.worker is not None
 
     async def write(self, job_id: str, attempt: int, name: str, offset: int, data: bytes) -> None:
         """Write a piece of a file that the attempt goes on from."""
@@ -169,16 +177,23 @@ class Seat:
         stacks = "" if job.worker is None else await job.worker.stacks()
         return stacks if job.others is None else stacks + await job.others.stacks()
 
-    async def take(self, job_id: str, attempt: int, after: int, committed: int, wait_s: float) -> bytes:
-        """Return the events after a cursor, as `Taken`, waiting for one; forget those that are committed."""
+    async def take(
+        self, job_id: str, attempt: int, after: int, committed: int, wait_s: float, *, is_anew: bool = False
+    ) -> bytes:
+        """Return the events after a cursor, as `Taken`, waiting for one; forget those that are committed.
+
+        `is_anew`: what the job printed so far is wanted, too.
+        """
         job = self._of(job_id, attempt)
         job.tape.forget(committed)
+        if is_anew:
+            job.output_at = 0
         if job.tape.last <= after and not job.is_over:
             job.changed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await job.changed.wait()
-                    await asyncio.sleep(LINGER_S)
+                    await job.over(LINGER_S)
         self._asked()
         events = job.tape.after(after, OUTPUT_BYTES)
         last = events[-1][0] if events else after
@@ -186,7 +201,10 @@ class Seat:
         ended = msgspec.to_builtins(job.ended) if job.ended is not None and is_all else None
         start, output = await in_thread(job.new_output)
         beat, phase = await self.beat(job_id, attempt)
-        return msgspec.msgpack.encode(Taken(beat, phase, events, ended, job.tape.last + 1, output, start))
+        taken = Taken(beat, phase, events, ended, job.tape.last + 1, output, start)
+        if taken.is_all:
+            taken.files = await self._on_disk(self._files.others, job.folder)
+        return msgspec.msgpack.encode(taken)
 
     async def beat(self, job_id: str, attempt: int) -> tuple[int, int]:
         """Return the job's heartbeat, and in which phase it is."""
@@ -205,26 +223,18 @@ class Seat:
         seconds = await job.worker.cpu_s() or 0.0
         return seconds if job.others is None else seconds + await job.others.cpu_s()
 
-    async def rewind_output(self, job_id: str, attempt: int) -> None:
-        """Hand what the job printed out anew, from the beginning: another gateway asks."""
-        self._of(job_id, attempt).output_at = 0
-
-    async def hold(self, job_id: str, attempt: int) -> bytes:
-        """Set the checkpoints aside as they are, and return them."""
-        held = await self._on_disk(self._files.hold, self._of(job_id, attempt).folder)
+    async def hold(self, job_id: str, attempt: int, known: list[str]) -> bytes:
+        """Set the checkpoints aside as they are, and return them; of those that are known the names are enough."""
+        held = await self._on_disk(self._files.hold, self._of(job_id, attempt).folder, known)
         return msgspec.msgpack.encode(held)
 
     async def release(self, job_id: str, attempt: int) -> None:
         """Let go of what was set aside."""
         await self._on_disk(self._files.release, self._of(job_id, attempt).folder)
 
-    async def others(self, job_id: str, attempt: int) -> list[tuple[str, int]]:
-        """Return the other files in the attempt's folder, with their sizes."""
-        return await self._on_disk(self._files.others, self._of(job_id, attempt).folder)
-
-    async def digest(self, job_id: str, attempt: int, name: str) -> tuple[int, str]:
-        """Return the size and sha256 of one of them."""
-        return await self._on_disk(self._files.digest, self._of(job_id, attempt).folder, name)
+    async def look(self, job_id: str, attempt: int, name: str) -> tuple[int, str, bytes]:
+        """Return the size and sha256 of a file, and its content where that is small."""
+        return await self._on_disk(self._files.look, self._of(job_id, attempt).folder, name)
 
     async def read(self, job_id: str, attempt: int, name: str, offset: int, size: int) -> bytes:
         """Return a piece of a file."""

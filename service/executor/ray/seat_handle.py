@@ -32,13 +32,13 @@ class SeatHandle:
         self.name = name
         self.actor = actor
 
-    async def call(self, method: str, *args: Any, timeout_s: float | None = CALL_S) -> Any:
+    async def call(self, method: str, *args: Any, timeout_s: float | None = CALL_S, **named: Any) -> Any:
         """Call a method of the seat's; raises `SeatSilent`, `SeatGone`, `SeatRefused`."""
         from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 
         try:
             async with asyncio.timeout(timeout_s):
-                return await getattr(self.actor, method).remote(*args)
+                return await getattr(self.actor, method).remote(*args, **named)
         except TimeoutError:
             raise SeatSilent(f"the seat {self.name} did not answer within {timeout_s} s") from None
         except ActorUnavailableError as error:

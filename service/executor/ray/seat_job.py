@@ -1,6 +1,7 @@
 """The one job of a seat: its process, and the events and output of it that the server has not got yet."""
 
 import asyncio
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,14 @@ class SeatJob:
     def is_over(self) -> bool:
         """Whether it has ended; all its events are on the tape then."""
         return self.ended is not None
+
+    async def over(self, within_s: float) -> None:
+        """Wait until it has ended, but not longer than that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not self.is_over:
+                    self.changed.clear()
+                    await self.changed.wait()
 
     def say(self, event: AnyEvent) -> None:
         """Keep an event until the server has committed it."""

@@ -20,6 +20,7 @@ from traind.service.executor.ray.protocol import Held
 from traind.service.threads import in_thread
 
 PIECE_BYTES = 4 * 1024 * 1024
+MANIFESTS = "checkpoint-[0-9]*.json"  # of a checkpoint, which each of them makes one
 AHEAD = 4  # pieces under way
 Read = Callable[[str, int, int], Awaitable[bytes]]  # name, offset, size
 Write = Callable[[int, bytes], Awaitable[Any]]  # offset, data
@@ -65,8 +66,11 @@ async def mirror_checkpoints(read: Read, held: list[Held], folder: Path) -> None
         manifest_path = target.with_suffix(".json")
         if manifest_path.exists():
             continue
-        manifest = msgspec.json.decode(one.manifest, type=_Manifest)
-        await pull(read, one.name, one.size_bytes, target, manifest.sha256)
+        if one.content:
+            await in_thread(write_atomically, target, one.content)
+        else:
+            digest = msgspec.json.decode(one.manifest, type=_Manifest).sha256
+            await pull(read, one.name, one.size_bytes, target, digest)
         await in_thread(write_atomically, manifest_path, one.manifest)
     kept = {one.name for one in held}
     await in_thread(_prune, folder, kept)
@@ -99,7 +103,7 @@ async def push(path: Path, write: Write, digest: str | None = None) -> str:
 def newest_checkpoint(folders: tuple[str, ...]) -> tuple[Path, bytes] | None:
     """Return the newest whole checkpoint of earlier attempts, newest folder first, with its manifest."""
     for folder in folders:
-        for manifest_path in sorted(Path(folder).glob("checkpoint-[0-9]*.json"), reverse=True):
+        for manifest_path in sorted(Path(folder).glob(MANIFESTS), reverse=True):
             path = manifest_path.with_suffix(".pt")
             try:
                 words = manifest_path.read_bytes()
@@ -110,6 +114,11 @@ def newest_checkpoint(folders: tuple[str, ...]) -> tuple[Path, bytes] | None:
             except (OSError, msgspec.MsgspecError):  # damaged: the one before it then, as everywhere
                 continue
     return None
+
+
+def manifests_in(folder: Path) -> list[str]:
+    """Return the names of the manifests, one of each whole checkpoint, oldest first."""
+    return [path.name for path in sorted(folder.glob(MANIFESTS))]
 
 
 def _append(file: IO[bytes], digester: Any, piece: bytes) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from traind.service.executor.ray.node_files import NodeFiles
+from traind.service.executor.ray.node_files import SMALL_BYTES, NodeFiles
+from traind.service.executor.ray.protocol import Held
 
 CONTENT = b"some rows" * 100
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -34,16 +35,27 @@ def test_content_that_is_not_what_was_meant_is_refused(files: NodeFiles) -> None
 
 
 def test_a_checkpoint_that_is_held_outlives_its_removal(files: NodeFiles) -> None:
-    folder = files.open_attempt("job", 1)
-    (folder / "checkpoint-000001.pt").write_bytes(CONTENT)
+    folder, content = files.open_attempt("job", 1), CONTENT * (2 * SMALL_BYTES // len(CONTENT))
+    (folder / "checkpoint-000001.pt").write_bytes(content)
     (folder / "checkpoint-000001.json").write_bytes(b"{}")
-    [held] = files.hold(folder)
+    [held] = files.hold(folder, [])
     (folder / held.name).unlink()
-    assert held.size_bytes == len(CONTENT)
-    assert files.read(folder, held.name, 5, 10) == CONTENT[5:15]
+    assert (held.size_bytes, held.content) == (len(content), b"")
+    assert files.read(folder, held.name, 5, 10) == content[5:15]
     files.release(folder)
     with pytest.raises(FileNotFoundError):
         files.read(folder, held.name, 0, 1)
+
+
+def test_small_content_comes_with_the_answer_that_names_it_and_what_is_known_by_name_only(files: NodeFiles) -> None:
+    folder = files.open_attempt("job", 1)
+    for number in (1, 2):
+        (folder / f"checkpoint-00000{number}.pt").write_bytes(CONTENT)
+        (folder / f"checkpoint-00000{number}.json").write_bytes(b"{}")
+    known, new = files.hold(folder, ["checkpoint-000001.json"])
+    assert known == Held("checkpoint-000001.pt")
+    assert new == Held("checkpoint-000002.pt", len(CONTENT), b"{}", CONTENT)
+    assert files.look(folder, new.name) == (len(CONTENT), DIGEST, CONTENT)
 
 
 def test_an_attempt_finds_nothing_of_the_one_before(files: NodeFiles) -> None:
