@@ -18,6 +18,7 @@ KNOCK_S = 3.0
 UNGUARDED_S = 30.0
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # and empty settings
 _SETTINGS = 4  # the kind of the frame that a server of HTTP/2 begins with
+_REFUSED = 3  # the exit code of a stranger whom the cluster refused
 _LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # else Ray takes 127.0.0.1 for the host's own address
 
 
@@ -39,10 +40,12 @@ def join(config: GatewayConfig) -> Connected:
     if is_local:
         os.environ.update(_LOOPBACK_ONLY)
     elif not config.is_insecure:
-        _check_guarded(config.address)
+        _check_guarded(f"{host}:{port}")
     import ray
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 
     try:
+        GcsClient(address=f"{host}:{port}")  # says at once that a token is wrong, where `init` tries for 20 s
         ray.init(
             f"{host}:{port}",
             namespace=config.namespace,
@@ -101,7 +104,10 @@ def _answers_outside(port: int) -> bool:
 
 def _check_guarded(address: str) -> None:
     """Raise `CannotJoin` where the cluster lets anyone in: it runs whatever code whoever reaches it sends."""
-    code = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level='critical')"
+    code = (
+        "import sys\nfrom ray._raylet import GcsClient\nfrom ray.exceptions import AuthenticationError\n"
+        f"try: GcsClient(address=sys.argv[1])\nexcept AuthenticationError: sys.exit({_REFUSED})"
+    )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     environment["RAY_AUTH_MODE"] = "disabled"
     try:
@@ -110,12 +116,16 @@ def _check_guarded(address: str) -> None:
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
             timeout=UNGUARDED_S,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return
+        raise CannotJoin(f"Whether {address} asks for a token was not found out within {UNGUARDED_S:g} s.") from None
+    if stranger.returncode not in (0, _REFUSED):
+        words = (stranger.stderr.strip().splitlines() or [f"exit code {stranger.returncode}"])[-1]
+        raise CannotJoin(f"Whether the cluster at {address} asks for a token was not found out: {words}")
     if stranger.returncode == 0:
         raise CannotJoin(
             f"The Ray cluster at {address} asks nobody for a token: whoever reaches it runs code on every node. "
@@ -130,7 +140,7 @@ def _in_words(error: Exception, address: str) -> str:
         return f"The cluster at {address} is of another version: {words}"
     if "uthenticat" in words or "token" in words.lower():
         return (
-            f"The cluster at {address} refused our token: {words} "
+            f"The cluster at {address} refused our token, which is missing or another one. "
             "Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's."
         )
     if "ailed to connect" in words:
