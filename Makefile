@@ -22,8 +22,8 @@ demo: $(RUN) ## train on real house prices through a real server, live, and pred
 run: $(RUN) ## serve on http://127.0.0.1:3001; PORT=, HOST= and TRAIND_... choose otherwise, ARGS= adds flags
 	$(BIN)/traind serve $(ARGS)
 
-test: $(DEV) ## every test but the long fault runs and the browser's, in two processes; ARGS= goes to pytest
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+test: $(DEV) ## every test but the long fault runs and the browser's, in three processes, which often wait; ARGS= goes to pytest
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 check: $(DEV) ## lint, format and types
 	$(BIN)/ruff check

@@ -9,7 +9,7 @@ import time
 
 PARTS = ("steps", "start", "feed", "http", "guard", "history", "data", "tools")
 # Long, or with a cluster or a browser: only where it is named
-LONG = ("quality", "ray", "study", "study_quality", "compare_page", "life", "uploads")
+LONG = ("quality", "ray", "ray_crowd", "study", "study_quality", "compare_page", "life", "uploads")
 
 
 def main() -> None:

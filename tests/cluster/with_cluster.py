@@ -1,7 +1,7 @@
 """Run a command beside a Ray cluster of three nodes on this machine: `with_cluster.py COMMAND ...`.
 
-The command finds it by TRAIND_EXECUTOR and TRAIND_RAY_ADDRESS, as `traind serve` does. Two cores on each node but
-the head's, which has none, as this file's README of sorts: docs/scaling.md.
+The command finds it by TRAIND_EXECUTOR and TRAIND_RAY_ADDRESS, as `traind serve` does. Each node but the head's says
+that it has two cores, or TRAIND_NODE_CORES of them; the head's has none (docs/scaling.md).
 """
 
 import json
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAD, NODE = {"do": "add", "cpus": 0}, {"do": "add", "cpus": 2}
+HEAD, NODE = {"do": "add", "cpus": 0}, {"do": "add", "cpus": int(os.environ.get("TRAIND_NODE_CORES", "2"))}
 
 
 def main() -> int:
