@@ -72,7 +72,7 @@ def _train(client: "SyncClient", spec: dict[str, Any]) -> str:
     print(f"\nTrained in {timings.get('running_s', 0.0):.1f} s", end="")
     print(f", {1000 * timings.get('submit_to_first_step_s', 0.0):.0f} ms from submit to the first gradient step.")
     print("The baseline predicts the mean for every house.\n")
-    print_metrics(job.metrics)
+    print_metrics(job.metrics, job.baseline)
     return job.job_id
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from traind.service.cli.show import number
+from traind.service.cli.show import COMPARED, number
 from traind.service.jobs.job import Job, scores
 from traind.service.plain_text import plain
 from traind.trainer.contract.spec import TrainSpec
@@ -13,7 +13,6 @@ from traind.trainer.contract.spec import TrainSpec
 _DEFAULTS = msgspec.to_builtins(TrainSpec())
 _ELSEWHERE = {"dataset", "target", "trainer", "name", "tags", "start_from"}  # have lines of their own
 _CHOSEN = ("epochs", "batch_size", "lr", "optimizer", "schedule")  # the fields of a recipe that are shown
-_FIRST = ("rmse", "accuracy")  # the metrics to compare jobs by where none is given
 _PHASES = {"queued_s": "waited", "loading_s": "loading", "running_s": "training"}
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3_600.0, 86_400.0
 
@@ -29,11 +28,14 @@ def job_facts(job: Job) -> list[tuple[str, str]]:
 
 
 def score_of(job: Job, metric: str | None = None) -> str:
-    """Return the name and value of a metric; by default of the job's monitor, or else a common metric."""
+    """Return name and value of a metric, and the baseline's; by default of the job's monitor, or a common one."""
     measured = scores(job)
-    wanted = (metric,) if metric else (*(() if job.spec.monitor == "val_loss" else (job.spec.monitor,)), *_FIRST)
+    wanted = (metric,) if metric else (*(() if job.spec.monitor == "val_loss" else (job.spec.monitor,)), *COMPARED)
     name = next((one for one in wanted if one in measured), None if metric else next(iter(measured), None))
-    return "" if name is None else f"{name} {number(measured[name])}"
+    if name is None:
+        return ""
+    baseline = job.baseline.get(name)
+    return f"{name} {number(measured[name])}" + (f" (baseline {number(baseline)})" if baseline is not None else "")
 
 
 def data_of(job: Job) -> str:

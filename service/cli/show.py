@@ -29,6 +29,7 @@ from traind.trainer.contract.events import (
     encode_event,
 )
 
+COMPARED = ("rmse", "accuracy")  # the metrics to compare jobs by where none is given
 EDITABLE = ("name", "tags", "notes", "priority")
 _encoder = msgspec.json.Encoder()
 
@@ -181,7 +182,7 @@ def _line_of(event: AnyEvent) -> str:
             losses = {"train_loss": event.train_loss}
             if event.val_loss is not None:
                 losses["val_loss"] = event.val_loss
-            measured = numbers({**losses, **event.metrics})
+            measured = numbers({**losses, **event.metrics}, event.baseline)
             by = f" by {event.monitor}" if event.monitor else ""
             return f"epoch {event.epoch}{epochs} ended{measured}{f'  best so far{by}' if event.is_best else ''}"
         case Checkpoint():
@@ -226,9 +227,11 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if 10_000 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
-def numbers(values: dict[str, float | None]) -> str:
-    """Return names and values in one line, each pair after two spaces."""
-    return "".join(f"  {name} {number(value)}" for name, value in values.items() if _is_number(value))
+def numbers(values: dict[str, float | None], baseline: dict[str, float | None] | None = None) -> str:
+    """Return names and values in one line, each after two spaces; one to compare jobs by with the baseline's."""
+    beside = {name: f" (baseline {number(value)})" for name, value in (baseline or {}).items() if name in COMPARED}
+    shown = {name: number(value) for name, value in values.items() if _is_number(value)}
+    return "".join(f"  {name} {value}{beside.get(name, '')}" for name, value in shown.items())
 
 
 def print_json(value: Any) -> None:
@@ -248,7 +251,7 @@ def print_job(job: Job) -> None:
         print(f"on     {plain(job.device)}")
     if job.error is not None:
         print_failure(job.error)
-    print_metrics(job.metrics)
+    print_metrics(job.metrics, job.baseline)
     if job.best.epoch is not None:
         print(f"best      epoch {job.best.epoch} by {job.best.monitor}  {number(job.best.value)}")
     if job.best.note is not None:
@@ -265,9 +268,11 @@ def print_failure(error: Failure) -> None:
             print(plain_lines(text))
 
 
-def print_metrics(metrics: dict[str, Any]) -> None:
-    """Print the metrics of the splits as columns, or those of one epoch in one line."""
+def print_metrics(metrics: dict[str, Any], baseline: dict[str, float | None]) -> None:
+    """Print the metrics of the splits, or of one epoch and the baseline, as columns; of one epoch alone in a line."""
     splits = {split: values for split, values in metrics.items() if isinstance(values, dict)}
+    if metrics and baseline and not splits:
+        splits = {"validation": metrics, "baseline": baseline}
     if not splits:
         if metrics:
             print(numbers(metrics).strip())

@@ -5,7 +5,7 @@ import { Chart, ChartGroup } from "./chart.js";
 import { Curves } from "./curves.js";
 import { h, say } from "./dom.js";
 import { brief, count, term, title, value } from "./format.js";
-import { isOver } from "./store.js";
+import { baselineOf, isOver } from "./store.js";
 
 const MOST_LABELS = 6; // of changes: more would hide the curves
 
@@ -78,7 +78,7 @@ export class CurvePanel {
   }
 
   #baselineOf(job, metric) {
-    const baseline = job.metrics?.baseline?.[metric] ?? job.report?.baseline?.[metric];
+    const baseline = baselineOf(job, metric) ?? job.report?.baseline?.[metric];
     return Number.isFinite(baseline) ? { value: baseline, label: `baseline ${value(baseline)}` } : null;
   }
 

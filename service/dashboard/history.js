@@ -6,6 +6,7 @@ import { get } from "./api.js";
 import { report } from "./dialog.js";
 import { button, fill, h, say } from "./dom.js";
 import { count, duration, term, timeOf, title, value } from "./format.js";
+import { COMPARED } from "./order.js";
 
 const MOST = 300; // lines kept while events keep coming
 const PAGE = 1_000; // events looked through at once for those that are not progress
@@ -102,7 +103,8 @@ const SAYS = {
   metric: (event) => Object.entries(event.values).map(([name, number]) => `${name} ${value(number)}`).join(", "),
   epoch(event) {
     const measured = { ...(event.val_loss !== undefined && { val_loss: event.val_loss }), ...event.metrics };
-    const metrics = Object.entries(measured).slice(0, 3).map(([name, number]) => `${title(name)} ${value(number)}`);
+    const beside = (name) => (COMPARED.includes(name) && event.baseline?.[name] !== undefined ? ` (baseline ${value(event.baseline[name])})` : "");
+    const metrics = Object.entries(measured).slice(0, 3).map(([name, number]) => `${title(name)} ${value(number)}${beside(name)}`);
     return [`Epoch ${count(event.epoch)} · ${metrics.join(" · ") || `loss ${value(event.train_loss)}`}`, event.is_best && h("b.best", {}, ` best by ${term(event.monitor ?? "val_loss")}`)];
   },
 };

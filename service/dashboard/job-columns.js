@@ -1,12 +1,11 @@
 // The columns of the list of jobs: what stands in each, and how it is sorted by it.
 
 import { ago, title, value } from "./format.js";
-import { compared, isUp } from "./order.js";
+import { COMPARED, compared, isUp } from "./order.js";
 import { datasetOf, nameOf, targetOf } from "./standing.js";
 import { scores } from "./store.js";
 
 const STATES = ["RUNNING", "LOADING", "STARTING", "QUEUED", "PAUSED", "FAILED", "STOPPED", "COMPLETED", "CANCELLED"];
-const FIRST = ["rmse", "accuracy"]; // what people compare jobs by, where nobody says
 
 const took = (job) => job.timings?.running_s ?? (job.started_at && job.finished_at ? job.finished_at - job.started_at : undefined);
 const own = (values, name) => (Object.hasOwn(values ?? {}, name) ? values[name] : undefined); // a name is anybody's
@@ -16,7 +15,7 @@ export const tagsOf = (job) => job.tags ?? job.spec?.tags ?? [];
 export function mainMetric(job) {
   const names = Object.entries(scores(job)).filter(([, number]) => Number.isFinite(number)).map(([name]) => name);
   const monitor = job.best?.monitor;
-  return [monitor !== "val_loss" && monitor, ...FIRST, names.find((name) => name !== "val_loss"), names[0]].find((name) => names.includes(name));
+  return [monitor !== "val_loss" && monitor, ...COMPARED, names.find((name) => name !== "val_loss"), names[0]].find((name) => names.includes(name));
 }
 
 /** Jobs of one metric stand together, the best of each first: an accuracy is never compared with an RMSE. */

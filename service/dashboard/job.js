@@ -11,7 +11,7 @@ import { stateIcon } from "./icons.js";
 import { showModel } from "./model.js";
 import { differences, trainSpec, written } from "./schema.js";
 import { datasetOf, nameOf, standingOf, subjectOf, targetOf } from "./standing.js";
-import { isActive, isOver, scores } from "./store.js";
+import { baselineOf, isActive, isOver, scores } from "./store.js";
 import { showTimings } from "./timings.js";
 import { usagePanel } from "./usage.js";
 import { verbButton, verbsOf } from "./verbs.js";
@@ -165,9 +165,13 @@ class JobView {
     this.parts.state.hidden = job.status === "FAILED" && !facts.length; // the error says it all
     if (list.dataset.names !== names) {
       list.dataset.names = names;
-      fill(list, facts.map(([name]) => h("div", {}, h("dt", {}, name), h("dd"))));
+      fill(list, facts.map(([name]) => h("div", {}, h("dt", {}, name), h("dd"), h("dd.baseline"))));
     }
-    facts.forEach(([, text], index) => say(list.children[index].lastChild, text));
+    facts.forEach(([, text, baseline], index) => {
+      const [, number, beside] = list.children[index].children;
+      say(number, text);
+      say(beside, baseline === undefined ? "" : `baseline ${value(baseline)}`);
+    });
   }
 
   #drawError(job) {
@@ -238,7 +242,7 @@ function factsOf(job) {
     (job.epoch > 0 || job.epochs > 0) && ["Epoch", job.epochs ? `${count(job.epoch)} / ${count(job.epochs)}` : count(job.epoch)],
     ["Step", job.total_steps ? `${count(job.step)} / ${count(job.total_steps)}` : count(job.step)],
     (job.diverged || job.loss !== null) && ["Loss", job.diverged ? "not finite" : value(job.loss)],
-    ...Object.entries(scores(job)).slice(0, 4).map(([name, number]) => [title(name), value(number)]),
+    ...Object.entries(scores(job)).slice(0, 4).map(([name, number]) => [title(name), value(number), baselineOf(job, name)]),
     Number.isFinite(job.samples_per_s) && ["Rows a second", count(job.samples_per_s)],
     job.best?.epoch && [`Best epoch by ${term(job.best.monitor)}`, count(job.best.epoch)],
     job.attempt > 1 && ["Attempt", job.resumed_from_step ? `${job.attempt}, from step ${count(job.resumed_from_step)}` : count(job.attempt)],

@@ -2,6 +2,8 @@
 
 const UP = new Set(["r2", "accuracy", "f1", "auc"]); // metrics of which more is better
 
+export const COMPARED = ["rmse", "accuracy"]; // what people compare jobs by, where nobody says
+
 /** Whether more of a metric is better; of names that are not known here, less is. */
 export const isUp = (metric) => UP.has(metric.split(".").at(-1));
 

@@ -6,7 +6,7 @@ import { icon, stateIcon } from "./icons.js";
 import { cellOf, mainMetric, tagsOf } from "./job-columns.js";
 import { drawSpark, sparkline } from "./spark.js";
 import { nameOf, standingOf, subjectOf, timeOf } from "./standing.js";
-import { isActive, scores } from "./store.js";
+import { baselineOf, isActive, scores } from "./store.js";
 import { verbButton, verbsOf } from "./verbs.js";
 
 const SHOWN_VERBS = 2; // as buttons; the others are on the job's own page
@@ -80,6 +80,8 @@ export function updateRow(row, job, { store, sparks, selected, extras }) {
   parts.bar.hidden = !isActive(job) && job.status !== "PAUSED";
   parts.bar.value = job.progress;
   const metric = mainMetric(job);
+  const baseline = metric && baselineOf(job, metric);
+  parts.score.title = baseline === undefined ? "" : `The baseline: ${value(baseline)}`;
   fill(parts.score, metric && [h("span.muted", {}, title(metric)), " ", value(scores(job)[metric])]);
   showTags(parts.tags, tagsOf(job));
   parts.name.title = [nameOf(job), job.notes].filter(Boolean).join(" · ");

@@ -131,6 +131,7 @@ function entered(job, event) {
   Object.assign(changes, { requested: null, finished_at: event.ts, error: event.error ?? null });
   if (status === "COMPLETED") changes.progress = 100;
   if (event.result?.metrics) changes.metrics = event.result.metrics;
+  if (event.result?.metrics?.baseline) changes.baseline = event.result.metrics.baseline;
   if (event.result?.best_epoch) changes.best_epoch = event.result.best_epoch;
   return changes;
 }
@@ -148,9 +149,9 @@ function progressed(job, event) {
   return changes;
 }
 
-function epochEnded({ epoch, val_loss: loss, metrics = {}, monitor = "val_loss", is_best: isBest }) {
+function epochEnded({ epoch, val_loss: loss, metrics = {}, baseline, monitor = "val_loss", is_best: isBest }) {
   const measured = loss === undefined ? metrics : { ...metrics, val_loss: loss };
-  const changes = { epoch, metrics: measured };
+  const changes = { epoch, metrics: measured, ...(baseline && { baseline }) };
   if (isBest) Object.assign(changes, { best: { epoch, monitor, value: measured[monitor] ?? null, metrics: measured }, best_epoch: epoch });
   return changes;
 }
@@ -158,6 +159,12 @@ function epochEnded({ epoch, val_loss: loss, metrics = {}, monitor = "val_loss",
 /** Return whether the job can still change by itself. */
 export const isOver = (job) => TERMINAL.includes(job.status);
 export const isActive = (job) => ACTIVE.includes(job.status);
+
+/** Return a metric of predicting the same for every row, to show beside the model's; undefined where it is not known. */
+export function baselineOf(job, metric) {
+  const known = job.baseline?.[metric] ?? job.metrics?.baseline?.[metric];
+  return Number.isFinite(known) ? known : undefined;
+}
 
 /** Return the validation metrics to show for a job, best epoch's first: {rmse: 0.1, ...}. */
 export function scores(job) {

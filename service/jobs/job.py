@@ -120,6 +120,8 @@ class Job(Struct, frozen=True, kw_only=True):
     """Whether the newest reported loss was not finite."""
     metrics: dict[str, Any] = {}
     """Metrics on the validation rows of the newest epoch; at the end by split: train, validation, test, baseline."""
+    baseline: dict[str, float | None] = {}
+    """The same metrics of predicting the mean of the target, or its class shares, for every row; empty: not known."""
     best: Best = Best()
     """The best epoch so far, and by what it is the best."""
     best_epoch: int | None = None
@@ -298,11 +300,18 @@ def _finished(job: Job, event: State) -> dict[str, Any]:
             "model": result.model_path or job.model,
             "weights_digest": result.weights_digest or job.weights_digest,
             "metrics": result.metrics or job.metrics,
+            "baseline": _numbers(result.metrics.get("baseline")) or job.baseline,
             "best_epoch": result.best_epoch or job.best_epoch,
             "best": msgspec.structs.replace(job.best, note=result.best_note),
             "report": result.report or job.report,
         }
     return changes
+
+
+def _numbers(values: object) -> dict[str, float | None]:
+    """Return those of a trainer's values that are numbers; metrics of its own may be anything."""
+    named = values.items() if isinstance(values, dict) else ()
+    return {str(name): value for name, value in named if value is None or type(value) in {int, float}}
 
 
 def _progressed(job: Job, event: Progress) -> dict[str, Any]:
@@ -334,6 +343,8 @@ def _epoch_ended(event: Epoch) -> dict[str, Any]:
     """Return what the end of an epoch changes."""
     measured = event.metrics if event.val_loss is None else {**event.metrics, VAL_LOSS: event.val_loss}
     changes: dict[str, Any] = {"epoch": event.epoch, "step": event.step, "metrics": measured}
+    if event.baseline:
+        changes["baseline"] = event.baseline
     if event.is_best:
         monitor = event.monitor or VAL_LOSS
         best = Best(epoch=event.epoch, monitor=monitor, value=measured.get(monitor), metrics=measured)

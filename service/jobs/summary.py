@@ -10,7 +10,7 @@ from traind.service.jobs.trained_with import unusual
 _SHOWN_IN_LISTS = (
     *("job_id", "status", "progress", "epoch", "step", "total_steps", "loss", "message", "name", "reason", "epochs"),
     *("attempt", "seq", "requested", "queue_position", "eta_s", "samples_per_s", "metrics", "best", "best_epoch"),
-    *("created_at", "entered_at", "started_at", "finished_at", "error", "timings"),
+    *("baseline", "created_at", "entered_at", "started_at", "finished_at", "error", "timings"),
 )
 
 

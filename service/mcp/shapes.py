@@ -21,6 +21,7 @@ _SHOWN = (
     "eta_s",
     "queue_position",
     "metrics",
+    "baseline",
     "best",
     "best_epoch",
     "error",

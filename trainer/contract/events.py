@@ -151,6 +151,8 @@ class Epoch(Event, frozen=True, kw_only=True, omit_defaults=True, tag="epoch"):
     """What decides which epoch is best: val_loss or one of the metrics."""
     metrics: dict[str, float | None] = {}
     """Metrics on the validation rows by name; null where a metric is not defined."""
+    baseline: dict[str, float | None] = {}
+    """The same metrics of predicting the mean of the target, or its class shares, for every row; empty: not known."""
     is_best: bool = False
     """Whether it is the best epoch so far, whose weights are kept."""
     lr: float | None = None

@@ -32,6 +32,7 @@ class Reporter:
         self.changes = Changes(spec, place, control, self.emit)
         self.step = 0
         self.epoch = 0
+        self.baseline: dict[str, float | None] = {}  # what epochs report beside their metrics: those of no model
         self._emit = emit
         self._pace = Pace(place.ran_s)
         self._meter = Meter()
@@ -139,6 +140,7 @@ class Reporter:
                 val_loss=finite(taken(number, val_loss, "end_epoch(val_loss=...)")),
                 monitor=self.spec.monitor,
                 metrics={name: finite(value) for name, value in found.items()},
+                baseline={name: finite(value) for name, value in numbers(self.baseline, "Epoch", "baseline").items()},
                 is_best=taken(flag, is_best, "end_epoch(is_best=...)"),
                 samples_per_s=self._meter.rates()[0],
             )

@@ -162,7 +162,7 @@ def evaluate(
             one = model if name == "test" else monitor
             found[name] = measure(forward(one.network, one.recipe, rows, run.beat).numpy(), rows.target)
     rows = prepared.validation
-    found["baseline"] = baseline(prepared.train.target, rows.target, len(model.labels))
+    found["baseline"] = baseline_of(prepared)
     report: dict[str, Any] = {
         "rows": {name: len(part) for name, part in parts.items()},
         "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
@@ -175,6 +175,11 @@ def evaluate(
         return found, {**report, "confusion": {"labels": labels, "counts": confusion(values, rows.target)}}
     report["intervals"] = coverage(values, rows.target, model.recipe.target_scale)
     return found, {**report, "residuals": residuals(values, rows.target)}
+
+
+def baseline_of(prepared: Prepared) -> dict[str, float | None]:
+    """Return the metrics on the validation rows of a baseline that knows only the training rows' target."""
+    return baseline(prepared.train.target, prepared.validation.target, len(prepared.encoder.labels))
 
 
 def members_report(model: Model, prepared: Prepared) -> dict[str, Any]:

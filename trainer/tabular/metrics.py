@@ -83,7 +83,14 @@ def baseline(train: NDArray[Any], target: NDArray[Any], classes: int) -> dict[st
     if not classes:
         return measure(np.full(len(target), float(np.mean(train, dtype=np.float64))), target)
     shares = np.bincount(train, minlength=classes) / len(train)
-    return measure(np.tile(shares, (len(target), 1)), target)
+    usual, occurring = int(shares.argmax()), np.unique(target)
+    counted = [1] if classes == 2 else [int(one) for one in occurring]
+    return {
+        "accuracy": float((target == usual).mean()),
+        "f1": float(np.mean([f1(np.full(len(target), one == usual), target == one) for one in counted])),
+        "auc": 0.5 if len(occurring) > 1 else None,  # the same score for every row
+        "log_loss": float(-np.log(np.maximum(shares[target], 1e-15)).mean()),
+    }
 
 
 def residuals(predicted: Floats, target: Floats) -> dict[str, float]:

@@ -19,7 +19,7 @@ from traind.trainer.network.recipe import Recipe, choose, facts_of
 from traind.trainer.run.run import Run
 from traind.trainer.step.step import Step
 from traind.trainer.tabular import start
-from traind.trainer.tabular.bundle import finish
+from traind.trainer.tabular.bundle import baseline_of, finish
 from traind.trainer.tabular.loop import FitState, TrainingPlan, begin, fit
 from traind.trainer.tabular.phases import Phase, is_of_trees, networks_phase, trees_phase
 
@@ -46,6 +46,7 @@ def train(run: Run[Any]) -> None:
         raise CheckpointDamaged(f"Rank {run.world.rank} read another checkpoint than rank 0: try again.")
     with run.timed("data_s"), one_by_one(run):
         prepared = read(run) if run.spec.start_from is None else read_as_before(run, saved)
+    run.baseline = baseline_of(prepared)
     with run.timed("model_s"):
         recipe = recorded(run, saved) or choose_recipe(run, prepared)
         phase = first_phase(run, prepared, recipe, saved)

@@ -138,5 +138,6 @@ def test_a_terminal_shows_a_live_bar(server: Any) -> None:
     assert process.returncode == 0, text
     assert "100%" in text
     assert "epoch 2/2 ended" in text
+    assert "(baseline " in text
     assert re.search(r"loss \d", text)
     assert "validation  baseline" in text

@@ -75,6 +75,31 @@ def test_the_best_epoch_keeps_its_metrics() -> None:
     assert job.best == Best(epoch=1, monitor="rmse", value=1.0, metrics={"rmse": 1.0, "val_loss": 0.5})
 
 
+def test_the_baseline_stands_in_the_job_from_the_first_epoch_on_and_through_a_resume() -> None:
+    ended = {"attempt": 1, "epochs": 3, "train_loss": 1.0, "metrics": {"accuracy": 0.6}}
+    first = Epoch(epoch=1, step=10, baseline={"accuracy": 0.5, "auc": None}, **ended)
+    job = folded(*RUNNING, first, State(status=Status.QUEUED, reason="worker_died"), Epoch(epoch=2, step=20, **ended))
+    assert job.baseline == {"accuracy": 0.5, "auc": None}
+    assert folded(*RUNNING, Epoch(epoch=1, step=10, **ended)).baseline == {}
+
+
+@pytest.mark.parametrize(
+    ("handed", "kept"),
+    [({"r2": 0.0, "auc": None}, {"r2": 0.0, "auc": None}), ({"r2": "none", "ok": True, 1: [2]}, {}), (0.5, {})],
+)
+def test_a_baseline_of_the_end_is_kept_as_far_as_it_is_numbers(handed, kept) -> None:
+    result = Result(metrics={"validation": {"r2": 0.9}, "baseline": handed})
+    job = folded(*RUNNING, State(status=Status.COMPLETED, result=result))
+    assert job.baseline == kept
+    assert msgspec.json.decode(msgspec.json.encode(job), type=Job).baseline == kept
+
+
+def test_a_job_of_an_older_root_has_no_baseline() -> None:
+    old = msgspec.to_builtins(folded(*RUNNING))
+    del old["baseline"]
+    assert msgspec.convert(old, Job).baseline == {}
+
+
 def test_a_status_of_the_first_version_is_read_though_its_best_had_no_epoch() -> None:
     old = msgspec.to_builtins(folded(*RUNNING)) | {"best": {"rmse": 1.0}, "best_epoch": 3}
     assert msgspec.convert(old, Job).best == Best()

@@ -65,6 +65,15 @@ def test_the_baseline_knows_only_the_training_target():
     assert classes["log_loss"] == pytest.approx(-(math.log(2 / 3) + math.log(1 / 3)) / 2)
 
 
+@pytest.mark.parametrize(("classes", "seed"), [(2, 0), (2, 1), (3, 2), (7, 3), (40, 4)])
+def test_the_baseline_of_classes_is_measured_as_predictions_of_their_shares(classes, seed):
+    draw = np.random.default_rng(seed)
+    train, target = draw.integers(0, classes, 60), draw.integers(0, classes - seed % 2, 30)
+    shares = np.bincount(train, minlength=classes) / len(train)
+    assert baseline(train, target, classes) == pytest.approx(measure(np.tile(shares, (30, 1)), target))
+    assert baseline(train, np.zeros(4, np.int64), classes)["auc"] is None
+
+
 def test_values_and_classes_are_told_apart_by_shape():
     assert set(measure(np.zeros(2), np.ones(2))) == {"rmse", "mae", "r2"}
     assert set(measure(np.full((2, 2), 0.5), np.array([0, 1]))) == {"accuracy", "f1", "auc", "log_loss"}

@@ -50,8 +50,18 @@ def test_accuracy_never_stands_without_the_majoritys(new_job, table):
     job = new_job(table("kind"), dataset="kind", epochs=2, batch_size=16)
     last = job.attempt()
     assert last.result.metrics["baseline"].keys() == last.result.metrics["validation"].keys() - {VAL_LOSS}
+    assert [event.baseline for event in job.reported(Epoch)] == [last.result.metrics["baseline"]] * 2
     told = [event.message for event in job.reported(Log) if event.message.startswith("accuracy of always saying")]
     assert told[0].endswith(f": {last.result.metrics['baseline']['accuracy']:.4g}")
+
+
+def test_a_resumed_job_says_the_same_baseline(new_job, table):
+    job = new_job(table("value"), dataset="value", epochs=3, batch_size=16, patience=None)
+    job.attempt(Verb.PAUSE, at=12)
+    last = job.attempt()
+    found = [event.baseline for event in job.reported(Epoch)]
+    assert found == [last.result.metrics["baseline"]] * 3
+    assert found[0].keys() == {"rmse", "mae", "r2"}
 
 
 def test_early_stopping_waits_for_the_monitor(new_job, table):
