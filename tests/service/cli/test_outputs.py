@@ -99,7 +99,7 @@ def test_what_a_submitted_table_is_trained_on_can_be_seen(cli: Cli, tmp_path: Pa
     assert re.search(r"^settings +epochs 2, lr 0.01$", shown, re.MULTILINE)
     assert re.search(r"^chosen +.*batch_size \d+", shown, re.MULTILINE)
     (line,) = (line for line in cli("jobs", "--sort", "metric:accuracy").splitlines() if line.startswith(job_id))
-    assert re.search(r"accuracy [\d.]+ +small-", line)
+    assert re.search(r"accuracy [\d.]+ \(baseline [\d.]+\) +small-", line)
 
 
 def test_logs_are_followed_until_the_job_is_over(cli: Cli, go: Path, writing: Any) -> None:
