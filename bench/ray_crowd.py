@@ -58,7 +58,7 @@ async def crowd(address: str, jobs: int, seconds: float) -> dict[str, float]:
         async with TrainingService(root, executor="ray", ray_address=address, trainers=trainers) as service:
             gateway = service.engine.executor.link.pid
             before = resident_mb(os.getpid())
-            ids = [(await service.submit(trainer="ticks")).job_id for _ in range(jobs)]
+            ids = [(await service.submit(trainer="ticks", report_every=1)).job_id for _ in range(jobs)]
             for job_id in ids:
                 async for event in service.watch(job_id):
                     if isinstance(event, Progress):
