@@ -143,7 +143,9 @@ class Engine(Lifetime):
         if wait is not None and wait.is_final:
             if wait.field != "device":
                 raise refusal([Problem(wait.field, f"cannot be had: {wait.message.removesuffix('.')}")], "The spec")
-            raise NoSuchDevice(wait.message, details=[{"loc": wait.field, "msg": wait.message}])
+            is_of_count = job.spec.gpus and not job.spec.device.startswith("cuda:")
+            field = "gpus" if is_of_count else wait.field
+            raise NoSuchDevice(wait.message, details=[{"loc": field, "msg": wait.message}])
 
     async def submitted_before(self, job_id: str, spec: TrainSpec) -> Job | None:
         """Return the job of that id, if there is one; raises `IdTaken` where it was submitted with another spec."""

@@ -334,6 +334,7 @@ class Conductor:
             "pruner": study.pruner,
             "seed": study.seed,
             "is_parallel": study.parallel != 1,
+            "first": None if study.first is None else point_of(study.space, study.first),
         }
 
     def _row(self, trial: Trial, job: Job | None) -> list[Any]:

@@ -5,6 +5,7 @@ on the spec before anything runs, so that what no trial could be is refused by f
 """
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ SEARCHED = (
     *("class_weights", "clamp", "features", "ignore", "columns", "seed"),
 )  # other fields decide what is compared, or where jobs run
 BUILT_IN = "tabular"
+_ALL_ROWS = {"members": 2}  # as the recipe has it: one network decides, the other is trained on all rows
 MODEL, OPTION = "model.", "options."
 Params = dict[str, Any]
 
@@ -51,6 +53,7 @@ _MODELS = _kinds()
 _OF_MODELS = {
     name: {one.name: one.type for one in kind.fields} for name, kind in _MODELS.items() if name != "ensemble"
 }
+_DEFAULTS = {one.name: one.default for one in _MODELS["tabm"].fields}
 
 
 _AUTO_RATES = {
@@ -121,6 +124,30 @@ def params_in(space: Mapping[str, Dimension], spec: TrainSpec) -> Params:
     return found
 
 
+def first_params(space: Mapping[str, Dimension], spec: TrainSpec, own: Params) -> Params:
+    """Return the point of the space that is nearest to the spec, whose values for `auto` are `own`, by path."""
+    usual = {MODEL + name: msgspec.to_builtins(value) for name, value in _DEFAULTS.items()}
+    given = msgspec.to_builtins(spec)
+    values = {**usual, **given, **{MODEL + name: value for name, value in given["model"].items()}, **own}
+    axes = axes_of(space)
+    return {axis.name: _nearest(space[axis.name], axis, values.get(axis.name)) for axis in axes}
+
+
+def _nearest(one: Dimension, axis: Axis, value: Any) -> Any:
+    """Return the dimension's value that is nearest to this one; null means no limit, and is nearest to the most."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if one.choices is not None:
+        if is_number and all(isinstance(choice, int | float) for choice in one.choices):
+            return min(one.choices, key=lambda choice: abs(choice - value))
+        return next((choice for choice in one.choices if _names(choice, value)), one.choices[0])
+    near = min(max(float(value), axis.low), axis.high) if is_number else axis.high
+    step = one.step or (1 if axis.kind == "int" else None)
+    if step is not None:
+        most = math.floor((axis.high - axis.low) / step + 1e-9)
+        near = axis.low + step * min(round((near - axis.low) / step), most)
+    return _meant(one, axis, near)
+
+
 def _names(choice: Any, value: Any) -> bool:
     """Return whether a choice equals this value of the spec; a model may be given by kind and some fields."""
     if isinstance(value, dict) and "kind" in value:
@@ -132,8 +159,8 @@ def _names(choice: Any, value: Any) -> bool:
 def spec_with(base: TrainSpec, params: Params) -> dict[str, Any]:
     """Return the spec of a trial as plain values: `base` with the params in their places.
 
-    Fields of a network imply one where the spec leaves it to the recipe; a field that the chosen network has not is
-    left out.
+    Fields of a network imply one where the spec leaves it to the recipe, trained as that trains it; a field that the
+    chosen network has not is left out.
     """
     values: dict[str, Any] = msgspec.to_builtins(base)
     values |= {path: value for path, value in params.items() if "." not in path and path != "model"}
@@ -145,7 +172,7 @@ def spec_with(base: TrainSpec, params: Params) -> dict[str, Any]:
         chosen = params["model"]
         values["model"] = {"kind": chosen} if isinstance(chosen, str) else chosen
     elif inner and values["model"]["kind"] == "auto":
-        values["model"] = {"kind": _kind_with(inner)}
+        values["model"] = {"kind": _kind_with(inner), **(_ALL_ROWS if base.dataset is not None else {})}
     if inner and isinstance(values["model"], Mapping):
         known = _OF_MODELS.get(values["model"].get("kind", ""), {})
         values["model"] = {**values["model"], **{name: one for name, one in inner.items() if name in known}}

@@ -104,6 +104,7 @@ class Studies:
                 direction=direction_of(request),
                 spec=request.spec,
                 space=wanted.space,
+                first=wanted.first,
                 sampler=request.sampler,
                 pruner=request.pruner,
                 seed=request.seed,

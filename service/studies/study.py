@@ -123,6 +123,8 @@ class Study(Struct, frozen=True, kw_only=True):
     """Spec of every trial, except for the fields of the space."""
     space: dict[str, Dimension]
     """Searched fields, with their ranges or choices."""
+    first: dict[str, Any] | None = None
+    """Values of trial 0: those of the spec as it was given; null: it is suggested as all others are."""
     sampler: Sampler = "tpe"
     """How trials are suggested: tpe or random."""
     pruner: Pruner = "median"

@@ -17,16 +17,18 @@ from traind.service.errors import InvalidSpec
 from traind.service.processes.side import SideWorker
 from traind.service.settings import Settings
 from traind.service.studies.request import Dimension, StudyRequest, SubmitStudy
-from traind.service.studies.space import BUILT_IN, OPTION, check_space, spec_with
+from traind.service.studies.space import BUILT_IN, OPTION, Params, check_space, first_params, spec_with
 from traind.service.trainers import check_trainer
 from traind.service.validation.explain import Problem
-from traind.service.validation.memory_budget import check_memory
+from traind.service.validation.memory_budget import Known, check_memory, facts_of
 from traind.service.validation.validate import conflicts, parse, parse_spec, refusal
 from traind.trainer.contract.errors import SpecError
 from traind.trainer.contract.metrics import monitors
 from traind.trainer.contract.spec import DatasetFile, EnsembleModel, TrainSpec
 
 WHAT = "The study"
+OWN_VALUES = "traind.trainer.search.own_values:own_values_request"
+OWN_VALUES_S = 60.0
 
 
 class Wanted(Struct, frozen=True):
@@ -35,6 +37,7 @@ class Wanted(Struct, frozen=True):
     request: StudyRequest
     study_id: str | None
     space: dict[str, Dimension]
+    first: Params | None  # of trial 0
     dataset: DatasetFile | None
     has_ensemble: bool
 
@@ -61,7 +64,17 @@ async def check_study(
                 dataset, known = await datasets.resolve(spec)
             check_memory(spec, known, settings.memory_budget_bytes)
     has_ensemble = request.spec.trainer == BUILT_IN if request.ensemble == "auto" else request.ensemble
-    return Wanted(request, asked.study_id, space, dataset, has_ensemble)
+    first = await _first(request.spec, space, known, side)
+    return Wanted(request, asked.study_id, space, first, dataset, has_ensemble)
+
+
+async def _first(spec: TrainSpec, space: Mapping[str, Dimension], known: Known, side: SideWorker) -> Params | None:
+    """Return the params of trial 0, the spec as it is given; None for other trainers, which have no recipe."""
+    if spec.trainer != BUILT_IN:
+        return None
+    rows, is_of_classes = facts_of(spec, known)
+    request = {"spec": msgspec.to_builtins(spec), "rows": rows, "is_of_classes": is_of_classes}
+    return first_params(space, spec, await side.call(OWN_VALUES, request, OWN_VALUES_S, lane="studies"))
 
 
 def corners(base: TrainSpec, space: Mapping[str, Dimension]) -> list[TrainSpec]:

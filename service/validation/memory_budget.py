@@ -29,6 +29,7 @@ MOST_LEVELS = 20_000  # levels kept of a categorical column
 FIRST_LEVELS = 2  # levels of every categorical column: missing, and unseen in training
 TIME_PARTS = 5  # numbers that a datetime column is encoded as
 FEW_LEVELS = 2
+FEW_NUMBERS = 10  # distinct numbers of a target up to which they are classes
 _MODELS: dict[type[Model], memory.Shape] = {
     AutoModel: memory.Shape(members=2),
     FastModel: memory.Shape(hidden=(128, 128), bins=64, dim=16),
@@ -76,6 +77,18 @@ def needs_of(spec: TrainSpec, known: Known) -> dict[str, int]:
     model = "model.hidden" if isinstance(spec.model, MlpModel | TabmModel) else "model"
     data = "dataset" if spec.dataset is not None else "synthetic.rows"
     return {data: needs["dataset"], model: needs["model"], "batch_size": needs["batch_size"]}
+
+
+def facts_of(spec: TrainSpec, known: Known) -> tuple[int, bool]:
+    """Return the number of training rows, and whether classes are predicted, as far as the summary tells."""
+    rows = _table(spec, known)[0].rows
+    if spec.dataset is None or spec.task == "regression":
+        return rows, False
+    target = spec.target or (known.names[-1] if known.columns else None)
+    column = next((one for one in known.columns if one["name"] == target), {})
+    kind = spec.columns.get(column.get("name", ""), column.get("kind", ""))
+    is_few = int(column.get("distinct") or 0) <= FEW_NUMBERS
+    return rows, spec.task != "auto" or kind != "numeric" or (is_few and target not in spec.columns)
 
 
 def _table(spec: TrainSpec, known: Known) -> tuple[memory.Table, int]:
@@ -126,7 +139,9 @@ def _shape(spec: TrainSpec, outputs: int) -> memory.Shape:
         usual: memory.Embedding = "piecewise_linear" if spec.dataset is not None else "none"
         embedding: memory.Embedding = usual if model.embedding == "auto" else model.embedding
         heads = model.k if isinstance(model, TabmModel) else 1
-        return memory.Shape(hidden=model.hidden, heads=heads, embedding=embedding, outputs=outputs)
+        return memory.Shape(
+            hidden=model.hidden, heads=heads, embedding=embedding, outputs=outputs, members=model.members
+        )
     if spec.dataset is None and not isinstance(model, BlendModel | TreesModel):
         return memory.Shape(hidden=(64, 64), embedding="none")
     return structs.replace(_MODELS.get(type(model), memory.Shape()), outputs=outputs)

@@ -86,6 +86,9 @@ class LinearModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ki
     """A linear (or logistic) model on the encoded columns."""
 
 
+Members = Annotated[int, Meta(ge=1, le=16)]
+
+
 class MlpModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="mlp"):
     """A multilayer perceptron: `hidden` widths, ReLU, dropout after each, optional numeric embeddings."""
 
@@ -95,6 +98,8 @@ class MlpModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"
     """How numbers enter the network; auto chooses piecewise_linear."""
     dropout: Dropout = 0.1
     """Share of units that are zeroed in training, after each hidden layer; 0: none."""
+    members: Members = 1
+    """Networks: the first decides the epoch; the others, as in auto, are trained on all rows."""
 
 
 class TabmModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="tabm"):
@@ -108,6 +113,8 @@ class TabmModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
     """How numbers enter the network; auto chooses piecewise_linear."""
     dropout: Dropout = 0.1
     """Share of units that are zeroed in training, after each hidden layer; 0: none."""
+    members: Members = 1
+    """Networks: the first decides the epoch; the others, as in auto, are trained on all rows."""
 
 
 JobIds = Annotated[tuple[JobId, ...], Meta(min_length=1, max_length=100)]

@@ -221,6 +221,9 @@ def choose(spec: TrainSpec, facts: Facts) -> Recipe:
     if spec.clamp is False or (spec.clamp == "auto" and isinstance(spec.model, LinearModel)):
         explicit["target_scale"] = structs.replace(chosen.target_scale, low=-math.inf, high=math.inf)
     explicit |= _consequences(spec, chosen, reasons)
+    if isinstance(spec.model, MlpModel | TabmModel):
+        explicit["members"] = spec.model.members
+        reasons["members"] = _why_members(spec.model.members)
     recipe = structs.replace(chosen, network=network, reasons=reasons, **explicit)
     return recipe if network is not None else structs.replace(recipe, trees=_boosting(spec, recipe.trees))
 

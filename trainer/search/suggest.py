@@ -61,6 +61,7 @@ class Request(Struct, frozen=True):
     pruner: Literal["median", "halving", "none"]
     seed: int
     is_parallel: bool
+    first: list[float] | None = None  # the point of trial 0; None: it is suggested as all others are
 
 
 class Known:
@@ -110,6 +111,11 @@ class Known:
         self._append(trial, point)
         return point
 
+    def begin(self, point: list[float]) -> list[float]:
+        """Return the point of the first trial, which is given."""
+        self._add(Row(point, "RUNNING"))
+        return point
+
     def _add(self, row: Row) -> None:
         point = dict(zip(self.distributions, row.point, strict=True))
         made = create_trial(state=TrialState.RUNNING, params=point, distributions=self.distributions)
@@ -153,7 +159,12 @@ def advance_request(request: dict[str, Any]) -> dict[str, Any]:
         known = Known(record)
     pruned = known.catch_up(record)
     numbers = range(len(record.rows), len(record.rows) + record.wanted)
-    points = [known.suggest(_sampler(record, number)) for number in numbers]
+    points = [
+        known.begin(record.first)
+        if number == 0 and record.first is not None
+        else known.suggest(_sampler(record, number))
+        for number in numbers
+    ]
     _known[record.study_id] = known
     if len(_known) > KEPT:
         _known.popitem(last=False)

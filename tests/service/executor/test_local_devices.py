@@ -59,10 +59,10 @@ async def test_without_gpus_nothing_is_hidden_and_a_wish_for_one_is_refused(rig,
     worker.ask(Verb.STOP)
     await rig.end(worker)
     async with open_root(root=tmp_path, slots=1, devices="cpu") as service:
-        for device in ("cuda", "cuda:7"):
+        for asked in ({"device": "cuda"}, {"device": "cuda:7"}, {"device": "cuda:7", "gpus": 1}, {"gpus": 2}):
             with pytest.raises(NoSuchDevice) as refused:
-                await service.submit(device=device)
-            assert refused.value.details[0]["loc"] == "device"
+                await service.submit(asked)
+            assert refused.value.details[0]["loc"] == next(iter(asked))
         job = await service.wait((await service.submit(epochs=1, synthetic={"rows": 100})).job_id)
         assert job.device == "cpu"
 

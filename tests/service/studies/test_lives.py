@@ -80,6 +80,22 @@ async def test_an_ensemble_of_ones_own_models_is_refused(open_root, trainers, tm
         assert refused.value.details[0]["loc"] == "ensemble"
 
 
+async def test_the_first_trial_is_what_auto_would_have_trained(open_root, tmp_path):
+    rows = [{"a": n % 17, "b": n % 5, "kind": "ab"[n % 3 // 2], "y": n % 17 + 0.1 * (n % 5)} for n in range(200)]
+    async with open_root(root=tmp_path, slots=2) as service:
+        await service.put_dataset("table", rows)
+        for target in ("y", "kind"):
+            spec = {"dataset": "table", "target": target, "epochs": 2}
+            study = await service.submit_study(spec=spec, trials=1, ensemble=False)
+            auto = await service.submit(spec)
+            auto, study = await service.wait(auto.job_id), await service.wait_study(study.study_id)
+            assert study.best.params == study.first
+            first = await service.status(study.best.job_id)
+            assert first.metrics == auto.metrics
+            predicted = [await service.predict(one.job_id, rows[:9]) for one in (first, auto)]
+            assert predicted[0].predictions == predicted[1].predictions
+
+
 @pytest.mark.anywhere_long
 async def test_a_study_stays_on_its_version_of_the_data(open_root, houses, tmp_path):
     rows = [{"a": n % 17, "b": n % 5, "y": n % 17 + 0.1 * (n % 5)} for n in range(300)]

@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 
 from traind.service.errors import InvalidSpec
 from traind.service.studies.request import Dimension, StudyRequest
-from traind.service.studies.space import SEARCHED, axes_of, check_space, params_in, params_of, point_of, spec_with
+from traind.service.studies.space import (
+    SEARCHED,
+    axes_of,
+    check_space,
+    first_params,
+    params_in,
+    params_of,
+    point_of,
+    spec_with,
+)
 from traind.service.studies.submission import corners
 from traind.service.validation.validate import parse, parse_spec
 from traind.trainer.contract.spec import TrainSpec
@@ -74,6 +83,41 @@ def test_every_searched_field_is_one_of_the_spec(path):
 def test_fields_of_a_network_imply_one():
     assert spec_with(TrainSpec(), {"model.dropout": 0.2})["model"] == {"kind": "mlp", "dropout": 0.2}
     assert spec_with(TrainSpec(), {"model.dropout": 0.2, "model.k": 4})["model"]["kind"] == "tabm"
+
+
+def test_fields_of_a_network_are_trained_as_auto_is_where_there_are_rows_to_keep():
+    spec = parse_spec({"dataset": "houses"})
+    assert spec_with(spec, {"model.dropout": 0.2})["model"] == {"kind": "mlp", "dropout": 0.2, "members": 2}
+
+
+@pytest.mark.parametrize(
+    ("path", "space", "own", "expected"),
+    [
+        ("lr", {"low": 1e-3, "high": 1e-2, "log": True}, 4e-3, 4e-3),
+        ("lr", {"low": 1e-3, "high": 1e-2}, 1.0, 1e-2),
+        ("lr", {"low": 1e-3, "high": 1e-2}, 1e-9, 1e-3),
+        ("lr", {"choices": [1e-3, 1e-2]}, 4e-3, 1e-3),
+        ("epochs", {"low": 4, "high": 20, "step": 5}, 18, 19),
+        ("epochs", {"low": 4, "high": 20, "step": 5}, 99, 19),
+        ("patience", {"low": 2, "high": 9}, None, 9),
+        ("optimizer", {"choices": ["sgd", "adamw"]}, "adamw", "adamw"),
+        ("optimizer", {"choices": ["sgd", "adam"]}, "adamw", "sgd"),
+        ("model.hidden", {"choices": [[8], [256, 256]]}, [256, 256], [256, 256]),
+        ("model.k", {"low": 2, "high": 16}, None, 8),
+        ("model", {"choices": ["mlp", "auto"]}, None, "auto"),
+    ],
+)
+def test_a_study_begins_at_the_point_nearest_to_the_spec(path, space, own, expected):
+    space = {path: Dimension(**space)}
+    found = first_params(space, TrainSpec(), {} if path.startswith("model") and own is None else {path: own})
+    assert found == {path: pytest.approx(expected) if isinstance(expected, float) else expected}
+    assert params_of(space, axes_of(space), point_of(space, found)) == found
+
+
+def test_what_the_spec_says_is_where_a_study_begins():
+    spec = parse_spec({"lr": 0.5, "model": {"kind": "tabm", "k": 3}})
+    space = {"model.k": Dimension(low=2, high=16), "seed": Dimension(choices=[0, 1])}
+    assert first_params(space, spec, {"lr": 0.5}) == {"model.k": 3, "seed": 0}
 
 
 def test_a_field_that_the_chosen_network_has_not_is_left_out():

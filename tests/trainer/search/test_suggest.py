@@ -97,6 +97,20 @@ def test_a_suggestion_that_was_never_recorded_is_made_again():
     assert asked(rows, 1)["points"] == first
 
 
+@pytest.mark.parametrize("is_parallel", [False, True])
+def test_a_study_begins_where_it_is_told_and_learns_from_that(is_parallel):
+    first, more = [3e-3, 1, 5], {"first": [3e-3, 1, 5], "is_parallel": is_parallel}
+    suggest._known.clear()
+    points = asked([], 3, **more)["points"]
+    assert points[0] == first
+    suggest._known.clear()
+    rows = [[first, "COMPLETE", 0.5, [], False]]
+    (second,) = asked(rows, 1, **more)["points"]
+    suggest._known.clear()
+    assert asked([], 1, **more)["points"] == [first]
+    assert asked(rows, 1, **more)["points"] == [second] != [first]
+
+
 def test_points_stay_in_the_space():
     for row in study(forgets=lambda: False, sampler="random"):
         lr, hidden, depth = row[0]
