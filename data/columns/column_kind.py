@@ -15,11 +15,16 @@ from traind.data.table.dates import way_of
 from traind.data.table.numbers import Style
 from traind.data.table.schema import Column, Kind, Override, Role
 
-_ID_NAME = re.compile(
-    r"(?i:(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$)|[a-z](Id|ID)$|^column_1$|^Unnamed: 0$"
+_WHOSE_ID = (  # of names written in one case; grid, paid and humid are no ids
+    "user|customer|client|member|subscriber|patient|employee|staff|student|passenger|person|people|account|order"
+    "|invoice|transaction|trans|payment|session|device|sensor|station|machine|product|item|store|shop|movie|film|show"
+    "|video|track|song|artist|player|team|game|match|race|listing|host|review|post|comment|tweet|message|record|row"
+    "|case|sample|subject|loan|policy|claim|trip|ride|vehicle|event|ticket|visit|request|unique|object|location|city"
 )
+_KEY = rf"(?i:(^|[_\W])(id|uuid|guid|key)$|(^|[_\W])({_WHOSE_ID})id$)|[a-z](Id|ID)$"
+_ID_NAME = re.compile(rf"{_KEY}|(?i:(^|[_\W])(index|rownum|row|no|nr)$)|^column_1$|^Unnamed: 0$")
 _NUMBER_NAME = re.compile(r"(^|_|\b)(phone|mobile|fax|isbn|ean|upc|ssn|imei|iban|barcode)", re.IGNORECASE)
-_KEY_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key)$)|[a-z](Id|ID)$")
+_KEY_NAME = re.compile(_KEY)
 _CODE_NAME = re.compile(r"zip|postal|post_?code|plz|area_?code|(^|_)(code|fips|naics|sic|icd)s?(_|$)", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-fA-F-]{16,}\Z")  # of identifiers that programs make
 _DIGIT = re.compile("[0-9]")

@@ -13,7 +13,7 @@ import polars as pl
 
 from traind.data.columns.distinct import coded
 from traind.data.table.arrays import Cells, Codes, Mixed, Numbers, codes_of
-from traind.data.table.cell_text import MISSING, NOT_A_NUMBER, PLAIN_MISSING, STRIPPED
+from traind.data.table.cell_text import MISSING, NO_TIME, NOT_A_NUMBER, PLAIN_MISSING, STRIPPED, is_missing
 from traind.data.table.texts import factorized
 
 _EXACT = 2**53  # whole numbers beyond are not all exact as doubles
@@ -50,12 +50,13 @@ def _texts(columns: _Texts) -> dict[str, Held]:
     if size > _SOME:
         return {name: Held(*coded_texts(cells)) for name, cells in columns.items()}
     stripped = pl.concat(columns.values()).str.strip_chars(STRIPPED)
-    is_missing = stripped.str.to_lowercase().is_in(list(MISSING)).fill_null(value=False).to_numpy()
+    are_missing = stripped.str.to_lowercase().is_in(list(MISSING)) | (stripped == NO_TIME)
+    no_cells = are_missing.fill_null(value=False).to_numpy()
     texts, found = stripped.to_list(), dict[str, Held]()
     for place, name in enumerate(columns):
         rows = slice(place * size, (place + 1) * size)
         codes = codes_of(texts[rows])
-        missing = {texts[row] for row in (np.flatnonzero(is_missing[rows]) + rows.start).tolist()}
+        missing = {texts[row] for row in (np.flatnonzero(no_cells[rows]) + rows.start).tolist()}
         found[name] = Held(*_in_order(codes, list(codes.levels), missing))
     return found
 
@@ -87,7 +88,7 @@ def coded_texts(cells: pl.Series) -> tuple[Codes, dict[str, int]]:
     """Return the stripped texts as codes, the most frequent first, and unusual words for none, with counts."""
     raw = codes_of(cells.to_list()) if len(cells) <= _SOME else factorized(cells)
     texts = [level.strip(STRIPPED) for level in raw.levels]
-    return _in_order(raw, texts, {text for text in texts if len(text) <= _LONGEST and text.lower() in MISSING})
+    return _in_order(raw, texts, {text for text in texts if len(text) <= _LONGEST and is_missing(text)})
 
 
 def _in_order(raw: Codes, texts: list[str], missing: set[str]) -> tuple[Codes, dict[str, int]]:

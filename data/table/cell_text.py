@@ -15,7 +15,8 @@ _EXCEL_ERRORS = ("#div/0!", "#n/a", "#name?", "#null!", "#num!", "#ref!", "#valu
 PLAIN_MISSING = frozenset(
     {"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"}
 )  # usual words for missing, without a warning
-MISSING = PLAIN_MISSING | {"..", "\\n", "n.a.", "n.a", "(null)", "(blank)", "nat", "#n/a n/a", *_EXCEL_ERRORS}
+MISSING = PLAIN_MISSING | {"..", "\\n", "n.a.", "n.a", "(null)", "(blank)", "#n/a n/a", *_EXCEL_ERRORS}
+NO_TIME = "NaT"  # as numpy and pandas write it; Nat is a name
 NOT_A_NUMBER = frozenset(  # missing in columns of numbers or dates
     {"none", "-", "--", "---", "\u2013", "\u2014", ".", "...", "\u2026", "*", "missing", "unknown", "not available"}
     | {"nil", "n.d.", "nd", "no data", "tbd", "tba"}
@@ -52,7 +53,12 @@ def text_of(value: Any) -> str | None:
             return text_of(value.item())
         case _:
             raise TypeError(f"a cell holds text, a number, true, false or null, not {type(value).__name__}")
-    return None if text.lower() in MISSING else text
+    return None if is_missing(text) else text
+
+
+def is_missing(text: str) -> bool:
+    """Tell whether a stripped cell is empty or a word for missing."""
+    return text.lower() in MISSING or text == NO_TIME
 
 
 def number_of(text: str) -> float | None:

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from traind.data.table.arrays import Codes, used_levels
 from traind.data.table.cell_text import NOT_A_NUMBER
-from traind.data.table.numbers import CLOCKS, FEET, SPAN, SPAN_UNITS, Style, pattern_of, scale_of
+from traind.data.table.numbers import CLOCKS, DOTTED_CLOCK, FEET, SPAN, SPAN_UNITS, Style, pattern_of, scale_of
 from traind.data.table.texts import Texts, Whole, factorized
 
 if TYPE_CHECKING:
     import polars as pl
 
-_TIME_LIKE = "(?i)[0-9] ?[:hmsdw'f]"  # in all clocks, spans of time, and feet
+_TIME_LIKE = rf"(?i)[0-9] ?[:hmsdw'f]|{DOTTED_CLOCK}"  # in all clocks, spans of time, and feet
 
 
 class NumberParts(NamedTuple):
@@ -138,7 +138,8 @@ def read_times(whole: Whole) -> TimeParts:
 
 
 def _read_clocks(texts: "pl.Series", rows: NDArray[np.int64], found: TimeParts) -> None:
-    parts = texts.str.extract_groups(CLOCKS).struct.unnest()
+    spelled = texts.str.replace(DOTTED_CLOCK, "${1}:${2}:${3}")
+    parts = spelled.str.extract_groups(CLOCKS).struct.unnest()
     a, b, c, days = (_floats(parts[key]) for key in "abcd")
     half = parts["p"].str.to_lowercase()
     a = np.where(half.is_not_null().to_numpy(), a % 12 + 12.0 * (half == "p").fill_null(value=False).to_numpy(), a)

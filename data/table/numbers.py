@@ -28,6 +28,7 @@ CLOCKS = (
     r"(?P<a>[0-9]{1,6}):(?P<b>[0-5][0-9])(?::(?P<c>[0-5][0-9]))?(?P<f>[.,][0-9]{1,12})?"
     r"(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?$"
 )
+DOTTED_CLOCK = r"^([01][0-9]|2[0-3])\.([0-5][0-9])\.([0-5][0-9])$"  # 18.30.00
 FEET = (
     r"^(?P<a>[0-9]{1,2}) ?(?:'|ft\.?|feet|foot)"
     r" ?(?:(?P<b>[0-9]{1,2}(?:\.[0-9]{1,3})?) ?(?:\"|''|in\.?|inch(?:es)?)?)?$"
@@ -73,7 +74,7 @@ def read(text: str, style: Style) -> float | None:
     if len(text) > VALUE_CHARS:
         return None
     text = text.translate(_TRANSLATED)
-    if style.clock and (found := _compiled(CLOCKS).match(text)):
+    if style.clock and (found := _compiled(CLOCKS).match(_compiled(DOTTED_CLOCK).sub(r"\1:\2:\3", text))):
         parts = found.groupdict()
         two = (60.0, 1.0) if style.clock == "m:s" and parts["c"] is None else (3_600.0, 60.0)
         first = float(parts["a"]) if parts["p"] is None else float(parts["a"]) % 12 + 12.0 * (parts["p"] in "Pp")

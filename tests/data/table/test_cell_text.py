@@ -23,6 +23,8 @@ NUMBER_LIKE = st.text(alphabet="0123456789+-.eE_naifNAIF?, \t#/<>l", max_size=9)
         ("NaN", None),
         ("N/A", None),
         ("None", "None"),
+        ("NaT", None),
+        ("Nat", "Nat"),
         (True, "true"),
         (7, "7"),
         (2**70, str(2**70)),
