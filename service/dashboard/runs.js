@@ -109,12 +109,9 @@ export class Runs {
 
   async #fetch(run) {
     try {
-      const [past, { job }] = await Promise.all([
-        this.#past(run),
-        run.job && isOver(run.job) ? run : api.get("api/train/status", { job_id: run.id }).then(({ status }) => ({ job: status })),
-      ]);
+      const past = await this.#past(run);
       run.curves.load(past);
-      run.job = job;
+      run.job = past.status ?? run.job;
     } catch (error) {
       if (error.code !== "job_not_found") throw error;
       run.isMissing = true;
@@ -131,7 +128,8 @@ export class Runs {
 
   #past(run) {
     const series = [...this.wanted].some((name) => name.includes(",")) ? null : [...this.wanted].join(",");
-    return api.get("api/train/curve", { job_id: run.id, points: this.#points, series });
+    const status = run.job && isOver(run.job) ? null : true;
+    return api.get("api/train/curve", { job_id: run.id, points: this.#points, series, status });
   }
 
   /** Fetch one more series of every run that has it. */

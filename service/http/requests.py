@@ -217,6 +217,8 @@ class CurveQuery(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[str, Meta(min_length=1, max_length=2_000, description="names by commas; none: all")] | UnsetType
     ) = UNSET
     """Names of the curves, separated by commas; without it, all."""
+    status: Annotated[bool, Meta(description="answer the job's status too")] = False
+    """Whether the job's status is answered beside its curves."""
 
 
 class AliasPath(Struct, frozen=True):

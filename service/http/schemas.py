@@ -225,6 +225,8 @@ class CurveAnswer(Answer, frozen=True, kw_only=True):
     """The epochs that ended, with their metrics."""
     attempts: list[dict[str, Any]]
     """Resumed attempts, with the step that each went on from."""
+    status: Job | UnsetType = UNSET
+    """The job, where it was asked for with `status=true`."""
 
 
 class DatasetAnswer(Answer, frozen=True, kw_only=True):

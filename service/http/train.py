@@ -163,4 +163,6 @@ async def curve(request: web.Request) -> web.Response:
     """Answer a job's curves, thinned for drawing."""
     query = read_query(request, CurveQuery)
     wanted = () if query.series is UNSET else frozenset(query.series.split(","))
-    return facts(await request.app[SERVICE].curve(query.job_id, query.points, wanted))
+    service = request.app[SERVICE]
+    more = {"status": await service.status(query.job_id)} if query.status else {}  # first: no curve is behind it
+    return facts({**await service.curve(query.job_id, query.points, wanted), **more})

@@ -1,5 +1,7 @@
 """Runs beside each other: chosen in the list, drawn, sorted, taken away, and sent on as an address."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
@@ -18,7 +20,11 @@ async def test_jobs_are_chosen_compared_and_the_view_is_sent_on(serve, visitor, 
     page = await visitor.open(server.url)
     for name in names.values():
         await page.get_by_label(f"Select {name}", exact=True).check()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.partition("/api/train/")[2].partition("?")[0]))
     await page.get_by_role("link", name="Compare 3").click()
+    await expect(page.get_by_role("status").filter(has_text=re.compile("^3 runs$"))).to_be_visible()
+    assert (asked.count("curve"), asked.count("status")) == (3, 0), "one request for each run"
     await expect(page.get_by_text("They differ in 1 setting; all others are the same.")).to_be_visible()
     rows = page.locator(".run-table tbody tr")
     assert sorted(await rows.locator("a").all_inner_texts()) == sorted(names.values())

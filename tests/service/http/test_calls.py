@@ -119,6 +119,10 @@ async def test_logs_and_curve_of_a_job(call, done):
     assert isinstance(logs.json["logs"], str)
     curve = await call.get(f"/api/train/curve?job_id={done}&points=10")
     assert curve.json["series"]["loss"]["step"]
+    assert "status" not in curve.json
+    both = await call.get(f"/api/train/curve?job_id={done}&points=10&status=true")
+    status = await call.get(f"/api/train/status?job_id={done}")
+    assert both.json == curve.json | {"status": status.json["status"]}
 
 
 async def test_the_log_is_asked_for_from_where_it_ended(call, done):
