@@ -121,7 +121,7 @@ class Engine(Lifetime):
                 study_id=origin.study_id,
                 trial=origin.trial,
             )
-            self._check_device(job)
+            self.check_room(job)
             job = await self.journal.record(job, State(status=Status.QUEUED))
         self.attempts.wake()
         await self.journal.status_files.settled()  # the status file is there before the caller learns of the job
@@ -138,7 +138,8 @@ class Engine(Lifetime):
         self.children.setdefault(parent.job_id, []).append(job_id)
         return msgspec.structs.replace(parent, changes=newest_change(known))
 
-    def _check_device(self, job: Job) -> None:
+    def check_room(self, job: Job) -> None:
+        """Raise `NoSuchDevice` or `InvalidSpec`, by field, where a job needs what this server will never have."""
         wait = self.executor.why(need_of(job, self.executor))
         if wait is not None and wait.is_final:
             if wait.field != "device":

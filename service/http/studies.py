@@ -125,6 +125,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         errors=(
             data.DatasetNotFound,
             service.StudyIdTaken,
+            service.NoSuchDevice,
             service.DiskLow,
             service.StoreFailed,
             service.SideWorkerFailed,

@@ -31,7 +31,7 @@ from traind.service.studies.journal import Board, StudyJournal, topic_of
 from traind.service.studies.request import StudyRequest
 from traind.service.studies.results import StudyEventPage, StudyPage
 from traind.service.studies.study import OVER, Study, Trial, direction_of
-from traind.service.studies.submission import Wanted, check_study, is_optuna_here
+from traind.service.studies.submission import Wanted, check_study, is_optuna_here, located
 from traind.trainer.contract.events import AnyEvent
 
 PAST_EVENTS = 200
@@ -82,7 +82,7 @@ class Studies:
     async def create(self, value: Mapping[str, Any] | StudyRequest) -> Study:
         """Accept a study. With a `study_id` the same request again gives the same study.
 
-        Raises `InvalidSpec` with every bad field, `DatasetNotFound`, `StudyIdTaken`.
+        Raises `InvalidSpec` with every bad field, `DatasetNotFound`, `NoSuchDevice`, `StudyIdTaken`.
         """
         wanted = await check_study(value, self._settings, self._side, self._datasets)
         return await self._create(wanted)
@@ -96,6 +96,9 @@ class Studies:
                 return known
             now = self._journal.clock.now()
             study_id = study_id or f"study_{int(now * 1000)}_{secrets.token_hex(3)}"
+            with located(wanted.space):
+                job = Job(job_id=study_id, created_at=now, spec=request.spec, dataset=wanted.dataset)
+                self._engine.check_room(job)
             study = Study(
                 study_id=study_id,
                 name=request.name,

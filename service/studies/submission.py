@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from traind.service.datasets import Datasets
-from traind.service.errors import InvalidSpec
+from traind.service.errors import InvalidSpec, NoSuchDevice
 from traind.service.processes.side import SideWorker
 from traind.service.settings import Settings
 from traind.service.studies.request import Dimension, StudyRequest, SubmitStudy
@@ -57,7 +57,7 @@ async def check_study(
     specs = corners(request.spec, space)
     dataset = None
     for number, spec in enumerate(specs):
-        with _located(space):
+        with located(space):
             if number == 0 or "model" in space or any(path.startswith(OPTION) for path in space):
                 await check_trainer(side, settings, spec)
             if number == 0 or space.keys() & {"features", "ignore", "columns"}:
@@ -119,14 +119,14 @@ def _check_optuna() -> None:
 
 
 @contextmanager
-def _located(space: Mapping[str, Dimension]) -> Iterator[None]:
+def located(space: Mapping[str, Dimension]) -> Iterator[None]:
     """Return the problems of a trial's spec, named by the fields of the study."""
     try:
         yield
-    except InvalidSpec as error:
+    except (InvalidSpec, NoSuchDevice) as error:
         details = [{**one, "loc": _place(str(one.get("loc", "")), space)} for one in error.details]
-        message = f"{details[0]['loc']}: {details[0]['msg']}." if len(details) == 1 else error.message
-        raise InvalidSpec(message, hint=error.hint, details=details) from None
+        only = f"{details[0]['loc']}: {details[0]['msg'].removesuffix('.')}." if len(details) == 1 else None
+        raise type(error)(only or error.message, hint=error.hint, details=details) from None
     except SpecError as error:
         loc = _place(error.field or "options", space)
         raise InvalidSpec(

@@ -89,6 +89,8 @@ def _choice(value: Any, kind: inspect.Type) -> inspect.Type:
         tagged = [branch for branch in structs if branch.tag_field and value.get(branch.tag_field) == branch.tag]
         if tagged or len(structs) == 1:
             return (tagged or structs)[0]
+        if dicts := [branch for branch in kind.types if isinstance(branch, inspect.DictType)]:
+            return dicts[0]
     if isinstance(value, list | tuple):
         for branch in kind.types:
             if isinstance(branch, inspect.ListType | inspect.VarTupleType):

@@ -110,7 +110,8 @@ def refusal(found: list[Problem], what: str = "The request") -> InvalidSpec:
     """Return the error that names all of `found` in one sentence, and each in `details`."""
     if len(found) == 1:
         only = found[0]
-        message = f"{only.loc}: {only.msg}." if only.loc else f"{what} {only.msg}."
+        message = f"{only.loc}: {only.msg}" if only.loc else f"{what} {only.msg}"
+        message = message if message.endswith("?") else f"{message}."
     else:
         names = ", ".join(dict.fromkeys(problem.loc or what.lower() for problem in found[:10]))
         count = f"more than {LISTED}" if len(found) > LISTED else len(found)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from traind.data.errors import DatasetInUse
-from traind.service.errors import InvalidSpec
+from traind.service.errors import InvalidSpec, NoSuchDevice
 
 SMALL = {"epochs": 2, "synthetic": {"rows": 200, "columns": 3}, "batch_size": 64}
 SPACE = {"lr": {"low": 1e-4, "high": 1e-1, "log": True}}
@@ -94,6 +94,15 @@ async def test_the_first_trial_is_what_auto_would_have_trained(open_root, tmp_pa
             assert first.metrics == auto.metrics
             predicted = [await service.predict(one.job_id, rows[:9]) for one in (first, auto)]
             assert predicted[0].predictions == predicted[1].predictions
+
+
+async def test_what_no_trial_could_ever_get_is_refused_before_any_is_made(open_root, tmp_path):
+    async with open_root(root=tmp_path, slots=1, devices="cpu") as service:
+        for asked in ({"gpus": 2}, {"device": "cuda"}):
+            with pytest.raises(NoSuchDevice) as refused:
+                await service.submit_study(spec=SMALL | asked, space=SPACE)
+            assert refused.value.details[0]["loc"] == f"spec.{next(iter(asked))}"
+        assert not (await service.studies()).studies
 
 
 @pytest.mark.anywhere_long

@@ -65,6 +65,25 @@ def test_what_no_trial_could_be_is_named(space, loc, word):
     assert word in found[loc]
 
 
+@pytest.mark.parametrize(
+    ("space", "loc", "word"),
+    [
+        ({}, "space", "1 to 50 entries"),
+        ({"lr": 5}, "space.lr", "must be an object"),
+        ({"lr": {"lo": 1}}, "space.lr.lo", "did you mean low?"),
+        ({"lr": {"low": "small", "high": 1}}, "space.lr.low", "a number"),
+        ({"lr": {"choices": []}}, "space.lr.choices", "1 to 200 items"),
+        ("all", "space", '"auto"'),
+    ],
+)
+def test_what_is_no_space_is_named_where_it_is_wrong(space, loc, word):
+    with pytest.raises(InvalidSpec) as refused:
+        parse({"space": space}, StudyRequest)
+    assert [one["loc"] for one in refused.value.details] == [loc]
+    assert word in refused.value.details[0]["msg"]
+    assert "?." not in refused.value.message
+
+
 def test_every_problem_is_named_at_once():
     found = problems({"lr": {"low": 0.0, "high": 1e9}, "epochs": {"choices": ["many"]}, "lrr": HIDDEN})
     assert set(found) == {"space.lr.low", "space.lr.high", "space.epochs.choices.0", "space.lrr"}
