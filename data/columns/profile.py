@@ -21,6 +21,7 @@ _CELLS = 1 << 19  # cells processed together
 _BEGIN = (  # letters that numbers and dates may begin with
     rf"(?i)^(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun|q[1-4]|pt?[0-9]|{CURRENCY})"
 )
+MANY = 20  # distinct values from which a number is not one value among others
 HALF = 0.5  # share of numbers from which a column of numbers and words is both
 FEW = 2_000  # up to this many distinct values are all counted
 SAMPLE = 1_000  # distinct texts kept where not all are
@@ -63,9 +64,22 @@ class Profile:
         return self.n_rows - self.missing
 
     @property
+    def usual_word(self) -> str | None:
+        """Return the word in half of the cells or more of a column of many texts, such as `No rating yet`."""
+        text, n = self.levels[0] if self.levels else ("", 0)
+        is_usual = n >= HALF * (self.present - self.no_numbers) and self.distinct > MANY
+        return text if is_usual and text.lower() not in NOT_A_NUMBER and not any(map(str.isdigit, text)) else None
+
+    @property
+    def known(self) -> int:
+        """Return how many cells may be numbers or dates: none of a word for none, nor of the usual word."""
+        word = 0 if self.usual_word is None else self.levels[0][1]
+        return max(1, self.present - self.no_numbers - word)
+
+    @property
     def may_be_read(self) -> bool:
         """Tell whether at least half of the texts begin as numbers or dates do."""
-        return max(self.numbers, self.likely) >= HALF * max(1, self.present - self.no_numbers)
+        return max(self.numbers, self.likely) >= HALF * self.known
 
     def written(self) -> Texts:
         """Return the distinct texts, in the order of their codes."""

@@ -7,7 +7,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from traind.data.columns.held import as_codes
-from traind.data.columns.profile import HALF, Profile
+from traind.data.columns.profile import HALF, MANY, Profile
 from traind.data.table.arrays import Mixed
 from traind.data.table.cell_text import NOT_A_NUMBER
 from traind.data.table.date_columns import Dates, all_seconds, find_dates
@@ -17,7 +17,7 @@ from traind.data.table.numbers import Style
 from traind.data.table.texts import Texts
 
 MOSTLY = 0.98  # share of cells from which the rest of a column counts as wrong cells, not as words
-_FEW = 20  # distinct values up to which a number is one value among others; words up to which each is a feature
+_FEW = MANY  # words up to which each is a feature
 _LETTERED = "^(?:[0-9]+[A-Za-z]|[A-Za-z]{1,2}-?[0-9]+)$"
 _SINGLE = 3  # words that may stand in one cell each
 
@@ -57,7 +57,7 @@ def readings(facts: Profile, marks: Marks) -> list[Reading]:
         return []
     if not facts.may_be_read:
         return []
-    known = max(1, facts.present - facts.no_numbers)
+    known = facts.known
     texts, counts, is_plain = _plain(facts.written(), codes.counts())
     found = []
     asked = marks.decimal == "," or marks.thousands is not None
@@ -69,14 +69,15 @@ def readings(facts: Profile, marks: Marks) -> list[Reading]:
             return found
     if facts.likely < HALF * known:
         return found
-    if dates := find_dates(texts, counts):
+    others, weights = _but_for_the_usual(facts, texts, counts)
+    if dates := find_dates(others, weights):
         seconds, is_zero = all_seconds(texts, dates.order)
         found.append(_of_levels(texts, counts, ~np.isnan(seconds) | is_zero, dates=dates))
-    if style := find_style(texts, counts, decimal=marks.decimal, thousands=marks.thousands):
+    if style := find_style(others, weights, decimal=marks.decimal, thousands=marks.thousands):
         values = read_all(texts, style.style)
         is_read = ~np.isnan(values) | are_units(texts, style.style, values)
         found.append(_of_levels(texts, counts, is_read, style=style))
-    return [one for one in found if one.share > HALF]
+    return [one for one in found if one.share * counts.sum() > HALF * known]
 
 
 def _plain(texts: Texts, counts: NDArray[np.int64]) -> tuple[Texts, NDArray[np.int64], NDArray[np.bool_]]:
@@ -85,6 +86,14 @@ def _plain(texts: Texts, counts: NDArray[np.int64]) -> tuple[Texts, NDArray[np.i
     if not is_none.any():
         return texts, counts, is_plain
     return texts.take(~is_none), counts[~is_none], is_plain[~is_none]
+
+
+def _but_for_the_usual(facts: Profile, texts: Texts, counts: NDArray[np.int64]) -> tuple[Texts, NDArray[np.int64]]:
+    """Return the texts without the word in half of the cells or more, with their counts."""
+    if facts.usual_word is None:
+        return texts, counts
+    is_other = counts < facts.levels[0][1]
+    return texts.take(is_other), counts[is_other]
 
 
 def _are_codes(texts: Texts, is_plain: NDArray[np.bool_]) -> bool:

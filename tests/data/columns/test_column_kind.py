@@ -106,6 +106,21 @@ KINDS: dict[str, tuple[str, Cell, str, str]] = {
     "inches": ("x", lambda i: f'{60 + i % 20}""' if i % 2 else "", "numeric", "numbers written like"),
     "at least": ("x", lambda i: f"{10 ** (i % 5):,}+", "numeric", "numbers written like"),
     "at least, for a few": ("x", lambda i: "125+" if i % 9 == 0 else i % 50 + 75, "numeric", "beside '125+'"),
+    "ratings, for a few": (
+        "x",
+        lambda i: "No rating yet" if i % 9 else i % 50 / 10,
+        "numeric",
+        "beside 'No rating yet' in 88.8% of the cells",
+    ),
+    "prices, for a few": ("x", lambda i: "Ask us" if i % 4 else f"${i:,}.50", "numeric", "beside 'Ask us' in 75.0%"),
+    "days, for a few": (
+        "x",
+        lambda i: "never" if i % 4 else f"2014-{i % 12 + 1:02d}-{i % 28 + 1:02d}",
+        "datetime",
+        "beside 'never' in 75.0%",
+    ),
+    "names, one of them usual": ("x", lambda i: "other" if i % 4 else word(i % 100), "categorical", "26 distinct"),
+    "levels and numbers": ("x", lambda i: "other" if i % 4 else i % 32, "categorical", "9 distinct texts"),
     "out of five": ("x", lambda i: f"{i % 41 / 10 + 1:.1f}/5", "numeric", "numbers written like"),
     "millions of views": ("x", lambda i: f"{i % 90 + 1}.5{'KM'[i % 2]} views", "numeric", "numbers written like"),
     "a unit without a number": (
@@ -207,8 +222,8 @@ def test_a_kind_can_be_set(schema_of: Callable[..., Schema]) -> None:
 
 
 def test_a_kind_that_does_not_fit_is_refused_with_the_cells(schema_of: Callable[..., Schema]) -> None:
-    with pytest.raises(BadTable, match="'red' is not a number") as caught:
-        schema_of(lambda i: "red" if i % 2 else i, columns={"x": "numeric"})
+    with pytest.raises(BadTable, match="'red 1' is not a number") as caught:
+        schema_of(lambda i: f"red {i}" if i % 2 else i, columns={"x": "numeric"})
     assert caught.value.cells[0].line == 3
     with pytest.raises(BadTable, match=r"line 2, column 'x': '0\.0' is not a date"):
         schema_of(lambda i: i / 7, columns={"x": "datetime"})
