@@ -62,8 +62,14 @@ def _with_marks(options: Options, decide_all: Callable[[Marks], list[Column]]) -
     styles = [column.style for column in columns if column.style is not None and "assumed" not in column.evidence]
     has_comma = any(style.decimal == "," and not (style.clock or style.has_spans) for style in styles)
     if options.decimal is None and has_comma:
-        columns = decide_all(Marks(",", options.thousands))
+        columns = list(map(_of_both, columns, decide_all(Marks(",", options.thousands))))
     return [replace(column, missing_words=options.missing) for column in columns] if options.missing else columns
+
+
+def _of_both(alone: Column, beside: Column) -> Column:
+    """Return the column as read with the comma that others have, or by its cells alone where only that reads them."""
+    is_lost = beside.kind != alone.kind or len(beside.words) > len(alone.words)
+    return alone if alone.kind == "numeric" and is_lost else beside
 
 
 def _check_names(names: list[str], request: Request) -> None:

@@ -122,6 +122,8 @@ KINDS: dict[str, tuple[str, Cell, str, str]] = {
     "names, one of them usual": ("x", lambda i: "other" if i % 4 else word(i % 100), "categorical", "26 distinct"),
     "levels and numbers": ("x", lambda i: "other" if i % 4 else i % 32, "categorical", "9 distinct texts"),
     "out of five": ("x", lambda i: f"{i % 41 / 10 + 1:.1f}/5", "numeric", "numbers written like"),
+    "out of five stars": ("x", lambda i: f"{i % 41 / 10 + 1:.1f} out of 5 stars", "numeric", "numbers written like"),
+    "found helpful": ("x", lambda i: f"{i % 90} people found this helpful", "numeric", "numbers written like"),
     "millions of views": ("x", lambda i: f"{i % 90 + 1}.5{'KM'[i % 2]} views", "numeric", "numbers written like"),
     "a unit without a number": (
         "x",
@@ -284,3 +286,13 @@ def test_house_prices_are_understood(houses: Path) -> None:
     assert odd == {"id": "text", "date": "datetime", "waterfront": "boolean", "zipcode": "categorical"}
     assert schema.task == "regression"
     assert [remark.code for remark in schema.warnings] == ["identifier"]
+
+
+@pytest.mark.parametrize("unit", ["", "°C", " km/h", "K", " kg"])
+@pytest.mark.parametrize("comma", ["{},{:02d}", "{},{:02d} €", "1.{:03d},{:02d}"])
+def test_a_comma_in_one_column_takes_no_other_column_its_point(tmp_path: Path, unit: str, comma: str) -> None:
+    rows = [f'"{comma.format(i, i % 97)}","{i / 10:.1f}{unit}",{i / 7}\n' for i in range(N)]
+    (tmp_path / "table.csv").write_text('"price","other","y"\n' + "".join(rows))
+    schema = prepare((tmp_path / "table.csv", "csv"), Request(target="y")).schema
+    assert [one.kind for one in schema.columns] == ["numeric"] * 3
+    assert [one.style.decimal for one in schema.columns[:2] if one.style] == [",", "."][: 1 + bool(unit)]
