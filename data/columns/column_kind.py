@@ -23,7 +23,9 @@ _WHOSE_ID = (  # of names written in one case; grid, paid and humid are no ids
 )
 _KEY = rf"(?i:(^|[_\W])(id|uuid|guid|key)$|(^|[_\W])({_WHOSE_ID})id$)|[a-z](Id|ID)$"
 _ID_NAME = re.compile(rf"{_KEY}|(?i:(^|[_\W])(index|rownum|row|no|nr)$)|^column_1$|^Unnamed: 0$")
-_NUMBER_NAME = re.compile(r"(^|_|\b)(phone|mobile|fax|isbn|ean|upc|ssn|imei|iban|barcode)", re.IGNORECASE)
+_NUMBER_NAME = re.compile(
+    r"(^|_|\b)(phone|telephone|msisdn|imsi|mobile|fax|isbn|ean|upc|ssn|imei|iban|barcode)", re.IGNORECASE
+)
 _KEY_NAME = re.compile(_KEY)
 _CODE_NAME = re.compile(r"zip|postal|post_?code|plz|area_?code|(^|_)(code|fips|naics|sic|icd)s?(_|$)", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-fA-F-]{16,}\Z")  # of identifiers that programs make

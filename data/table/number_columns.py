@@ -13,7 +13,7 @@ from traind.data.table.texts import Texts, Whole, factorized
 if TYPE_CHECKING:
     import polars as pl
 
-_TIME_LIKE = rf"(?i)[0-9] ?[:hmsdw'f]|{DOTTED_CLOCK}"  # in all clocks, spans of time, and feet
+_TIME_LIKE = rf"(?i)[0-9] ?[:hmsdwy'f]|{DOTTED_CLOCK}"  # in all clocks, spans of time, and feet
 
 
 class NumberParts(NamedTuple):

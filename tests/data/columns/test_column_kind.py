@@ -153,6 +153,8 @@ KINDS: dict[str, tuple[str, Cell, str, str]] = {
     "numbered names": ("x", lambda i: f"SKU-{i % 30}", "categorical", "30 distinct texts"),
     "ids that repeat": ("item_id", lambda i: i % 90, "categorical", "names, not quantities"),
     "an index that is none": ("mass_index", lambda i: i % 90, "numeric", "90 distinct whole numbers"),
+    "telephones of networks": ("msisdn", lambda i: 447_900_000_000 + i * 13, "text", "distinct whole numbers"),
+    "years and months": ("x", lambda i: f"{i % 9} yrs {i % 12} mon", "numeric", "times, read as seconds"),
     "telephones": ("phone", lambda i: 2_025_550_000 + i * 13, "text", "distinct whole numbers"),
     "row numbers": ("x", lambda i: i + 1, "text", "distinct whole numbers"),
     "ids": ("house_id", lambda i: 10**9 + i * 7, "text", "distinct whole numbers"),
