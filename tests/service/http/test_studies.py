@@ -106,7 +106,9 @@ async def test_pause_keeps_the_place_and_resume_goes_on(call):
     study_id = await submitted(call, spec=ENDLESS, trials=2, parallel=1)
     await until_epochs(call, study_id)
     assert (await call.post(f"/api/studies/{study_id}/pause")).json["status"] == "PAUSED"
-    job_id = (await trials_of(call, study_id))[0]["job_id"]
+    (trial,) = await trials_of(call, study_id)
+    assert (trial["status"], trial["value"]) == ("RUNNING", None), "said of every trial, over or not"
+    job_id = trial["job_id"]
     async with asyncio.timeout(60):
         async for event in call.service.watch(job_id):
             if getattr(event, "status", None) == "PAUSED":
