@@ -10,6 +10,7 @@ import platform
 import socket
 import subprocess
 import sys
+from importlib import import_module
 from ipaddress import ip_address
 
 from traind.service.executor.ray.protocol import Connected, GatewayConfig
@@ -42,10 +43,10 @@ def join(config: GatewayConfig) -> Connected:
     elif not config.is_insecure:
         _check_guarded(f"{host}:{port}")
     import ray
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 
     try:
-        GcsClient(address=f"{host}:{port}")  # says at once that a token is wrong, where `init` tries for 20 s
+        # says at once that a token is wrong, where `init` tries for 20 s
+        import_module("ray._raylet").GcsClient(address=f"{host}:{port}")
         ray.init(
             f"{host}:{port}",
             namespace=config.namespace,
