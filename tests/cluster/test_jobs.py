@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from traind import Checkpoint, Client, Epoch, Progress, State, Status, TrainingService, load_model
+from traind.service.executor.ray.connect import CannotJoin, check_guarded
 from traind.service.jobs.job import TERMINAL, Job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -209,6 +210,17 @@ async def events_so_far(client: Client, job_id: str) -> list[Any]:
         if event.seq == last:
             break
     return seen
+
+
+def test_a_cluster_that_asks_nobody_for_a_token_is_refused(
+    ray_address: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    check_guarded(ray_address)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    unguarded = request.getfixturevalue("small_cluster").address
+    with pytest.raises(CannotJoin, match="asks nobody for a token") as refused:
+        check_guarded(unguarded)
+    assert refused.value.is_final
 
 
 async def test_a_wrong_token_is_said_and_the_server_answers(

@@ -117,8 +117,8 @@ class Companions:
             for number, body in taken.events:
                 cursor = number
                 self._hear(rank, decode_event(body))
-            if taken.ended is not None and taken.is_all:
-                return msgspec.convert(taken.ended, Ended)
+            if taken.end is not None:
+                return msgspec.convert(taken.end, Ended)
 
     def _hear(self, rank: int, event: AnyEvent) -> None:
         if isinstance(event, Log):

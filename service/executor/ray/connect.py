@@ -41,7 +41,7 @@ def join(config: GatewayConfig) -> Connected:
     if is_local:
         os.environ.update(_LOOPBACK_ONLY)
     elif not config.is_insecure:
-        _check_guarded(f"{host}:{port}")
+        check_guarded(f"{host}:{port}")
     import ray
 
     try:
@@ -103,7 +103,7 @@ def _answers_outside(port: int) -> bool:
             return False
 
 
-def _check_guarded(address: str) -> None:
+def check_guarded(address: str) -> None:
     """Raise `CannotJoin` where the cluster lets anyone in: it runs whatever code whoever reaches it sends."""
     code = (
         "import sys\nfrom ray._raylet import GcsClient\nfrom ray.exceptions import AuthenticationError\n"

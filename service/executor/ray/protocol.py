@@ -193,9 +193,9 @@ class Taken(Struct):
     files: list[tuple[str, int]] = []  # with the last answer: what the job left, and the sizes
 
     @property
-    def is_all(self) -> bool:
-        """Whether this is the last answer: the job has ended, and all of it has been taken."""
-        return self.ended is not None and not self.output
+    def end(self) -> dict[str, Any] | None:
+        """How the job ended, where this is the last answer: nothing that it printed is left to take."""
+        return None if self.output else self.ended
 
 
 class Held(Struct, frozen=True):

@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from traind.data.files import write_atomically
 from traind.service.executor.ray.protocol import Heard, Held, Message, Over, SeatLost, Taken, Told
 from traind.service.executor.ray.seat_handle import SeatGone, SeatHandle, SeatRefused, SeatSilent
 from traind.service.executor.ray.transfer import (
     MANIFESTS,
     NotWhole,
     append_output,
+    bring,
     manifests_in,
     mirror_checkpoints,
     pull,
@@ -73,7 +73,7 @@ class Relay:
             self._after = taken.events[-1][0] if taken.events else self._after
             if taken.events or taken.output or taken.ended is not None:
                 await self._taken.put(taken)
-            if taken.is_all:
+            if taken.end is not None:
                 return
 
     async def _next(self) -> Taken:
@@ -103,9 +103,9 @@ class Relay:
             for cursor, event in events:
                 here = await self._persistently(self._brought, event)
                 await self._send(Told(self._seat.name, *self._job, cursor, encode_event(here)))
-            if taken.ended is not None and taken.is_all:
+            if taken.end is not None:
                 await self._persistently(self._bring_rest, taken)
-                await self._send(Over(self._seat.name, *self._job, taken.ended_at, taken.ended))
+                await self._send(Over(self._seat.name, *self._job, taken.ended_at, taken.end))
                 return
 
     async def _bring_checkpoints(self) -> None:
@@ -133,10 +133,7 @@ class Relay:
         if isinstance(event, State) and event.result is not None and event.result.model_path is not None:
             name = Path(event.result.model_path).name
             size_bytes, digest, content = await self._patiently("look", name)
-            if content:
-                await in_thread(write_atomically, self._folder / name, content)
-            else:
-                await pull(self._read, name, size_bytes, self._folder / name, digest)
+            await bring(self._read, name, size_bytes, self._folder / name, digest, content)
             result = msgspec.structs.replace(event.result, model_path=str(self._folder / name))
             return msgspec.structs.replace(event, result=result)
         return event

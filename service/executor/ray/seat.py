@@ -202,7 +202,7 @@ class Seat:
         start, output = await in_thread(job.new_output)
         beat, phase = await self.beat(job_id, attempt)
         taken = Taken(beat, phase, events, ended, job.tape.last + 1, output, start)
-        if taken.is_all:
+        if taken.end is not None:
             taken.files = await self._on_disk(self._files.others, job.folder)
         return msgspec.msgpack.encode(taken)
 

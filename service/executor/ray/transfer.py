@@ -59,6 +59,16 @@ async def pull(read: Read, name: str, size_bytes: int, target: Path, digest: str
         part.unlink(missing_ok=True)
 
 
+async def bring(read: Read, name: str, size_bytes: int, target: Path, digest: str, content: bytes) -> None:
+    """Bring a seat's file here, whose content has come already where it is small. Raises as `pull` does."""
+    if not content:
+        await pull(read, name, size_bytes, target, digest)
+    elif hashlib.sha256(content).hexdigest() == digest:
+        await in_thread(write_atomically, target, content)
+    else:
+        raise NotWhole(f"{name} did not arrive whole")
+
+
 async def mirror_checkpoints(read: Read, held: list[Held], folder: Path) -> None:
     """Make the checkpoints of an attempt here those that its seat holds: new ones come, superseded ones go."""
     for one in held:
@@ -66,11 +76,8 @@ async def mirror_checkpoints(read: Read, held: list[Held], folder: Path) -> None
         manifest_path = target.with_suffix(".json")
         if manifest_path.exists():
             continue
-        if one.content:
-            await in_thread(write_atomically, target, one.content)
-        else:
-            digest = msgspec.json.decode(one.manifest, type=_Manifest).sha256
-            await pull(read, one.name, one.size_bytes, target, digest)
+        digest = msgspec.json.decode(one.manifest, type=_Manifest).sha256
+        await bring(read, one.name, one.size_bytes, target, digest, one.content)
         await in_thread(write_atomically, manifest_path, one.manifest)
     kept = {one.name for one in held}
     await in_thread(_prune, folder, kept)
