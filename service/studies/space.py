@@ -125,7 +125,7 @@ def params_in(space: Mapping[str, Dimension], spec: TrainSpec) -> Params:
 
 
 def first_params(space: Mapping[str, Dimension], spec: TrainSpec, own: Params) -> Params:
-    """Return the point of the space that is nearest to the spec, whose values for `auto` are `own`, by path."""
+    """Return the point of the space nearest to the spec; `own` is what the recipe chose for `auto`, by path."""
     usual = {MODEL + name: msgspec.to_builtins(value) for name, value in _DEFAULTS.items()}
     given = msgspec.to_builtins(spec)
     values = {**usual, **given, **{MODEL + name: value for name, value in given["model"].items()}, **own}

@@ -96,9 +96,8 @@ class Gateway:
         job = (place.job_id, place.attempt)
         handle = await self._seat(seat)
         await in_thread(os.makedirs, place.attempt_dir, 0o777, True)
-        is_all = not (place.earlier_dirs or place.members or others)  # that is needed: what the assignment says
-        has_begun = await handle.call("claim", *job, assignment if is_all else None, timeout_s=BEGIN_S)
-        if not has_begun:
+        needs_more = place.earlier_dirs or place.members or others  # than the data set, which may be there
+        if not await handle.call("claim", *job, None if needs_more else assignment, timeout_s=BEGIN_S):
             await self._bring(handle, place)
             for other in [await self._seat(name) for name in others]:
                 await other.call("claim", *job)

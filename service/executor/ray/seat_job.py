@@ -37,7 +37,7 @@ class SeatJob:
         return self.ended is not None
 
     async def over(self, within_s: float) -> None:
-        """Wait until it has ended, but not longer than that."""
+        """Wait until the job has ended, for so many seconds at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while not self.is_over:

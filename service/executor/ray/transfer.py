@@ -20,7 +20,7 @@ from traind.service.executor.ray.protocol import Held
 from traind.service.threads import in_thread
 
 PIECE_BYTES = 4 * 1024 * 1024
-MANIFESTS = "checkpoint-[0-9]*.json"  # of a checkpoint, which each of them makes one
+MANIFESTS = "checkpoint-[0-9]*.json"  # each of them makes the file beside it a checkpoint
 AHEAD = 4  # pieces under way
 Read = Callable[[str, int, int], Awaitable[bytes]]  # name, offset, size
 Write = Callable[[int, bytes], Awaitable[Any]]  # offset, data
