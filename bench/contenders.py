@@ -55,18 +55,16 @@ def timed(train: Callable[[], Any]) -> tuple[Any, Spent]:
 
 def fit_traind(task: Task, model: str = "auto") -> Fitted:
     import msgspec
-    import torch
 
     from traind.trainer.contract.spec import DatasetFile, Place, TrainSpec
     from traind.trainer.model.model import load_model
     from traind.trainer.run.attempt import run
 
-    torch.set_num_threads(1)  # as a slot of the service has it, whatever the peers are given
     path = task.folder / "train.csv"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     file = DatasetFile("bench", digest, str(path), "csv", path.stat().st_size)
-    fields = {"dataset": "bench", "target": task.table.target, "seed": task.seed, "model": {"kind": model}}
-    spec = msgspec.convert({**fields, "validation": {"seed": task.seed}}, TrainSpec)
+    fields = {"dataset": "bench", "target": task.table.target, "seed": task.seed, "threads": task.threads}
+    spec = msgspec.convert({**fields, "model": {"kind": model}, "validation": {"seed": task.seed}}, TrainSpec)
     with tempfile.TemporaryDirectory() as folder:
         place = Place(job_id="bench", attempt=1, attempt_dir=folder, dataset=file)
         last, spent = timed(lambda: run(spec, lambda _event: None, place))

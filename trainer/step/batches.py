@@ -5,6 +5,7 @@ them, and stays small enough to be in cache when its batches are read.
 """
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 
 import torch
@@ -19,10 +20,11 @@ BLOCK_BATCHES = 128  # more would save little and delay a job's first step
 class Prepared:
     """The results of `prepare` for each row of `raw`, computed when a row is first needed, and kept.
 
-    Preparing the whole table at once would delay a job's first step.
+    Preparing the whole table at once would delay a job's first step. Steps on several threads may share them.
     """
 
     def __init__(self, prepare: Callable[..., tuple[Tensor, ...]], raw: Sequence[Tensor]) -> None:
+        self._turn = threading.Lock()
         self._prepare = prepare
         self._raw = tuple(raw)
         self._is_made = torch.zeros(len(raw[0]), dtype=torch.bool, device=raw[0].device)
@@ -31,15 +33,18 @@ class Prepared:
 
     def make(self, rows: Tensor) -> None:
         """Prepare the given rows that are not prepared yet."""
-        if not self._raw or not len(new := rows[~self._is_made[rows]]):
+        if not self._raw:
             return
-        with torch.no_grad():
+        with self._turn, torch.no_grad():
+            new = rows[~self._is_made[rows]]
+            if not (self._raw and len(new)):
+                return
             parts = self._prepare(*(tensor[new] for tensor in self._raw))
             for tensor, part in zip(self.tensors, parts, strict=True):
                 tensor[new] = part
-        self._is_made[new] = True
-        if self._is_made.all():
-            self._raw = ()
+            self._is_made[new] = True
+            if self._is_made.all():
+                self._raw = ()
 
 
 class Batches:

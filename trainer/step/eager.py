@@ -1,6 +1,7 @@
 """The reference step: the module as it is, autograd, then the update on flat buffers."""
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -227,7 +228,12 @@ def _is_finite(numbers: Tensor) -> bool:
 
 
 class Stream:
-    """A random stream that replaces the state of torch's default generators within a `with` block."""
+    """A random stream that replaces the state of torch's default generators within a `with` block.
+
+    One thread at a time can be in such a block, since all share these generators.
+    """
+
+    _turn = threading.RLock()
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._generators = [torch.default_generator]
@@ -240,6 +246,7 @@ class Stream:
         self._host: list[Tensor] = []
 
     def __enter__(self) -> None:
+        self._turn.acquire()
         self._host = [generator.get_state() for generator in self._generators]
         for generator, own in zip(self._generators, self._own, strict=True):
             generator.set_state(own)
@@ -248,6 +255,7 @@ class Stream:
         self._own = [generator.get_state() for generator in self._generators]
         for generator, host in zip(self._generators, self._host, strict=True):
             generator.set_state(host)
+        self._turn.release()
 
     def state(self) -> list[Tensor]:
         """Return the stream's state for `restore`; these tensors are not changed later."""

@@ -2,13 +2,15 @@
 
 The first member is the monitor, whose loss and evaluation are reported. The members share only the training rows;
 each has its own weights, order of rows and random stream, so that the result is bit for bit that of training it
-alone.
+alone, on as many threads as there are.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from traind.trainer.contract.errors import CheckpointDamaged
@@ -18,13 +20,18 @@ PREFIX = "members"  # names of weights are `members.<number>.<name>`
 
 
 class Lockstep:
-    """Gradient steps of all members at once. Batch `b` of an epoch is batch `b` of each member's own order."""
+    """Gradient steps of all members at once. Batch `b` of an epoch is batch `b` of each member's own order.
 
-    def __init__(self, members: Sequence[Step]) -> None:
+    On several `threads` members take their steps at the same time, each on one thread.
+    """
+
+    def __init__(self, members: Sequence[Step], *, threads: int = 1) -> None:
         self.members = tuple(members)
         self.monitor = self.members[0]
         self.kind = self.monitor.kind
         self.is_quick = all(member.is_quick for member in self.members)
+        threads = min(threads, len(self.members))
+        self._pool = ThreadPoolExecutor(threads, "member", torch.set_num_threads, (1,)) if threads > 1 else None
 
     def begin_epoch(self, *orders: Tensor) -> None:
         """Set the epoch's order of the training rows, one for each member."""
@@ -33,19 +40,25 @@ class Lockstep:
 
     def run(self, batch_index: int) -> None:
         """Take one gradient step of each member."""
-        for member in self.members:
-            member.run(batch_index)
+        for _ in self.steps(batch_index, 1, ()):
+            pass
 
     def steps(self, first: int, count: int, lrs: Sequence[float]) -> Iterator[int]:
-        """Take `count` steps of the monitor, then as many of each other member as the monitor has taken."""
+        """Take `count` steps of the monitor, then as many of each other member as the monitor has taken.
+
+        On several threads all members take all of them before the first and only yield.
+        """
+        if self._pool is not None:
+            list(self._pool.map(lambda member: _take(member, first, count, lrs), self.members))
+            yield count
+            return
         taken = 0
         try:
             for taken in self.monitor.steps(first, count, lrs):
                 yield taken
         finally:
             for member in self.members[1:]:
-                for _ in member.steps(first, taken, lrs[:taken]):
-                    pass
+                _take(member, first, taken, lrs[:taken])
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the steps that follow."""
@@ -93,3 +106,8 @@ class Lockstep:
             raise CheckpointDamaged(f"The checkpoint is of {len(states) or 1} networks, not of {len(self.members)}.")
         for member, saved in zip(self.members, states, strict=True):
             member.restore(saved)
+
+
+def _take(member: Step, first: int, count: int, lrs: Sequence[float]) -> None:
+    for _ in member.steps(first, count, lrs):
+        pass

@@ -84,12 +84,23 @@ def networks_phase(
         stepping(run)(network, loss, shared, optimizer_of(recipe), batch_size=size, seed=seed)
         for network, seed, size in zip(networks, seeds, sizes, strict=True)
     ]
-    step = Lockstep(steps) if others else steps[0]
+    step = side_by_side(run, steps) if others else steps[0]
     about = about_of(prepared, recipe, {**networks[0].architecture, "members": len(networks)})
     if before is not None:
         about["before"] = before
     plan = changed(run, plan_of(run, prepared, recipe, before))
     return Phase(step, plan, evaluation_of(run, step, recipe, prepared.validation), about)
+
+
+def side_by_side(run: Run[Any], steps: list[Step]) -> Lockstep:
+    """Return the steps of all members at once, on the job's threads where they are of one process, on its CPUs.
+
+    Each takes one thread, so that its bits do not depend on how many there are.
+    """
+    is_here = run.world.size == 1 and torch.device(run.device).type == "cpu"
+    if is_here:
+        torch.set_num_threads(1)
+    return Lockstep(steps, threads=run.spec.threads if is_here else 1)
 
 
 def stepping(run: Run[Any]) -> Callable[..., Step]:

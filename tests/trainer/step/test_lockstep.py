@@ -27,9 +27,9 @@ def member(number, tensors):
     return make_step(network, functional.mse_loss, tensors, optimizer, batch_size=SIZES[number], seed=SEEDS[number])
 
 
-def lockstep():
+def lockstep(threads=1):
     tensors = table()
-    return Lockstep([member(0, tensors), member(1, tensors)])
+    return Lockstep([member(0, tensors), member(1, tensors)], threads=threads)
 
 
 def orders(epoch):
@@ -55,8 +55,9 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_each_member_is_trained_as_if_it_were_alone():
-    step = lockstep()
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_each_member_is_trained_as_if_it_were_alone(threads):
+    step = lockstep(threads)
     for epoch in range(5):  # beyond the steps after which a plan is made
         step.begin_epoch(*orders(epoch))
         take(step, 0, 4)

@@ -58,6 +58,21 @@ def test_the_model_predicts_the_mean_of_its_members(finished):
     assert torch.equal(from_safetensors(to_safetensors(model)).values(rows), model.values(rows))
 
 
+@pytest.mark.parametrize("model", [{"kind": "auto"}, {"kind": "mlp", "members": 3, "dropout": 0.1}])
+def test_more_threads_train_the_same_model(model, new_job, table):
+    """Each member takes one thread, and draws its own random numbers in turn with the others."""
+    found = []
+    for threads in (1, 2):
+        job = new_job(table("kind"), dataset="kind", model=model, epochs=6, batch_size=16, threads=threads)
+        if threads == 2:
+            job.attempt(Verb.LEAVE, 9)
+        last = job.attempt()
+        found.append(load_model(last.result.model_path).content["weights"])
+    one, two = found
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
 @pytest.mark.parametrize("kind", ["fast", "linear", "mlp", "tabm"])
 def test_other_models_are_one_network_that_saw_the_training_rows(kind, new_job, table):
     last = new_job(table("value"), dataset="value", model={"kind": kind}, epochs=2).attempt()
