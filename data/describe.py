@@ -11,7 +11,7 @@ import numpy as np
 from msgspec.json import encode
 from numpy.typing import NDArray
 
-from traind.data.columns.infer_schema import decided
+from traind.data.columns.infer_schema import as_targets, decided
 from traind.data.columns.loading import cells_of, load_columns
 from traind.data.columns.profile import Profile, profile
 from traind.data.columns.warnings import remarks_on
@@ -58,11 +58,15 @@ def describe(path: Path, form: Format) -> dict[str, Any]:
             cells, wrong = cells_of(profiles[column.name], column)
             samples[column.name] = _finite(cells, rows)
             bad += [column] if wrong is not None and wrong.any() else []
+    goals = as_targets(profiles, form.options)
     warnings = [*remarks_on(columns, profiles), *_bad_cells(table, bad, profiles)]
     return {
         "format": str(form),
         "n_rows": table.n_rows,
-        "columns": [_summary(column, profiles[column.name], samples.get(column.name)) for column in columns],
+        "columns": [
+            {**_summary(column, profiles[column.name], samples.get(column.name)), "as_target": goals[column.name]}
+            for column in columns
+        ],
         "warnings": [{"code": w.code, "message": w.message, "column": w.column} for w in warnings],
     }
 

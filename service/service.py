@@ -39,6 +39,7 @@ from traind.service.tables import Tables
 from traind.service.threads import in_thread
 from traind.service.trainers import check_trainer, check_trainers, references
 from traind.service.validation.explain import Problem
+from traind.service.validation.goal import check_monitor
 from traind.service.validation.memory_budget import check_memory
 from traind.service.validation.validate import Checked, parse, parse_spec, refusal
 from traind.service.webhooks.deliver import Webhooks
@@ -166,6 +167,7 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
         await check_trainer(self.side, self.settings, checked)
         dataset, known = await self._datasets.resolve(checked)
         check_memory(checked, known, self.settings.memory_budget_bytes)
+        check_monitor(checked, known)
         return await self.engine.submit(checked, dataset, job_id, changes, Origin(seen=seen))
 
     async def dry_run(
@@ -177,6 +179,7 @@ class TrainingService(Models, Tables, Outputs, Overview, StudyCalls):
         await check_trainer(self.side, self.settings, checked)
         dataset, known = await self._datasets.resolve(checked)
         check_memory(checked, known, self.settings.memory_budget_bytes)
+        check_monitor(checked, known)
         located = self.layout.located(dataset) if dataset else None
         request = {
             "spec": msgspec.to_builtins(checked),

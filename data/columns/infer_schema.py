@@ -1,6 +1,7 @@
 """Infers the schema from a raw table and a request: kinds and roles of columns, the task, warnings."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -17,6 +18,7 @@ from traind.data.table.schema import Column, Kind, Override, Remark, Schema, Tas
 _FEW_NUMBERS = 10  # distinct whole numbers up to which a target is taken as classes
 _MANY_LABELS = 1_000
 WEIGHS = "says how much rows count"
+Goal = Literal["regression", "classes"]
 
 
 def infer_schema(profiles: dict[str, Profile], request: Request, options: Options) -> Schema:
@@ -54,6 +56,23 @@ def infer_schema(profiles: dict[str, Profile], request: Request, options: Option
 def decided(profiles: dict[str, Profile], options: Options) -> list[Column]:
     """Return the columns decided without a target."""
     return _with_marks(options, lambda marks: [decide(facts, marks=marks) for facts in profiles.values()])
+
+
+def as_targets(profiles: dict[str, Profile], options: Options) -> dict[str, Goal | None]:
+    """Return what a job that is told only its target would predict of each column; None: nothing."""
+    found = _with_marks(
+        options, lambda marks: [decide(facts, is_target=True, marks=marks) for facts in profiles.values()]
+    )
+    return {column.name: _as_target(profiles[column.name], column) for column in found}
+
+
+def _as_target(facts: Profile, column: Column) -> Goal | None:
+    if not facts.present or facts.is_index or facts.type == "nested" or facts.distinct == 1:
+        return None
+    try:
+        return "regression" if _is_regression(facts, column) else "classes"
+    except BadTable:
+        return None
 
 
 def _with_marks(options: Options, decide_all: Callable[[Marks], list[Column]]) -> list[Column]:

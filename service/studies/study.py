@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, structs
 
 from traind.service.studies.events import (
     AnyStudyEvent,
@@ -38,7 +38,7 @@ _MESSAGES = {
 }
 
 
-class Trial(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Trial(Struct, frozen=True, kw_only=True):
     """One trial's record. Its job says how it was trained."""
 
     trial: int
@@ -47,9 +47,9 @@ class Trial(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Id of its job; the job may be deleted since."""
     params: dict[str, Any]
     """Its values of the searched fields, by path in the spec."""
-    status: TrialStatus = field(default_factory=lambda: TrialStatus.RUNNING)  # a factory's value is always written
+    status: TrialStatus = TrialStatus.RUNNING
     """State of the trial."""
-    value: float | None = field(default_factory=lambda: None)
+    value: float | None = None
     """The metric on the validation rows, of its best epoch; null while there is none."""
     pruned_at: int | None = None
     """Epoch at which it was pruned, from 1; null: not pruned."""

@@ -20,6 +20,7 @@ from traind.service.studies.request import Dimension, StudyRequest, SubmitStudy
 from traind.service.studies.space import BUILT_IN, OPTION, Params, check_space, first_params, spec_with
 from traind.service.trainers import check_trainer
 from traind.service.validation.explain import Problem
+from traind.service.validation.goal import check_monitor, metric_problem
 from traind.service.validation.memory_budget import Known, check_memory, facts_of
 from traind.service.validation.validate import conflicts, parse, parse_spec, refusal
 from traind.trainer.contract.errors import SpecError
@@ -63,6 +64,9 @@ async def check_study(
             if number == 0 or space.keys() & {"features", "ignore", "columns"}:
                 dataset, known = await datasets.resolve(spec)
             check_memory(spec, known, settings.memory_budget_bytes)
+            check_monitor(spec, known)
+    if (problem := metric_problem("metric", request.metric, request.spec, known)) is not None:
+        raise refusal([problem], WHAT)
     has_ensemble = request.spec.trainer == BUILT_IN if request.ensemble == "auto" else request.ensemble
     first = await _first(request.spec, space, known, side)
     return Wanted(request, asked.study_id, space, first, dataset, has_ensemble)
