@@ -334,6 +334,7 @@ class Conductor:
             "pruner": study.pruner,
             "seed": study.seed,
             "is_parallel": study.parallel != 1,
+            "kinds": list(study.space).index("model") if "model" in study.space else None,
             "first": None if study.first is None else point_of(study.space, study.first),
         }
 

@@ -7,6 +7,7 @@ on the spec before anything runs, so that what no trial could be is refused by f
 import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import msgspec
@@ -23,6 +24,7 @@ SEARCHED = (
     *("class_weights", "clamp", "features", "ignore", "columns", "seed"),
 )  # other fields decide what is compared, or where jobs run
 BUILT_IN = "tabular"
+_NETWORKS = ("mlp", "tabm")
 _ALL_ROWS = {"members": 2}  # as the recipe has it: one network decides, the other is trained on all rows
 MODEL, OPTION = "model.", "options."
 Params = dict[str, Any]
@@ -53,12 +55,17 @@ _MODELS = _kinds()
 _OF_MODELS = {
     name: {one.name: one.type for one in kind.fields} for name, kind in _MODELS.items() if name != "ensemble"
 }
-_DEFAULTS = {one.name: one.default for one in _MODELS["tabm"].fields}
+_DEFAULTS = {one.name: one.default for kind in ("tabm", "trees") for one in _MODELS[kind].fields}
 
 
 _AUTO_RATES = {
     "lr": Dimension(low=1e-3, high=1e-2, log=True),
     "weight_decay": Dimension(low=1e-3, high=0.5, log=True),
+}
+_AUTO_KINDS = {"model": Dimension(choices=["mlp", "trees"])}
+_AUTO_TREES = {  # trees of more leaves predict ten times as slowly
+    "model.leaves": Dimension(low=8, high=31, log=True),
+    "model.shrinkage": Dimension(low=0.05, high=0.2, log=True),
 }
 _AUTO_NETWORKS = {
     "model.dropout": Dimension(low=0.0, high=0.4),
@@ -66,13 +73,17 @@ _AUTO_NETWORKS = {
 }
 
 
-def auto_space(request: StudyRequest) -> dict[str, Dimension]:
-    """Return the usual ranges for the built-in trainer, around its recipe's values; not tuned by experiments."""
-    own = msgspec.to_builtins(request.spec.model)["kind"]
+def auto_space(request: StudyRequest, *, has_trees: bool) -> dict[str, Dimension]:
+    """Return the ranges for the built-in trainer, as docs/studies.md says; `has_trees`: LightGBM is installed."""
+    spec = request.spec
+    own = msgspec.to_builtins(spec.model)["kind"]
     if own == "trees":
-        return {"lr": Dimension(low=0.02, high=0.3, log=True)}
+        return dict(_AUTO_TREES)
     if own in ("blend", "linear", "fast", "best"):  # whose size cannot be given
         return dict(_AUTO_RATES)
+    takes_trees = own == "auto" and spec.dataset is not None and spec.workers == 1 and not spec.gpus
+    if has_trees and takes_trees and not spec.device.startswith("cuda"):
+        return {**_AUTO_KINDS, **_AUTO_RATES, **_AUTO_NETWORKS, **_AUTO_TREES}
     return {**_AUTO_RATES, **_AUTO_NETWORKS}
 
 
@@ -85,7 +96,7 @@ def check_space(request: StudyRequest) -> dict[str, Dimension]:
                 hint='Name its options, as {"options.width": {"low": 16, "high": 256}}.',
                 details=[{"loc": "space", "msg": "must name fields: auto is for the built-in trainer"}],
             )
-        return auto_space(request)
+        return auto_space(request, has_trees=find_spec("lightgbm") is not None)
     found = [problem for path, one in request.space.items() for problem in _problems_of(request, path, one)]
     if found:
         raise refusal(found, "The study")
@@ -159,8 +170,8 @@ def _names(choice: Any, value: Any) -> bool:
 def spec_with(base: TrainSpec, params: Params) -> dict[str, Any]:
     """Return the spec of a trial as plain values: `base` with the params in their places.
 
-    Fields of a network imply one where the spec leaves it to the recipe, trained as that trains it; a field that the
-    chosen network has not is left out.
+    Fields of a network imply one where the spec leaves it to the recipe, and it is trained as that trains it, as one
+    that is chosen by its kind is; a field that the chosen model has not is left out.
     """
     values: dict[str, Any] = msgspec.to_builtins(base)
     values |= {path: value for path, value in params.items() if "." not in path and path != "model"}
@@ -168,14 +179,18 @@ def spec_with(base: TrainSpec, params: Params) -> dict[str, Any]:
     if options:
         values["options"] = {**values["options"], **options}
     inner = {path.removeprefix(MODEL): value for path, value in params.items() if path.startswith(MODEL)}
+    as_auto = _ALL_ROWS if values["model"]["kind"] == "auto" and base.dataset is not None else {}
     if "model" in params:
         chosen = params["model"]
-        values["model"] = {"kind": chosen} if isinstance(chosen, str) else chosen
+        named = {"kind": chosen, **(as_auto if chosen in _NETWORKS else {})} if isinstance(chosen, str) else chosen
+        values["model"] = named
     elif inner and values["model"]["kind"] == "auto":
-        values["model"] = {"kind": _kind_with(inner), **(_ALL_ROWS if base.dataset is not None else {})}
+        values["model"] = {"kind": _kind_with(inner), **as_auto}
     if inner and isinstance(values["model"], Mapping):
         known = _OF_MODELS.get(values["model"].get("kind", ""), {})
         values["model"] = {**values["model"], **{name: one for name, one in inner.items() if name in known}}
+        if "shrinkage" in known and "shrinkage" in inner:  # lr is then the networks'
+            values["lr"] = "auto"
     return values
 
 

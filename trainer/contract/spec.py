@@ -77,6 +77,11 @@ class BestModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
 class TreesModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="trees"):
     """Gradient-boosted decision trees by LightGBM (extra `trees`), kept as tensors."""
 
+    leaves: Annotated[int, Meta(ge=2, le=256)] = 31
+    """Most leaves of a tree; a model of more than 31 predicts several times as slowly."""
+    shrinkage: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.1
+    """Factor on the values of each tree, where the spec gives no lr."""
+
 
 class BlendModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="blend"):
     """The networks of auto and trees, weighted by their loss on the validation rows (extra `trees`)."""

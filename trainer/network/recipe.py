@@ -229,7 +229,9 @@ def choose(spec: TrainSpec, facts: Facts) -> Recipe:
 
 
 def _boosting(spec: TrainSpec, chosen: Boosting | None) -> Boosting | None:
-    """Return the settings of a model of trees alone, with the spec's epochs, lr and patience."""
+    """Return the settings of a model of trees alone, with the spec's size, epochs, lr and patience."""
+    if chosen is not None and isinstance(spec.model, TreesModel):
+        chosen = structs.replace(chosen, leaves=spec.model.leaves, lr=spec.model.shrinkage)
     wanted = {field: getattr(spec, field) for field in ("epochs", "lr", "patience")}
     explicit = {field: value for field, value in wanted.items() if value != "auto"}
     return structs.replace(chosen, **explicit) if chosen is not None else None

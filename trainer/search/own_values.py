@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from traind.trainer.contract.spec import AutoModel, TrainSpec
+from traind.trainer.contract.spec import AutoModel, TrainSpec, TreesModel
 from traind.trainer.network.recipe import Facts, Task, choose
 
 OF_TRAINING = ("epochs", "lr", "patience")  # of trees too
@@ -34,4 +34,6 @@ def own_values_request(request: dict[str, Any]) -> dict[str, Any]:
     if isinstance(asked.spec.model, AutoModel) and recipe.network is not None:
         own = {"hidden": list(recipe.network.hidden), "dropout": recipe.network.dropout, "members": recipe.members}
         values |= {f"model.{name}": value for name, value in own.items()}
+    if isinstance(asked.spec.model, TreesModel) and recipe.trees is not None:
+        values |= {"model.leaves": recipe.trees.leaves, "model.shrinkage": recipe.trees.lr}
     return values

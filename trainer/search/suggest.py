@@ -14,7 +14,7 @@ import optuna
 from msgspec import Struct
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 KEPT = 8  # studies kept between calls
 STARTUP_TRIALS = 10  # first trials, drawn at random
@@ -62,6 +62,7 @@ class Request(Struct, frozen=True):
     seed: int
     is_parallel: bool
     first: list[float] | None = None  # the point of trial 0; None: it is suggested as all others are
+    kinds: int | None = None  # the axis of kinds of model, whose epochs are not alike: each is pruned among its own
 
 
 class Known:
@@ -71,10 +72,13 @@ class Known:
         self.distributions = {axis.name: _distribution(axis) for axis in request.axes}
         self.study = optuna.create_study(direction=request.direction, pruner=_pruner(request.pruner))
         self.trials: list[optuna.Trial] = []
+        self.judged: list[optuna.Trial] = []  # the same trials, or where kinds are searched each among its own
         self.points: list[list[float]] = []
         self.reported: list[int] = []  # epochs of each trial that Optuna has seen
         self.over: list[tuple[str, float | None] | None] = []  # state and value of each trial that has ended
         self._about = (request.axes, request.direction, request.pruner)
+        self._kinds = request.kinds
+        self._of_kind: dict[float, optuna.Study] = {}
 
     def is_of(self, request: Request) -> bool:
         """Return whether this study equals the record, or an earlier state of it."""
@@ -119,25 +123,33 @@ class Known:
     def _add(self, row: Row) -> None:
         point = dict(zip(self.distributions, row.point, strict=True))
         made = create_trial(state=TrialState.RUNNING, params=point, distributions=self.distributions)
-        self.study.add_trial(made)
-        frozen = self.study.get_trials(deepcopy=False)[-1]
-        self._append(optuna.Trial(self.study, frozen._trial_id), row.point)  # noqa: SLF001
+        self._append(_added(self.study, made), row.point)
 
     def _append(self, trial: optuna.Trial, point: list[float]) -> None:
         self.trials.append(trial)
+        self.judged.append(trial if self._kinds is None else self._among_its_own(point[self._kinds]))
         self.points.append(point)
         self.reported.append(0)
         self.over.append(None)
 
+    def _among_its_own(self, kind: float) -> optuna.Trial:
+        """Return a trial of another study, which has those of one kind of model alone."""
+        if kind not in self._of_kind:
+            _, direction, pruner = self._about
+            self._of_kind[kind] = optuna.create_study(direction=direction, pruner=_pruner(pruner))
+        return _added(self._of_kind[kind], create_trial(state=TrialState.RUNNING))
+
     def _report(self, number: int, row: Row) -> int | None:
         """Report new epochs one by one; return the epoch at which to prune, or None."""
-        trial = self.trials[number]
+        trial, judged = self.trials[number], self.judged[number]
         for epoch in range(self.reported[number] + 1, len(row.values) + 1):
             self.reported[number] = epoch
             if (value := row.values[epoch - 1]) is None:
                 continue
             trial.report(value, epoch)
-            is_hopeless = trial.should_prune()  # called for each epoch, since some pruners keep state
+            if judged is not trial:
+                judged.report(value, epoch)
+            is_hopeless = judged.should_prune()  # called for each epoch, since some pruners keep state
             if row.is_open and is_hopeless:
                 return epoch
         return None
@@ -145,7 +157,15 @@ class Known:
     def _end(self, number: int, state: TrialState, value: float | None = None) -> None:
         value = value if state is TrialState.COMPLETE else None
         self.study.tell(self.trials[number], value, state)
+        if (judged := self.judged[number]) is not self.trials[number]:
+            judged.study.tell(judged, value, state)
         self.over[number] = (state.name, value)
+
+
+def _added(study: optuna.Study, made: FrozenTrial) -> optuna.Trial:
+    """Return a trial that was added to a study."""
+    study.add_trial(made)
+    return optuna.Trial(study, study.get_trials(deepcopy=False)[-1]._trial_id)  # noqa: SLF001
 
 
 _known: OrderedDict[str, Known] = OrderedDict()

@@ -8,6 +8,7 @@ from traind.service.errors import InvalidSpec
 from traind.service.studies.request import Dimension, StudyRequest
 from traind.service.studies.space import (
     SEARCHED,
+    auto_space,
     axes_of,
     check_space,
     first_params,
@@ -18,7 +19,7 @@ from traind.service.studies.space import (
 )
 from traind.service.studies.submission import corners
 from traind.service.validation.validate import parse, parse_spec
-from traind.trainer.contract.spec import TrainSpec
+from traind.trainer.contract.spec import MlpModel, TrainSpec, TreesModel
 
 HIDDEN = {"choices": [[16], [32, 32]]}
 
@@ -142,6 +143,19 @@ def test_what_the_spec_says_is_where_a_study_begins():
 def test_a_field_that_the_chosen_network_has_not_is_left_out():
     for kind, fields in (("mlp", {"kind": "mlp"}), ("tabm", {"kind": "tabm", "k": 4})):
         assert spec_with(TrainSpec(), {"model": kind, "model.k": 4})["model"] == fields
+
+
+def test_auto_searches_networks_and_trees_where_trees_can_be_grown():
+    spec = parse_spec({"dataset": "houses", "weight_decay": 0.3})
+    space = auto_space(StudyRequest(spec=spec), has_trees=True)
+    first = first_params(space, spec, {"lr": 4e-3, "weight_decay": 0.3, "model.hidden": [256, 256]})
+    assert (first["model"], first["model.leaves"], first["model.shrinkage"]) == ("mlp", 31, 0.1)
+    network, trees = (parse_spec(spec_with(spec, {**first, "model": kind})) for kind in ("mlp", "trees"))
+    assert (network.lr, network.model) == (4e-3, MlpModel(hidden=(256, 256), dropout=0.1, members=2))
+    assert (trees.lr, trees.model) == ("auto", TreesModel(leaves=31, shrinkage=0.1))
+    for fields in ({}, {"dataset": "houses", "workers": 2}, {"dataset": "houses", "device": "cuda"}):
+        assert "model" not in auto_space(StudyRequest(spec=parse_spec(fields)), has_trees=True)
+    assert "model" not in auto_space(StudyRequest(spec=spec), has_trees=False)
 
 
 def test_a_model_may_be_named_by_its_kind_alone():

@@ -13,6 +13,7 @@ from traind.trainer.model.model import load_model
 
 FIELDS = {"epochs": 4, "batch_size": 16, "validation": {"test_fraction": 0.1}}
 NETWORKS = [{"kind": "mlp", "hidden": [8], "dropout": 0.0}, {"kind": "tabm", "hidden": [8], "k": 2}, {"kind": "auto"}]
+TREES = {"kind": "trees", "leaves": 4, "shrinkage": 0.3}
 
 
 @pytest.fixture
@@ -48,7 +49,8 @@ def test_it_predicts_the_weighted_mean_of_its_members(combined, target):
 
 @pytest.mark.parametrize("target", ["value", "flag", "kind"])
 def test_it_is_exported_as_any_model(combined, target):
-    _, last, _ = combined(target, NETWORKS[:2])
+    job, last, _ = combined(target, [NETWORKS[1], TREES])
+    assert not any("is left out" in log.message for log in job.reported(Log))
     model = load_model(Path(last.result.model_path))
     assert to_onnx(model)  # compared with the original inside
     again = from_safetensors(to_safetensors(model))

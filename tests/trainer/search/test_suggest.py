@@ -139,3 +139,25 @@ def test_importance_is_shares_of_one_and_tells_what_matters():
         )
         == {}
     )
+
+
+def test_a_kind_of_model_is_pruned_among_its_own():
+    """Trees begin far worse than networks and end as good: they are compared with trees."""
+
+    def row(kind, begins):
+        values = [begins / epoch for epoch in range(1, 9)]
+        return [[float(kind), 0.1], "COMPLETE", values[-1], values, False]
+
+    axes = [{"name": "model", "kind": "choice", "count": 2}, AXES[0]]
+    rows = [row(0, 1.0 + 0.01 * n) for n in range(8)]
+
+    def pruned(kind, begins):
+        point, state, value, values, _ = row(kind, begins)
+        request = {"axes": axes, "kinds": 0, "study_id": f"{kind} {begins}"}
+        return asked([*rows, [point, state, value, values, True]], 0, **request)["pruned"]
+
+    assert pruned(0, 9.0)
+    assert not pruned(1, 9.0)  # the first of its kind
+    rows += [row(1, 9.0 + 0.01 * n) for n in range(6)]
+    assert not pruned(1, 8.0)
+    assert pruned(1, 12.0)
