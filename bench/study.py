@@ -22,6 +22,7 @@ SPEC = {
     "model": {"kind": "mlp", "hidden": [64, 64]},
     "batch_size": 16,
     "patience": None,
+    "report_every": 1,  # so that the first step that is reported is the first
 }
 WANTED_S, WANTED_SHARE = 0.040, 0.95
 
@@ -29,7 +30,7 @@ WANTED_S, WANTED_SHARE = 0.040, 0.95
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=100, help="trials of the study, and plain jobs")
-    parser.add_argument("--epochs", type=int, default=8, help="of each: 8 are about a second on a quiet machine")
+    parser.add_argument("--epochs", type=int, default=14, help="of each: 14 are about a second on a quiet machine")
     asked = parser.parse_args()
     taken: Repeats = {}
     with serving(SLOTS) as server:
@@ -66,7 +67,7 @@ def study(server: Server, trials: int, epochs: int) -> list[dict[str, Any]]:
 
 def plain(server: Server, jobs: int, epochs: int) -> list[dict[str, Any]]:
     """Run as many jobs of the same spec, submitted at once; return them."""
-    ids = [server.submit(**SPEC, epochs=epochs, lr=0.001, report_every=5, seed=number) for number in range(jobs)]
+    ids = [server.submit(**SPEC, epochs=epochs, lr=0.001, seed=number) for number in range(jobs)]
     return [server.finished(job_id) for job_id in ids]
 
 

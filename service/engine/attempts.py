@@ -9,6 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -217,12 +218,13 @@ class Attempts:
         """Give one job to a worker, once the database says which worker it is."""
         attempt = Attempt(job.job_id, job.attempt + 1)
         try:
+            earlier = await asyncio.to_thread(attempt_dirs, self._layout, job.job_id)  # others have their turn
             async with self._journal.turn:
                 if (queued := self._queued(job.job_id)) is None:
                     self._executor.give_back(worker)
                     return
                 job = queued
-                assignment = await asyncio.to_thread(self._assignment, job, attempt.number)
+                assignment = self._assignment(job, attempt.number, earlier)
                 self.running[job.job_id] = attempt
                 self._idle.clear()
                 starting = State(status=Status.STARTING, attempt=attempt.number, node=worker.node)
@@ -246,10 +248,9 @@ class Attempts:
         self._by_worker[worker] = attempt
         self._idle.clear()
 
-    def _assignment(self, job: Job, number: int) -> Assignment:
-        """Return what the attempt's worker is to do, and where."""
+    def _assignment(self, job: Job, number: int, earlier: Iterable[Path]) -> Assignment:
+        """Return what the attempt's worker is to do, and where; `earlier` are the attempts' folders so far."""
         folder = self._layout.attempt_dir(job.job_id, number)
-        earlier = attempt_dirs(self._layout, job.job_id)
         dataset = self._layout.located(job.dataset) if job.dataset else None
         trainers = {} if job.spec.trainer == "tabular" else self._settings.all_trainers()
         place = Place(

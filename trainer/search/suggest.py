@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 KEPT = 8  # studies kept between calls
 STARTUP_TRIALS = 10  # first trials, drawn at random
 PRUNER_TRIALS = 5  # trials that must have ended before any is pruned
-PRUNER_EPOCHS = 1  # epochs before a trial can be pruned
+PRUNER_EPOCHS = 2  # first epochs in which no trial is pruned: they tell of the learning rate's rise above all
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -232,7 +232,7 @@ def _sampler(request: Request, number: int) -> BaseSampler:
 def _pruner(name: str) -> optuna.pruners.BasePruner:
     match name:
         case "median":
-            return optuna.pruners.MedianPruner(n_startup_trials=PRUNER_TRIALS, n_warmup_steps=PRUNER_EPOCHS)
+            return optuna.pruners.MedianPruner(n_startup_trials=PRUNER_TRIALS, n_warmup_steps=PRUNER_EPOCHS + 1)
         case "halving":
             return optuna.pruners.SuccessiveHalvingPruner()
         case _:

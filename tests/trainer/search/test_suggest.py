@@ -161,3 +161,12 @@ def test_a_kind_of_model_is_pruned_among_its_own():
     rows += [row(1, 9.0 + 0.01 * n) for n in range(6)]
     assert not pruned(1, 8.0)
     assert pruned(1, 12.0)
+
+
+def test_the_median_judges_no_trial_by_its_first_epochs():
+    rows = [[point, "COMPLETE", 1.0, [1.0] * 6, False] for point in asked([], 8)["points"]]
+    point = asked(rows, 1)["points"][0]
+    for seen, is_pruned in ((1, False), (2, False), (3, True)):
+        suggest._known.clear()
+        found = asked([*rows, [point, "RUNNING", None, [9.0] * seen, True]], 0)["pruned"]
+        assert [one[1] for one in found] == ([3] if is_pruned else []), seen
