@@ -17,11 +17,11 @@ from traind.service.errors import InvalidSpec, NoSuchDevice
 from traind.service.processes.side import SideWorker
 from traind.service.settings import Settings
 from traind.service.studies.request import Dimension, StudyRequest, SubmitStudy
-from traind.service.studies.space import BUILT_IN, OPTION, Params, check_space, first_params, spec_with
+from traind.service.studies.space import BUILT_IN, OPTION, Params, auto_space, check_space, first_params, spec_with
 from traind.service.trainers import check_trainer
 from traind.service.validation.explain import Problem
 from traind.service.validation.goal import check_monitor, metric_problem
-from traind.service.validation.memory_budget import Known, check_memory, facts_of
+from traind.service.validation.memory_budget import Known, check_memory, facts_of, is_of_text_alone
 from traind.service.validation.validate import conflicts, parse, parse_spec, refusal
 from traind.trainer.contract.errors import SpecError
 from traind.trainer.contract.metrics import monitors
@@ -54,7 +54,7 @@ async def check_study(
     fields = {name: getattr(asked, name) for name in StudyRequest.__struct_fields__}
     request = msgspec.json.decode(msgspec.json.encode(StudyRequest(**fields)), type=StudyRequest)
     _check_alone(request)
-    space = check_space(request)
+    space = await _space(request, datasets)
     specs = corners(request.spec, space)
     dataset = None
     for number, spec in enumerate(specs):
@@ -70,6 +70,17 @@ async def check_study(
     has_ensemble = request.spec.trainer == BUILT_IN if request.ensemble == "auto" else request.ensemble
     first = await _first(request.spec, space, known, side)
     return Wanted(request, asked.study_id, space, first, dataset, has_ensemble)
+
+
+async def _space(request: StudyRequest, datasets: Datasets) -> dict[str, Dimension]:
+    """Return the checked space; `auto` has no trees for a table of text alone, which they cannot read."""
+    space = check_space(request)
+    if request.space == "auto" and "model" in space:
+        with located(space):
+            _, known = await datasets.resolve(request.spec)
+        if is_of_text_alone(request.spec, known):
+            return auto_space(request, has_trees=False)
+    return space
 
 
 async def _first(spec: TrainSpec, space: Mapping[str, Dimension], known: Known, side: SideWorker) -> Params | None:

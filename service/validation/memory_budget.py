@@ -91,6 +91,12 @@ def facts_of(spec: TrainSpec, known: Known) -> tuple[int, bool]:
     return rows, spec.task != "auto" or kind != "numeric" or (is_few and target not in spec.columns)
 
 
+def is_of_text_alone(spec: TrainSpec, known: Known) -> bool:
+    """Return whether no column that is trained on is anything but text, as far as the summary tells."""
+    table = _table(spec, known)[0]
+    return not (table.numeric or table.cardinalities)
+
+
 def _table(spec: TrainSpec, known: Known) -> tuple[memory.Table, int]:
     """Return the size of the encoded training rows, and the number of the network's outputs."""
     share = max(0.0, 1.0 - spec.validation.fraction - spec.validation.test_fraction)

@@ -1,6 +1,7 @@
 """Studies as a client sees them: submitted, watched, asked, refused."""
 
 import asyncio
+from importlib.util import find_spec
 
 import msgspec
 import pytest
@@ -223,6 +224,19 @@ async def test_a_space_that_needs_too_much_memory_is_refused(call):
 async def test_an_unknown_data_set_is_refused(call):
     refused = await call.post("/api/studies", {"spec": {"dataset": "nowhere"}, "trials": 1})
     assert (refused.status, refused.error["code"]) == (404, "dataset_not_found")
+
+
+@pytest.mark.parametrize("is_text", [True, False])
+async def test_auto_has_trees_where_a_table_has_what_they_can_read(call, is_text):
+    cells = (
+        f"the {n} foxes {'like' if n % 2 else 'hate'} {n * 7} dogs" if is_text else str(n * 7) for n in range(90)
+    )
+    table = "t,c\n" + "\n".join(f"{cell},{'xy'[n % 2]}" for n, cell in enumerate(cells))
+    assert (await call("PUT", "/api/datasets/some", data=table.encode())).status < 300
+    study_id = await submitted(call, spec={"dataset": "some"}, space="auto", trials=1)
+    study = await shown(call, study_id)
+    assert ("model" in study["space"]) == (not is_text and find_spec("lightgbm") is not None)
+    await call.service.cancel_study(study_id)
 
 
 async def test_the_ensemble_of_a_study_predicts_is_exported_and_gets_a_name(call):
