@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from traind.trainer.contract.memory import auto_batch, embedding_bins, embedding_dim
+from traind.trainer.contract.metrics import VAL_LOSS
 from traind.trainer.contract.spec import (
     AutoModel,
     BestModel,
@@ -141,6 +142,10 @@ class _Size(Struct, frozen=True):
 
 
 MANY_ROWS = 200_000  # of more rows an epoch takes a part, so that its metrics come in seconds
+WHY_PATIENCE = {
+    True: "a twelfth of the epochs, 3 at least: the loss of averaged weights hardly fluctuates",
+    False: "a fifth of the epochs, 4 at least",
+}  # by whether the monitor is the validation loss
 LINEAR_LR = 10.0  # times a network's: a single layer bears a higher rate
 _SIZES: dict[type[Model], _Size] = {
     AutoModel: _Size(members=2),
@@ -249,7 +254,16 @@ def _consequences(spec: TrainSpec, chosen: Recipe, reasons: dict[str, str]) -> d
     if spec.optimizer == "adam" and spec.weight_decay == "auto":
         follows["weight_decay"] = 0.0
         reasons["weight_decay"] = "none: adam has no decoupled decay"
+    if spec.patience == "auto" and chosen.patience is not None:
+        epochs = chosen.epochs if spec.epochs == "auto" else spec.epochs
+        follows["patience"] = _patience(epochs, spec.monitor)
+        reasons["patience"] = WHY_PATIENCE[spec.monitor == VAL_LOSS]
     return follows
+
+
+def _patience(epochs: int, monitor: str) -> int:
+    """Return how many epochs without a better monitor end a job. The loss of averaged weights hardly fluctuates."""
+    return max(3, epochs // 12) if monitor == VAL_LOSS else max(4, epochs // 5)
 
 
 def _synthetic(facts: Facts) -> Recipe:
@@ -280,7 +294,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
     size = _SIZES.get(type(model), _Size())
     is_regression = facts.task == "regression"
     batch_size = auto_batch(facts.rows)
-    epoch_rows = facts.rows if facts.rows <= MANY_ROWS else max(MANY_ROWS // 2, facts.rows // 5)
+    epoch_rows = facts.rows if facts.rows <= MANY_ROWS else max(MANY_ROWS // 2, facts.rows // 8)
     visits = max(size.epochs * math.sqrt(facts.rows * min(facts.rows, MANY_ROWS)), 120_000)
     epochs = min(100, math.ceil(visits / epoch_rows))
     steps = epochs * math.ceil(epoch_rows / batch_size)
@@ -300,7 +314,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
         averaging=min(0.99, max(0.5, 1.0 - 10.0 / steps)),
         label_smoothing=0.0,
         grad_clip=None,
-        patience=max(4, epochs // 5),
+        patience=_patience(epochs, VAL_LOSS),
         epoch_rows=None if epoch_rows == facts.rows else epoch_rows,
         members=size.members,
         trees=size.trees,
@@ -312,7 +326,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
             "lr": "grows with the batch",
             "weight_decay": "low for numbers, higher for classes, whose loss falls for ever as weights grow",
             "averaging": f"over the last of {steps} steps",
-            "patience": "a fifth of the epochs, 4 at least",
+            "patience": WHY_PATIENCE[True],
             "members": _why_members(size.members),
             **({"epoch_rows": f"of {facts.rows}, so that metrics come soon"} if epoch_rows < facts.rows else {}),
             **({"trees": "ten rounds an epoch, until five epochs bring nothing"} if size.trees else {}),

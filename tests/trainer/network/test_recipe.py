@@ -70,7 +70,7 @@ def test_every_size_of_table_has_a_sane_recipe(rows, columns):
 
 
 @pytest.mark.parametrize(
-    ("rows", "taken"), [(200_000, None), (200_001, 100_000), (640_000, 128_000), (10**7, 2 * 10**6)]
+    ("rows", "taken"), [(200_000, None), (200_001, 100_000), (960_000, 120_000), (10**7, 1_250_000)]
 )
 def test_an_epoch_takes_a_part_of_many_rows_unless_epochs_are_counted(rows, taken):
     facts = Facts("regression", rows, numeric=8)

@@ -20,7 +20,7 @@ from traind.trainer.step.replay.tape import record
 
 # Planning takes as long as fifty small steps or four large ones: a shape must first occur often enough.
 EAGER_STEPS = 8
-EAGER_STEPS_LARGE = 64  # for large steps, where a plan saves a smaller share
+EAGER_STEPS_LARGE = 24  # for large steps, where a plan saves a smaller share
 EAGER_STEPS_SHORT = 16  # of the short last batch, which occurs once an epoch
 CHECKS = 2  # batches on which a plan must equal eager PyTorch before it is used
 
