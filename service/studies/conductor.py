@@ -387,4 +387,6 @@ def trial_spec(study: Study, trial: Trial) -> TrainSpec:
     name = f"{study.name or study.study_id} / {trial.trial}"
     if values["monitor"] == VAL_LOSS:
         values["monitor"] = study.metric
+    if study.request.space == "auto" and study.spec.dataset is not None:  # networks of other seeds err otherwise
+        values["seed"] = (study.spec.seed + trial.trial) % 2**63
     return parse_spec({**values, "name": name[-200:]})

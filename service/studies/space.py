@@ -59,8 +59,8 @@ _DEFAULTS = {one.name: one.default for kind in ("tabm", "trees") for one in _MOD
 
 
 _AUTO_RATES = {
-    "lr": Dimension(low=1e-3, high=1e-2, log=True),
-    "weight_decay": Dimension(low=1e-3, high=0.5, log=True),
+    "lr": Dimension(low=1.5e-3, high=6e-3, log=True),
+    "weight_decay": Dimension(low=5e-3, high=0.5, log=True),
 }
 _AUTO_KINDS = {"model": Dimension(choices=["mlp", "trees"])}
 _AUTO_TREES = {  # trees of more leaves predict ten times as slowly
@@ -68,8 +68,8 @@ _AUTO_TREES = {  # trees of more leaves predict ten times as slowly
     "model.shrinkage": Dimension(low=0.05, high=0.2, log=True),
 }
 _AUTO_NETWORKS = {
-    "model.dropout": Dimension(low=0.0, high=0.4),
-    "model.hidden": Dimension(choices=[[128, 128], [256, 256], [512, 256], [256, 256, 256]]),
+    "model.dropout": Dimension(low=0.0, high=0.3),
+    "model.hidden": Dimension(choices=[[128, 128], [256, 256], [512, 256]]),
 }
 
 
