@@ -14,14 +14,13 @@ from typing import Any
 import msgspec
 
 from traind.service.executor.base import Ended
-from traind.service.executor.ray.protocol import Taken
+from traind.service.executor.ray.protocol import Take, Taken
 from traind.service.executor.ray.seat_handle import SeatGone, SeatHandle, SeatRefused, SeatSilent
 from traind.service.threads import in_thread
 from traind.trainer.contract.events import AnyEvent, Failure, Log, State, Status, decode_event
 from traind.trainer.contract.process_tree import CUT_OFF
 from traind.trainer.contract.spec import Assignment, Meeting
 
-WAIT_S = 1.0  # they answer at least this often
 RETRY_S = 0.5
 SETTLE_S = 5.0  # within which the others notice by themselves that one is gone
 LEAVE_S = 30.0  # what the others may take to leave once rank 0 is through
@@ -105,7 +104,7 @@ class Companions:
         cursor, heard_at = 0, time.monotonic()
         while True:
             try:
-                answer = await seat.call("take", *self._job, cursor, cursor, WAIT_S)
+                answer = await seat.call("take", *self._job, msgspec.msgpack.encode(Take(cursor, cursor)))
             except SeatSilent:
                 if time.monotonic() - heard_at > patience_s:
                     return Ended("lost", f"Nothing was heard of the seat of rank {rank} for {patience_s:.0f} s")

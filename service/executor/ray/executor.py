@@ -230,10 +230,10 @@ class RaySlots:
 
     async def _begin(self, worker: RayWorker, assignment: Assignment) -> None:
         """Bring the job to its seat; a seat that is silent meanwhile is asked again until it is lost."""
-        words, (first, *others) = msgspec.json.encode(assignment), [seat.name for seat in worker.seats]
+        words, (first, *others) = msgspec.json.encode(assignment), [(seat.name, seat.former) for seat in worker.seats]
         while not worker.is_over:
             try:
-                await self.link.insist("begin", seat=first, others=others, assignment=words, after=worker.cursor)
+                await self.link.insist("begin", first=first, others=others, assignment=words, after=worker.cursor)
             except CallFailed as error:
                 if error.is_silence:
                     await asyncio.sleep(LOOK_EVERY_S)
@@ -280,13 +280,7 @@ class RaySlots:
                 if (worker := self.seats.worker(message.seat)) is not None:
                     worker.heard(message.beat, message.phase)
             case Told():
-                worker = self.seats.worker(message.seat)
-                if worker is not None and worker.is_at(message.job_id, message.attempt, message.cursor):
-                    worker.cursor = message.cursor
-                    event = decode_event(message.event)
-                    if isinstance(event, State) and event.error is not None and event.error.code == "disk_full":
-                        self.seats.avoid(worker.seat, "its disk is full")  # which is not this machine's
-                    await self._put(Frame(worker, event, message.cursor))
+                await self._told(message)
             case Over():
                 worker = self.seats.worker(message.seat)
                 if worker is not None and worker.is_at(message.job_id, message.attempt, message.cursor):
@@ -295,6 +289,19 @@ class RaySlots:
                 await self._lost(message)
             case _:
                 self._on_change()  # the cluster has changed
+
+    async def _told(self, message: Told) -> None:
+        worker = self.seats.worker(message.seat)
+        if worker is None:
+            return
+        worker.heard(message.beat, message.phase)
+        for cursor, body in message.events:
+            if worker.is_at(message.job_id, message.attempt, cursor):
+                worker.cursor = cursor
+                event = decode_event(body)
+                if isinstance(event, State) and event.error is not None and event.error.code == "disk_full":
+                    self.seats.avoid(worker.seat, "its disk is full")  # which is not this machine's
+                await self._put(Frame(worker, event, cursor))
 
     async def _lost(self, message: SeatLost) -> None:
         seat = self.seats.all.get(message.seat)

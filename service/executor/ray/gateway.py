@@ -35,7 +35,7 @@ from traind.service.executor.ray.protocol import (
     member_name,
     read_message,
 )
-from traind.service.executor.ray.relay import Relay
+from traind.service.executor.ray.relay import Relay, gap_s
 from traind.service.executor.ray.seat_handle import SeatGone, SeatHandle, SeatRefused, SeatSilent
 from traind.service.executor.ray.transfer import Write, newest_checkpoint, push
 from traind.service.threads import in_thread
@@ -48,6 +48,7 @@ QUIT_S = 5.0  # what a seat has to end its processes
 SEAL_S = 600.0  # what a node may take to read a data set once
 BLOCKED_S = 20.0  # what Ray may take to find or end an actor
 BEGIN_S = 120.0  # what a seat may take to begin a job: a process that starts on a busy node
+Former = tuple[str, tuple[str, int] | None]  # a seat, and its last job whose end is recorded
 
 
 class Gateway:
@@ -87,22 +88,25 @@ class Gateway:
         names: list[str] = await _bounded(_names, self._config.namespace)
         return names
 
-    async def begin(self, seat: str, others: list[str], assignment: bytes, after: int) -> None:
+    async def begin(self, first: Former, others: list[Former], assignment: bytes, after: int) -> None:
         """Bring a seat what the job needs and start it there, unless it has begun; then pass on what it says.
 
-        `others` are the seats of its further workers, which need the same.
+        `others` are the seats of its further workers, which need the same; each seat comes with the job that it may
+        forget.
         """
         place = msgspec.json.decode(assignment, type=Assignment).place
         job = (place.job_id, place.attempt)
+        (seat, former), names = first, [name for name, _ in others]
         handle = await self._seat(seat)
         await in_thread(os.makedirs, place.attempt_dir, 0o777, True)
         needs_more = place.earlier_dirs or place.members or others  # than the data set, which may be there
-        if not await handle.call("claim", *job, None if needs_more else assignment, timeout_s=BEGIN_S):
+        if not await handle.call("claim", *job, former, None if needs_more else assignment, timeout_s=BEGIN_S):
             await self._bring(handle, place)
-            for other in [await self._seat(name) for name in others]:
-                await other.call("claim", *job)
+            for name, its_former in others:
+                other = await self._seat(name)
+                await other.call("claim", *job, its_former)
                 await self._bring(other, place)
-            await handle.call("begin", *job, assignment, others, timeout_s=BEGIN_S)
+            await handle.call("begin", *job, assignment, names, timeout_s=BEGIN_S)
         self._relay(handle, job, Path(place.attempt_dir), after)
 
     async def go_on(self, seat: str, job: list[Any], attempt_dir: str, after: int) -> None:
@@ -119,8 +123,9 @@ class Gateway:
             self._relays[seat][0].committed = cursor
 
     async def done(self, seat: str, job: list[Any]) -> None:
-        """Have a seat forget its job."""
-        self._stop_relay(seat)
+        """Have a seat forget its job, unless it has the next one already."""
+        if seat in self._relays and self._relays[seat][0].job == tuple(job):
+            self._stop_relay(seat)
         await (await self._seat(seat)).call("done", *job)
 
     async def quit_seat(self, seat: str) -> None:
@@ -183,10 +188,17 @@ class Gateway:
         self._stop_relay(handle.name)
         relay = Relay(handle, job, attempt_dir, after, self._send)
         self._relays[handle.name] = (relay, self._spawn(relay.run()))
+        self._pace()
 
     def _stop_relay(self, seat: str) -> None:
         if (relay := self._relays.pop(seat, None)) is not None:
             relay[1].cancel()
+            self._pace()
+
+    def _pace(self) -> None:
+        """Have each seat answer more seldom where there are many."""
+        for relay, _ in self._relays.values():
+            relay.gap_s = gap_s(len(self._relays))
 
     async def _carry_out(self, call: Call) -> None:
         try:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from traind.data.files import sync_dir, sync_file
-from traind.service.executor.ray.protocol import Held
+from traind.service.executor.ray.protocol import MODEL, Held
 
 UNUSED_S = 86_400.0  # a data set that no job has used for so long is removed when a seat begins
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
@@ -100,22 +100,16 @@ class NodeFiles:
         held_dir = folder / _HELD
         shutil.rmtree(held_dir, ignore_errors=True)
         held_dir.mkdir()
-        held = []
-        for manifest in sorted(folder.glob("checkpoint-[0-9]*.json")):
-            data = manifest.with_suffix(".pt")
-            if manifest.name in known:
-                held.append(Held(data.name))
-                continue
-            try:
-                words, size_bytes, content = manifest.read_bytes(), data.stat().st_size, b""
-                if size_bytes <= SMALL_BYTES:
-                    content = data.read_bytes()
-                else:
-                    os.link(data, held_dir / data.name)
-            except FileNotFoundError:  # it has just been removed as superseded
-                continue
-            held.append(Held(data.name, size_bytes, words, content))
-        return held
+        return _checkpoints(folder, known, held_dir)
+
+    def left(self, folder: Path) -> tuple[list[tuple[str, int]], list[Held], tuple[int, str, bytes] | None]:
+        """Return what a job that is over left: files as `others` does, checkpoints, and the model if it is small.
+
+        Nothing is set aside: nobody removes anything any more.
+        """
+        model = folder / MODEL
+        is_small = model.exists() and model.stat().st_size <= SMALL_BYTES
+        return self.others(folder), _checkpoints(folder, (), None), self.look(folder, MODEL) if is_small else None
 
     def release(self, folder: Path) -> None:
         """Let go of what was set aside."""
@@ -171,6 +165,26 @@ class NodeFiles:
     def _part(self, digest: str, name: str) -> Path:
         path = self.shared_path(digest, name)
         return path.with_name(f"{path.name}.{self._seat}.part")
+
+
+def _checkpoints(folder: Path, known: Sequence[str], held_dir: Path | None) -> list[Held]:
+    """Return a folder's checkpoints, oldest first; what is neither known nor small is linked into `held_dir`."""
+    held = []
+    for manifest in sorted(folder.glob("checkpoint-[0-9]*.json")):
+        data = manifest.with_suffix(".pt")
+        if manifest.name in known:
+            held.append(Held(data.name))
+            continue
+        try:
+            words, size_bytes, content = manifest.read_bytes(), data.stat().st_size, b""
+            if size_bytes <= SMALL_BYTES:
+                content = data.read_bytes()
+            elif held_dir is not None:
+                os.link(data, held_dir / data.name)
+        except FileNotFoundError:  # it has just been removed as superseded
+            continue
+        held.append(Held(data.name, size_bytes, words, content))
+    return held
 
 
 def _plain(folder: Path) -> Iterator[Path]:

@@ -17,6 +17,8 @@ from msgspec import Struct
 HEADER_BYTES = 4  # the length of the frame that follows, big endian
 LEASE_S = 60.0  # a seat that nobody has asked for this long has its job checkpoint and leave
 KEEP_S = 600.0  # and keeps what it has for this long after that
+WAIT_S = 1.0  # a seat answers at least this often, with its heartbeat
+GAP_S = 0.04  # between two answers with events of one seat: a job reports each 50 ms at most
 GRACE_S = 30.0  # beyond the lease, until the server takes a silent seat for lost
 
 
@@ -105,13 +107,17 @@ class Heard(Struct, frozen=True, tag=True):
 
 
 class Told(Struct, frozen=True, tag=True):
-    """A seat's job reported an event; the files that it names have been copied here. `event` is JSON."""
+    """A seat's job reported events, each with its cursor, as JSON; the files that they name have been copied here.
+
+    `beat` and `phase` are as in `Heard`.
+    """
 
     seat: str
     job_id: str
     attempt: int
-    cursor: int
-    event: bytes
+    events: list[tuple[int, bytes]]
+    beat: int
+    phase: int
 
 
 class Over(Struct, frozen=True, tag=True):
@@ -180,6 +186,30 @@ class Hello(Struct, frozen=True):
     """Traind, python, torch: as installed on the node."""
 
 
+class Take(Struct, frozen=True):
+    """What the gateway asks a seat for, again and again."""
+
+    after: int
+    """The cursor of the last event that it has."""
+    committed: int
+    """The cursor of the last event that the server has recorded: the seat forgets those up to it."""
+    wait_s: float = WAIT_S
+    """How long to wait for an event."""
+    gap_s: float = GAP_S
+    """After an answer with events the next one waits for so long; the first one after a quiet time does not."""
+    is_anew: bool = False
+    """What the job printed so far is wanted, too."""
+
+
+class Held(Struct, frozen=True):
+    """A checkpoint that a seat has set aside to be read; of one that is known already only the name."""
+
+    name: str
+    size_bytes: int = 0
+    manifest: bytes = b""  # what stands beside it, as it is; it says the sha256
+    content: bytes = b""  # where it is small
+
+
 class Taken(Struct):
     """What a seat answers to `take`."""
 
@@ -191,20 +221,13 @@ class Taken(Struct):
     output: bytes = b""  # what the job printed since the last time
     output_from: int = 0  # where in the file that goes; 0 with content: the file is begun anew
     files: list[tuple[str, int]] = []  # with the last answer: what the job left, and the sizes
+    held: list[Held] | None = None  # with the last answer: its checkpoints, which nobody removes any more
+    model: tuple[int, str, bytes] | None = None  # with the last answer: a small model's size, sha256 and content
 
     @property
     def end(self) -> dict[str, Any] | None:
         """How the job ended, where this is the last answer: nothing that it printed is left to take."""
         return None if self.output else self.ended
-
-
-class Held(Struct, frozen=True):
-    """A checkpoint that a seat has set aside to be read; of one that is known already only the name."""
-
-    name: str
-    size_bytes: int = 0
-    manifest: bytes = b""  # what stands beside it, as it is; it says the sha256
-    content: bytes = b""  # where it is small
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -222,6 +245,9 @@ async def read_message(reader: asyncio.StreamReader) -> Message:
     size = int.from_bytes(await reader.readexactly(HEADER_BYTES))
     message: Message = _decode(await reader.readexactly(size))
     return message
+
+
+MODEL = "model.pt"  # what a job's model is called beside the attempt's other files
 
 
 def member_name(job_id: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from traind.service.executor.ray.protocol import Heard, Held, Message, Over, SeatLost, Taken, Told
+from traind.service.executor.ray.protocol import GAP_S, MODEL, Heard, Held, Message, Over, SeatLost, Take, Taken, Told
 from traind.service.executor.ray.seat_handle import SeatGone, SeatHandle, SeatRefused, SeatSilent
 from traind.service.executor.ray.transfer import (
     MANIFESTS,
@@ -25,7 +25,8 @@ from traind.service.executor.ray.transfer import (
 from traind.service.threads import in_thread
 from traind.trainer.contract.events import AnyEvent, Checkpoint, State, decode_event, encode_event
 
-WAIT_S = 1.0  # a seat answers at least this often, with its heartbeat
+ANSWERS = 100.0  # a second, with events, of all seats together: beyond that gaps grow
+GAP_MOST_S = 0.5
 RETRY_S = 0.5
 AHEAD = 8  # answers taken while the files of the first are still under way
 TRIES = 5  # for a file that does not arrive whole
@@ -37,8 +38,9 @@ class Relay:
 
     def __init__(self, seat: SeatHandle, job: tuple[str, int], attempt_dir: Path, after: int, send: Send) -> None:
         self.committed = after  # the server will not ask for these again
+        self.gap_s = GAP_S
         self._seat = seat
-        self._job = job
+        self.job = job
         self._folder = attempt_dir
         self._after = after
         self._send = send
@@ -69,7 +71,8 @@ class Relay:
                 await asyncio.sleep(RETRY_S)
                 continue
             taken = await self._next()
-            await self._send(Heard(self._seat.name, taken.beat, taken.phase))
+            if not taken.events:
+                await self._send(Heard(self._seat.name, taken.beat, taken.phase))
             self._after = taken.events[-1][0] if taken.events else self._after
             if taken.events or taken.output or taken.ended is not None:
                 await self._taken.put(taken)
@@ -79,10 +82,9 @@ class Relay:
     async def _next(self) -> Taken:
         """Return the seat's next answer. One that was lost may have had with it what the job printed."""
         while True:
+            wish = Take(self._after, self.committed, gap_s=self.gap_s, is_anew=self._is_anew)
             try:
-                answer = await self._seat.call(
-                    "take", *self._job, self._after, self.committed, WAIT_S, is_anew=self._is_anew
-                )
+                answer = await self._seat.call("take", *self.job, msgspec.msgpack.encode(wish))
             except SeatSilent:
                 self._is_anew = True
                 await asyncio.sleep(RETRY_S)
@@ -97,18 +99,33 @@ class Relay:
                 await self._persistently(
                     in_thread, append_output, self._folder / "output.log", taken.output_from, taken.output
                 )
-            events = [(cursor, decode_event(body)) for cursor, body in taken.events]
-            if any(isinstance(event, Checkpoint) for _, event in events):
-                await self._persistently(self._bring_checkpoints)
-            for cursor, event in events:
-                here = await self._persistently(self._brought, event)
-                await self._send(Told(self._seat.name, *self._job, cursor, encode_event(here)))
+            await self._tell(taken)
             if taken.end is not None:
                 await self._persistently(self._bring_rest, taken)
-                await self._send(Over(self._seat.name, *self._job, taken.ended_at, taken.end))
+                await self._send(Over(self._seat.name, *self.job, taken.ended_at, taken.end))
                 return
 
-    async def _bring_checkpoints(self) -> None:
+    async def _tell(self, taken: Taken) -> None:
+        """Send the events of an answer, each after its files."""
+        here: list[tuple[int, bytes]] = []
+        has_brought = False
+        for cursor, body in taken.events:
+            event = decode_event(body)
+            if here and _names_files(event):  # which may take a while
+                await self._send(Told(self._seat.name, *self.job, here, taken.beat, taken.phase))
+                here = []
+            if isinstance(event, Checkpoint) and not has_brought:
+                await self._persistently(self._bring_checkpoints, taken.held)
+                has_brought = True
+            here.append((cursor, encode_event(await self._persistently(self._brought, event, taken))))
+        if here:
+            await self._send(Told(self._seat.name, *self.job, here, taken.beat, taken.phase))
+
+    async def _bring_checkpoints(self, left: list[Held] | None) -> None:
+        """Have the seat's checkpoints here; `left` are those of a job that is over."""
+        if left is not None:
+            await mirror_checkpoints(self._read, left, self._folder)
+            return
         known = await in_thread(manifests_in, self._folder)
         held = msgspec.msgpack.decode(await self._patiently("hold", known), type=list[Held])
         await mirror_checkpoints(self._read, held, self._folder)
@@ -119,20 +136,21 @@ class Relay:
         """Copy the files that the job left, and its last checkpoints, which may not have been reported."""
         left = [name for name, _ in taken.files if Path(name).match(MANIFESTS)]
         if left != await in_thread(manifests_in, self._folder):
-            await self._bring_checkpoints()
+            await self._bring_checkpoints(taken.held)
         files_dir = self._folder.with_name("files")
         for name, size_bytes in taken.files:
-            if not name.startswith("checkpoint-") and name != "model.pt":
+            if not name.startswith("checkpoint-") and name != MODEL:
                 await in_thread(files_dir.mkdir, 0o777, False, True)
                 await pull(self._read, name, size_bytes, files_dir / name)
 
-    async def _brought(self, event: AnyEvent) -> AnyEvent:
+    async def _brought(self, event: AnyEvent, taken: Taken) -> AnyEvent:
         """Return the event with paths of this machine, what it is about being here."""
         if isinstance(event, Checkpoint):
             return msgspec.structs.replace(event, path=str(self._folder / Path(event.path).name))
         if isinstance(event, State) and event.result is not None and event.result.model_path is not None:
             name = Path(event.result.model_path).name
-            size_bytes, digest, content = await self._patiently("look", name)
+            model = taken.model if name == MODEL else None
+            size_bytes, digest, content = model or await self._patiently("look", name)
             await bring(self._read, name, size_bytes, self._folder / name, digest, content)
             result = msgspec.structs.replace(event.result, model_path=str(self._folder / name))
             return msgspec.structs.replace(event, result=result)
@@ -146,7 +164,7 @@ class Relay:
         """Call a method about the job, again while the seat is silent: the server decides when it is lost."""
         while True:
             try:
-                return await self._seat.call(method, *self._job, *args)
+                return await self._seat.call(method, *self.job, *args)
             except SeatSilent:
                 await asyncio.sleep(RETRY_S)
 
@@ -162,3 +180,12 @@ class Relay:
                 tries += 1
                 if tries == TRIES:
                     raise
+
+
+def gap_s(relays: int) -> float:
+    """Return the seconds between two answers of each of so many seats, so that all together cost what few do."""
+    return min(max(GAP_S, relays / ANSWERS), GAP_MOST_S)
+
+
+def _names_files(event: AnyEvent) -> bool:
+    return isinstance(event, Checkpoint) or (isinstance(event, State) and event.result is not None)

@@ -24,7 +24,7 @@ from traind.service.executor.base import Ended
 from traind.service.executor.local_worker import LocalWorker
 from traind.service.executor.ray.companions import Companions, find_seats, place_to_meet
 from traind.service.executor.ray.node_files import NodeFiles
-from traind.service.executor.ray.protocol import LEASE_S, Hello, SeatConfig, Taken, member_name
+from traind.service.executor.ray.protocol import LEASE_S, Hello, SeatConfig, Take, Taken, member_name
 from traind.service.executor.ray.seat_job import OUTPUT_BYTES, SeatJob
 from traind.service.processes.fork_server import BootFailed, ForkServer
 from traind.service.settings import cache_dir
@@ -38,7 +38,6 @@ T = TypeVar("T")
 EARLIER = "earlier"  # the folder, beside the attempt's, with the checkpoint to go on from
 LOOK_EVERY_S = 1.0
 GOING_ON = {Status.LOADING, Status.RUNNING}
-LINGER_S = 0.02  # events that come soon after the first go with it
 
 
 class FencedOff(Exception):
@@ -54,6 +53,7 @@ class Seat:
         self._server = ForkServer()
         self._next: asyncio.Task[LocalWorker] | None = None  # the process for the next job
         self._job: SeatJob | None = None
+        self._turn = asyncio.Lock()  # to take a job up, or to forget it
         self._is_set_up = False
         self._asked_at = time.monotonic()
         self._lease: asyncio.Task[None] | None = None
@@ -82,7 +82,7 @@ class Seat:
     async def ping(self) -> tuple[str, int] | None:
         """Return whose job it has."""
         self._asked()
-        return (self._job.job_id, self._job.attempt) if self._job is not None else None
+        return self._job.key if self._job is not None else None
 
     async def has_shared(self, digest: str, name: str) -> bool:
         """Tell whether the node has the content of that sha256."""
@@ -96,15 +96,21 @@ class Seat:
         """Have it count; raises `ValueError` where it is not what was meant."""
         await self._on_disk(self._files.seal_shared, digest, name)
 
-    async def claim(self, job_id: str, attempt: int, assignment: bytes | None = None) -> bool:
+    async def claim(
+        self, job_id: str, attempt: int, former: tuple[str, int] | None, assignment: bytes | None = None
+    ) -> bool:
         """Make this the seat's job; tell whether it has begun. Raises `FencedOff`.
 
-        With an assignment it begins here, if its data set, which is all that it needs, is on the node.
+        `former` is the job whose end is recorded: the seat forgets it first. With an assignment the job begins here,
+        if its data set, which is all that it needs, is on the node.
         """
         self._asked()
-        if self._job is None:
-            folder = await in_thread(self._files.open_attempt, job_id, attempt)
-            self._job = SeatJob(job_id, attempt, folder)
+        async with self._turn:
+            if former is not None and self._job is not None and self._job.key == tuple(former):
+                await self._forget()
+            if self._job is None:
+                folder = await in_thread(self._files.open_attempt, job_id, attempt)
+                self._job = SeatJob(job_id, attempt, folder)
         job = self._of(job_id, attempt)
         if job.worker is None and assignment is not None:
             dataset = msgspec.json.decode(assignment, type=Assignment).place.dataset
@@ -177,33 +183,31 @@ class Seat:
         stacks = "" if job.worker is None else await job.worker.stacks()
         return stacks if job.others is None else stacks + await job.others.stacks()
 
-    async def take(
-        self, job_id: str, attempt: int, after: int, committed: int, wait_s: float, *, is_anew: bool = False
-    ) -> bytes:
-        """Return the events after a cursor, as `Taken`, waiting for one; forget those that are committed.
-
-        `is_anew`: what the job printed so far is wanted, too.
-        """
+    async def take(self, job_id: str, attempt: int, wish: bytes) -> bytes:
+        """Return the events after a cursor, as `Taken`, waiting for one; `wish` is a `Take`."""
+        wanted = msgspec.msgpack.decode(wish, type=Take)
         job = self._of(job_id, attempt)
-        job.tape.forget(committed)
-        if is_anew:
+        job.tape.forget(wanted.committed)
+        if wanted.is_anew:
             job.output_at = 0
-        if job.tape.last <= after and not job.is_over:
+        if job.tape.last <= wanted.after and not job.is_over:
             job.changed.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
+                async with asyncio.timeout(wanted.wait_s):
                     await job.changed.wait()
-                    await job.over(LINGER_S)
+        if job.tape.last > wanted.after:
+            await job.over(job.answered_at + wanted.gap_s - time.monotonic())
+            job.answered_at = time.monotonic()
         self._asked()
-        events = job.tape.after(after, OUTPUT_BYTES)
-        last = events[-1][0] if events else after
+        events = job.tape.after(wanted.after, OUTPUT_BYTES)
+        last = events[-1][0] if events else wanted.after
         is_all = last >= job.tape.last
         ended = msgspec.to_builtins(job.ended) if job.ended is not None and is_all else None
-        start, output = await in_thread(job.new_output)
+        start, output = await in_thread(job.new_output) if job.has_output() else (0, b"")
         beat, phase = await self.beat(job_id, attempt)
         taken = Taken(beat, phase, events, ended, job.tape.last + 1, output, start)
         if taken.end is not None:
-            taken.files = await self._on_disk(self._files.others, job.folder)
+            taken.files, taken.held, taken.model = await self._on_disk(self._files.left, job.folder)
         return msgspec.msgpack.encode(taken)
 
     async def beat(self, job_id: str, attempt: int) -> tuple[int, int]:
@@ -242,10 +246,9 @@ class Seat:
 
     async def done(self, job_id: str, attempt: int) -> None:
         """Forget the job, whose end has been committed; its process goes where it is still there."""
-        job = self._of(job_id, attempt)
-        self._job = None
-        await self._end(job)
-        await in_thread(self._files.clear)
+        async with self._turn:
+            self._of(job_id, attempt)
+            await self._forget()
 
     async def quit(self) -> None:
         """End the job's process and the fork server, which `ray.kill` would leave to themselves, and every file."""
@@ -266,7 +269,7 @@ class Seat:
 
     def _of(self, job_id: str, attempt: int) -> SeatJob:
         job = self._job
-        if job is None or (job.job_id, job.attempt) != (job_id, attempt):
+        if job is None or job.key != (job_id, attempt):
             has = "no job" if job is None else f"attempt {job.attempt} of {job.job_id}"
             raise FencedOff(f"the seat has {has}, not attempt {attempt} of {job_id}")
         return job
@@ -331,6 +334,13 @@ class Seat:
                 job.ended = ended
                 job.changed.set()
         await worker.retire()
+
+    async def _forget(self) -> None:
+        """Have no job, and no process and file of it any more."""
+        job, self._job = self._job, None
+        if job is not None:
+            await self._end(job)
+            await in_thread(self._files.clear)
 
     async def _end(self, job: SeatJob) -> None:
         if job.worker is not None and job.task is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,12 @@ class SeatJob:
     task: asyncio.Task[None] | None = None
     newest_change: int = 0  # that was handed on
     output_at: int = 0  # how much of what it printed has been handed out
+    answered_at: float = field(default_factory=time.monotonic)  # when events were last handed out
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Which job, and which attempt of it."""
+        return self.job_id, self.attempt
 
     @property
     def is_over(self) -> bool:
@@ -38,6 +45,8 @@ class SeatJob:
 
     async def over(self, within_s: float) -> None:
         """Wait until the job has ended, for so many seconds at most."""
+        if within_s <= 0.0:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while not self.is_over:
@@ -48,6 +57,13 @@ class SeatJob:
         """Keep an event until the server has committed it."""
         self.tape.append(event)
         self.changed.set()
+
+    def has_output(self) -> bool:
+        """Whether it has printed anything that has not been handed out."""
+        try:
+            return (self.folder / "output.log").stat().st_size != self.output_at
+        except OSError:
+            return False
 
     def new_output(self) -> tuple[int, bytes]:
         """Return what the job printed since the last time, and from where in its output that is."""

@@ -122,13 +122,14 @@ class Seats:
             self.drop(seat)
 
     async def free(self, seat: Seat, worker: RayWorker) -> None:
-        """Have a seat forget its job, whose end is in the database; it is idle then."""
+        """Have a seat forget its job, whose end is in the database; it may have another one at once."""
+        seat.worker, seat.former, seat.since = None, worker.job, time.monotonic()
+        await self._changed()
         try:
             await self._link.insist("done", seat=seat.name, job=worker.job)
         except CallFailed:
-            self.drop(seat)
-        seat.worker, seat.since = None, time.monotonic()
-        await self._changed()
+            if seat.is_idle and seat.former == worker.job:  # else the next job had it forgotten
+                self.drop(seat)
 
     async def reconcile(self) -> None:
         """End the seats of this service that it knows nothing of, and those that are gone are forgotten."""

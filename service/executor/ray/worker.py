@@ -45,6 +45,7 @@ class Seat:
     node_id: str | None = None  # Ray's name of it
     aim: str | None = None  # the node that Ray was asked to place it on; None: any
     worker: "RayWorker | None" = None  # whose it is now
+    former: tuple[str, int] | None = None  # its last job whose end is recorded: the seat may forget that
     since: float = field(default_factory=time.monotonic)  # when it began to wait, for a place or for a job
 
     @property

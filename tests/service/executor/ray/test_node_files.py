@@ -58,6 +58,23 @@ def test_small_content_comes_with_the_answer_that_names_it_and_what_is_known_by_
     assert files.look(folder, new.name) == (len(CONTENT), DIGEST, CONTENT)
 
 
+def test_what_a_job_left_is_known_from_one_answer(files: NodeFiles) -> None:
+    folder, large = files.open_attempt("job", 1), CONTENT * (2 * SMALL_BYTES // len(CONTENT))
+    for number, content in ((1, CONTENT), (2, large)):
+        (folder / f"checkpoint-00000{number}.pt").write_bytes(content)
+        (folder / f"checkpoint-00000{number}.json").write_bytes(b"{}")
+    (folder / "model.pt").write_bytes(CONTENT)
+    names, held, model = files.left(folder)
+    assert ("model.pt", len(CONTENT)) in names
+    assert held == [
+        Held("checkpoint-000001.pt", len(CONTENT), b"{}", CONTENT),
+        Held("checkpoint-000002.pt", len(large), b"{}"),
+    ]
+    assert model == (len(CONTENT), DIGEST, CONTENT)
+    (folder / "model.pt").write_bytes(large)
+    assert files.left(folder)[2] is None
+
+
 def test_an_attempt_finds_nothing_of_the_one_before(files: NodeFiles) -> None:
     (files.open_attempt("job", 1) / "left").write_bytes(b"x")
     assert list(files.open_attempt("job", 2).iterdir()) == []
