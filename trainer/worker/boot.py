@@ -9,7 +9,6 @@ import contextlib
 import gc
 import importlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -18,6 +17,7 @@ from msgspec import structs
 from traind.trainer.contract.control import LocalControl, Verb
 from traind.trainer.contract.events import AnyEvent, Progress
 from traind.trainer.contract.spec import Place, Synthetic, TabmModel, TrainSpec
+from traind.trainer.worker.libraries import without
 
 MODULES = (
     "traind.trainer.run.attempt",
@@ -32,7 +32,7 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 def boot() -> None:
     """Load what a job needs. With a GPU no job is rehearsed: its backward pass would start threads."""
-    with _one_thread(), _without_scikit_learn():
+    with _one_thread(), without("sklearn"):  # rtdl_num_embeddings would load it for a second, without need
         for name in MODULES:
             importlib.import_module(name)
     global _is_rehearsed  # noqa: PLW0603 - a process boots once, and its children know it
@@ -70,16 +70,6 @@ def _one_thread() -> Iterator[None]:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-@contextlib.contextmanager
-def _without_scikit_learn() -> Iterator[None]:
-    """Hide scikit-learn from rtdl_num_embeddings, which would import it for more than a second without need."""
-    sys.modules["sklearn"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules["sklearn"]
 
 
 def _has_gpu() -> bool:

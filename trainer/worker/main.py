@@ -30,6 +30,7 @@ from traind.trainer.contract.errors import TrainerError
 from traind.trainer.contract.process_tree import adopt_orphans, end_descendants
 from traind.trainer.contract.spec import Assignment, Place, TrainSpec
 from traind.trainer.source import is_stale, note_loaded
+from traind.trainer.worker.libraries import load_for
 from traind.trainer.worker.outbox import Outbox
 from traind.trainer.worker.output import redirected
 
@@ -91,6 +92,7 @@ def work(assignment_path: str) -> dict[str, Any]:
             try:
                 assignment = _decode(Path(assignment_path).read_bytes())
                 _take_device(assignment.place, memory_of(assignment.spec, _seat.memory_bytes))
+                load_for(assignment.spec)
                 _seat.run(assignment.spec, _seat.outbox.emit, place=assignment.place, control=_seat.control)
             except BaseException:
                 traceback.print_exc()
