@@ -61,6 +61,11 @@ def join(config: GatewayConfig) -> Connected:
 
 def split_address(address: str) -> tuple[str, int]:
     """Return host and port. Raises `CannotJoin` for what is no such address."""
+    if not address:
+        raise CannotJoin(
+            "The executor ray needs the address of its cluster's head: --ray-address host:port, or ray_address=.",
+            is_final=True,
+        )
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65_536 or address.startswith("ray://"):
         raise CannotJoin(
