@@ -143,7 +143,7 @@ class _Size(Struct, frozen=True):
 
 MANY_ROWS = 200_000  # of more rows an epoch takes a part, so that its metrics come in seconds
 WHY_PATIENCE = {
-    True: "a twelfth of the epochs, 3 at least: the loss of averaged weights hardly fluctuates",
+    True: "a sixteenth of the epochs, 3 at least: the loss of averaged weights hardly fluctuates",
     False: "a fifth of the epochs, 4 at least",
 }  # by whether the monitor is the validation loss
 LINEAR_LR = 10.0  # times a network's: a single layer bears a higher rate
@@ -263,7 +263,7 @@ def _consequences(spec: TrainSpec, chosen: Recipe, reasons: dict[str, str]) -> d
 
 def _patience(epochs: int, monitor: str) -> int:
     """Return how many epochs without a better monitor end a job. The loss of averaged weights hardly fluctuates."""
-    return max(3, epochs // 12) if monitor == VAL_LOSS else max(4, epochs // 5)
+    return max(3, epochs // 16) if monitor == VAL_LOSS else max(4, epochs // 5)
 
 
 def _synthetic(facts: Facts) -> Recipe:
