@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from traind.data.encoding.encoder import class_indices
 from traind.data.table.arrays import Cells, Codes, Mixed, Numbers, Table
+from traind.data.table.magnitude import exponent_of
 from traind.data.table.schema import Remark, Schema
 
 GIVES_AWAY = 0.89  # share of the target's variance, or of the errors of always guessing the majority
@@ -38,7 +39,8 @@ class Explains:
             self._target = np.eye(len(schema.labels))[class_indices(target, schema.labels)[self._rows]]
         else:
             assert isinstance(target, np.ndarray)
-            self._target = target[self._rows, None]
+            values = target[self._rows, None]
+            self._target = np.ldexp(values, -exponent_of(values))
 
     def whole(self, columns: Mapping[str, Cells]) -> dict[str, float]:
         """Return the share that each column explains, by names or by order."""

@@ -16,6 +16,7 @@ from traind.trainer.trees.tensors import Trees
 Architecture = dict[str, Any]
 Weights = Mapping[str, Tensor]
 SMALLEST = 1e-12  # smaller probabilities count as this before a logarithm
+ONE_MEMBER = {"members": 1, "tree_members": None}  # in the recipe of a monitor alone
 PARTS = ("networks", "trees")  # of a blend, in the order of their outputs
 
 
@@ -108,10 +109,35 @@ def below(weights: Weights, name: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}
 
 
-def with_trees(content: dict[str, Any], weights: Weights | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return a model's content and weights joined with those of its trees' phase: a blend, or trees alone."""
+def members_of(architecture: Architecture) -> int:
+    """Return how many networks, or trees, whichever are more, were trained separately; 1 of an ensemble."""
+    if architecture["kind"] == "blend":
+        return max(members_of(architecture[part]) for part in PARTS)
+    count = architecture.get("members", 1)
+    return count if isinstance(count, int) else 1
+
+
+def without_dropped(architecture: Architecture, weights: Weights) -> tuple[Architecture, Weights]:
+    """Return networks or trees with their members numbered anew, if training left some of them out."""
+    count = architecture.get("members", 1)
+    there = sorted({int(name.split(".")[1]) for name in weights}) if count > 1 else []
+    if len(there) in (0, count):
+        return architecture, weights
+    shape = {**architecture, "members": len(there)}
+    if len(there) == 1 and architecture["kind"] != "trees":
+        return shape, below(weights, f"{PREFIX}.{there[0]}")
+    members = [below(weights, f"{PREFIX}.{number}") for number in there]
+    return shape, {
+        f"{PREFIX}.{number}.{name}": tensor for number, own in enumerate(members) for name, tensor in own.items()
+    }
+
+
+def with_trees(content: dict[str, Any], weights: Weights | None) -> tuple[dict[str, Any], Weights | None]:
+    """Return a model's content and weights joined with those of its trees' phase: a blend, or one of them alone."""
     before = content["before"]
     rest = {name: value for name, value in content.items() if name != "before"}
+    if not before["weights"]:  # the trees diverged
+        return rest, weights
     if not weights:
         return {**rest, "architecture": before["architecture"]}, dict(before["weights"])
     parts = {"networks": weights, "trees": before["weights"]}
@@ -141,6 +167,6 @@ def _monitors(architecture: Architecture, weights: Weights) -> tuple[Architectur
     members, named = [], {}
     for number, member in enumerate(architecture["members"]):
         part, own = monitor_part(member["architecture"], below(weights, str(number)))
-        members.append({**member, "architecture": part, "recipe": {**member["recipe"], "members": 1}})
+        members.append({**member, "architecture": part, "recipe": {**member["recipe"], **ONE_MEMBER}})
         named.update({f"{number}.{name}": tensor for name, tensor in own.items()})
     return {**architecture, "members": members}, named

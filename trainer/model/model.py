@@ -24,7 +24,7 @@ from traind.data.table.cell_text import typed_labels
 from traind.data.table.schema import Schema
 from traind.trainer import plugins
 from traind.trainer.contract.errors import ModelDamaged, NoModelYet, SpecError
-from traind.trainer.model.assemble import assemble, with_trees
+from traind.trainer.model.assemble import assemble, with_trees, without_dropped
 from traind.trainer.model.custom_model import Columns, CustomModel, Rows
 from traind.trainer.model.intervals import bounds, least_scores, reach
 from traind.trainer.model.notes import notes_on
@@ -259,6 +259,9 @@ def _of_checkpoint(content: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(state, dict) or "model" not in state:
         raise NoModelYet("The trainer of this job makes its model at the end.")
     about, weights = state["model"], state["weights"]
+    if weights is not None:
+        architecture, weights = without_dropped(about["architecture"], weights)
+        about = {**about, "architecture": architecture}
     if "before" in about:
         about, weights = with_trees(about, weights)
     if weights is None:

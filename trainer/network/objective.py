@@ -69,15 +69,17 @@ def _tempered(recipe: Recipe, probabilities: Tensor) -> Tensor:
 
 
 def _averaged(recipe: Recipe, heads: Tensor) -> Tensor:
-    """Return the mean over (rows, heads, ...); in a blend the last `recipe.members` heads are trees."""
-    share, trees = recipe.networks_share, recipe.members
+    """Return the mean over (rows, heads, ...); in a blend the last `tree_members` heads are trees."""
+    share, trees = recipe.networks_share, recipe.tree_members or recipe.members
     if share is None or heads.shape[1] <= trees:
         return heads.mean(dim=1)
     return heads[:, :-trees].mean(dim=1) * share + heads[:, -trees:].mean(dim=1) * (1.0 - share)
 
 
 def _unscaled(scale: TargetScale, value: Tensor) -> Tensor:
-    seen = value.double() * scale.scale + scale.centre
+    # As a tensor: the exporter to ONNX takes two numbers beyond the range of float32 for the same.
+    centre = torch.tensor(scale.centre, dtype=torch.float64, device=value.device)
+    seen = value.double() * scale.scale + centre
     if scale.log:
         seen = seen.exp() * scale.factor
     elif scale.root:

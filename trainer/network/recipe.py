@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from traind.data.table.magnitude import mean_and_deviation
 from traind.trainer.contract.memory import auto_batch, embedding_bins, embedding_dim
 from traind.trainer.contract.metrics import VAL_LOSS
 from traind.trainer.contract.spec import (
@@ -110,6 +111,7 @@ class Recipe(Struct, frozen=True):
     members: int = 1  # the monitor, trained without validation rows, and others on all rows; for trees too
     trees: Boosting | None = None  # None: networks alone
     networks_share: float | None = None  # of a finished blend, 0 to 1
+    tree_members: int | None = None  # of a finished blend, where it is not `members`: some of its trees were left out
     temperature: float = 1.0  # of a finished classifier: divides the logarithms of its probabilities
     reasons: dict[str, str] = {}  # why each chosen field has its value
 
@@ -195,8 +197,8 @@ def fit_target_scale(target: NDArray[np.float64], *, keeps_shape: bool = False) 
     name = min(skewness, key=lambda one: skewness[one])
     shape = TargetScale(log=name == "log", root=name == "root")
     seen = transformed(shape, target)
-    scale = float(seen.std())
-    return structs.replace(shape, centre=float(seen.mean()), scale=scale if scale > 0.0 else 1.0, low=low, high=high)
+    centre, scale = mean_and_deviation(seen)
+    return structs.replace(shape, centre=centre, scale=scale if scale > 0.0 else 1.0, low=low, high=high)
 
 
 def transformed(scale: TargetScale, target: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -379,8 +381,8 @@ def _outputs(facts: Facts) -> int:
 
 def _skewness(values: NDArray[np.float64]) -> float:
     """Return the third standardised moment; 0 for a constant."""
-    deviation = float(values.std())
+    mean, deviation = mean_and_deviation(values)
     if deviation == 0.0:
         return 0.0
-    z = (values - values.mean()) / deviation
+    z = (values - mean) / deviation
     return float((z * z * z).mean())

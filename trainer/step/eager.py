@@ -135,6 +135,11 @@ class EagerStep:
         """Return whether all weights are finite."""
         return all(_is_finite(group.values) for group in self.groups)
 
+    def drop_lost(self, epoch: int) -> Sequence[int]:
+        """Return nothing: there is one member."""
+        del epoch
+        return ()
+
     def keep(self, *, averaged: bool = True) -> list[Tensor]:
         """Return a copy of the weights for `weights`."""
         flats = [group.average if averaged and group.average is not None else group.values for group in self.groups]

@@ -50,6 +50,9 @@ class Step(Protocol):
     def is_finite(self) -> bool:
         """Return whether all weights are finite. Waits; to be called before weights are saved."""
 
+    def drop_lost(self, epoch: int) -> Sequence[int]:
+        """Leave out what has diverged beside the monitor; return the numbers of these members. Waits."""
+
     def keep(self, *, averaged: bool = True) -> list[Tensor]:
         """Return a copy of the weights (of their average if there is one) for `weights`; faster than that."""
 

@@ -10,18 +10,26 @@ from numpy.typing import NDArray
 from traind.data.prepare import Prepared
 from traind.data.table.schema import Schema
 from traind.trainer.contract.metrics import VAL_LOSS
-from traind.trainer.model.assemble import monitor_part, with_trees
+from traind.trainer.model.assemble import (
+    ONE_MEMBER,
+    Architecture,
+    members_of,
+    monitor_part,
+    with_trees,
+    without_dropped,
+)
 from traind.trainer.model.intervals import kept_scores, scores_of
 from traind.trainer.model.model import Model, forward, raw_outputs
 from traind.trainer.network.objective import predictions
 from traind.trainer.network.recipe import Recipe
 from traind.trainer.run.run import Run
+from traind.trainer.step.lockstep import Lockstep
 from traind.trainer.tabular import start
 from traind.trainer.tabular.calibration import coverage, reliability, temperature
 from traind.trainer.tabular.importance import importance
 from traind.trainer.tabular.loop import Evaluation
 from traind.trainer.tabular.metrics import CONFUSION_CLASSES, baseline, confusion, measure, residuals
-from traind.trainer.tabular.phases import Phase, evaluated, validation_loss
+from traind.trainer.tabular.phases import Phase, evaluated, is_of_trees, validation_loss
 
 COLUMNS_SHOWN = 1_000
 SHARES = 20  # steps from 0 to 1 in which the networks' share of a blend is tried
@@ -31,16 +39,23 @@ _PARTS = ("train", "validation", "test")
 def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
     """Make the model of the best epoch (without one, of the newest weights), and measure it on every split."""
     state, before = phase.state, phase.about.get("before")
-    if not ((state.step or before) and run.wants_model):
+    if not run.wants_model:
         return
-    about, weights = phase.about, best_weights(phase)
+    architecture, weights = best_part(phase)
+    if not (weights or (before and before["weights"])):
+        return
+    about = {**phase.about, "architecture": architecture}
     if before is not None:
-        about, weights = with_trees(about, weights)
+        about, joined = with_trees(about, weights)
+        weights = dict(joined or {})
     model = Model({**about, "weights": weights})
     monitor = monitor_of(model)
     if about["architecture"]["kind"] == "blend":
         share = best_share(run, monitor, prepared)
-        model.recipe = structs.replace(model.recipe, networks_share=share)
+        grown = about["architecture"]["trees"]["members"]
+        model.recipe = structs.replace(
+            model.recipe, networks_share=share, tree_members=None if grown == model.recipe.members else grown
+        )
         monitor.recipe = structs.replace(monitor.recipe, networks_share=share)
     found, monitor.recipe, predicted = fitted_to_validation(run, monitor, prepared)
     fitted = monitor.recipe
@@ -51,6 +66,7 @@ def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
         about["interval_scores"] = torch.from_numpy(kept_scores(scores))
     golden = [dict(row) for row in prepared.samples]
     metrics, report = evaluate(run, (model, monitor), prepared, found, predicted)
+    report["members"] |= {"dropped": [*(before or {}).get("dropped", ()), *dropped_of(phase)]}
     run.finish(
         {
             **about,
@@ -59,7 +75,7 @@ def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
             "golden": {"rows": golden, "predictions": model.values(golden)},
         },
         metrics=metrics,
-        best_epoch=None if state.best_epoch is None else phase.plan.first_epoch + state.best_epoch,
+        best_epoch=None if state.best_epoch is None or phase.is_lost else phase.plan.first_epoch + state.best_epoch,
         best_note=note_on(phase, metrics["validation"], model),
         report={
             "schema": shown(prepared.schema),
@@ -99,17 +115,34 @@ def monitored(phase: Phase) -> dict[str, Any]:
     return {"monitor": monitor, "values": [epoch.get(monitor) for epoch in phase.state.history]}
 
 
-def best_weights(phase: Phase) -> dict[str, torch.Tensor]:
-    """Return the weights of the best epoch (without one, the newest); none before the first step."""
-    if not phase.state.step:
-        return {}
-    return {name: tensor.cpu() for name, tensor in phase.step.weights(phase.state.best_weights).items()}
+def best_part(phase: Phase) -> tuple[Architecture, dict[str, torch.Tensor]]:
+    """Return a phase's part of the model with the weights of the best epoch (without one, the newest).
+
+    There are no weights before the first step, nor where the phase is lost.
+    """
+    architecture = phase.about["architecture"]
+    if phase.is_lost or not phase.state.step:
+        return architecture, {}
+    architecture, weights = without_dropped(architecture, phase.step.weights(phase.state.best_weights))
+    return architecture, {name: tensor.cpu() for name, tensor in weights.items()}
+
+
+def dropped_of(phase: Phase) -> list[dict[str, Any]]:
+    """Return what a phase's part of the model lacks, as in the report."""
+    part = "trees" if is_of_trees({"model": phase.about}) else "networks"
+    if phase.is_lost:
+        return [{"part": part, "member": None, "epoch": phase.plan.first_epoch + phase.state.epoch + 1}]
+    dropped = phase.step.dropped if isinstance(phase.step, Lockstep) else {}
+    return [
+        {"part": part, "member": number + 1, "epoch": phase.plan.first_epoch + epoch}
+        for number, epoch in dropped.items()
+    ]
 
 
 def monitor_of(model: Model) -> Model:
     """Return the model of the monitor alone, which was not trained on validation rows."""
     architecture, weights = monitor_part(model.content["architecture"], model.content["weights"])
-    recipe = msgspec.to_builtins(structs.replace(model.recipe, members=1))
+    recipe = msgspec.to_builtins(structs.replace(model.recipe, **ONE_MEMBER))
     return Model({**model.content, "architecture": architecture, "weights": weights, "recipe": recipe})
 
 
@@ -128,6 +161,8 @@ def best_share(run: Run[Any], monitor: Model, prepared: Prepared) -> float:
 def note_on(phase: Phase, measured: dict[str, float | None], model: Model) -> str | None:
     """Return why the finished model's validation metrics differ from the best epoch's; None where they do not."""
     state = phase.state
+    if phase.is_lost:
+        return "The networks diverged and are left out: the model is of the trees alone."
     if model.content["architecture"]["kind"] == "blend":
         return "The model blends networks and trees: its validation metrics are those of both monitors together."
     if state.best_epoch is None:
@@ -183,8 +218,11 @@ def baseline_of(prepared: Prepared) -> dict[str, float | None]:
 
 
 def members_report(model: Model, prepared: Prepared) -> dict[str, Any]:
-    """Return the number of training rows of each network, and whether monitor or model is measured on each split."""
-    count, trained = model.recipe.members, len(prepared.train)
+    """Return the number of training rows of each network, and whether monitor or model is measured on each split.
+
+    Of a blend, of each network and the trees beside it.
+    """
+    count, trained = members_of(model.content["architecture"]), len(prepared.train)
     if count == 1:
         return {"training_rows": [trained], "measured": dict.fromkeys(_PARTS, "model")}
     rows = trained + len(prepared.validation)

@@ -168,7 +168,7 @@ def begin(step: Step, plan: TrainingPlan, saved: dict[str, Any] | None) -> FitSt
     return state
 
 
-def fit(  # noqa: C901, PLR0912 - one straight story
+def fit(  # noqa: C901, PLR0912, PLR0915 - one straight story
     run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, evaluate: Evaluate, about: dict[str, Any]
 ) -> None:
     """Train until the plan is done or the run is to stop, then save; `state` is updated in place.
@@ -232,6 +232,7 @@ def fit(  # noqa: C901, PLR0912 - one straight story
             reported_rows = state.rows(plan)
             if not _end_epoch(run, step, plan, state, evaluate) or run.should_save(is_epoch_end=True):
                 _save(run, step, plan, state, about)
+    _drop_lost(run, step, state)
     at = plan.first_step + state.step, plan.first_epoch + state.epoch
     if run.stop_reason is not Verb.CANCEL and run.saved != at:
         _save(run, step, plan, state, about)
@@ -285,6 +286,7 @@ def _end_epoch(run: Run[Any], step: Step, plan: TrainingPlan, state: FitState, e
     if not (math.isfinite(found.loss) and _is_sound(step, None, is_looking=True)):
         _go_back(run, step, state)
         return False
+    _drop_lost(run, step, state)
     loss = (total - state.loss_before[0]) / (rows - state.loss_before[1])
     state.loss_before = (total, rows)
     state.epoch += 1
@@ -315,6 +317,17 @@ def _is_sound(step: Step, loss: float | None, *, is_looking: bool) -> bool:
     if loss is not None and not math.isfinite(loss):
         return False
     return not is_looking or (math.isfinite(step.loss_total()[0]) and step.is_finite())
+
+
+def _drop_lost(run: Run[Any], step: Step, state: FitState) -> None:
+    """Leave members that have diverged out of the model: at the end of an epoch, so that all attempts do alike."""
+    for number in step.drop_lost(state.epoch + 1):
+        what = "trees" if step.kind == "trees" else "network"
+        run.log(
+            f"Member {number + 1}, {what} trained on all rows, diverged in epoch {state.epoch + 1} and is left out "
+            "of the model; the others go on.",
+            "warning",
+        )
 
 
 def _go_back(run: Run[Any], step: Step, state: FitState) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from traind.data.table.magnitude import exponent_of, mean_and_deviation
+
 Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -23,11 +25,14 @@ def measure(predicted: NDArray[Any], target: NDArray[Any]) -> dict[str, float | 
 
 def regression(predicted: Floats, target: Floats) -> dict[str, float | None]:
     """Return `rmse`, `mae`, `r2`; r2 is None where the target does not vary."""
+    exponent = exponent_of(predicted, target)
+    if exponent:
+        predicted, target = np.ldexp(predicted, -exponent), np.ldexp(target, -exponent)
     error = predicted - target
     spread = float(((target - target.mean()) ** 2).sum())
     return {
-        "rmse": float(np.sqrt((error**2).mean())),
-        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.ldexp(np.sqrt((error**2).mean()), exponent)),
+        "mae": float(np.ldexp(np.abs(error).mean(), exponent)),
         "r2": 1.0 - float((error**2).sum()) / spread if spread > 0.0 else None,
     }
 
@@ -81,7 +86,7 @@ def auc(score: Floats, actual: NDArray[np.bool_]) -> float | None:
 def baseline(train: NDArray[Any], target: NDArray[Any], classes: int) -> dict[str, float | None]:
     """Return the metrics on `target` of predicting the mean of `train`, or its shares of each class."""
     if not classes:
-        return measure(np.full(len(target), float(np.mean(train, dtype=np.float64))), target)
+        return measure(np.full(len(target), mean_and_deviation(np.asarray(train, dtype=np.float64))[0]), target)
     shares = np.bincount(train, minlength=classes) / len(train)
     usual, occurring = int(shares.argmax()), np.unique(target)
     counted = [1] if classes == 2 else [int(one) for one in occurring]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from traind.data.encoding.encoder import Encoded
 from traind.data.prepare import Prepared
+from traind.data.table.magnitude import exponent_of
 from traind.trainer.contract.errors import SpecError
 from traind.trainer.contract.metrics import monitors
 from traind.trainer.model.model import CHUNK_ROWS, forward
@@ -45,6 +46,7 @@ class Phase:
     plan: TrainingPlan
     evaluate: Evaluate
     about: dict[str, Any]
+    is_lost: bool = False  # in a blend: it diverged, and the model is of the other phase alone
     state: FitState = field(init=False)
 
     def begin(self, saved: dict[str, Any] | None) -> None:
@@ -306,6 +308,8 @@ def with_means(recipe: Recipe, predicted: NDArray[Any], target: NDArray[Any]) ->
     scale = recipe.target_scale
     if not (scale.log or scale.root) or len(target) < MEANS_ROWS:
         return recipe
+    exponent = exponent_of(predicted, target)
+    predicted, target = np.ldexp(predicted, -exponent), np.ldexp(target, -exponent)
     with np.errstate(divide="ignore", invalid="ignore"):  # roots may be predicted as 0
         factor = float(target.mean() / predicted.mean() if scale.root else (target / predicted).mean())
     before, after = (float(((kind - target) ** 2).mean()) for kind in (predicted, predicted * factor))

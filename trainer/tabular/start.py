@@ -4,6 +4,8 @@ Network and encoder stay the parent's. Unseen categories, far numbers and the dr
 reported.
 """
 
+from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from traind.data.prepare import Prepared
 from traind.data.table.schema import Schema
 from traind.trainer.contract.errors import CheckpointDamaged
 from traind.trainer.contract.spec import DatasetFile
+from traind.trainer.model.assemble import without_dropped
 from traind.trainer.network.network import Ensemble, Network, rebuild
 from traind.trainer.run.environment import data_digest
 from traind.trainer.run.run import Run
@@ -130,12 +133,17 @@ def _unclipped(z: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def networks_of(saved: dict[str, Any]) -> list[Network] | None:
     """Return the parent's networks with its best weights and bins; None where it had ended no epoch."""
-    weights: dict[str, Tensor] | None = saved["weights"]
+    weights: Mapping[str, Tensor] | None = saved["weights"]
     if weights is None:
         return None
-    network = rebuild(saved["model"]["architecture"])
+    before = saved["model"]["architecture"]
+    architecture, weights = without_dropped(before, weights)
+    network = rebuild(architecture)
     network.load_state_dict(weights)
-    return [*network.members] if isinstance(network, Ensemble) else [network]
+    found = [*network.members] if isinstance(network, Ensemble) else [network]
+    return found + [
+        deepcopy(found[0]) for _ in range(before.get("members", 1) - len(found))
+    ]  # the parent left some out
 
 
 def adapt(run: Run[Any], state: FitState, plan: TrainingPlan, *, is_same_table: bool, is_same_size: bool) -> None:

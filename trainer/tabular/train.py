@@ -19,7 +19,7 @@ from traind.trainer.network.recipe import Recipe, choose, facts_of
 from traind.trainer.run.run import Run
 from traind.trainer.step.step import Step
 from traind.trainer.tabular import start
-from traind.trainer.tabular.bundle import baseline_of, finish
+from traind.trainer.tabular.bundle import baseline_of, best_part, dropped_of, finish
 from traind.trainer.tabular.loop import FitState, TrainingPlan, begin, fit
 from traind.trainer.tabular.phases import Phase, is_of_trees, networks_phase, trees_phase
 
@@ -50,12 +50,12 @@ def train(run: Run[Any]) -> None:
     with run.timed("model_s"):
         recipe = recorded(run, saved) or choose_recipe(run, prepared)
         phase = first_phase(run, prepared, recipe, saved)
-    fit_phase(run, prepared, phase)
+    fit_phase(run, prepared, phase, recipe)
     if is_of_trees({"model": phase.about}) and recipe.network is not None and run.stop_reason is None:
         with run.aside():
             phase = networks_phase(run, prepared, recipe, grown_trees(phase))
             phase.begin(None)
-        fit_phase(run, prepared, phase)
+        fit_phase(run, prepared, phase, recipe)
     finish(run, prepared, phase)
 
 
@@ -94,22 +94,32 @@ def started_phase(run: Run[Any], prepared: Prepared, recipe: Recipe, saved: dict
     return phase
 
 
-def fit_phase(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
-    """Train until the phase is over or the run is to stop. If training diverges, the last good model is kept."""
+def fit_phase(run: Run[Any], prepared: Prepared, phase: Phase, recipe: Recipe) -> None:
+    """Train until the phase is over or the run is to stop. If training diverges, the last good model is kept.
+
+    A blend goes on with its other phase alone, if that has not diverged as well.
+    """
     try:
         fit(run, phase.step, phase.plan, phase.state, phase.evaluate, phase.about)
-    except Diverged:
-        finish(run, prepared, phase)
-        raise
+    except Diverged as error:
+        before = phase.about.get("before")
+        if not (before["weights"] if before else recipe.trees is not None and recipe.network is not None):
+            finish(run, prepared, phase)
+            raise
+        lost, kept = ("networks", "trees") if before else ("trees", "networks")
+        run.log(f"{error} The {lost} are left out of the blend: the model is of the {kept} alone.", "warning")
+        phase.is_lost = True
 
 
 def grown_trees(phase: Phase) -> dict[str, Any]:
-    """Return the result of the trees' phase, which is saved beside the networks' weights."""
+    """Return the result of the trees' phase, which is saved beside the networks' weights; none if it is lost."""
+    architecture, weights = best_part(phase)
     return {
-        "architecture": phase.about["architecture"],
-        "weights": phase.step.weights(phase.state.best_weights),
+        "architecture": architecture,
+        "weights": weights,
         "steps": phase.state.step,
         "epochs": phase.state.epoch,
+        "dropped": dropped_of(phase),
     }
 
 

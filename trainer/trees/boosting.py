@@ -78,7 +78,8 @@ class BoostingStep:
         """Grow one round of trees."""
         del batch_index
         grown = self._booster.current_iteration()
-        self._booster.update(fobj=self._differentiate)
+        with np.errstate(over="ignore", invalid="ignore"):  # where it diverges
+            self._booster.update(fobj=self._differentiate)
         trees = []
         if self._booster.current_iteration() > grown:
             trees = self._booster.dump_model(start_iteration=grown, num_iteration=1)["tree_info"]
@@ -114,6 +115,11 @@ class BoostingStep:
     def is_finite(self) -> bool:
         """Return whether all values are finite."""
         return not self._pieces or bool(torch.isfinite(self._pieces[-1]["values"]).all())
+
+    def drop_lost(self, epoch: int) -> Sequence[int]:
+        """Return nothing: there is one member."""
+        del epoch
+        return ()
 
     def keep(self, *, averaged: bool = True) -> list[Tensor]:
         """Return the number of rounds, for `weights`."""

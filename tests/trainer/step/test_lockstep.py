@@ -118,8 +118,36 @@ def test_a_checkpoint_of_another_number_of_networks_is_refused():
         step.restore({"members": [*step.state()["members"], step.members[0].state()]})
 
 
-def test_it_is_finite_only_if_all_members_are():
+def test_it_is_finite_if_the_monitor_is():
     step = lockstep()
     assert step.is_finite()
     step.members[1].groups[0].values[0] = float("nan")
+    assert step.is_finite()
+    step.members[0].groups[0].values[0] = float("nan")
     assert not step.is_finite()
+
+
+def test_a_member_that_diverges_is_left_out_and_the_monitor_does_not_notice():
+    step, whole = lockstep(), lockstep()
+    for one in (step, whole):
+        one.begin_epoch(*orders(0))
+        take(one, 0, 3)
+    kept = step.keep()
+    assert step.drop_lost(1) == []
+    step.members[1].groups[0].values[0] = float("nan")
+    take(step, 3, 1)
+    assert step.drop_lost(1) == [1]
+    assert step.drop_lost(2) == []
+    again = lockstep()
+    again.restore(step.state())
+    take(whole, 3, 1)
+    for one in (step, again, whole):
+        one.begin_epoch(*orders(1))
+        take(one, 0, BATCHES)
+    expected = {name: tensor for name, tensor in whole.weights().items() if name.startswith("members.0.")}
+    for one in (step, again):
+        assert one.dropped == {1: 1}
+        assert same(one.weights(), expected)
+        assert same(one.weights(one.keep()), expected)
+        assert len(one.weights(kept)) == len(expected)
+    assert step.loss_total() == again.loss_total() == whole.loss_total()

@@ -9,6 +9,7 @@ from traind.trainer.contract.errors import CheckpointDamaged
 from traind.trainer.contract.spec import TrainSpec, TreesModel
 from traind.trainer.network.objective import training_target
 from traind.trainer.network.recipe import choose, facts_of
+from traind.trainer.step.lockstep import Lockstep
 from traind.trainer.trees.boosting import BoostingStep, BoostingTable, derivatives
 
 ROWS, ROUNDS = 300, 23
@@ -107,6 +108,15 @@ def test_weights_of_an_earlier_round_are_as_they_were():
     grow(step, 13)
     assert same(step.weights(kept), then)
     assert not same(step.weights(), then)
+
+
+def test_trees_whose_loss_is_not_finite_are_left_out():
+    step, alone = Lockstep([step_of("regression"), step_of("regression")]), step_of("regression")
+    step.members[1].losses.add(torch.tensor(float("nan")), ROWS)
+    assert step.drop_lost(1) == [1]
+    grow(step, ROUNDS)
+    grow(alone, ROUNDS)
+    assert same(step.weights(), {f"members.0.{name}": tensor for name, tensor in alone.weights().items()})
 
 
 def test_a_state_of_other_rows_is_refused():
