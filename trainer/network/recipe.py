@@ -111,7 +111,7 @@ class Recipe(Struct, frozen=True):
     members: int = 1  # the monitor, trained without validation rows, and others on all rows; for trees too
     trees: Boosting | None = None  # None: networks alone
     networks_share: float | None = None  # of a finished blend, 0 to 1
-    tree_members: int | None = None  # of a finished blend, where it is not `members`: some of its trees were left out
+    tree_members: int | None = None  # of a finished blend: how many of its last heads are trees; None: `members`
     temperature: float = 1.0  # of a finished classifier: divides the logarithms of its probabilities
     reasons: dict[str, str] = {}  # why each chosen field has its value
 

@@ -38,24 +38,17 @@ _PARTS = ("train", "validation", "test")
 
 def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
     """Make the model of the best epoch (without one, of the newest weights), and measure it on every split."""
-    state, before = phase.state, phase.about.get("before")
+    state = phase.state
     if not run.wants_model:
         return
-    architecture, weights = best_part(phase)
-    if not (weights or (before and before["weights"])):
+    about, weights = whole_of(phase)
+    if not weights:
         return
-    about = {**phase.about, "architecture": architecture}
-    if before is not None:
-        about, joined = with_trees(about, weights)
-        weights = dict(joined or {})
     model = Model({**about, "weights": weights})
     monitor = monitor_of(model)
     if about["architecture"]["kind"] == "blend":
-        share = best_share(run, monitor, prepared)
-        grown = about["architecture"]["trees"]["members"]
-        model.recipe = structs.replace(
-            model.recipe, networks_share=share, tree_members=None if grown == model.recipe.members else grown
-        )
+        share, grown = best_share(run, monitor, prepared), about["architecture"]["trees"]["members"]
+        model.recipe = structs.replace(model.recipe, networks_share=share, tree_members=grown)
         monitor.recipe = structs.replace(monitor.recipe, networks_share=share)
     found, monitor.recipe, predicted = fitted_to_validation(run, monitor, prepared)
     fitted = monitor.recipe
@@ -66,7 +59,7 @@ def finish(run: Run[Any], prepared: Prepared, phase: Phase) -> None:
         about["interval_scores"] = torch.from_numpy(kept_scores(scores))
     golden = [dict(row) for row in prepared.samples]
     metrics, report = evaluate(run, (model, monitor), prepared, found, predicted)
-    report["members"] |= {"dropped": [*(before or {}).get("dropped", ()), *dropped_of(phase)]}
+    report["members"]["dropped"] = dropped_of(phase)
     run.finish(
         {
             **about,
@@ -115,6 +108,16 @@ def monitored(phase: Phase) -> dict[str, Any]:
     return {"monitor": monitor, "values": [epoch.get(monitor) for epoch in phase.state.history]}
 
 
+def whole_of(phase: Phase) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return content and weights of the model: the phase's part, joined with the trees of the phase before."""
+    architecture, weights = best_part(phase)
+    about = {**phase.about, "architecture": architecture}
+    if "before" not in about:
+        return about, weights
+    about, joined = with_trees(about, weights)
+    return about, dict(joined or {})
+
+
 def best_part(phase: Phase) -> tuple[Architecture, dict[str, torch.Tensor]]:
     """Return a phase's part of the model with the weights of the best epoch (without one, the newest).
 
@@ -128,15 +131,17 @@ def best_part(phase: Phase) -> tuple[Architecture, dict[str, torch.Tensor]]:
 
 
 def dropped_of(phase: Phase) -> list[dict[str, Any]]:
-    """Return what a phase's part of the model lacks, as in the report."""
+    """Return what the phase, and that before it, left out of the model, as in the report."""
+    earlier = phase.about.get("before", {}).get("dropped", [])
     part = "trees" if is_of_trees({"model": phase.about}) else "networks"
     if phase.is_lost:
-        return [{"part": part, "member": None, "epoch": phase.plan.first_epoch + phase.state.epoch + 1}]
+        return [*earlier, {"part": part, "member": None, "epoch": phase.plan.first_epoch + phase.state.epoch + 1}]
     dropped = phase.step.dropped if isinstance(phase.step, Lockstep) else {}
-    return [
+    own = [
         {"part": part, "member": number + 1, "epoch": phase.plan.first_epoch + epoch}
         for number, epoch in dropped.items()
     ]
+    return [*earlier, *own]
 
 
 def monitor_of(model: Model) -> Model:
