@@ -15,7 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from traind.trainer.trees.tables import MOST_COLUMNS, MOST_LEAVES, TREES_AT_ONCE, Tables, columns_split_on, splits_of
+from traind.trainer.trees.tables import (
+    LEAF_OFFSET,
+    MOST_COLUMNS,
+    MOST_LEAVES,
+    TREES_AT_ONCE,
+    Edges,
+    Tables,
+    columns_split_on,
+    splits_of,
+)
 
 ROUNDS_AT_ONCE = 10  # rounds evaluated together: memory grows with it
 NO_LEAF = 127  # turns towards a leaf that does not exist
@@ -51,6 +60,7 @@ class Trees(nn.Module):
         self.register_buffer("set_starts", torch.cumsum(self.set_counts, 0) - self.set_counts, persistent=False)
         self.set_starts: Tensor
         self.set_ends = [0, *torch.cumsum(self.set_counts, 0).tolist()]
+        self._edges: Edges | None = None
         self._tables: dict[int, list[Tables] | None] = {}  # of the rounds from a first one on; None: products
 
     def forward(self, numeric: Tensor, categorical: Tensor) -> Tensor:
@@ -61,12 +71,13 @@ class Trees(nn.Module):
             for first in range(0, len(self.features), ROUNDS_AT_ONCE):
                 total = total + self.block(columns, categorical, first)
             return total
-        by_column = columns.t().contiguous(), categorical.t().contiguous()
+        self._edges = self._edges or Edges(self.features, self.thresholds.detach())
+        places = self._edges.places(columns.t().contiguous(), categorical.t())
         rounds = ROUNDS_AT_ONCE * max(1, TREES_AT_ONCE // (ROUNDS_AT_ONCE * self.features.shape[1]))
         for first in range(0, len(self.features), rounds):
             last = min(first + rounds, len(self.features))
-            tables = self._tables_of(first, last)
-            values = None if tables is None else self._looked_up(tables, by_column, first, last)
+            tables = self._tables_of(first, last, self._edges)
+            values = None if tables is None else self._looked_up(tables, places, first, last)
             for start in range(first, last, ROUNDS_AT_ONCE):
                 if values is None:
                     total = total + self.block(columns, categorical, start)
@@ -74,7 +85,7 @@ class Trees(nn.Module):
                     total = total + values[start - first : start - first + ROUNDS_AT_ONCE].sum(0).t()
         return total
 
-    def _tables_of(self, first: int, last: int) -> list[Tables] | None:
+    def _tables_of(self, first: int, last: int, edges: Edges) -> list[Tables] | None:
         """Return the tables of these rounds, made once; None where products are as fast."""
         if first not in self._tables:
             outputs, weights = self.features.shape[1], dict(self.state_dict())
@@ -83,14 +94,14 @@ class Trees(nn.Module):
             borders = [first * outputs + trees * number // groups for number in range(groups + 1)]
             splits = [splits_of(weights, *ends) for ends in pairwise(borders)]
             is_wide = max(map(columns_split_on, splits)) > MOST_COLUMNS
-            self._tables[first] = None if is_wide else [Tables(one) for one in splits]
+            self._tables[first] = None if is_wide else [Tables(one, edges) for one in splits]
         return self._tables[first]
 
-    def _looked_up(self, tables: list[Tables], by_column: tuple[Tensor, Tensor], first: int, last: int) -> Tensor:
+    def _looked_up(self, tables: list[Tables], places: Tensor, first: int, last: int) -> Tensor:
         """Return the values of the rows' leaves in these rounds, (rounds, outputs, rows)."""
-        leaves = torch.cat([one.leaves(*by_column) for one in tables], dim=1).t()
+        leaves = torch.cat([one.leaves(places) for one in tables], dim=1).t()
         values = self.values[first:last].flatten(0, 1)
-        starts = torch.arange(len(values), dtype=torch.int32).unsqueeze(1) * values.shape[1]
+        starts = torch.arange(len(values), dtype=torch.int32).unsqueeze(1) * values.shape[1] - LEAF_OFFSET
         found = values.flatten().index_select(0, (leaves + starts).flatten())
         return found.view(last - first, self.features.shape[1], leaves.shape[1])
 
