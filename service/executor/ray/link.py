@@ -120,10 +120,15 @@ class Link:
         finally:
             self._calls.pop(number, None)
 
-    async def insist(self, method: str, /, **arguments: Any) -> Any:
-        """Call as `call` does, again with each new gateway until one has answered. Raises `CallFailed`."""
+    async def insist(self, method: str, is_wanted: Callable[[], bool] = lambda: True, /, **arguments: Any) -> Any:
+        """Call as `call` does, again with each new gateway until one has answered. Raises `CallFailed`.
+
+        None where it is not wanted any more when a gateway is there.
+        """
         while True:
             await self._joined.wait()
+            if not is_wanted():
+                return None
             try:
                 return await self.call(method, **arguments)
             except GatewayGone:

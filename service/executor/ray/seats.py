@@ -187,18 +187,21 @@ class Seats:
     async def _open(self, seat: Seat) -> None:
         config = msgspec.structs.replace(self._config, name=seat.name, gpus=seat.need.gpus)
         seat.aim = self._elsewhere(seat.need)
+        wanted = {
+            "seat": seat.name,
+            "need": msgspec.to_builtins(seat.need),
+            "config": msgspec.to_builtins(config),
+            "node_id": seat.aim,
+        }
         try:
-            answer = await self._link.insist(
-                "open_seat",
-                seat=seat.name,
-                need=msgspec.to_builtins(seat.need),
-                config=msgspec.to_builtins(config),
-                node_id=seat.aim,
-            )
+            answer = await self._link.insist("open_seat", lambda: seat.name in self.all, **wanted)
         except CallFailed as error:
             LOG.warning("a seat could not be made: %s", error)
             self.lost["starting"] += 1
             self.all.pop(seat.name, None)
+            return
+        if seat.name not in self.all:  # it was given up meanwhile, and would hold its cores for nobody
+            await self.quit(seat.name)
             return
         hello = msgspec.msgpack.decode(answer, type=Hello)
         seat.node, seat.node_id, seat.since = hello.host, hello.node_id, time.monotonic()
