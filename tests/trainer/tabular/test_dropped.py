@@ -5,6 +5,7 @@ Two validation rows weigh 3e38: who is trained on all rows diverges on them, and
 
 import csv
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -81,11 +82,22 @@ def test_a_job_that_is_interrupted_leaves_out_the_same(at, heavy, new_job):
     assert (last.metrics, last.report["members"]) == (whole.metrics, whole.report["members"])
 
 
-def test_a_job_that_starts_from_one_that_left_a_member_out(heavy, table, new_job):
+@pytest.mark.parametrize("keep", ["all", "weights"])
+def test_a_job_starts_from_one_that_left_a_member_out(keep, heavy, new_job):
     spec = {"dataset": "heavy", "model": {"kind": "mlp", "hidden": [8], "members": 2}, **FIELDS}
-    job = new_job(heavy, **spec)
-    job.attempt(Verb.LEAVE, 90)
-    assert load_model(max(job.attempts[-1].glob("checkpoint-*.pt"))).content["architecture"]["members"] == 1
+    parent = new_job(heavy, **spec)
+    parent.attempt(Verb.PAUSE, 90)
+    path = max(parent.attempts[-1].glob("checkpoint-*.pt"))
+    assert load_model(path).content["architecture"]["members"] == 1
+    whole = parent.attempt().result
+    child = new_job(heavy, start_from={"job_id": "parent", "keep": keep}, **spec)
+    child.job_id = "child"
+    shutil.copytree(path.parent, child.root / "attempt-0")
+    child.attempts.append(child.root / "attempt-0")
+    last = child.attempt()
+    assert last.status is Status.COMPLETED, last
+    assert (last.result.weights_digest == whole.weights_digest) == (keep == "all")
+    assert [one["member"] for one in last.result.report["members"]["dropped"]] == [2]
 
 
 @pytest.mark.parametrize("interrupted", [None, 130])
