@@ -1,7 +1,6 @@
 """Infers the schema from a raw table and a request: kinds and roles of columns, the task, warnings."""
 
 from collections.abc import Callable
-from typing import Literal
 
 from msgspec.structs import replace
 
@@ -13,12 +12,11 @@ from traind.data.columns.warnings import remarks_on, remarks_on_target
 from traind.data.errors import BadTable
 from traind.data.reading.formats import Options
 from traind.data.table.cell_text import boolean_of, number_of
-from traind.data.table.schema import Column, Kind, Override, Remark, Schema, Task
+from traind.data.table.schema import Column, Goal, Kind, Override, Remark, Schema, Task
 
 _FEW_NUMBERS = 10  # distinct whole numbers up to which a target is taken as classes
 _MANY_LABELS = 1_000
 WEIGHS = "says how much rows count"
-Goal = Literal["regression", "classes"]
 
 
 def infer_schema(profiles: dict[str, Profile], request: Request, options: Options) -> Schema:

@@ -11,6 +11,7 @@ Kind = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore"
 Override = Literal["numeric", "categorical", "boolean", "datetime", "text", "ignore", "duration"]
 Role = Literal["feature", "target", "ignored"]
 Task = Literal["regression", "binary", "multiclass"]
+Goal = Literal["regression", "classes"]
 
 
 class Column(Struct, frozen=True, kw_only=True):

@@ -1,8 +1,9 @@
 """Refuses metrics of the wrong task, as far as the summary of a table tells what its target is. Called at submit."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
+from traind.data.table.schema import Goal
 from traind.service.validation.explain import Problem
 from traind.service.validation.memory_budget import Known
 from traind.service.validation.validate import refusal
@@ -10,7 +11,6 @@ from traind.trainer.contract.metrics import monitors
 from traind.trainer.contract.spec import TrainSpec
 
 NUMBERS = frozenset({"numeric", "duration"})  # kinds that a user can give a target, which make it a number
-Goal = Literal["regression", "classes"]
 
 
 def goal_of(spec: TrainSpec, known: Known) -> Goal | None:

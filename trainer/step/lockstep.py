@@ -132,7 +132,7 @@ class Lockstep:
         states = state.get("members", ())
         if len(states) != len(self.members):
             raise CheckpointDamaged(f"The checkpoint is of {len(states) or 1} networks, not of {len(self.members)}.")
-        self.dropped = dict(state.get("dropped", {}))  # none in states of 0.2.0
+        self.dropped = dict(state.get("dropped", {}))  # states of before members could be left out have none
         for number, member in enumerate(self.members):
             if number not in self.dropped:
                 member.restore(states[number])
