@@ -218,7 +218,9 @@ class Attempts:
         """Give one job to a worker, once the database says which worker it is."""
         attempt = Attempt(job.job_id, job.attempt + 1)
         try:
-            earlier = await asyncio.to_thread(attempt_dirs, self._layout, job.job_id)  # others have their turn
+            earlier: list[Path] = []
+            if job.attempt or job.parent is not None:
+                earlier = await asyncio.to_thread(attempt_dirs, self._layout, job.job_id)  # others have their turn
             async with self._journal.turn:
                 if (queued := self._queued(job.job_id)) is None:
                     self._executor.give_back(worker)

@@ -23,12 +23,15 @@ from traind.service.processes.fork_server import BootFailed, ForkServer
 from traind.service.processes.identity import Identity, kill_leftover
 from traind.service.settings import machine_memory_bytes
 from traind.service.threads import in_thread
+from traind.trainer.contract.events import Log, State
 from traind.trainer.contract.spec import Assignment
 
 LOG = logging.getLogger(__name__)
 RETRY_S = 0.5  # between tries to write an assignment
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 CLOSE_S = 2.0
+AHEAD = 2  # workers that wait for jobs while all slots are busy
+START_S = 0.25  # by then a job has taken its first step, or its start is long: the worker after it boots
 
 
 class LocalExecutor:
@@ -69,6 +72,7 @@ class LocalExecutor:
         self._unwritten: dict[LocalWorker, str] = {}  # who waits for its assignment, and why
         self._ahead: deque[LocalWorker] = deque()
         self._busy: set[LocalWorker] = set()
+        self._starting: set[LocalWorker] = set()  # taken ones whose jobs have not taken a step yet
         self._booting = 0
         self._waiting = 0
         self._arrived = asyncio.Condition()
@@ -142,12 +146,14 @@ class LocalExecutor:
         worker.threads = 0 if worker.devices else min(need.threads, self._count)
         worker.memory_bytes = need.memory_bytes or 0
         self._busy.add(worker)
+        self._starting.add(worker)
         return worker
 
     def give_back(self, worker: Worker) -> None:
         """Let a worker that was taken wait for another job."""
         assert isinstance(worker, LocalWorker)
         self._busy.discard(worker)
+        self._starting.discard(worker)
         if self._closing.is_set() or worker.process.gone.done():
             worker.kill()
             self._spawn(worker.retire(), f"retire {worker.pid}")
@@ -162,7 +168,7 @@ class LocalExecutor:
         is_decided = bool(self._devices) or self._hides_gpus
         place = devices.placed(assignment.place, worker.devices) if is_decided else assignment.place
         self._spawn(self._relay(worker, Assignment(assignment.spec, place)), f"relay {worker.pid}")
-        self._refill()
+        asyncio.get_running_loop().call_later(START_S, self._is_under_way, worker)
 
     async def adopt(self, leftover: Leftover, attempt_dir: Path) -> None:
         """Return nobody: a worker leaves when its server is gone."""
@@ -192,11 +198,20 @@ class LocalExecutor:
             await asyncio.wait(self._tasks)
 
     def _refill(self) -> None:
-        """Start as many workers ahead as are missing; one at least, lest the next job wait for it."""
-        wanted = max(1, self.total - self.busy, self._waiting)
+        """Start as many workers ahead as are missing; `AHEAD` at least, lest jobs that start at once wait for them.
+
+        A job that has not taken a step yet needs the processor more: the worker to follow it boots after that.
+        """
+        ahead = max(min(self.total, AHEAD), self.total - self.busy)
+        wanted = max(ahead - len(self._starting), self._waiting)
         while not self._closing.is_set() and len(self._ahead) + self._booting < wanted:
             self._booting += 1
             self._spawn(self._boot(), "boot")
+
+    def _is_under_way(self, worker: LocalWorker) -> None:
+        if worker in self._starting:
+            self._starting.discard(worker)
+            self._refill()
 
     async def _boot(self) -> None:
         """Start one worker, however often that takes, and keep it ready until it is taken or dies."""
@@ -245,6 +260,8 @@ class LocalExecutor:
             await self._hand_over(worker, assignment)
             async with contextlib.aclosing(worker.work()) as events:
                 async for event in events:
+                    if not isinstance(event, State | Log):
+                        self._is_under_way(worker)
                     await self._inbox.put(Frame(worker, event))
         except asyncio.CancelledError:
             self._closing.set()  # the loop ends, with or without `close`
@@ -254,6 +271,7 @@ class LocalExecutor:
             if worker.devices:  # the next job needs the GPU's memory: its process must be gone
                 await worker.retire()
             self._busy.discard(worker)
+            self._starting.discard(worker)
             self._on_change()
             self._refill()
             if not worker.devices:

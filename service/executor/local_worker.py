@@ -17,6 +17,7 @@ import msgspec
 
 from traind.service.executor.base import Beat, Ended
 from traind.service.executor.devices import Device
+from traind.service.processes.descriptors import close, hold
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import Identity
 from traind.service.processes.worker_process import WorkerProcess
@@ -37,27 +38,32 @@ STACKS_S = 1.0
 class LocalWorker:
     """One process, waiting for its job or at work on it."""
 
-    def __init__(self, process: WorkerProcess, pipe: int, control: SharedControl) -> None:
+    def __init__(self, process: WorkerProcess, pipe: int, orders: int, control: SharedControl) -> None:
         self.process = process
         self.attempt_dir = Path()  # of its job
         self.threads = 0  # slots that are taken for the job
         self.memory_bytes = 0  # that the job asked for
         self.devices: tuple[Device, ...] = ()  # the GPUs that the job was given
         self._pipe = pipe
+        self._orders: int | None = hold(orders)
         self._control = control
+        self._has_returned = False  # the job's code, as it should
+        self._call = asyncio.create_task(process.call("traind.trainer.worker.main:work"), name="traind-work")
 
     @classmethod
     async def start(cls, server: ForkServer, run: str, memory_bytes: int | None) -> Self:
         """Start a process that waits for its job, or raise `BootFailed`. Not to be cancelled."""
         reader, writer = connection.Pipe(duplex=False)
+        orders, giver = connection.Pipe(duplex=False)
         control: Any = sharedctypes.RawValue(SharedControl)
-        with reader, writer:
+        with reader, writer, orders, giver:
+            initialise = "traind.trainer.worker.main:initialise"
             process = await WorkerProcess.start(
-                server, "traind.trainer.worker.main:initialise", writer, control, run, memory_bytes, boot_s=BOOT_S
+                server, initialise, writer, orders, control, run, memory_bytes, boot_s=BOOT_S
             )
-            pipe = os.dup(reader.fileno())
+            pipe, giving = os.dup(reader.fileno()), os.dup(giver.fileno())
         os.set_blocking(pipe, False)
-        return cls(process, pipe, control)
+        return cls(process, pipe, giving, control)
 
     @property
     def pid(self) -> int:
@@ -119,36 +125,46 @@ class LocalWorker:
     async def receive(self, assignment: Assignment) -> None:
         """Make the attempt's folder and write the assignment there; raises `OSError`.
 
-        By file, since big arguments stick in a pool's pipes.
+        By file, since a big one would stick in a pipe.
         """
         await in_thread(_write, self._assignment_path, assignment)
 
     async def work(self) -> AsyncGenerator[AnyEvent | Ended]:
         """Start on the assignment; yield the job's events in order, and last how it ended."""
-        path = str(self._assignment_path)
-        call = asyncio.create_task(self.process.call("traind.trainer.worker.main:work", path))
+        self._order(os.fsencode(self._assignment_path))
         problem = ""
         try:
-            async for event in self._events(call):
+            async for event in self._events(self._call):
                 yield event
         except ValueError as error:  # no JSON, or not even text
             problem = f"the worker wrote what is not an event: {error}"
             self.kill()
-        yield await self._ended(await call, problem)
+        yield Ended("done") if self._has_returned else await self._ended(await self._call, problem)
 
     async def retire(self) -> None:
         """End the process and release everything it held. Not to be cancelled."""
+        if self._orders is not None:
+            close(self._orders)  # it waits for orders no longer
+            self._orders = None
         await self.process.retire()
+        await asyncio.wait({self._call})
         os.close(self._pipe)
 
     @property
     def _assignment_path(self) -> Path:
         return self.attempt_dir / "assignment.json"
 
+    def _order(self, path: bytes) -> None:
+        """Have the process, which waits for it, carry out the assignment in a file."""
+        if self._orders is not None:
+            with contextlib.suppress(BrokenPipeError):  # it has died, as its events' end tells
+                os.write(self._orders, path)
+
     async def _events(self, call: "asyncio.Task[Any]") -> AsyncGenerator[AnyEvent]:
         """Yield what the job wrote until the call is over and the pipe is empty.
 
-        A frame that the worker's death cut short is dropped. Raises `ValueError` for what is no event.
+        An empty frame is the last: the job's code has returned. One that the worker's death cut short is dropped.
+        Raises `ValueError` for what is no event.
         """
         rest = b""
         while True:
@@ -164,6 +180,9 @@ class LocalWorker:
                 return
             rest += chunk
             while len(rest) >= 4 and len(rest) >= 4 + (size := _size(rest)):
+                if not size:
+                    self._has_returned = True
+                    return
                 yield decode_event(rest[4 : 4 + size])
                 rest = rest[4 + size :]
 

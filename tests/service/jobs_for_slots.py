@@ -43,6 +43,11 @@ def nothing(job: Job) -> None:
     pass
 
 
+def progress_and_wait(job: Job) -> None:
+    job.emit(Progress(attempt=1, epoch=1, step=1, total_steps=2, progress=0.0, loss=1.0))
+    obedient(job)
+
+
 def say_devices(job: Job) -> None:
     job.emit(Log(message=os.environ.get("CUDA_VISIBLE_DEVICES", "as it was")))
     while job.control.verb == Verb.NONE:
@@ -97,8 +102,17 @@ def kill(job: Job, number: int) -> None:
 
 
 def half_result(job: Job) -> None:
-    """Die half-way through writing the result of `work`."""
+    """Raise, and die half-way through writing that result of `work`."""
+    _die_with_result()
+    raise RuntimeError("half")
 
+
+def done_and_dead(job: Job) -> None:
+    """Return, and die half-way through writing the result of `work`."""
+    _die_with_result()
+
+
+def _die_with_result() -> None:
     def half(self: Any, data: bytes) -> None:
         os.write(self._handle, bytes(data)[: len(data) // 2])
         os.kill(os.getpid(), signal.SIGKILL)

@@ -162,10 +162,10 @@ async def test_a_cancelled_call_and_a_dead_worker_hang_nothing(rig: Any, light_s
     rig = await rig(server=light_server, count=2)
     worker = await rig.job("obedient")
     await rig.until(worker, Log)
-    second = asyncio.create_task(worker.process.call("traind.trainer.worker.main:work", "nowhere"))
+    second = asyncio.create_task(worker.process.call("traind.trainer.worker.main:work"))
     await asyncio.sleep(0)
     second.cancel()
-    third = asyncio.create_task(worker.process.call("traind.trainer.worker.main:work", "nowhere"))
+    third = asyncio.create_task(worker.process.call("traind.trainer.worker.main:work"))
     await asyncio.sleep(0)
     worker.process.signal(signal.SIGKILL)
     assert await third is None

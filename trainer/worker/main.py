@@ -38,6 +38,7 @@ ORPHAN_S = 4.0  # for a job's checkpoint after its server died
 OOM_SCORE_ADJ = 800  # of 1,000: so that the kernel kills a worker before the server
 DRIVER = Path("/dev/nvidiactl")  # exists where there may be an NVIDIA GPU
 STACKS_SIGNAL = signal.SIGUSR2
+PATH_BYTES_MAX = 4_096  # of the assignment: no system has longer ones, and a pipe takes them at once
 MESSAGE_CHARS = 500  # results stay under 1 kB: a larger one can be torn
 
 
@@ -45,6 +46,7 @@ MESSAGE_CHARS = 500  # results stay under 1 kB: a larger one can be torn
 class _Seat:
     """What the process received for its one job."""
 
+    orders: int  # the pipe that brings its assignment
     outbox: Outbox
     control: SharedControl
     run: Callable[..., Any]
@@ -57,20 +59,27 @@ _busy = threading.Event()
 
 
 def initialise(
-    pipe: "connection.Connection[Any, Any]", control: SharedControl, run: str, memory_bytes: int | None = None
+    pipe: "connection.Connection[Any, Any]",
+    orders: "connection.Connection[Any, Any]",
+    control: SharedControl,
+    run: str,
+    memory_bytes: int | None = None,
 ) -> None:
     """Set this process up as the worker of one job.
 
     Args:
         pipe: to write events to.
+        orders: to read the path of the assignment from, once; closed where none comes.
         control: requests of the server, and the heartbeat.
         run: `module:function`, called as `run(spec, emit, place=, control=)`.
         memory_bytes: memory that the job may allocate; beyond it allocations fail, and the job with `out_of_memory`.
     """
     global _seat  # noqa: PLW0603 - the pool calls functions; this is where the process keeps its one seat
     _settle(control)
-    _seat = _Seat(Outbox(os.dup(pipe.fileno())), control, pkgutil.resolve_name(run), memory_bytes)
+    outbox = Outbox(os.dup(pipe.fileno()))
+    _seat = _Seat(os.dup(orders.fileno()), outbox, control, pkgutil.resolve_name(run), memory_bytes)
     pipe.close()
+    orders.close()
     if (boot := sys.modules.get("traind.trainer.worker.boot")) is not None:  # torch is loaded
         boot.warm()
 
@@ -82,18 +91,35 @@ def initialise_side(memory_bytes: int | None = None) -> None:
         _limit_memory(memory_bytes)
 
 
-def work(assignment_path: str) -> dict[str, Any]:
-    """Carry out the assignment and return `{"ok": True}`, or `{"ok": False, "error": ...}` if `run` raised."""
+def work() -> dict[str, Any]:
+    """Wait for the assignment and carry it out; return `{"ok": False, "error": ...}` if `run` raised.
+
+    Otherwise return `{"ok": True}`, which the end of the events says before: the server need not wait for the pool.
+    The call is made ahead of time: on its way to this process it takes several turns from thread to thread.
+    """
     assert _seat is not None
-    attempt_dir = Path(assignment_path).parent
+    if not (path := os.read(_seat.orders, PATH_BYTES_MAX)):
+        return {"ok": True}
+    os.close(_seat.orders)
+    answer = _carried_out(Path(os.fsdecode(path)), _seat)
+    if answer["ok"]:
+        _seat.outbox.end()
+    _seat.outbox.drain()
+    _busy.clear()
+    return answer
+
+
+def _carried_out(assignment_path: Path, seat: _Seat) -> dict[str, Any]:
+    """Carry out the assignment, and end what it started."""
+    attempt_dir = assignment_path.parent
     _busy.set()
     try:
         with redirected(attempt_dir / "output.log"), _stacks_on_demand(attempt_dir / "stacks.txt"):
             try:
-                assignment = _decode(Path(assignment_path).read_bytes())
-                _take_device(assignment.place, memory_of(assignment.spec, _seat.memory_bytes))
+                assignment = _decode(assignment_path.read_bytes())
+                _take_device(assignment.place, memory_of(assignment.spec, seat.memory_bytes))
                 load_for(assignment.spec)
-                _seat.run(assignment.spec, _seat.outbox.emit, place=assignment.place, control=_seat.control)
+                seat.run(assignment.spec, seat.outbox.emit, place=assignment.place, control=seat.control)
             except BaseException:
                 traceback.print_exc()
                 raise
@@ -102,8 +128,6 @@ def work(assignment_path: str) -> dict[str, Any]:
         return {"ok": False, "error": _sentence(error)}
     finally:
         end_descendants(os.getpid())
-        _seat.outbox.drain()
-        _busy.clear()
 
 
 def answer(function: str, request_path: str, answer_path: str) -> dict[str, Any]:

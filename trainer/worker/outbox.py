@@ -13,6 +13,7 @@ from collections import Counter, deque
 
 from traind.trainer.contract.events import AnyEvent, Log, Metric, Progress, encode_event, merged
 
+END = bytes(4)  # a frame of no event
 HEADER_BYTES = 4  # the length of the event that follows, big endian
 WAITING_MAX = 10_000  # events; beyond them custom numbers and log lines are dropped and counted
 LOG_LINES, NUMBERS = "lines of the log", "custom numbers"
@@ -45,15 +46,29 @@ class Outbox:
                 self._waiting.append(framed(event))
             else:
                 self._dropped[LOG_LINES if isinstance(event, Log) else NUMBERS] += 1
-            if not self._flush() and self._flusher is None:
-                self._flusher = threading.Thread(target=self._keep_flushing, name="outbox", daemon=True)
-                self._flusher.start()
+            self._keep_going()
+
+    def end(self) -> None:
+        """Send, after all events, that no more come: an empty frame."""
+        with self._lock:
+            if self._fd is None:
+                return
+            self._push_dropped(time.time())
+            self._push_newest()
+            self._waiting.append(END)
+            self._keep_going()
 
     def drain(self) -> None:
         """Wait until everything is in the pipe, or the server is gone."""
         flusher = self._flusher
         if flusher is not None:
             flusher.join()
+
+    def _keep_going(self) -> None:
+        """Write what fits, the rest as soon as there is room."""
+        if not self._flush() and self._flusher is None:
+            self._flusher = threading.Thread(target=self._keep_flushing, name="outbox", daemon=True)
+            self._flusher.start()
 
     def _push_dropped(self, now: float) -> None:
         """Add a log event about dropped events, at their place."""

@@ -91,6 +91,29 @@ async def test_a_result_torn_by_the_worker_s_death_ends_the_job(workers: Any) ->
     assert not pool._pending_work_items  # its future was not left pending
 
 
+async def test_the_worker_that_follows_boots_once_the_job_has_taken_a_step(workers: Any) -> None:
+    """A boot takes three times the processor that a job's start does, which would wait for it."""
+    slots = workers.slots
+    worker = await workers.job("progress_and_wait")
+    assert slots._booting + len(slots._ahead) == 0
+    await workers.until(worker, Progress)
+    assert slots._booting + len(slots._ahead) == 1
+    worker.ask(1)
+    await workers.end(worker)
+
+
+async def test_a_job_without_steps_delays_the_worker_that_follows_for_a_moment_only(workers: Any, until: Any) -> None:
+    worker = await workers.job("obedient")
+    await until(lambda: workers.slots.is_ready)
+    worker.ask(1)
+    await workers.end(worker)
+
+
+async def test_what_happens_to_a_worker_after_its_job_returned_is_nobodys_matter(workers: Any) -> None:
+    assert (await workers.done("done_and_dead"))[1] == Ended("done")
+    assert (await workers.done("nothing"))[1] == Ended("done")
+
+
 async def test_a_frame_torn_by_the_worker_s_death_is_dropped(workers: Any) -> None:
     worker, ended = await workers.done("half_frame")
     assert [type(event) for event in workers.said[worker]] == [State, Log, Ended]
