@@ -38,9 +38,11 @@ def studies(
         print_json(page) if as_json else print_table(["study", "name", "state", "trials", "best"], rows)
     elif verb == "trials":
         found = client.trials(study_id)
+        used = client.study(study_id, importance=False).used
+        params = (" ".join(f"{name}={value}" for name, value in used(one.params).items()) for one in found)
         lines = (
-            [str(one.trial), str(one.status), number(one.value), " ".join(f"{n}={v}" for n, v in one.params.items())]
-            for one in found
+            [str(one.trial), str(one.status), number(one.value), text]
+            for one, text in zip(found, params, strict=True)
         )
         print_json(found) if as_json else print_table(["trial", "state", "value", "params"], lines)
     elif verb == "delete":

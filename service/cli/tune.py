@@ -205,7 +205,7 @@ def print_study(study: "Study") -> None:
     print(f"{study.study_id}  {study.status}  {study.suggested}/{study.trials} trials: {', '.join(parts) or 'none'}")
     if study.best is not None:
         print(f"best: trial {study.best.trial}  {study.metric} {number(study.best.value)}  {study.best.job_id}")
-        for path, value in study.best.params.items():
+        for path, value in study.used(study.best.params).items():
             share = study.importance.get(path)
             mattered = "" if share is None else f"  (mattered {share:.0%})"
             print(plain(f"  {path} = {value}{mattered}"))

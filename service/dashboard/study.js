@@ -8,7 +8,7 @@ import { icon, stateIcon } from "./icons.js";
 import { allTrials } from "./runs.js";
 import { written } from "./schema.js";
 import { Parallel, Points } from "./trial-charts.js";
-import { axisOf, axisOfValues, colorOf, ranks } from "./trial-scale.js";
+import { axisOf, axisOfValues, colorOf, ranks, usedOf, uses } from "./trial-scale.js";
 import { TrialTable } from "./trial-table.js";
 
 const DRAWN_MS = 250; // between two drawings
@@ -159,7 +159,7 @@ class StudyView {
     for (const chart of [this.history, this.parallel, ...this.#slices.values()]) chart.pick(trial);
     this.table.mark(trial);
     const found = this.trials[trial];
-    say(this.parts.picked, found ? `Trial ${trial}: ${term(this.study.metric)} ${value(found.value)} · ${Object.entries(found.params).map(([path, one]) => `${path} ${typeof one === "number" ? value(one) : written(one)}`).join(" · ")}` : "Each line is a trial; the stronger, the better. Point at one, click to open it.");
+    say(this.parts.picked, found ? `Trial ${trial}: ${term(this.study.metric)} ${value(found.value)} · ${usedOf(this.study, found.params).map(([path, one]) => `${path} ${typeof one === "number" ? value(one) : written(one)}`).join(" · ")}` : "Each line is a trial; the stronger, the better. Point at one, click to open it.");
   }
 
   #draw() {
@@ -225,12 +225,13 @@ class StudyView {
     const entry = (name, content) => h("div", {}, h("dt", {}, name), h("dd", {}, content));
     if (!study.best) return fill(parts.best, h("p.muted", {}, "No trial has a value yet."));
     const link = h("a", { href: `#/job/${encodeURIComponent(study.best.job_id)}` }, `Trial ${study.best.trial}`);
-    return fill(parts.best, entry("Trial", link), entry(title(study.metric), value(study.best.value)), Object.entries(study.best.params).map(([path, found]) => entry(path, typeof found === "number" ? value(found) : written(found))), study.note && entry("Ensemble", study.note), entry("Submitted", dateOf(study.created_at)));
+    return fill(parts.best, entry("Trial", link), entry(title(study.metric), value(study.best.value)), usedOf(study, study.best.params).map(([path, found]) => entry(path, typeof found === "number" ? value(found) : written(found))), study.note && entry("Ensemble", study.note), entry("Submitted", dateOf(study.created_at)));
   }
 
   #drawMatters() {
     const found = Object.entries(this.study.importance ?? {}).sort(([, one], [, other]) => other - one);
-    const rows = found.map(([path, part]) => h("li", {}, h("span.clip", { title: path }, path), h("span.bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(part) } })), h("span.number", {}, share(part))));
+    const among = this.study.judged_among ?? {};
+    const rows = found.map(([path, part]) => h("li", {}, h("span.clip", { title: among[path] ? `${path}, among the trials of ${among[path].map((kinds) => kinds.join(", ")).join("; of ")}` : path }, path, among[path] && h("span.muted", {}, ` of ${among[path].flat().join(", ")}`)), h("span.bar", { "aria-hidden": "true" }, h("i", { vars: { part: String(part) } })), h("span.number", {}, share(part))));
     fill(this.parts.matters, rows.length ? rows : h("li.muted.wide", {}, "Known once four trials have a value."));
   }
 
@@ -246,12 +247,14 @@ class StudyView {
     const whole = { ...number, marks: number.marks.filter(([at]) => Math.abs(at * last - Math.round(at * last)) < 1e-6) };
     this.history.show({ x: whole, y, points: measured.map((one) => ({ trial: one.trial, x: number.place(one.trial), y: y.place(one.value), color: color(one) })), line: bestSoFar(trials, isUp).map(([trial, found]) => [number.place(trial), y.place(found)]) });
     const axes = [...Object.entries(study.space).map(([path, dimension]) => axisOf(path, dimension)), y];
-    const placesOf = (one) => [...axes.slice(0, -1).map((axis) => axis.place(one.params[axis.label])), one.value === null || one.value === undefined ? NaN : y.place(one.value)];
+    const placesOf = (one) => [...axes.slice(0, -1).map((axis) => (uses(study, one.params, axis.label) ? axis.place(one.params[axis.label]) : NaN)), one.value === null || one.value === undefined ? NaN : y.place(one.value)];
     const lines = trials.map((one) => ({ trial: one.trial, places: placesOf(one), color: color(one), rank: ranked.get(one.trial) ?? 2 }));
     this.parallel.show({ axes, lines: lines.sort((one, other) => other.rank - one.rank) });
-    axes.slice(0, Math.min(axes.length - 1, MOST_SLICES)).forEach((axis) => {
-      if (!this.#slices.has(axis.label)) this.#addSlice(axis.label);
-      this.#slices.get(axis.label).show({ x: axis, y, points: measured.map((one) => ({ trial: one.trial, x: axis.place(one.params[axis.label]), y: y.place(one.value), color: color(one) })).filter(({ x }) => Number.isFinite(x)) });
+    const slices = axes.slice(0, -1).flatMap((axis) => (study.judged_among?.[axis.label] ?? [undefined]).map((kinds) => ({ axis, kinds, label: kinds ? `${axis.label} of ${kinds.join(", ")}` : axis.label })));
+    slices.slice(0, MOST_SLICES).forEach(({ axis, kinds, label }) => {
+      if (!this.#slices.has(label)) this.#addSlice(label);
+      const shown = measured.filter(({ params }) => uses(study, params, axis.label, kinds));
+      this.#slices.get(label).show({ x: { ...axis, label }, y, points: shown.map((one) => ({ trial: one.trial, x: axis.place(one.params[axis.label]), y: y.place(one.value), color: color(one) })).filter(({ x }) => Number.isFinite(x)) });
     });
   }
 

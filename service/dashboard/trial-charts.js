@@ -143,17 +143,22 @@ export class Parallel extends TrialChart {
     if (picked) this.#line(pen, this.spotsOf(picked.places), colors.strong, 2.5);
   }
 
+  /** Draw a line across all axes; it passes over those of fields that the trial does not have in dots. */
   #line(pen, places, color, width) {
     Object.assign(pen, { strokeStyle: color, lineWidth: width });
-    pen.beginPath();
-    let isDown = false;
-    for (const [x, y] of places) {
-      if (!Number.isFinite(y)) isDown = false;
-      else if (isDown) pen.lineTo(x, y);
-      else pen.moveTo(x, y);
-      isDown = Number.isFinite(y);
+    const known = places.map(([x, y], index) => [x, y, index]).filter(([, y]) => Number.isFinite(y));
+    for (const isGap of [false, true]) {
+      pen.setLineDash(isGap ? [1, 5] : []);
+      pen.beginPath();
+      known.slice(1).forEach(([x, y, index], before) => {
+        const [fromX, fromY, from] = known[before];
+        if (index - from > 1 !== isGap) return;
+        pen.moveTo(fromX, fromY);
+        pen.lineTo(x, y);
+      });
+      pen.stroke();
     }
-    pen.stroke();
+    pen.setLineDash([]);
   }
 
   #axis(pen, colors, { label, marks: all }, at, { top, bottom, down, room, isLast, isFirst, index }) {

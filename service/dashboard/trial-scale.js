@@ -34,6 +34,14 @@ function choices(label, all) {
   };
 }
 
+/** Return the params of a trial that its kind of model has, as [[path, value], ...]. */
+export const usedOf = (study, params) => Object.entries(params).filter(([path]) => uses(study, params, path));
+
+/** Return whether a trial's kind of model has a field; with `kinds`, whether it is one of these. */
+export function uses({ judged_among: among = {} }, params, path, kinds = among[path]?.flat()) {
+  return !kinds || kinds.includes(params.model?.kind ?? params.model);
+}
+
 /** Return how good each trial is, by its number: 0 the best, 1 the worst; nothing of those without a value. */
 export function ranks(trials, isUp) {
   const sign = isUp ? -1 : 1;

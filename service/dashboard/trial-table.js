@@ -5,6 +5,7 @@ import { count, duration, title, value } from "./format.js";
 import { stateIcon } from "./icons.js";
 import { compared } from "./order.js";
 import { written } from "./schema.js";
+import { uses } from "./trial-scale.js";
 import { VirtualList } from "./virtual.js";
 
 const LONG = 10; // characters that may not fit
@@ -41,7 +42,7 @@ export class TrialTable {
       { key: "trial", label: "Trial", of: (trial) => trial.trial, write: (found) => count(found) },
       { key: "status", label: "State", of: (trial) => trial.status, write: (found) => title(found.toLowerCase()) },
       { key: "value", label: title(study.metric), of: (trial) => trial.value, write: (found) => value(found), isUp: this.#isUp },
-      ...paths.map((path) => ({ key: `set:${path}`, label: path, of: (trial) => trial.params[path], write: (found) => (typeof found === "number" ? value(found) : found === undefined ? "–" : written(found)) })),
+      ...paths.map((path) => ({ key: `set:${path}`, label: path, of: (trial) => (uses(study, trial.params, path) ? trial.params[path] : undefined), write: (found) => (typeof found === "number" ? value(found) : found === undefined ? "–" : written(found)) })),
       { key: "epochs", label: "Epochs", of: (trial) => trial.epochs || undefined, write: (found) => count(found) },
       { key: "seconds", label: "Training", of: (trial) => trial.timings?.running_s, write: (found) => duration(found) },
     ];

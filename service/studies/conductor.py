@@ -45,7 +45,6 @@ from traind.trainer.contract.metrics import VAL_LOSS
 from traind.trainer.contract.spec import TrainSpec
 
 ADVANCE = "traind.trainer.search.suggest:advance_request"
-IMPORTANCE = "traind.trainer.search.suggest:importance_request"
 ADVANCE_S = 120.0
 LOOK_EVERY_S = 0.2  # at epochs' ends: whether running trials are to be pruned
 LEAST_ENDED = 5  # trials before any is pruned: `trainer/search` has the same number
@@ -110,13 +109,6 @@ class Conductor:
                 await self._wait()
         if self._look is not None:
             self._look.cancel()
-
-    async def importance(self) -> dict[str, float]:
-        """Return how much each dimension matters, as shares of 1."""
-        rows = [self._row_of(trial) for trial in self.board.trials]
-        request = self._request([row for row in rows if row[1] != "RUNNING"], 0)
-        found: dict[str, float] = await self._side.call(IMPORTANCE, request, ADVANCE_S, lane="importance")
-        return found
 
     async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
         what = f"study {self.study.study_id} does not go on"

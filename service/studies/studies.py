@@ -27,6 +27,7 @@ from traind.service.studies import tables
 from traind.service.studies.conductor import Conductor
 from traind.service.studies.events import StudyControl, StudyState, StudyStatus
 from traind.service.studies.finale import discard
+from traind.service.studies.importance import importance_of, judged_among
 from traind.service.studies.journal import Board, StudyJournal, topic_of
 from traind.service.studies.request import StudyRequest
 from traind.service.studies.results import StudyEventPage, StudyPage
@@ -147,9 +148,8 @@ class Studies:
     async def study(self, study_id: str, *, importance: bool = True) -> Study:
         """Return a study as it is now, with the importance of its fields; raises `StudyNotFound`."""
         study = await self._journal.study(study_id)
-        if not importance:
-            return study
-        return msgspec.structs.replace(study, importance=await self._importance_of(study))
+        shares = await self._importance_of(study) if importance else {}
+        return msgspec.structs.replace(study, importance=shares, judged_among=judged_among(study.space))
 
     async def _importance_of(self, study: Study) -> dict[str, float]:
         """Return how much each field matters; computed again after more trials have ended."""
@@ -160,8 +160,7 @@ class Studies:
         board = await self._journal.board(study.study_id)
         if board is None:
             return found
-        conductor = Conductor(board, self._journal, self._engine, self._side)
-        found = await conductor.importance()
+        found = await importance_of(board, self._side)
         self._importance[study.study_id] = (now, found)
         if len(self._importance) > KEPT_IMPORTANCE:
             self._importance.pop(next(iter(self._importance)))

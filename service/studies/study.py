@@ -114,7 +114,9 @@ class Study(Struct, frozen=True, kw_only=True):
     best: BestTrial | None = None
     """The best trial so far; null while none has a value."""
     importance: dict[str, float] = {}
-    """How much each field matters for the metric, as shares of 1 (PED-ANOVA); only in the answer for one study."""
+    """How much each field matters for the metric, as shares of 1 (PED-ANOVA); in the answer for one study."""
+    judged_among: dict[str, list[list[str]]] = {}
+    """Fields that not all kinds of models have, or mean alike: the groups of kinds that each is judged among."""
     metric: str = "val_loss"
     """Metric to compare trials by, on the validation rows."""
     direction: Direction = "minimize"
@@ -165,6 +167,13 @@ class Study(Struct, frozen=True, kw_only=True):
     def ended(self) -> int:
         """Trials that are over."""
         return self.suggested - self.running
+
+    def used(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the values of the fields that a trial's kind of model has."""
+        model = params.get("model")
+        kind = model["kind"] if isinstance(model, dict) else model
+        lacking = {path for path, groups in self.judged_among.items() if not any(kind in group for group in groups)}
+        return {path: value for path, value in params.items() if path not in lacking}
 
 
 def direction_of(request: StudyRequest) -> Direction:

@@ -7,7 +7,11 @@ pytestmark = pytest.mark.e2e
 STUDY = {
     "name": "<i>rates</i>",
     "spec": {"synthetic": {"rows": 600, "columns": 4}, "batch_size": 64, "epochs": 2},
-    "space": {"lr": {"low": 1e-4, "high": 1e-1, "log": True}, "model.hidden": {"choices": [[8], [16, 16]]}},
+    "space": {
+        "lr": {"low": 1e-4, "high": 1e-1, "log": True},
+        "model": {"choices": ["mlp", "linear"]},
+        "model.hidden": {"choices": [[8], [16, 16]]},
+    },
     "trials": 6,
     "parallel": 1,
     "study_id": "rates",
@@ -34,7 +38,12 @@ async def test_a_study_is_watched_to_its_ensemble_and_another_is_paused_and_canc
     await page.get_by_role("button", name="lr", exact=True).click()
     rates = [float(text) for text in await page.locator(".trial-list .rows .row > :nth-child(4)").all_inner_texts()]
     assert rates == sorted(rates)
-    await expect(page.locator(".importance li")).to_have_count(2)
+    cells = await page.locator(".trial-list .rows .row > :is(:nth-child(5), :nth-child(6))").all_inner_texts()
+    has_layers = {model: layers != "\u2013" for model, layers in zip(cells[::2], cells[1::2], strict=True)}
+    assert has_layers == {"mlp": True, "linear": False}
+    await expect(page.locator(".charts canvas")).to_have_count(3)
+    await expect(page.get_by_role("img", name="model.hidden of mlp and the value of each trial")).to_be_visible()
+    await expect(page.locator(".importance li").first).to_contain_text("%")
     await page.screenshot(path=album / "study-light-1440.png", full_page=True)
     await expect(page.get_by_role("link", name="Compare the trials")).to_have_attribute(
         "href", "#/compare/study:rates?metric=val_loss"

@@ -5,7 +5,6 @@ process can go on with a study and suggest the same. Optuna's study is kept betw
 """
 
 import hashlib
-import warnings
 from collections import OrderedDict
 from typing import Any, Literal
 
@@ -69,7 +68,7 @@ class Known:
     """Optuna's study, and how much of the record it has seen."""
 
     def __init__(self, request: Request) -> None:
-        self.distributions = {axis.name: _distribution(axis) for axis in request.axes}
+        self.distributions = {axis.name: distribution_of(axis) for axis in request.axes}
         self.study = optuna.create_study(direction=request.direction, pruner=_pruner(request.pruner))
         self.trials: list[optuna.Trial] = []
         self.judged: list[optuna.Trial] = []  # the same trials, or where kinds are searched each among its own
@@ -191,25 +190,8 @@ def advance_request(request: dict[str, Any]) -> dict[str, Any]:
     return {"pruned": pruned, "points": points}
 
 
-def importance_request(request: dict[str, Any]) -> dict[str, float]:
-    """Return the importance of each dimension for the metric, as shares of 1 (PED-ANOVA); empty where unknown.
-
-    Watanabe et al., PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary subspaces, 2023.
-    """
-    record = msgspec.convert(request, Request)
-    known = Known(record)
-    known.catch_up(record)
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            found = optuna.importance.get_param_importances(known.study, evaluator=evaluator)
-    except (RuntimeError, ValueError, UserWarning):  # too few trials, or all alike
-        return {}
-    return {name: float(share) for name, share in found.items()}
-
-
-def _distribution(axis: Axis) -> BaseDistribution:
+def distribution_of(axis: Axis) -> BaseDistribution:
+    """Return what Optuna draws an axis' values from."""
     match axis.kind:
         case "choice":
             return CategoricalDistribution(tuple(range(axis.count)))

@@ -125,22 +125,6 @@ def test_a_maximised_metric_is_maximised():
     assert sum(point[1] == 2 for point in points) > 10
 
 
-def test_importance_is_shares_of_one_and_tells_what_matters():
-    rows = [[[10.0 ** (-4 + n % 7 / 2), n % 3, 1 + n % 9], "COMPLETE", float(n % 7), [], False] for n in range(40)]
-    request = {"study_id": "i", "axes": AXES, "rows": rows, "wanted": 0, "direction": "minimize"}
-    found = suggest.importance_request(
-        {**request, "sampler": "tpe", "pruner": "none", "seed": 0, "is_parallel": False}
-    )
-    assert sum(found.values()) == pytest.approx(1.0)
-    assert max(found, key=found.get) == "lr"
-    assert (
-        suggest.importance_request(
-            {**request, "rows": rows[:1], "sampler": "tpe", "pruner": "none", "seed": 0, "is_parallel": False}
-        )
-        == {}
-    )
-
-
 def test_a_kind_of_model_is_pruned_among_its_own():
     """Trees begin far worse than networks and end as good: they are compared with trees."""
 
