@@ -65,7 +65,7 @@ _AUTO_RATES = {
 _AUTO_KINDS = {"model": Dimension(choices=["mlp", "trees"])}
 _AUTO_TREES = {  # trees of more leaves predict ten times as slowly
     "model.leaves": Dimension(low=8, high=31, log=True),
-    "model.shrinkage": Dimension(low=0.05, high=0.2, log=True),
+    "model.shrinkage": Dimension(low=0.03, high=0.2, log=True),
 }
 _AUTO_NETWORKS = {
     "model.dropout": Dimension(low=0.0, high=0.3),

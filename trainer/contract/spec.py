@@ -79,8 +79,8 @@ class TreesModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kin
 
     leaves: Annotated[int, Meta(ge=2, le=256)] = 31
     """Most leaves of a tree; a model of more than 31 predicts several times as slowly."""
-    shrinkage: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.1
-    """Factor on the values of each tree, where the spec gives no lr."""
+    shrinkage: Annotated[float, Meta(gt=0.0, le=1.0)] | Auto = "auto"
+    """Factor on the values of each tree, where the spec gives no lr; auto: 0.05, or 0.1 from 10,000 training rows."""
 
 
 class BlendModel(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="blend"):

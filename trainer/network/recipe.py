@@ -29,6 +29,7 @@ from traind.trainer.contract.spec import (
     TrainSpec,
     TreesModel,
 )
+from traind.trainer.trees.settings import Boosting, boosting_for, why_boosting
 
 Task = Literal["regression", "binary", "multiclass"]
 
@@ -75,17 +76,6 @@ class Network(Struct, frozen=True):
     embedding_dim: int = 16
     bins: int = 128
     dropout: float = 0.0
-
-
-class Boosting(Struct, frozen=True):
-    """The settings of boosting. An epoch is ten rounds; a round is one tree for each output."""
-
-    epochs: int = 100
-    lr: float = 0.1  # factor on the values of each tree
-    leaves: int = 31
-    min_rows: int = 20  # in a leaf
-    l2: float = 1.0  # penalty on the leaves' values
-    patience: int | None = 5  # epochs without improvement; None: never stop early
 
 
 class Recipe(Struct, frozen=True):
@@ -140,7 +130,7 @@ class _Size(Struct, frozen=True):
     bins: int = 128
     epochs: int = 14
     members: int = 1
-    trees: Boosting | None = None
+    has_trees: bool = False
 
 
 MANY_ROWS = 200_000  # of more rows an epoch takes a part, so that its metrics come in seconds
@@ -153,8 +143,8 @@ _SIZES: dict[type[Model], _Size] = {
     AutoModel: _Size(members=2),
     FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=8),
     BestModel: _Size(members=8),
-    BlendModel: _Size(members=2, trees=Boosting()),
-    TreesModel: _Size(members=2, trees=Boosting()),
+    BlendModel: _Size(members=2, has_trees=True),
+    TreesModel: _Size(members=2, has_trees=True),
     LinearModel: _Size("linear", hidden=(), embedding="none"),
     TabmModel: _Size("tabm"),
 }
@@ -238,7 +228,8 @@ def choose(spec: TrainSpec, facts: Facts) -> Recipe:
 def _boosting(spec: TrainSpec, chosen: Boosting | None) -> Boosting | None:
     """Return the settings of a model of trees alone, with the spec's size, epochs, lr and patience."""
     if chosen is not None and isinstance(spec.model, TreesModel):
-        chosen = structs.replace(chosen, leaves=spec.model.leaves, lr=spec.model.shrinkage)
+        shrinkage = chosen.lr if spec.model.shrinkage == "auto" else spec.model.shrinkage
+        chosen = structs.replace(chosen, leaves=spec.model.leaves, lr=shrinkage)
     wanted = {field: getattr(spec, field) for field in ("epochs", "lr", "patience")}
     explicit = {field: value for field, value in wanted.items() if value != "auto"}
     return structs.replace(chosen, **explicit) if chosen is not None else None
@@ -319,7 +310,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
         patience=_patience(epochs, VAL_LOSS),
         epoch_rows=None if epoch_rows == facts.rows else epoch_rows,
         members=size.members,
-        trees=size.trees,
+        trees=boosting_for(facts.rows) if size.has_trees else None,
         reasons={
             "network": f"{facts.numeric} numeric features, {len(facts.cardinalities)} categorical",
             "target_scale": _why_scale(facts),
@@ -331,7 +322,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
             "patience": WHY_PATIENCE[True],
             "members": _why_members(size.members),
             **({"epoch_rows": f"of {facts.rows}, so that metrics come soon"} if epoch_rows < facts.rows else {}),
-            **({"trees": "ten rounds an epoch, until five epochs bring nothing"} if size.trees else {}),
+            **({"trees": why_boosting(facts.rows)} if size.has_trees else {}),
         },
     )
 

@@ -6,7 +6,7 @@ Follows from the number of rows and the kind of task alone; no table is read. Ca
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from traind.trainer.contract.spec import AutoModel, TrainSpec, TreesModel
 from traind.trainer.network.recipe import Facts, Task, choose
@@ -27,13 +27,17 @@ def own_values_request(request: dict[str, Any]) -> dict[str, Any]:
     """Return the values, by path in the spec."""
     asked = msgspec.convert(request, Request)
     task: Task = "binary" if asked.is_of_classes else "regression"
-    recipe = choose(asked.spec, Facts(task, max(1, asked.rows), synthetic=asked.spec.dataset is None))
+    facts = Facts(task, max(1, asked.rows), synthetic=asked.spec.dataset is None)
+    recipe = choose(asked.spec, facts)
     trained = recipe if recipe.trees is None or recipe.network is not None else recipe.trees
     values = {name: getattr(trained, name) for name in OF_TRAINING}
     values |= {name: getattr(recipe, name) for name in OF_NETWORKS}
     if isinstance(asked.spec.model, AutoModel) and recipe.network is not None:
         own = {"hidden": list(recipe.network.hidden), "dropout": recipe.network.dropout, "members": recipe.members}
         values |= {f"model.{name}": value for name, value in own.items()}
-    if isinstance(asked.spec.model, TreesModel) and recipe.trees is not None:
-        values |= {"model.leaves": recipe.trees.leaves, "model.shrinkage": recipe.trees.lr}
+    if isinstance(asked.spec.model, AutoModel | TreesModel):
+        model = asked.spec.model if isinstance(asked.spec.model, TreesModel) else TreesModel()
+        grown = choose(structs.replace(asked.spec, model=model), facts).trees
+        assert grown is not None
+        values |= {"model.leaves": grown.leaves, "model.shrinkage": grown.lr}
     return values

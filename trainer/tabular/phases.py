@@ -120,7 +120,8 @@ def trees_phase(run: Run[Any], prepared: Prepared, recipe: Recipe) -> Phase:
     whole = rows_of(prepared, is_whole=True)
     table = BoostingTable.of(whole, training_target(recipe, whole.target), prepared.cardinalities)
     rows = [len(prepared.train), *[len(whole)] * (recipe.members - 1)]
-    steps = [BoostingStep(table, count, recipe) for count in rows]
+    seeds = [member_seed(run.spec.seed, number) for number in range(recipe.members)]
+    steps = [BoostingStep(table, count, recipe, seed) for count, seed in zip(rows, seeds, strict=True)]
     shape = recipe.trees
     plan = TrainingPlan(
         rows=ROUNDS_AT_ONCE,

@@ -1,8 +1,8 @@
 """Gradient boosting as a `Step`: one step is one round of trees by LightGBM on all rows.
 
 LightGBM finds the splits; losses, gradients and the sum of the trees so far are computed here in float64, so that an
-interrupted job goes on with exactly the same numbers. With one thread and no random choice, the same rows give the
-same trees.
+interrupted job goes on with exactly the same numbers. What is random in a round follows from the seed and the number
+of the round alone. So with one thread the same rows give the same trees.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from traind.data.encoding.encoder import Encoded
 from traind.trainer.contract.errors import CheckpointDamaged, SpecError
-from traind.trainer.network.recipe import Boosting, Recipe
+from traind.trainer.network.recipe import Recipe
 from traind.trainer.step.running_loss import Losses
+from traind.trainer.trees.settings import Boosting
 from traind.trainer.trees.tensors import ROUNDS_AT_ONCE, Trees, cut, round_of, stacked
 
 INSTALL = "pip install 'traind[trees]'"
@@ -50,18 +51,22 @@ class BoostingTable:
 
 
 class BoostingStep:
-    """Rounds of boosting on the first `rows` rows of a table; the batch number of a step is ignored."""
+    """Rounds of boosting on the first `rows` rows of a table; the batch number of a step is ignored.
+
+    `seed` is of the rows' weights and of the columns of each round, if the recipe has these drawn.
+    """
 
     kind = "trees"
     is_quick = False
 
-    def __init__(self, table: BoostingTable, rows: int, recipe: Recipe) -> None:
+    def __init__(self, table: BoostingTable, rows: int, recipe: Recipe, seed: int = 0) -> None:
         assert recipe.trees is not None
         self.recipe = recipe
         self.shape: Boosting = recipe.trees
         self.rounds = 0
         self._pieces: list[dict[str, Tensor]] = []  # pieces of ten rounds, then single rounds
         self.losses = Losses()
+        self._seed = seed
         self._table = table
         self._target = table.target[:rows]
         self._weight = None if table.weight is None else table.weight[:rows]
@@ -157,8 +162,8 @@ class BoostingStep:
         try:
             outputs = state["outputs"].numpy()
             self._lr = state["lr"]
-            self._booster = self._grow_on(outputs.reshape(len(self._target), len(self._base)))
             self.rounds = state["rounds"]
+            self._booster = self._grow_on(outputs.reshape(len(self._target), len(self._base)))
             self._pieces = [] if state["trees"] is None else cut(state["trees"])
             loss_sum, loss_rows = state["loss"]
             self.losses.restore((loss_sum, loss_rows))
@@ -188,6 +193,8 @@ class BoostingStep:
             "num_leaves": self.shape.leaves,
             "min_data_in_leaf": self.shape.min_rows,
             "lambda_l2": self.shape.l2,
+            "feature_fraction": self.shape.columns_share,
+            "feature_fraction_seed": (self.rounds + 1) % 2,  # other than the next round's, see `_differentiate`
             "num_threads": 1,
             "deterministic": True,
             "force_row_wise": True,  # else LightGBM measures which is faster
@@ -208,10 +215,22 @@ class BoostingStep:
         return found[0]
 
     def _differentiate(self, outputs: Floats, data: Any) -> tuple[Floats, Floats]:
-        """Return first and second derivatives of the loss for LightGBM; add the loss."""
+        """Return first and second derivatives of the loss for LightGBM; add the loss.
+
+        The round's columns are drawn here, where LightGBM is just about to grow: of a seed unlike the one before it
+        draws anew.
+        """
         del data
         loss, gradient, curvature = derivatives(self.recipe.task, outputs, self._target, self._weight)
         self.losses.add(torch.tensor(loss, dtype=torch.float64), len(self._target))
+        draw = np.random.default_rng((self._seed, self.rounds))
+        if self.shape.columns_share < 1.0:
+            seed = 2 * int(draw.integers(2**30)) + self.rounds % 2
+            self._booster.reset_parameter({"feature_fraction_seed": seed})
+        if self.shape.is_bootstrapped:
+            counted = draw.standard_exponential(len(self._target))
+            counted = counted if outputs.ndim == 1 else counted[:, None]
+            gradient, curvature = gradient * counted, curvature * counted
         return gradient, curvature
 
 

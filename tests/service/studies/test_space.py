@@ -148,11 +148,13 @@ def test_a_field_that_the_chosen_network_has_not_is_left_out():
 def test_auto_searches_networks_and_trees_where_trees_can_be_grown():
     spec = parse_spec({"dataset": "houses", "weight_decay": 0.3})
     space = auto_space(StudyRequest(spec=spec), has_trees=True)
-    first = first_params(space, spec, {"lr": 4e-3, "weight_decay": 0.3, "model.hidden": [256, 256]})
-    assert (first["model"], first["model.leaves"], first["model.shrinkage"]) == ("mlp", 31, 0.1)
+    first = first_params(
+        space, spec, {"lr": 4e-3, "weight_decay": 0.3, "model.hidden": [256, 256], "model.shrinkage": 0.05}
+    )
+    assert (first["model"], first["model.leaves"], first["model.shrinkage"]) == ("mlp", 31, 0.05)
     network, trees = (parse_spec(spec_with(spec, {**first, "model": kind})) for kind in ("mlp", "trees"))
     assert (network.lr, network.model) == (4e-3, MlpModel(hidden=(256, 256), dropout=0.1, members=2))
-    assert (trees.lr, trees.model) == ("auto", TreesModel(leaves=31, shrinkage=0.1))
+    assert (trees.lr, trees.model) == ("auto", TreesModel(leaves=31, shrinkage=0.05))
     for fields in ({}, {"dataset": "houses", "workers": 2}, {"dataset": "houses", "device": "cuda"}):
         assert "model" not in auto_space(StudyRequest(spec=parse_spec(fields)), has_trees=True)
     assert "model" not in auto_space(StudyRequest(spec=spec), has_trees=False)

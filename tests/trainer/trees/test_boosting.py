@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 
 from traind.data.encoding.encoder import Encoded
 from traind.trainer.contract.errors import CheckpointDamaged
@@ -11,12 +12,13 @@ from traind.trainer.network.objective import training_target
 from traind.trainer.network.recipe import choose, facts_of
 from traind.trainer.step.lockstep import Lockstep
 from traind.trainer.trees.boosting import BoostingStep, BoostingTable, derivatives
+from traind.trainer.trees.settings import FEW_ROWS, MANY_ROWS, Boosting, boosting_for
 
 ROWS, ROUNDS = 300, 23
 CLASSES = {"regression": 0, "binary": 2, "multiclass": 3}
 
 
-def step_of(task, rows=ROWS, weight=None):
+def step_of(task, rows=ROWS, weight=None, seed=0, **settings):
     draw = np.random.default_rng(0)
     numeric, categorical = draw.normal(size=(ROWS, 3)).astype(np.float32), draw.integers(0, 6, size=(ROWS, 1))
     value = numeric[:, 0] * numeric[:, 1] + (categorical[:, 0] % 2) + draw.normal(size=ROWS) / 10
@@ -27,7 +29,8 @@ def step_of(task, rows=ROWS, weight=None):
         target = np.where(weight > 0.0, target, target.max() - target)
     encoded = Encoded(numeric, categorical, target, weight)
     recipe = choose(TrainSpec(model=TreesModel()), facts_of(task, CLASSES[task], (6,), encoded))
-    return BoostingStep(BoostingTable.of(encoded, training_target(recipe, target), (6,)), rows, recipe)
+    recipe = structs.replace(recipe, trees=structs.replace(recipe.trees, **settings))
+    return BoostingStep(BoostingTable.of(encoded, training_target(recipe, target), (6,)), rows, recipe, seed)
 
 
 def grow(step, rounds):
@@ -88,6 +91,36 @@ def test_it_goes_on_where_it_was_saved(task, at):
     grow(again, ROUNDS - at)
     assert same(whole.weights(), again.weights())
     assert whole.loss_total() == again.loss_total()
+
+
+@pytest.mark.parametrize("settings", [{"columns_share": 1.0}, {"is_bootstrapped": False}, {"columns_share": 0.4}])
+def test_what_is_random_follows_from_seed_and_round(settings):
+    whole, step, again = (step_of("binary", **settings) for _ in range(3))
+    other = step_of("binary", seed=1, **settings)
+    grow(whole, ROUNDS)
+    grow(other, ROUNDS)
+    grow(step, 5)
+    again.restore(step.state())
+    grow(again, 3)
+    step.restore(again.state())  # a second attempt that goes on
+    grow(step, ROUNDS - 8)
+    assert same(whole.weights(), step.weights())
+    assert not same(whole.weights(), other.weights())
+
+
+def test_without_chance_trees_do_not_depend_on_the_seed():
+    """The first recipe, whose checkpoints go on as they began."""
+    settings = structs.asdict(Boosting())
+    one, other = (step_of("regression", seed=seed, **settings) for seed in (0, 1))
+    grow(one, ROUNDS)
+    grow(other, ROUNDS)
+    assert same(one.weights(), other.weights())
+
+
+def test_few_rows_are_weighted_at_random_and_many_take_larger_steps():
+    rows = (FEW_ROWS - 1, FEW_ROWS, MANY_ROWS)
+    assert [boosting_for(count).is_bootstrapped for count in rows] == [True, False, False]
+    assert [boosting_for(count).lr for count in rows] == [0.05, 0.05, 0.1]
 
 
 def test_without_the_outputs_so_far_it_grows_other_trees():
