@@ -7,6 +7,7 @@ multiplying an encoding of mostly ones and zeros, a number's bin is looked up, a
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,17 +60,53 @@ class PiecewiseLinear(nn.Module):
 
     def forward(self, numbers: Tensor, pieces: Tensor, shares: Tensor) -> Tensor:
         """Return the vectors: the sum over the pieces below a number, plus its position in its own piece."""
-        before = self.slopes.cumsum(1) - self.slopes
-        vectors = functional.embedding(pieces, before.flatten(0, 1))
-        vectors = torch.addcmul(vectors, functional.embedding(pieces, self.slopes.flatten(0, 1)), shares.unsqueeze(2))
-        linear: Tensor = self.linear(numbers)
-        return vectors + linear
+        weights = (self.slopes, self.linear.weight, self.linear.bias)
+        if numbers.requires_grad or not torch.is_grad_enabled():
+            return _embedded(*weights, numbers, pieces, shares)
+        vectors: Tensor = _Embedded.apply(*weights, numbers, pieces, shares)  # type: ignore[no-untyped-call]
+        return vectors
 
     def _pieces(self, numbers: Tensor) -> Tensor:
         """Return the index of each number's piece, int64 (rows, features)."""
         if torch.onnx.is_in_onnx_export():  # ONNX has no binary search
             return (numbers.unsqueeze(2) >= self.inner).long().sum(2)
         return torch.searchsorted(self.inner, numbers.t().contiguous(), right=True).t()
+
+
+def _embedded(
+    slopes: Tensor, weight: Tensor, bias: Tensor, numbers: Tensor, pieces: Tensor, shares: Tensor
+) -> Tensor:
+    """Return the vectors (rows, features, dim) of `PiecewiseLinear`, of whose forward the last three are arguments."""
+    dim = slopes.shape[2]
+    before = slopes.cumsum(1) - slopes + bias.unsqueeze(1)
+    table = torch.cat((before, slopes), dim=2).flatten(0, 1)  # side by side: one look-up finds both
+    found = functional.embedding(pieces, table)
+    vectors = torch.addcmul(found[..., :dim], found[..., dim:], shares.unsqueeze(2))
+    return torch.addcmul(vectors, weight, numbers.unsqueeze(2))
+
+
+class _Embedded(torch.autograd.Function):
+    """`_embedded` and its derivative by the weights, in half the passes over memory that autograd takes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, slopes: Tensor, weight: Tensor, bias: Tensor, numbers: Tensor, pieces: Tensor, shares: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(slopes, numbers, pieces, shares)
+        return _embedded(slopes, weight, bias, numbers, pieces, shares)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients
+        slopes, numbers, pieces, shares = ctx.saved_tensors
+        features, count, dim = slopes.shape
+        rows = torch.cat((gradient, gradient * shares.unsqueeze(2)), dim=2).view(-1, 2 * dim)
+        table = rows.new_zeros(features * count, 2 * dim).index_add_(0, pieces.flatten(), rows)
+        before, own = table.view(features, count, 2 * dim).split(dim, dim=2)
+        summed = before.cumsum(1)
+        total = summed[:, -1:]  # a piece's slope counts in full for the numbers above it
+        weight = (gradient * numbers.unsqueeze(2)).sum(0)
+        return total - summed + own, weight, total.squeeze(1), None, None, None
 
 
 def fit_edges(numeric: NDArray[np.float32], count: int) -> list[Tensor]:

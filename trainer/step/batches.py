@@ -77,6 +77,7 @@ class Batches:
         block_rows = min(self._block_batches * batch_size, self.rows)
         self._blocks = tuple(tensor.new_empty((block_rows, *tensor.shape[1:])) for tensor in self.tensors)
         self._order = torch.empty(0, dtype=torch.int64)
+        self.whole = 0  # number of full batches of the epoch
         self._block = -1
         self._cut: list[tuple[Tensor, ...]] = []
         self._cuts: dict[
@@ -88,14 +89,10 @@ class Batches:
         """Number of batches of the epoch."""
         return -(-len(self._order) // self.batch_size)
 
-    @property
-    def whole(self) -> int:
-        """Number of full batches of the epoch."""
-        return len(self._order) // self.batch_size
-
     def begin_epoch(self, permutation: Tensor) -> None:
         """Set the epoch's order: the numbers of its rows."""
         self._order = permutation.to(self.tensors[0].device)
+        self.whole = len(permutation) // self.batch_size
         self._block = -1
 
     def at(self, batch: int) -> tuple[Tensor, ...]:

@@ -24,7 +24,7 @@ class Step(Protocol):
     """Gradient steps on the batches of an epoch. Only methods that say so wait for the device."""
 
     kind: str  # "eager", "replay", "graph" or "parallel"
-    is_quick: bool  # a step takes about a millisecond at most: several can be taken between two checks
+    is_quick: bool  # a step takes some milliseconds at most: several can be taken between two checks
 
     def begin_epoch(self, *orders: Tensor) -> None:
         """Set the epoch's order of the training rows, int64 row numbers: one order for each member."""

@@ -122,6 +122,22 @@ def test_piecewise_linear_is_the_function_of_its_authors():
     torch.testing.assert_close(ours(*ours.prepare(numbers)), theirs(numbers), rtol=1e-5, atol=1e-5)
 
 
+def test_the_derivative_of_an_embedding_is_that_of_its_plain_form():
+    edges = [torch.tensor([-1.0, 0.0, 0.5, 2.0]), torch.tensor([0.0, 1.0, 4.0]), torch.tensor([-2.0, 0.0, 2.0])]
+    embedding = PiecewiseLinear(edges, 4, is_bounded=True).double()
+    nn.init.normal_(embedding.slopes)
+    numbers, weights = torch.randn(50, 3).double(), list(embedding.parameters())
+    given = embedding.prepare(numbers)
+    vectors = embedding(*given)
+    plain = embedding(given[0].clone().requires_grad_(), *given[1:])  # who asks for more gets what autograd finds
+    assert torch.equal(vectors, plain)
+    factors = torch.randn_like(vectors)
+    found, expected = (torch.autograd.grad((out * factors).sum(), weights) for out in (vectors, plain))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert not found[0][1:, 2].any()  # of pieces that a feature does not have
+
+
 def test_beyond_the_edges_only_the_linear_part_of_a_bounded_embedding_goes_on():
     edges = [torch.tensor([-1.0, 0.0, 0.5, 2.0]), torch.tensor([0.0, 1.0, 4.0])]
     plain, bounded = PiecewiseLinear(edges, 4), PiecewiseLinear(edges, 4, is_bounded=True)
