@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from rtdl_num_embeddings import LinearEmbeddings
 from torch import Tensor, nn
-from torch.nn import functional
 
 from traind.data.encoding.encoder import quantiles
 
@@ -76,11 +75,11 @@ class PiecewiseLinear(nn.Module):
 def _embedded(
     slopes: Tensor, weight: Tensor, bias: Tensor, numbers: Tensor, pieces: Tensor, shares: Tensor
 ) -> Tensor:
-    """Return the vectors (rows, features, dim) of `PiecewiseLinear`, of whose forward the last three are arguments."""
+    """Return the vectors of a `PiecewiseLinear` of these weights; the last three are the arguments of its forward."""
     dim = slopes.shape[2]
     before = slopes.cumsum(1) - slopes + bias.unsqueeze(1)
     table = torch.cat((before, slopes), dim=2).flatten(0, 1)  # side by side: one look-up finds both
-    found = functional.embedding(pieces, table)
+    found = table.index_select(0, pieces.flatten()).view(*pieces.shape, 2 * dim)
     vectors = torch.addcmul(found[..., :dim], found[..., dim:], shares.unsqueeze(2))
     return torch.addcmul(vectors, weight, numbers.unsqueeze(2))
 
@@ -89,11 +88,10 @@ class _Embedded(torch.autograd.Function):
     """`_embedded` and its derivative by the weights, in half the passes over memory that autograd takes."""
 
     @staticmethod
-    def forward(
-        ctx: Any, slopes: Tensor, weight: Tensor, bias: Tensor, numbers: Tensor, pieces: Tensor, shares: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, *given: Tensor) -> Tensor:
+        slopes, _weight, _bias, numbers, pieces, shares = given
         ctx.save_for_backward(slopes, numbers, pieces, shares)
-        return _embedded(slopes, weight, bias, numbers, pieces, shares)
+        return _embedded(*given)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -102,8 +100,8 @@ class _Embedded(torch.autograd.Function):
         features, count, dim = slopes.shape
         rows = torch.cat((gradient, gradient * shares.unsqueeze(2)), dim=2).view(-1, 2 * dim)
         table = rows.new_zeros(features * count, 2 * dim).index_add_(0, pieces.flatten(), rows)
-        before, own = table.view(features, count, 2 * dim).split(dim, dim=2)
-        summed = before.cumsum(1)
+        table = table.view(features, count, 2 * dim)
+        summed, own = table[..., :dim].cumsum(1), table[..., dim:]
         total = summed[:, -1:]  # a piece's slope counts in full for the numbers above it
         weight = (gradient * numbers.unsqueeze(2)).sum(0)
         return total - summed + own, weight, total.squeeze(1), None, None, None

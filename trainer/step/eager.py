@@ -16,7 +16,7 @@ from traind.trainer.step.batches import Batches, Prepared
 from traind.trainer.step.flat_optimizer import Optimizer, Update, flatten, point_to
 from traind.trainer.step.running_loss import Losses
 
-QUICK = 30_000_000  # rows times weights, up to which a step counts as quick
+QUICK = 40_000_000  # rows times weights, up to which a step counts as quick
 
 
 @runtime_checkable

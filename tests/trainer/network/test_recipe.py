@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from traind.trainer.contract.spec import LinearModel, MlpModel, TabmModel, TrainSpec
+from traind.trainer.contract.spec import (
+    AutoModel,
+    BestModel,
+    BlendModel,
+    FastModel,
+    LinearModel,
+    MlpModel,
+    TabmModel,
+    TrainSpec,
+)
 from traind.trainer.network.objective import loss_function, predictions, training_target
 from traind.trainer.network.recipe import Facts, Network, Recipe, choose, fit_target_scale
 
@@ -81,6 +90,16 @@ def test_an_epoch_takes_a_part_of_many_rows_unless_epochs_are_counted(rows, take
     counted = choose(TrainSpec(epochs=3), facts)
     assert counted.epoch_rows is None
     assert "epoch_rows" not in counted.reasons
+
+
+@pytest.mark.parametrize("model", [AutoModel(), BestModel(), FastModel(), BlendModel()])
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_layers_are_narrow_and_learn_twice_as_fast_where_rows_are_many(model, task):
+    few, many = (choose(TrainSpec(model=model), Facts(task, rows, numeric=8)) for rows in (4_999, 5_000))
+    assert few.network.hidden == ((128, 128) if isinstance(model, FastModel) else (256, 256))
+    assert many.network.hidden == (128, 128)
+    assert (many.lr, many.weight_decay) == (2 * few.lr, few.weight_decay / 2)  # so weights decay as fast
+    assert ("narrow" in many.reasons["network"], "narrow" in few.reasons["network"]) == (True, False)
 
 
 def test_models_asked_for_keep_their_shape():
