@@ -288,8 +288,7 @@ def _synthetic(facts: Facts) -> Recipe:
 def _tabular(model: Model, facts: Facts) -> Recipe:
     """Return the recipe for a real table, before the spec's explicit values."""
     size = _SIZES.get(type(model), _Size())
-    is_narrow = size.narrow is not None and facts.rows >= NARROW_ROWS
-    decay = 0.02 if facts.task == "regression" else 0.1
+    is_narrow = _is_narrow(size, facts)
     batch_size = auto_batch(facts.rows)
     epoch_rows = facts.rows if facts.rows <= MANY_ROWS else max(MANY_ROWS // 2, facts.rows // 8)
     visits = max(size.epochs * math.sqrt(facts.rows * min(facts.rows, MANY_ROWS)), 120_000)
@@ -302,11 +301,10 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
         target_scale=facts.target_scale,
         epochs=epochs,
         batch_size=batch_size,
-        lr=(4e-3 if batch_size >= 256 else 3e-3)
-        * (LINEAR_LR if size.kind == "linear" else 2.0 if is_narrow else 1.0),
+        lr=_lr(size, facts),
         optimizer="adamw",
         betas=(0.9, 0.99),
-        weight_decay=decay / 2 if is_narrow else decay,
+        weight_decay=(0.02 if facts.task == "regression" else 0.1) / (2.0 if is_narrow else 1.0),
         schedule="cosine",
         warmup=0.05,
         averaging=min(0.99, max(0.5, 1.0 - 10.0 / steps)),
@@ -317,8 +315,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
         members=size.members,
         trees=boosting_for(facts.rows) if size.has_trees else None,
         reasons={
-            "network": f"{facts.numeric} numeric features, {len(facts.cardinalities)} categorical"
-            + (f"; layers are narrow from {NARROW_ROWS:,} training rows on" if is_narrow else ""),
+            "network": _why_network(size, facts),
             "target_scale": _why_scale(facts),
             "epochs": f"{facts.rows} training rows: many passes over few, few over many",
             "batch_size": f"for {facts.rows} training rows",
@@ -333,12 +330,26 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
     )
 
 
+def _is_narrow(size: _Size, facts: Facts) -> bool:
+    return size.narrow is not None and facts.rows >= NARROW_ROWS
+
+
+def _lr(size: _Size, facts: Facts) -> float:
+    lr = 4e-3 if auto_batch(facts.rows) >= 256 else 3e-3
+    return lr * (LINEAR_LR if size.kind == "linear" else 2.0 if _is_narrow(size, facts) else 1.0)
+
+
 def _shape(size: "_Size", facts: Facts) -> Network:
     """Return the network for a table: fewer bins and dimensions for many columns or few rows."""
     dim = embedding_dim(facts.numeric, size.embedding_dim)
     bins = embedding_bins(facts.rows, facts.numeric, size.bins)
-    hidden = size.narrow if size.narrow is not None and facts.rows >= NARROW_ROWS else size.hidden
+    hidden = size.narrow if size.narrow is not None and _is_narrow(size, facts) else size.hidden
     return Network(size.kind, hidden, size.heads, size.embedding, dim, bins)
+
+
+def _why_network(size: _Size, facts: Facts) -> str:
+    columns = f"{facts.numeric} numeric features, {len(facts.cardinalities)} categorical"
+    return columns + (f"; layers are narrow from {NARROW_ROWS:,} rows on" if _is_narrow(size, facts) else "")
 
 
 def _why_scale(facts: Facts) -> str:
