@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from traind.data.errors import DatasetInUse, DatasetNotFound, InvalidName
 from traind.data.files import (
@@ -134,6 +134,14 @@ class Catalog:
             versions = [digest, *(one for one in self._versions(name) if one != digest)]
             write_atomically(self._root / name / _VERSIONS, msgspec.json.encode(versions))
         return self.get(name)
+
+    def describe(self, version: Version, summary: dict[str, Any]) -> Version:
+        """Replace the summary of a version by one that knows more; raises `DatasetNotFound`, `OSError`."""
+        with self._lock:
+            place = version.path.parent
+            if (known := self._read(place)) is not None:
+                write_atomically(place / _META, msgspec.json.encode(structs.replace(known, summary=summary)))
+        return self.get(version.name, version.digest)
 
     def list(self, limit: int = 1_000, after: str | None = None) -> list[Version]:
         """Return the newest version of up to `limit` data sets, by name, those after a name where it is given.

@@ -37,6 +37,13 @@ def describe_request(request: dict[str, Any]) -> dict[str, Any]:
     return describe(path, detect(path, request.get("format")))
 
 
+def goals_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Answer `{"path", "format"}` with what each column would be predicted as, as the summary's `as_target` says."""
+    form = parse_format(request["format"])
+    table = read_table(Path(request["path"]), form, _THREADS)
+    return dict(as_targets(profile(table, lambda _: False, _THREADS), form.options))
+
+
 def preview_request(request: dict[str, Any]) -> dict[str, Any]:
     """Answer `{"path", "format", "rows"}` with the first rows."""
     return preview(Path(request["path"]), parse_format(request["format"]), int(request.get("rows", 20)))

@@ -6,8 +6,10 @@ registered: a table that cannot be read is never registered. Reads no table itse
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
@@ -19,21 +21,24 @@ import aiofiles
 import msgspec
 
 from traind.data.catalog import Catalog, Version
-from traind.data.errors import DatasetTooLarge
+from traind.data.errors import DataError, DatasetTooLarge
 from traind.data.files import TEMPORARY_PREFIX
 from traind.data.limits import clipped, how_many_fit
 from traind.data.reading.formats import checked_hint
-from traind.service.errors import DiskLow, TooMany
+from traind.service.errors import DiskLow, ServiceError, TooMany
 from traind.service.processes.side import SideWorker
 from traind.service.record.feed import Feed
 from traind.service.results import Dataset, DatasetPage
 from traind.service.settings import Layout, Settings
 from traind.service.sources import OnProgress, Source
 from traind.service.validation.explain import LISTED, Problem
+from traind.service.validation.goal import lacks_goal
 from traind.service.validation.memory_budget import Known
 from traind.service.validation.validate import refusal
+from traind.trainer.contract.metrics import VAL_LOSS
 from traind.trainer.contract.spec import DatasetFile, Synthetic, TrainSpec
 
+LOG = logging.getLogger(__name__)
 VERSIONS_SHOWN = 100  # of one data set, newest first
 CHUNK_BYTES = 1 << 20
 DESCRIBE_S = 600.0
@@ -50,6 +55,7 @@ class Datasets:
         self._coming: dict[Path, int] = {}  # by temporary file: bytes that were announced and not received yet
         self._side = side
         self._feed = feed
+        self._looking = asyncio.Lock()
 
     async def open(self) -> None:
         """Make the folder and remove what interrupted uploads left."""
@@ -112,8 +118,10 @@ class Datasets:
         await asyncio.to_thread(self._catalog.delete, name, in_use)
         self._feed.notify_all({"type": "dataset", "name": name, "action": "deleted"})
 
-    async def resolve(self, spec: TrainSpec) -> tuple[DatasetFile | None, Known]:
+    async def resolve(self, spec: TrainSpec, metric: str = VAL_LOSS) -> tuple[DatasetFile | None, Known]:
         """Return the newest version of a spec's data set and its summary; check the columns that the spec names.
+
+        `metric` is another one than the monitor that the job is to be compared by.
 
         Raises `DatasetNotFound`, and `InvalidSpec` naming every column that is not there.
         """
@@ -122,8 +130,10 @@ class Datasets:
             _check_columns(spec, [*(f"x{place}" for place in range(1, made.columns + 1)), "target"])
             return None, Known(made.rows)
         version = await asyncio.to_thread(self._catalog.get, spec.dataset)
-        known = Known(version.summary.get("n_rows", 0), version.summary.get("columns", []))
+        known = _known(version)
         _check_columns(spec, known.names)
+        if lacks_goal(spec, spec.monitor, known) or lacks_goal(spec, metric, known):
+            known = _known(await self._with_goals(version))
         file = DatasetFile(
             name=version.name,
             digest=version.digest,
@@ -132,6 +142,27 @@ class Datasets:
             size_bytes=version.size_bytes,
         )
         return file, known
+
+    async def _with_goals(self, version: Version) -> Version:
+        """Return a version whose summary, of an older traind, tells what each column would be predicted as.
+
+        It is kept. Where the file cannot be read now, the version is as it was.
+        """
+        async with self._looking:
+            version = await asyncio.to_thread(self._catalog.get, version.name, version.digest)
+            if all("as_target" in column for column in version.summary.get("columns", [])):
+                return version  # another request had it looked at meanwhile
+            request = {"path": os.fspath(version.path), "format": version.format}
+            try:
+                goals = await self._side.call("traind.data.describe:goals_request", request, DESCRIBE_S)
+            except (ServiceError, DataError, OSError) as error:
+                LOG.warning("the data set %s, of an older version, cannot be looked at: %s", version.name, error)
+                return version
+            columns = [{**one, "as_target": goals.get(one["name"])} for one in version.summary["columns"]]
+            with contextlib.suppress(OSError):  # it is looked at again then
+                summary = {**version.summary, "columns": columns}
+                return await asyncio.to_thread(self._catalog.describe, version, summary)
+        return dataclasses.replace(version, summary=summary)
 
     def _check_count(self, name: str) -> None:
         limit = self._settings.max_datasets
@@ -201,6 +232,10 @@ class Datasets:
             await file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
         return digest.hexdigest(), hint
+
+
+def _known(version: Version) -> Known:
+    return Known(version.summary.get("n_rows", 0), version.summary.get("columns", []))
 
 
 def _size(source: Source, announced_bytes: int | None) -> int | None:

@@ -62,7 +62,7 @@ async def check_study(
             if number == 0 or "model" in space or any(path.startswith(OPTION) for path in space):
                 await check_trainer(side, settings, spec)
             if number == 0 or space.keys() & {"features", "ignore", "columns"}:
-                dataset, known = await datasets.resolve(spec)
+                dataset, known = await datasets.resolve(spec, request.metric)
             check_memory(spec, known, settings.memory_budget_bytes)
             check_monitor(spec, known)
     if (problem := metric_problem("metric", request.metric, request.spec, known)) is not None:

@@ -1,5 +1,7 @@
 """A metric of the wrong task is refused where it is asked for, as surely as the trainer would refuse it later."""
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,34 @@ def test_a_metric_of_the_other_task_is_refused_by_field(fields: dict, monitor: s
     (detail,) = refused.value.details
     assert detail["loc"] == "monitor"
     assert monitor in detail["msg"]
+
+
+async def test_a_data_set_of_an_older_version_is_looked_at_once_its_goal_decides(tmp_path: Path) -> None:
+    """Its summary says nothing of targets: what a job asks for by another metric than the loss depends on that."""
+    async with TrainingService(root=tmp_path, slots=1) as service:
+        await service.put_dataset("old", [{"a": n % 7, "c": "xy"[n % 2], "y": n * 1.5} for n in range(60)])
+        (meta,) = tmp_path.rglob("meta.json")
+        kept = json.loads(meta.read_bytes())
+        now = [column.pop("as_target") for column in kept["summary"]["columns"]]
+        meta.write_text(json.dumps(kept))
+        spec = {"dataset": "old", "target": "y"}
+        await service.cancel((await service.submit(spec)).job_id)
+        assert meta.read_text() == json.dumps(kept)
+        refused = await asyncio.gather(
+            service.submit({**spec, "monitor": "f1"}),
+            service.submit({**spec, "target": "c", "monitor": "rmse"}),
+            service.submit_study(spec=spec, metric="accuracy", trials=2),
+            return_exceptions=True,
+        )
+        assert [error.details[0]["loc"] for error in refused] == ["monitor", "monitor", "metric"]
+        described = (await service.dataset("old")).summary["columns"]
+        assert [column["as_target"] for column in described] == now == ["regression", "classes", "regression"]
+        for column in kept["summary"]["columns"]:
+            column.pop("as_target", None)
+        meta.write_text(json.dumps(kept))
+        next(meta.parent.glob("data.*")).unlink()
+        job = await service.submit({**spec, "monitor": "f1"})  # the file is gone: the job says so
+        assert (await service.wait(job.job_id)).error.code == "data_error"
 
 
 async def test_a_job_and_a_study_with_such_a_metric_are_not_accepted(tmp_path: Path) -> None:
