@@ -144,7 +144,7 @@ NARROW = (128, 128)
 LINEAR_LR = 10.0  # times a network's: a single layer bears a higher rate
 _SIZES: dict[type[Model], _Size] = {
     AutoModel: _Size(members=2, narrow=NARROW),
-    FastModel: _Size(hidden=NARROW, narrow=NARROW, embedding_dim=16, bins=64, epochs=8),
+    FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=8),
     BestModel: _Size(members=8, narrow=NARROW),
     BlendModel: _Size(members=2, narrow=NARROW, has_trees=True),
     TreesModel: _Size(members=2, narrow=NARROW, has_trees=True),

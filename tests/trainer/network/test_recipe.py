@@ -11,7 +11,6 @@ from traind.trainer.contract.spec import (
     AutoModel,
     BestModel,
     BlendModel,
-    FastModel,
     LinearModel,
     MlpModel,
     TabmModel,
@@ -92,12 +91,11 @@ def test_an_epoch_takes_a_part_of_many_rows_unless_epochs_are_counted(rows, take
     assert "epoch_rows" not in counted.reasons
 
 
-@pytest.mark.parametrize("model", [AutoModel(), BestModel(), FastModel(), BlendModel()])
+@pytest.mark.parametrize("model", [AutoModel(), BestModel(), BlendModel()])
 @pytest.mark.parametrize("task", ["regression", "binary"])
 def test_layers_are_narrow_and_learn_twice_as_fast_where_rows_are_many(model, task):
     few, many = (choose(TrainSpec(model=model), Facts(task, rows, numeric=8)) for rows in (4_999, 5_000))
-    assert few.network.hidden == ((128, 128) if isinstance(model, FastModel) else (256, 256))
-    assert many.network.hidden == (128, 128)
+    assert (few.network.hidden, many.network.hidden) == ((256, 256), (128, 128))
     assert (many.lr, many.weight_decay) == (2 * few.lr, few.weight_decay / 2)  # so weights decay as fast
     assert ("narrow" in many.reasons["network"], "narrow" in few.reasons["network"]) == (True, False)
 
