@@ -118,8 +118,10 @@ def _over(study: Study) -> StudyState:
 
 def _without_value(study: Study, board: Board) -> StudyState:
     """Return the last state of a study none of whose trials has a value."""
-    failed = [trial for trial in board.trials if trial.status is TrialStatus.FAILED]
-    if study.requested == "stop" or not failed:
+    if study.requested == "stop":
         return StudyState(status=StudyStatus.STOPPED, reason="user", message="Stopped before a trial had a value")
-    error = verdict.commonest(failed)
+    failed = [trial for trial in board.trials if trial.status is TrialStatus.FAILED]
+    error = verdict.commonest(failed) if failed else verdict.TOO_LATE
+    if study.reason == "max_seconds" and error.code == verdict.CANCELLED:  # by the study's end
+        error = verdict.TOO_LATE
     return StudyState(status=StudyStatus.FAILED, message=error.message, error=error, reason=study.reason or "trials")

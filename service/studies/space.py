@@ -27,6 +27,7 @@ BUILT_IN = "tabular"
 _NETWORKS = ("mlp", "tabm")
 _ALL_ROWS = {"members": 2}  # as the recipe has it: one network decides, the other is trained on all rows
 MODEL, OPTION = "model.", "options."
+MOST_STEPS = 2**53  # between low and high: up to this, floats tell whole numbers apart
 Params = dict[str, Any]
 
 
@@ -291,7 +292,22 @@ def _shape_problem(one: Dimension) -> str | None:
         return f"has a low of {one.low} above its high of {one.high}"
     if one.log and one.low <= 0:
         return "must have a low above 0 where log is true"
-    return "cannot have both log and step" if one.log and one.step is not None else None
+    if one.log and one.step is not None:
+        return "cannot have both log and step"
+    return _width_problem(one.low, one.high, one.step)
+
+
+def _width_problem(low: float, high: float, step: float | None) -> str | None:
+    """Return why no sampler can draw from a range, or None."""
+    try:
+        width, step = float(high) - float(low), None if step is None else float(step)
+    except OverflowError:  # whole numbers beyond 1e308
+        return "has a number beyond 1e308"
+    if not math.isfinite(width):
+        return "is too wide: its high minus its low is beyond 1e308"
+    if step is not None and width / step > MOST_STEPS:
+        return f"has a step of {step}, of which more than {MOST_STEPS} fit in"
+    return None
 
 
 def _type_of(path: str) -> inspect.Type | None:

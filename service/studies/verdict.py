@@ -14,6 +14,12 @@ from traind.trainer.contract.events import Failure, Status
 Values = list[float | None]
 HOPELESS = 10  # if this many first trials all failed, the study fails
 KEEPS_MODEL = frozenset({Status.COMPLETED, Status.STOPPED})
+CANCELLED = "cancelled"
+TOO_LATE = Failure(
+    code="timed_out",
+    message="The study's time was over before a trial had a value.",
+    hint="Give it more max_seconds.",
+)
 _SHORT = 500  # characters of a job's own message
 
 
@@ -92,11 +98,16 @@ def is_hopeless(study: Study) -> bool:
 
 
 def _value(study: Study, job: Job, values: Values) -> float | None:
-    """Return a job's metric on the validation rows, of its finished model or of its best epoch."""
+    """Return a job's metric on the validation rows, of its finished model or of its best epoch.
+
+    A job that is cancelled, or failed without a model, has none: its trial could not be predicted with.
+    """
+    if job.status not in KEEPS_MODEL and job.model is None:
+        return None
     found = scores(job).get(study.metric)
     if isinstance(found, int | float):
         return float(found)
-    known = [value for value in values if value is not None] if job.status in KEEPS_MODEL else []
+    known = [value for value in values if value is not None]
     return (max if study.is_higher_better else min)(known, default=None)
 
 
@@ -105,7 +116,7 @@ def _why_no_value(study: Study, job: Job) -> Failure:
         message = job.error.message[:_SHORT]
         return Failure(code=job.error.code, message=message, hint=job.error.hint)
     if job.status is Status.CANCELLED:
-        return Failure(code="cancelled", message="The job was cancelled.")
+        return Failure(code=CANCELLED, message="The job was cancelled.")
     known: Sequence[str] = sorted(scores(job))
     reported = f"it reported {', '.join(known[:20])}" if known else "it reported none"
     return Failure(

@@ -59,7 +59,7 @@ def classification(probabilities: Floats, target: Classes) -> dict[str, float | 
 def log_loss(probabilities: Floats, target: Classes) -> float:
     """Return the mean negative log-likelihood of the true class; a probability of 0 counts as 1e-15."""
     right = probabilities[np.arange(len(target)), target]
-    return float(-np.log(np.maximum(right, 1e-15)).mean()) if np.isfinite(right).all() else float("nan")
+    return 0.0 - float(np.log(np.maximum(right, 1e-15)).mean()) if np.isfinite(right).all() else float("nan")
 
 
 def f1(chosen: NDArray[np.bool_], actual: NDArray[np.bool_]) -> float:

@@ -184,3 +184,11 @@ async def test_retention_spares_the_trials_of_a_study_that_is_not_over(open_root
                 break
         await service.cancel_study(longer.study_id)
         await service.wait_study(longer.study_id)
+
+
+async def test_a_study_whose_time_is_over_before_a_trial_has_a_value_says_so(open_root, tmp_path):
+    async with open_root(root=tmp_path, slots=1) as service:
+        study = await service.submit_study(spec=SMALL, space=SPACE, trials=3, max_seconds=1e-9)
+        study = await service.wait_study(study.study_id)
+        assert (study.status, study.reason, study.error.code) == ("FAILED", "max_seconds", "timed_out")
+        assert study.error.hint == "Give it more max_seconds."

@@ -1,5 +1,6 @@
 """The space of a study: every part that no trial could be is named by field before anything runs."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +84,32 @@ def test_what_is_no_space_is_named_where_it_is_wrong(space, loc, word):
     assert [one["loc"] for one in refused.value.details] == [loc]
     assert word in refused.value.details[0]["msg"]
     assert "?." not in refused.value.message
+
+
+ENDS = [-(10**400), -1e308, -1.0, 0, 5e-324, 1e-3, 1, 2**53, 2**63, 1e308, 10**400]
+
+
+@pytest.mark.filterwarnings("ignore:The distribution is specified by")  # the last step may be short
+@pytest.mark.parametrize("low", ENDS, ids=lambda low: f"{low}"[:16])
+@pytest.mark.parametrize(
+    "more", [{}, {"log": True}, {"step": 1}, {"step": 1e-300}, {"step": 10**400}], ids=lambda more: str(more)[:16]
+)
+def test_every_range_that_is_accepted_can_be_drawn_from(low, more):
+    pytest.importorskip("optuna", reason="optuna draws")
+    from traind.trainer.search.suggest import advance_request
+
+    for high in ENDS:
+        space = {"options.x": {"low": low, "high": high, **more}}
+        if found := problems(space, trainer="own"):
+            assert set(found) == {"space.options.x"}
+            continue
+        space = {"options.x": Dimension(**space["options.x"])}
+        axes = axes_of(space)
+        record = {"study_id": "x", "axes": msgspec.to_builtins(axes), "rows": [], "wanted": 2, "seed": 0}
+        how = {"direction": "minimize", "sampler": "random", "pruner": "none", "is_parallel": False}
+        for point in advance_request(record | how)["points"]:
+            found = params_of(space, axes, point)["options.x"]
+            assert float(low) <= found <= float(high)
 
 
 def test_every_problem_is_named_at_once():

@@ -52,6 +52,11 @@ def test_a_certain_mistake_costs_much_but_not_infinitely():
     assert classification(np.array([[1.0, 0.0]]), np.array([1]))["log_loss"] == pytest.approx(-math.log(1e-15))
 
 
+def test_no_mistake_costs_nothing_and_not_minus_nothing():
+    found = classification(np.array([[1.0, 0.0]]), np.array([0]))["log_loss"]
+    assert (found, math.copysign(1.0, found)) == (0.0, 1.0)
+
+
 def test_lost_probabilities_are_seen():
     assert math.isnan(classification(np.array([[math.nan, math.nan]]), np.array([1]))["log_loss"])
 
