@@ -31,6 +31,7 @@ RETRY_S = 0.5  # between tries to write an assignment
 BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 CLOSE_S = 2.0
 AHEAD = 2  # workers that wait for jobs while all slots are busy
+LINGER_S = 0.1  # for the next job to start before the process of the last one ends
 START_S = 0.25  # by then a job has taken its first step, or its start is long: the worker after it boots
 
 
@@ -275,7 +276,15 @@ class LocalExecutor:
             self._on_change()
             self._refill()
             if not worker.devices:
+                await self._let_the_next_start(worker)
                 await worker.retire()
+
+    async def _let_the_next_start(self, worker: LocalWorker) -> None:
+        """Wait a moment, unless the worker is gone: the end of its process takes the processor, too."""
+        closing = asyncio.ensure_future(self._closing.wait())
+        ends: set[asyncio.Future[Any]] = {closing, worker.process.gone}
+        await asyncio.wait(ends, timeout=LINGER_S, return_when=asyncio.FIRST_COMPLETED)
+        closing.cancel()
 
     async def _hand_over(self, worker: LocalWorker, assignment: Assignment) -> None:
         """Write the assignment, however often that takes, unless the worker is gone."""
