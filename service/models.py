@@ -115,9 +115,10 @@ class Models(Parts):
             return path
         if job.model is not None:
             raise ModelNotReady(f"The model of the job {job.job_id} is gone: there is no {job.model}.")
+        checkpoint = "for its first checkpoint (checkpoint_every), or " if or_best else ""
         raise ModelNotReady(
             f"The job {job.job_id} is {job.status.lower()} and has no model.",
-            hint="Wait until it is completed." if job.finished_at is None else None,
+            hint=f"Wait {checkpoint}until it is completed." if job.finished_at is None else None,
         )
 
     async def export(

@@ -66,9 +66,13 @@ async def test_predict_wants_rows_or_columns(call, done):
 
 
 async def test_a_job_without_a_model_says_so(call, endless):
-    job_id = await call.train(**endless)
+    job_id = await call.train(**endless | {"checkpoint_every": 3_600.0})
     answered = await call.get(f"/api/models/{job_id}")
     assert (answered.status, answered.error["code"]) == (409, "model_not_ready")
+    assert answered.error["hint"] == "Wait until it is completed."
+    answered = await call.post(f"/api/models/{job_id}/predict", {"rows": [{"x1": 1.0}]})
+    assert (answered.status, answered.error["code"]) == (409, "model_not_ready")
+    assert "checkpoint_every" in answered.error["hint"]
     await call.post("/api/train/cancel", {"job_id": job_id})
 
 
