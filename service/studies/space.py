@@ -60,7 +60,7 @@ _DEFAULTS = {one.name: one.default for kind in ("tabm", "trees") for one in _MOD
 
 
 _AUTO_RATES = {
-    "lr": Dimension(low=1.5e-3, high=6e-3, log=True),
+    "lr": Dimension(low=1.5e-3, high=1.2e-2, log=True),
     "weight_decay": Dimension(low=5e-3, high=0.5, log=True),
 }
 _AUTO_KINDS = {"model": Dimension(choices=["mlp", "trees"])}

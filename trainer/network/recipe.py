@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from traind.data.table.magnitude import mean_and_deviation
-from traind.trainer.contract.memory import auto_batch, embedding_bins, embedding_dim
+from traind.trainer.contract.memory import NARROW_ROWS, auto_batch, auto_hidden, embedding_bins, embedding_dim
 from traind.trainer.contract.metrics import VAL_LOSS
 from traind.trainer.contract.spec import (
     AutoModel,
@@ -123,7 +123,7 @@ class _Size(Struct, frozen=True):
     """The sizes behind a model's name."""
 
     kind: Literal["linear", "mlp", "tabm"] = "mlp"
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[int, ...] | None = None  # None: by the number of training rows
     heads: int = 1
     embedding: Literal["none", "piecewise_linear"] = "piecewise_linear"
     embedding_dim: int = 32
@@ -131,7 +131,6 @@ class _Size(Struct, frozen=True):
     epochs: int = 14
     members: int = 1
     has_trees: bool = False
-    narrow: tuple[int, ...] | None = None  # `hidden` for `NARROW_ROWS` training rows and more; None: the same
 
 
 MANY_ROWS = 200_000  # of more rows an epoch takes a part, so that its metrics come in seconds
@@ -139,17 +138,16 @@ WHY_PATIENCE = {
     True: "a sixteenth of the epochs, 3 at least: the loss of averaged weights hardly fluctuates",
     False: "a fifth of the epochs, 4 at least",
 }  # by whether the monitor is the validation loss
-NARROW_ROWS = 5_000  # from here on narrow layers at a higher learning rate lose nothing, in half the time
-NARROW = (128, 128)
 LINEAR_LR = 10.0  # times a network's: a single layer bears a higher rate
 _SIZES: dict[type[Model], _Size] = {
-    AutoModel: _Size(members=2, narrow=NARROW),
+    AutoModel: _Size(members=2),
     FastModel: _Size(hidden=(128, 128), embedding_dim=16, bins=64, epochs=8),
-    BestModel: _Size(members=8, narrow=NARROW),
-    BlendModel: _Size(members=2, narrow=NARROW, has_trees=True),
-    TreesModel: _Size(members=2, narrow=NARROW, has_trees=True),
+    BestModel: _Size(members=8),
+    BlendModel: _Size(members=2, has_trees=True),
+    TreesModel: _Size(members=2, has_trees=True),
     LinearModel: _Size("linear", hidden=(), embedding="none"),
-    TabmModel: _Size("tabm"),
+    MlpModel: _Size(hidden=()),  # the spec's own
+    TabmModel: _Size("tabm", hidden=()),
 }
 
 
@@ -331,7 +329,7 @@ def _tabular(model: Model, facts: Facts) -> Recipe:
 
 
 def _is_narrow(size: _Size, facts: Facts) -> bool:
-    return size.narrow is not None and facts.rows >= NARROW_ROWS
+    return size.hidden is None and facts.rows >= NARROW_ROWS
 
 
 def _lr(size: _Size, facts: Facts) -> float:
@@ -343,7 +341,7 @@ def _shape(size: "_Size", facts: Facts) -> Network:
     """Return the network for a table: fewer bins and dimensions for many columns or few rows."""
     dim = embedding_dim(facts.numeric, size.embedding_dim)
     bins = embedding_bins(facts.rows, facts.numeric, size.bins)
-    hidden = size.narrow if size.narrow is not None and _is_narrow(size, facts) else size.hidden
+    hidden = auto_hidden(facts.rows) if size.hidden is None else size.hidden
     return Network(size.kind, hidden, size.heads, size.embedding, dim, bins)
 
 

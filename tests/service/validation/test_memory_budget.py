@@ -17,7 +17,7 @@ NUMBER = {"kind": "numeric", "distinct": 1_000_000, "missing": 0}
 LEVEL = {"kind": "categorical", "distinct": 20_000, "missing": 5}
 WIDE = Known(1_000_000, [{"name": f"x{i}", **NUMBER} for i in range(2_000)])
 LEVELS = Known(1_000_000, [{"name": f"c{i}", **LEVEL} for i in range(200)])
-SAME_AS_AUTO = MlpModel(hidden=(256, 256))
+SAME_AS_AUTO = MlpModel(hidden=(128, 128))  # of many rows
 HUGE = TabmModel(hidden=(4_096,), k=64)
 
 
