@@ -136,10 +136,14 @@ class Catalog:
         return self.get(name)
 
     def describe(self, version: Version, summary: dict[str, Any]) -> Version:
-        """Replace the summary of a version by one that knows more; raises `DatasetNotFound`, `OSError`."""
+        """Replace the summary of a version by one that knows more; raises `DatasetNotFound`, `OSError`.
+
+        One that was registered anew since `version` was read, in another format perhaps, keeps what is known now.
+        """
         with self._lock:
             place = version.path.parent
-            if (known := self._read(place)) is not None:
+            known = self._read(place)
+            if known is not None and (known.format, known.created_at) == (version.format, version.created_at):
                 write_atomically(place / _META, msgspec.json.encode(structs.replace(known, summary=summary)))
         return self.get(version.name, version.digest)
 

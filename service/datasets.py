@@ -159,10 +159,11 @@ class Datasets:
                 LOG.warning("the data set %s, of an older version, cannot be looked at: %s", version.name, error)
                 return version
             columns = [{**one, "as_target": goals.get(one["name"])} for one in version.summary["columns"]]
-            with contextlib.suppress(OSError):  # it is looked at again then
-                summary = {**version.summary, "columns": columns}
+            summary = {**version.summary, "columns": columns}
+            try:
                 return await asyncio.to_thread(self._catalog.describe, version, summary)
-        return dataclasses.replace(version, summary=summary)
+            except OSError:  # it is looked at again then
+                return dataclasses.replace(version, summary=summary)
 
     def _check_count(self, name: str) -> None:
         limit = self._settings.max_datasets

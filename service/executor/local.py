@@ -52,7 +52,7 @@ class LocalExecutor:
 
         Args:
             server: where processes come from; its owner starts and stops it.
-            count: slots: how many jobs of one thread run at once; as many workers are kept, ready or at work.
+            count: slots: how many jobs of one thread run at once; a worker is kept for each, and some ahead.
             run: `module:function` that carries out an assignment in the worker.
             memory_bytes: what one job may allocate; None: no limit.
             find_devices: returns the GPUs for jobs, one job each, beside those on the slots; called at the start.
@@ -199,9 +199,10 @@ class LocalExecutor:
             await asyncio.wait(self._tasks)
 
     def _refill(self) -> None:
-        """Start as many workers ahead as are missing; `AHEAD` at least, lest jobs that start at once wait for them.
+        """Start as many workers ahead as are missing: `AHEAD` at least, or one of one slot.
 
-        A job that has not taken a step yet needs the processor more: the worker to follow it boots after that.
+        So jobs that start at once do not wait for them. A job that has not taken a step yet needs the processor more:
+        the worker to follow it boots after that.
         """
         ahead = max(min(self.total, AHEAD), self.total - self.busy)
         wanted = max(ahead - len(self._starting), self._waiting)

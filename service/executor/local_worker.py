@@ -20,7 +20,7 @@ from traind.service.executor.devices import Device
 from traind.service.processes.descriptors import close, hold
 from traind.service.processes.fork_server import ForkServer
 from traind.service.processes.identity import Identity
-from traind.service.processes.worker_process import WorkerProcess
+from traind.service.processes.worker_process import SETTLE_S, WorkerProcess
 from traind.service.threads import finish, in_thread
 from traind.trainer.contract.change import RequestedChange, put
 from traind.trainer.contract.control import SharedControl, Verb
@@ -45,7 +45,7 @@ class LocalWorker:
         self.memory_bytes = 0  # that the job asked for
         self.devices: tuple[Device, ...] = ()  # the GPUs that the job was given
         self._pipe = pipe
-        self._orders: int | None = hold(orders)
+        self._orders: int | None = orders
         self._control = control
         self._has_returned = False  # the job's code, as it should
         self._call = asyncio.create_task(process.call("traind.trainer.worker.main:work"), name="traind-work")
@@ -56,12 +56,16 @@ class LocalWorker:
         reader, writer = connection.Pipe(duplex=False)
         orders, giver = connection.Pipe(duplex=False)
         control: Any = sharedctypes.RawValue(SharedControl)
-        with reader, writer, orders, giver:
+        with reader, writer, orders, giver, contextlib.ExitStack() as unless_started:
+            pipe = os.dup(reader.fileno())
+            unless_started.callback(os.close, pipe)
+            giving = hold(os.dup(giver.fileno()))
+            unless_started.callback(close, giving)
             initialise = "traind.trainer.worker.main:initialise"
             process = await WorkerProcess.start(
                 server, initialise, writer, orders, control, run, memory_bytes, boot_s=BOOT_S
             )
-            pipe, giving = os.dup(reader.fileno()), os.dup(giver.fileno())
+            unless_started.pop_all()
         os.set_blocking(pipe, False)
         return cls(process, pipe, giving, control)
 
@@ -147,7 +151,8 @@ class LocalWorker:
             close(self._orders)  # it waits for orders no longer
             self._orders = None
         await self.process.retire()
-        await asyncio.wait({self._call})
+        await asyncio.wait({self._call}, timeout=SETTLE_S)
+        self._call.cancel()  # if not even a kill ended the process
         os.close(self._pipe)
 
     @property

@@ -64,6 +64,13 @@ def test_the_same_content_again_is_the_newest_again(catalog: Catalog, root: Path
     assert one.cache_dir.exists()
 
 
+def test_what_is_learned_of_a_version_is_kept_unless_it_was_registered_anew(catalog: Catalog, root: Path) -> None:
+    one = put(catalog, root, "d", b"1")
+    assert catalog.describe(one, {"n_rows": 7}).summary == {"n_rows": 7}
+    again = put(catalog, root, "d", b"1", "csv;charset=latin-1")
+    assert catalog.describe(one, {"n_rows": 8}) == again == catalog.get("d")
+
+
 def test_data_sets_are_listed_by_name(catalog: Catalog, root: Path) -> None:
     for name in ("b", "a", "c"):
         put(catalog, root, name, name.encode())

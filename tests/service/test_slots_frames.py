@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from traind.trainer.contract.events import AnyEvent, Epoch, Log, Progress, State, Status, decode_event, merged
-from traind.trainer.worker.outbox import HEADER_BYTES, WAITING_MAX, Outbox, framed
+from traind.trainer.worker.outbox import END, HEADER_BYTES, WAITING_MAX, Outbox, framed
 
 
 @pytest.fixture
@@ -75,3 +75,28 @@ def test_a_server_that_is_gone_makes_no_job_fail() -> None:
     outbox.emit(State(status=Status.COMPLETED))
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(writer)
+
+
+def test_what_was_dropped_is_told_before_the_end_though_the_queue_is_full(pipe: tuple[int, Outbox]) -> None:
+    _, outbox = pipe
+    _fill(outbox)
+    for _ in range(WAITING_MAX + 100):
+        outbox.emit(Log(message="x"))
+    outbox.end()
+    *_, dropped, end = outbox._waiting
+    told = decode_event(dropped[HEADER_BYTES:])
+    assert isinstance(told, Log)
+    assert "lines of the log were dropped" in told.message
+    assert end == END
+
+
+def test_after_the_end_nothing_is_sent_however_much_is_emitted(pipe: tuple[int, Outbox]) -> None:
+    """Nobody reads on after the end: what a thread of the job went on emitting would keep its process."""
+    reader, outbox = pipe
+    outbox.emit(_progress(5, 1.0))
+    outbox.end()
+    for event in (Log(message="x" * 200_000), _progress(6, 1.0)):
+        outbox.emit(event)
+    outbox.drain()
+    sent = os.read(reader, 1 << 20)
+    assert sent == framed(_progress(5, 1.0)) + END

@@ -99,12 +99,19 @@ class _Embedded(torch.autograd.Function):
         slopes, numbers, pieces, shares = ctx.saved_tensors
         features, count, dim = slopes.shape
         rows = torch.cat((gradient, gradient * shares.unsqueeze(2)), dim=2).view(-1, 2 * dim)
-        table = rows.new_zeros(features * count, 2 * dim).index_add_(0, pieces.flatten(), rows)
-        table = table.view(features, count, 2 * dim)
+        table = _sums(rows, pieces.flatten(), features * count).view(features, count, 2 * dim)
         summed, own = table[..., :dim].cumsum(1), table[..., dim:]
         total = summed[:, -1:]  # a piece's slope counts in full for the numbers above it
         weight = (gradient * numbers.unsqueeze(2)).sum(0)
         return total - summed + own, weight, total.squeeze(1), None, None, None
+
+
+def _sums(rows: Tensor, places: Tensor, count: int) -> Tensor:
+    """Return the sum of the rows at each of `count` places, added in their order."""
+    if rows.is_cuda:  # where index_add_ adds in any order
+        sums: Tensor = torch.ops.aten.embedding_dense_backward(rows, places, count, -1, False)
+        return sums
+    return rows.new_zeros(count, rows.shape[1]).index_add_(0, places, rows)
 
 
 def fit_edges(numeric: NDArray[np.float32], count: int) -> list[Tensor]:

@@ -4,6 +4,8 @@ Watanabe et al., PED-ANOVA: efficiently quantifying hyperparameter importance in
 kinds of models are searched, a field is judged among the trials of those kinds that have it and mean the same by it.
 """
 
+import bisect
+import math
 import warnings
 from typing import Any, Literal
 
@@ -73,8 +75,8 @@ def divergences(asked: Request, rows: list[Row]) -> dict[str, float]:
             for row in rows
         ]
     )
-    share = min(0.5, max(BEST_SHARE, BEST_TRIALS / len(rows)))
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=share)
+    best = max(math.ceil(BEST_SHARE * len(rows)), min(BEST_TRIALS, len(rows) // 2))
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=(best - 0.5) / len(rows))  # Optuna rounds up
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
@@ -82,4 +84,8 @@ def divergences(asked: Request, rows: list[Row]) -> dict[str, float]:
             found = get_param_importances(study, evaluator=evaluator, params=list(distributions), normalize=False)
     except (RuntimeError, ValueError, UserWarning):  # all alike
         return {}
+    sign = 1.0 if asked.direction == "minimize" else -1.0
+    values = sorted(sign * row.value for row in rows)
+    taken = bisect.bisect_right(values, values[best - 1])  # the best, and those equal to the last of them
+    share = taken / len(rows)
     return {name: value / share**2 for name, value in found.items()}  # which Optuna multiplied by the square

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-MANY_ROWS = 10_000  # from as many training rows on, trees are added in larger steps, so that 1,000 rounds are enough
+LARGE_STEPS_ROWS = 10_000  # training rows from which on trees are added in larger steps: 1,000 rounds are enough then
 FEW_ROWS = 2_500  # with fewer, rows are weighted at random
 
 
@@ -24,7 +24,7 @@ class Boosting(Struct, frozen=True):
 
 def boosting_for(rows: int) -> Boosting:
     """Return the settings for a table of that many training rows."""
-    lr = 0.05 if rows < MANY_ROWS else 0.1
+    lr = 0.05 if rows < LARGE_STEPS_ROWS else 0.1
     return Boosting(lr=lr, min_rows=5, columns_share=0.7, is_bootstrapped=rows < FEW_ROWS)
 
 

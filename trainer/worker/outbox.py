@@ -31,12 +31,13 @@ class Outbox:
         self._dropped: Counter[str] = Counter()  # log lines and metrics, since that was last reported
         self._writing = memoryview(b"")  # the rest of a partly written frame
         self._flusher: threading.Thread | None = None
+        self._has_ended = False
         os.register_at_fork(after_in_child=self._forked)
 
     def emit(self, event: AnyEvent) -> None:
-        """Send the event, now or as soon as there is room; never wait."""
+        """Send the event, now or as soon as there is room; never wait. After `end` nothing is sent."""
         with self._lock:
-            if self._fd is None:
+            if self._fd is None or self._has_ended:
                 return
             if isinstance(event, Progress):
                 self._newest = event if self._newest is None else merged(self._newest, event)
@@ -53,6 +54,7 @@ class Outbox:
         with self._lock:
             if self._fd is None:
                 return
+            self._has_ended = True
             self._push_dropped(time.time())
             self._push_newest()
             self._waiting.append(END)
@@ -71,8 +73,8 @@ class Outbox:
             self._flusher.start()
 
     def _push_dropped(self, now: float) -> None:
-        """Add a log event about dropped events, at their place."""
-        if self._dropped and len(self._waiting) < WAITING_MAX:
+        """Add a log event about dropped events, at their place; at the end in any case."""
+        if self._dropped and (self._has_ended or len(self._waiting) < WAITING_MAX):
             what = " and ".join(f"{count:,} {name}" for name, count in self._dropped.items())
             message = f"{what} were dropped here: they came faster than they could be kept."
             self._waiting.append(framed(Log(message=message, level="warning", ts=now)))

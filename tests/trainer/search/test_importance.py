@@ -1,10 +1,12 @@
 """What mattered in a study: among all trials, or those of the kinds of models that have a field."""
 
+import msgspec
 import pytest
 
 pytest.importorskip("optuna")
 
-from traind.trainer.search.importance import importance_request
+from traind.trainer.search.importance import Request, Row, divergences, importance_request
+from traind.trainer.search.suggest import Axis
 
 LR = {"name": "lr", "kind": "float", "low": 1e-4, "high": 1e-1, "log": True}
 WIDTH = {"name": "model.width", "kind": "choice", "count": 3}
@@ -54,3 +56,13 @@ def test_a_field_of_two_kinds_is_judged_in_each():
     trees = [[[1.0, rate, 1 + n * 5 % 9], float(6 - n % 7), "trees"] for n, rate in enumerate(rates)]
     found = importance([MODEL, LR, LEAVES], [*networks, *trees], {"lr": [["mlp"], ["trees"]]})
     assert found["lr"] > 0.9
+
+
+@pytest.mark.parametrize("trials", [7, 12, 51])
+def test_trials_that_are_equally_good_do_not_make_a_field_count_more(trials):
+    """A half of the trials are the best, since more cannot be told apart, where of distinct values a few are."""
+    axes = msgspec.convert([MODEL], tuple[Axis, ...])
+    equal = [Row([float(n % 2)], float(n % 2)) for n in range(trials)]
+    distinct = [Row([float(n % 2)], trials * float(n % 2) + n) for n in range(trials)]
+    found = [divergences(Request(axes, rows, "minimize", {}), rows)["model"] for rows in (equal, distinct)]
+    assert found[0] == pytest.approx(found[1], rel=0.35)

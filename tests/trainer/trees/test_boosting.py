@@ -12,7 +12,7 @@ from traind.trainer.network.objective import training_target
 from traind.trainer.network.recipe import choose, facts_of
 from traind.trainer.step.lockstep import Lockstep
 from traind.trainer.trees.boosting import BoostingStep, BoostingTable, derivatives
-from traind.trainer.trees.settings import FEW_ROWS, MANY_ROWS, Boosting, boosting_for
+from traind.trainer.trees.settings import FEW_ROWS, LARGE_STEPS_ROWS, Boosting, boosting_for
 
 ROWS, ROUNDS = 300, 23
 CLASSES = {"regression": 0, "binary": 2, "multiclass": 3}
@@ -118,7 +118,7 @@ def test_without_chance_trees_do_not_depend_on_the_seed():
 
 
 def test_few_rows_are_weighted_at_random_and_many_take_larger_steps():
-    rows = (FEW_ROWS - 1, FEW_ROWS, MANY_ROWS)
+    rows = (FEW_ROWS - 1, FEW_ROWS, LARGE_STEPS_ROWS)
     assert [boosting_for(count).is_bootstrapped for count in rows] == [True, False, False]
     assert [boosting_for(count).lr for count in rows] == [0.05, 0.05, 0.1]
 
