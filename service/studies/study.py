@@ -116,8 +116,7 @@ class Study(Struct, frozen=True, kw_only=True):
     importance: dict[str, float] = {}
     """How much each field matters for the metric, as shares of 1 (PED-ANOVA); in the answer for one study."""
     judged_among: dict[str, list[list[str]]] = {}
-    """Fields that only some kinds of models have, or that mean another thing to some, and the groups of kinds that
-    each is judged among; in the answer for one study."""
+    """Fields that kinds of models differ in: the groups of kinds each is judged among, in the answer for one."""
     metric: str = "val_loss"
     """Metric to compare trials by, on the validation rows."""
     direction: Direction = "minimize"
