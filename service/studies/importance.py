@@ -8,8 +8,8 @@ import msgspec
 from traind.service.processes.side import SideWorker
 from traind.service.studies.journal import Board
 from traind.service.studies.request import Dimension
-from traind.service.studies.space import MODEL, axes_of, has_field, kind_of, point_of
-from traind.service.studies.study import RANKED
+from traind.service.studies.space import MODEL, axes_of, has_field, point_of
+from traind.service.studies.study import RANKED, kind_of
 
 IMPORTANCE = "traind.trainer.search.importance:importance_request"
 IMPORTANCE_S = 120.0

@@ -195,11 +195,6 @@ def spec_with(base: TrainSpec, params: Params) -> dict[str, Any]:
     return values
 
 
-def kind_of(model: Any) -> str:
-    """Return the kind of a choice of models: one is given by it, or with some fields."""
-    return str(model["kind"] if isinstance(model, Mapping) else model)
-
-
 def has_field(kind: str, name: str) -> bool:
     """Return whether a kind of model has a field."""
     return name in _OF_MODELS.get(kind, {})

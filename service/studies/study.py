@@ -116,7 +116,7 @@ class Study(Struct, frozen=True, kw_only=True):
     importance: dict[str, float] = {}
     """How much each field matters for the metric, as shares of 1 (PED-ANOVA); in the answer for one study."""
     judged_among: dict[str, list[list[str]]] = {}
-    """Fields that kinds of models differ in: the groups of kinds each is judged among, in the answer for one."""
+    """Fields that kinds of models differ in: the groups of kinds each is judged among; told of one study."""
     metric: str = "val_loss"
     """Metric to compare trials by, on the validation rows."""
     direction: Direction = "minimize"
@@ -170,10 +170,14 @@ class Study(Struct, frozen=True, kw_only=True):
 
     def used(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the values of the fields that a trial's kind of model has."""
-        model = params.get("model")
-        kind = model["kind"] if isinstance(model, dict) else model
+        kind = kind_of(params.get("model"))
         lacking = {path for path, groups in self.judged_among.items() if not any(kind in group for group in groups)}
         return {path: value for path, value in params.items() if path not in lacking}
+
+
+def kind_of(model: Any) -> str:
+    """Return the kind of a choice of models: one is given by it, or with some fields."""
+    return str(model["kind"] if isinstance(model, dict) else model)
 
 
 def direction_of(request: StudyRequest) -> Direction:
